@@ -1,0 +1,106 @@
+//! Which vector instructions this machine has, found once at run time.
+//!
+//! Kernels are plain loops, inlined into a function that is compiled for the instructions at hand: one source,
+//! as many machine codes as there are levels.
+
+/// Work that is compiled once per [`Level`]. `run` and all that it calls in its hot loop must be `#[inline(always)]`.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+    /// `FMA`: fused multiply-add is one instruction here.
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// A set of vector instructions that this machine is known to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Level(Set);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Set {
+    /// What the compiler may assume anyway: SSE2, NEON, simd128 or nothing.
+    Baseline,
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    Avx2,
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    Avx512,
+}
+
+/// Fused multiply-add belongs to the baseline: every 64-bit Arm has it.
+const BASELINE_FMA: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+
+impl Level {
+    /// The widest set that this machine has.
+    pub fn detect() -> Self {
+        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let avx2 = has!("avx2") && has!("fma");
+            if avx2 && has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
+                return Self(Set::Avx512);
+            }
+            if avx2 {
+                return Self(Set::Avx2);
+            }
+        }
+        Self::baseline()
+    }
+
+    /// What every machine of this architecture has.
+    pub const fn baseline() -> Self {
+        Self(Set::Baseline)
+    }
+
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Set::Baseline if cfg!(target_arch = "aarch64") => "NEON",
+            Set::Baseline if cfg!(target_arch = "x86_64") => "SSE2",
+            Set::Baseline if cfg!(target_feature = "simd128") => "simd128",
+            Set::Baseline => "scalar",
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2 => "AVX2+FMA",
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512 => "AVX-512",
+        }
+    }
+
+    /// Runs a kernel, compiled for this level.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Set::Baseline => kernel.run::<BASELINE_FMA>(),
+            // SAFETY: `detect` makes these values only where the machine has the instructions.
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2 => unsafe { avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512 => unsafe { avx512(kernel) },
+        }
+    }
+
+    /// Runs a closure, compiled for this level: for element-wise loops that need no fused multiply-add.
+    #[inline]
+    pub(crate) fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        struct Closure<G>(G);
+        impl<R, G: FnOnce() -> R> Kernel for Closure<G> {
+            type Output = R;
+            #[inline(always)]
+            fn run<const FMA: bool>(self) -> R {
+                (self.0)()
+            }
+        }
+        self.run(Closure(f))
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<true>()
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<true>()
+}

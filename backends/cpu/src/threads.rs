@@ -1,0 +1,101 @@
+//! Sharing a kernel's work among threads.
+//!
+//! A kernel cuts its work into tasks by its shapes alone, never by the number of threads, and no two tasks write the
+//! same element: so results are the same bits with any number of threads.
+
+use core::marker::PhantomData;
+
+/// Threads that kernels may use.
+#[derive(Clone)]
+pub struct Threads {
+    #[cfg(feature = "std")]
+    pool: Option<std::sync::Arc<rayon::ThreadPool>>,
+}
+
+impl Threads {
+    /// The calling thread alone.
+    pub const fn one() -> Self {
+        Self {
+            #[cfg(feature = "std")]
+            pool: None,
+        }
+    }
+
+    /// `n` threads; one if the system gives no more.
+    #[cfg(feature = "std")]
+    pub fn new(n: usize) -> Self {
+        if n <= 1 {
+            return Self::one();
+        }
+        Self { pool: rayon::ThreadPoolBuilder::new().num_threads(n).build().ok().map(std::sync::Arc::new) }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        #[cfg(feature = "std")]
+        if let Some(pool) = &self.pool {
+            return pool.current_num_threads();
+        }
+        1
+    }
+
+    /// Runs `f` on a thread of the pool, where kernels share their work without a hand-over each.
+    /// A whole training step or decoding step belongs into one call.
+    pub fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        #[cfg(feature = "std")]
+        if let Some(pool) = &self.pool {
+            return pool.install(f);
+        }
+        f()
+    }
+
+    /// Calls `f(0) … f(tasks − 1)`, in any order, and returns when all are done.
+    pub(crate) fn each(&self, tasks: usize, f: impl Fn(usize) + Sync) {
+        #[cfg(feature = "std")]
+        if let Some(pool) = &self.pool
+            && tasks > 1
+        {
+            return pool.install(|| halve(0, tasks, &f));
+        }
+        (0..tasks).for_each(f);
+    }
+}
+
+#[cfg(feature = "std")]
+fn halve(from: usize, to: usize, f: &(impl Fn(usize) + Sync)) {
+    if to - from == 1 {
+        return f(from);
+    }
+    let middle = from + (to - from) / 2;
+    rayon::join(|| halve(from, middle, f), || halve(middle, to, f));
+}
+
+/// A slice that several tasks write to, each its own elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a, F> {
+    start: *mut F,
+    len: usize,
+    life: PhantomData<&'a mut [F]>,
+}
+
+// SAFETY: tasks touch disjoint elements (the contract of `slice`).
+unsafe impl<F: Send> Send for Shared<'_, F> {}
+unsafe impl<F: Send> Sync for Shared<'_, F> {}
+
+impl<'a, F> Shared<'a, F> {
+    pub(crate) fn new(slice: &'a mut [F]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), life: PhantomData }
+    }
+
+    /// Elements `start .. start + len`; panics outside of the slice.
+    ///
+    /// # Safety
+    /// While the result lives, nobody else reads or writes these elements.
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [F] {
+        assert!(start <= self.len && len <= self.len - start, "{start} + {len} of {}", self.len);
+        // SAFETY: in bounds, and exclusive by this function's contract.
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}
