@@ -95,6 +95,8 @@ pub trait Forward: Device {
     fn gate(&mut self, op: Gate<Self::Tensor>, gates: &mut Self::Tensor);
     /// See [`Mix`].
     fn mix(&mut self, op: Mix<Self::Tensor>, y: &mut Self::Tensor);
+    /// See [`Dropout`]; in place. In this rung since forward is written once; only training asks for it.
+    fn dropout(&mut self, op: Dropout<Self::Tensor, Self::Indices>, y: &mut Self::Tensor);
     /// See [`Swiglu`].
     fn swiglu(&mut self, op: Swiglu<Self::Tensor>, y: &mut Self::Tensor);
     /// See [`Pool`].
@@ -157,8 +159,6 @@ pub trait Backward: Forward {
         d: CrossEntropyGrad<Self::Tensor>,
     );
 
-    /// See [`Dropout`]; in place.
-    fn dropout(&mut self, op: Dropout<Self::Tensor, Self::Indices>, y: &mut Self::Tensor);
     /// `dx = mask ∘ dy / (1 − rate)` with the mask of the same draw; the residual's gradient is `dy` itself.
     fn dropout_grad(&mut self, op: Dropout<Self::Tensor, Self::Indices>, dy: &Self::Tensor, dx: &mut Self::Tensor);
     /// Standard normal numbers; number `i` is the one that [`rng::normal`](crate::rng::normal) gives.

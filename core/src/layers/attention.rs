@@ -1,0 +1,83 @@
+//! Causal multi-head attention with rotary positions. It has no weights of its own: q, k, v come packed.
+
+use super::Extent;
+use crate::{
+    backend::{Backward, Device, Forward, Precision},
+    config::{Config, Positions},
+    ops::*,
+    shape::Shape,
+};
+
+/// Activations of the path.
+pub struct Acts<T> {
+    /// `[B, T, H]`: logarithm of each softmax's denominator
+    pub log_sum: Option<T>,
+}
+
+/// What the path remembers.
+pub struct State<T> {
+    /// `[B, N, 2w]`: keys and values of the newest N positions
+    pub ring: T,
+}
+
+impl<T> Acts<T> {
+    /// Room for a chunk.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+        Ok(Self { log_sum: x.saved(b, c.attention_width[layer] / c.head_dim)? })
+    }
+}
+
+impl<T> State<T> {
+    /// An empty past of at most `context` positions.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize, context: usize) -> Result<Self, B::Error> {
+        let rows = ring_rows(c.attention_window, context);
+        Ok(Self { ring: b.alloc(Shape::cube(batch, rows, 2 * c.attention_width[layer]), Precision::Full)? })
+    }
+}
+
+/// Rows of a memory: the window if there is one, but never more than the session's context.
+pub(crate) fn ring_rows(window: usize, context: usize) -> usize {
+    if window == 0 { context } else { window.min(context) }
+}
+
+fn rotate<B: Forward>(b: &mut B, c: &Config, clock: Option<&B::Indices>, inverse: bool, qkv: ColumnsMut<B::Tensor>) {
+    if c.positions == Positions::Rope {
+        let op = Rotate { clock, head_dim: c.head_dim, base: 10_000.0, inverse };
+        b.rotate(op, ColumnsMut { width: qkv.width / 3 * 2, ..qkv });
+    }
+}
+
+fn attend<'a, T>(c: &Config, qkv: Columns<'a, T>) -> Attend<'a, T> {
+    Attend { qkv, head_dim: c.head_dim, window: c.attention_window }
+}
+
+/// `qkv` holds the packed columns `q | k | v` and is rotated in place; `y` takes `w` columns.
+pub fn forward<B: Forward>(
+    b: &mut B,
+    c: &Config,
+    s: Option<(&mut State<B::Tensor>, &B::Indices)>,
+    a: &mut Acts<B::Tensor>,
+    qkv: ColumnsMut<B::Tensor>,
+    y: ColumnsMut<B::Tensor>,
+) {
+    let (start, width) = (qkv.start, qkv.width);
+    rotate(b, c, s.as_ref().map(|(_, clock)| *clock), false, ColumnsMut { of: &mut *qkv.of, start, width });
+    let ring = s.map(|(s, clock)| Ring { items: &mut s.ring, clock });
+    b.attend(attend(c, Columns { of: qkv.of, start, width }), ring, a.log_sum.as_mut(), y);
+}
+
+/// [`forward`] read upwards; `qkv` is as forward left it, `y` what it wrote.
+pub fn backward<B: Backward>(
+    b: &mut B,
+    c: &Config,
+    a: &Acts<B::Tensor>,
+    qkv: Columns<B::Tensor>,
+    y: Columns<B::Tensor>,
+    dy: Columns<B::Tensor>,
+    d: ColumnsMut<B::Tensor>,
+) {
+    let log_sum = a.log_sum.as_ref().expect("activations of a training step");
+    let (start, width) = (d.start, d.width);
+    b.attend_grad(attend(c, qkv), y, log_sum, dy, ColumnsMut { of: &mut *d.of, start, width });
+    rotate(b, c, None, true, d);
+}

@@ -1,0 +1,148 @@
+//! GatedMixer: a small network's softmax gates over the paths' normalised outputs.
+
+use super::{Extent, Graded, Leaf};
+use crate::{
+    backend::{Backward, Device, Forward},
+    config::{Config, MixerKind},
+    ops::*,
+    shape::Shape,
+};
+use alloc::format;
+
+/// Weights of the mixer.
+pub struct Params<T> {
+    /// `[w]`: gain of each path's norm, packed
+    pub gain: T,
+    /// The gates' network; absent with one path, or with another kind of mixer.
+    pub gate: Option<GateParams<T>>,
+}
+
+/// Weights of the gates' network.
+pub struct GateParams<T> {
+    /// `[G, D]`
+    pub hidden_weight: T,
+    /// `[G]`
+    pub hidden_bias: T,
+    /// `[n, G]`
+    pub weight: T,
+    /// `[n]`
+    pub bias: T,
+}
+
+/// Activations of the mixer.
+pub struct Acts<T> {
+    /// The gates' network.
+    pub gate: Option<GateActs<T>>,
+    /// `[B, T, w]`: normalised, weighed, side by side
+    pub mixed: T,
+}
+
+/// Activations of the gates' network.
+pub struct GateActs<T> {
+    /// `[B, T, G]`, before silu
+    pub hidden: T,
+    /// `[B, T, n]`
+    pub gates: T,
+}
+
+impl<T> Params<T> {
+    /// Leaves in file order; `name` is the block's prefix.
+    pub fn new<E>(c: &Config, layer: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
+        let (n, hidden) = (c.gates(layer), c.mixer_hidden);
+        Ok(Self {
+            gain: leaf(&format!("{name}mixer.norm.weight"), Shape::vector(c.mixed(layer)))?,
+            gate: if n == 0 {
+                None
+            } else {
+                Some(GateParams {
+                    hidden_weight: leaf(&format!("{name}mixer.hidden.weight"), Shape::matrix(hidden, c.width))?,
+                    hidden_bias: leaf(&format!("{name}mixer.hidden.bias"), Shape::vector(hidden))?,
+                    weight: leaf(&format!("{name}mixer.gate.weight"), Shape::matrix(n, hidden))?,
+                    bias: leaf(&format!("{name}mixer.gate.bias"), Shape::vector(n))?,
+                })
+            },
+        })
+    }
+    /// All leaves in file order.
+    pub fn leaves(&self) -> impl Iterator<Item = &T> {
+        let gate = self.gate.iter().flat_map(|g| [&g.hidden_weight, &g.hidden_bias, &g.weight, &g.bias]);
+        [&self.gain].into_iter().chain(gate)
+    }
+    /// All leaves in file order.
+    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let gate = self.gate.iter_mut().flat_map(|g| [&mut g.hidden_weight, &mut g.hidden_bias, &mut g.weight, &mut g.bias]);
+        [&mut self.gain].into_iter().chain(gate)
+    }
+    fn mix<'a>(&'a self, c: &Config, layer: usize, paths: &'a T, gates: Option<&'a T>) -> Mix<'a, T> {
+        Mix { paths, gain: &self.gain, gates, widths: c.widths(layer), norm: c.mixer_kind != MixerKind::Sum, eps: c.norm_eps }
+    }
+}
+
+impl<T> GateParams<T> {
+    fn hidden<'a>(&'a self, u: &'a T) -> Matmul<'a, T> {
+        Matmul { x: u, w: &self.hidden_weight, bias: Some(&self.hidden_bias), add: None }
+    }
+    fn gate<'a>(&'a self, c: &Config, layer: usize, hidden: &'a T, control: Option<&'a T>) -> Gate<'a, T> {
+        let control = control.map(|of| Columns { of, start: 3 * layer, width: 3 });
+        Gate { hidden, weight: &self.weight, bias: &self.bias, control, on: c.on(layer) }
+    }
+}
+
+impl<T> Acts<T> {
+    /// Room for a chunk.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+        let n = c.gates(layer);
+        let gate = if n == 0 { None } else { Some(GateActs { hidden: x.alloc(b, c.mixer_hidden)?, gates: x.full(b, n)? }) };
+        Ok(Self { gate, mixed: x.alloc(b, c.mixed(layer))? })
+    }
+}
+
+/// `u` is the block's normalised input, `paths` the paths' outputs side by side, `control` the controller's biases
+/// of all layers `[B, T, 3L]`.
+#[expect(clippy::too_many_arguments, reason = "weights and activations of one layer")]
+pub fn forward<B: Forward>(
+    b: &mut B,
+    c: &Config,
+    layer: usize,
+    p: &Params<B::Tensor>,
+    a: &mut Acts<B::Tensor>,
+    u: &B::Tensor,
+    paths: &B::Tensor,
+    control: Option<&B::Tensor>,
+) {
+    if let (Some(p), Some(a)) = (&p.gate, &mut a.gate) {
+        b.matmul(p.hidden(u), &mut a.hidden);
+        b.gate(p.gate(c, layer, &a.hidden, control), &mut a.gates);
+    }
+    b.mix(p.mix(c, layer, paths, a.gate.as_ref().map(|g| &g.gates)), &mut a.mixed);
+}
+
+/// [`forward`] read upwards: from the gradient in `a.d.mixed`; adds to the gradient of `u`, writes that of the paths
+/// and this layer's columns of the control.
+#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of one layer")]
+pub fn backward<B: Backward>(
+    b: &mut B,
+    c: &Config,
+    layer: usize,
+    p: Graded<Params<B::Tensor>>,
+    a: Graded<Acts<B::Tensor>>,
+    u: Graded<B::Tensor>,
+    paths: Graded<B::Tensor>,
+    control: Option<Graded<B::Tensor>>,
+) {
+    let mix = p.at.mix(c, layer, paths.at, a.at.gate.as_ref().map(|g| &g.gates));
+    let d = MixGrad { paths: paths.d, gain: &mut p.d.gain, gates: a.d.gate.as_mut().map(|g| &mut g.gates) };
+    b.mix_grad(mix, &a.d.mixed, d);
+    if let (Some(p), Some(dp), Some(a), Some(da)) = (&p.at.gate, &mut p.d.gate, &a.at.gate, &mut a.d.gate) {
+        let (control, d_control) = control.map(|c| (c.at, c.d)).unzip();
+        let d = GateGrad {
+            hidden: &mut da.hidden,
+            weight: &mut dp.weight,
+            bias: &mut dp.bias,
+            control: d_control.map(|of| ColumnsMut { of, start: 3 * layer, width: 3 }),
+        };
+        b.gate_grad(p.gate(c, layer, &a.hidden, control), &a.gates, &da.gates, d);
+        let d = MatmulGrad { x: Sink::Add(u.d), w: &mut dp.hidden_weight, bias: Some(&mut dp.hidden_bias) };
+        b.matmul_grad(p.hidden(u.at), &da.hidden, d);
+    }
+}

@@ -1,0 +1,139 @@
+//! ModernSSM: causal convolution, then a selective diagonal recurrence.
+
+use super::{Extent, Graded, Leaf};
+use crate::{
+    backend::{Backward, Device, Forward, Precision},
+    config::Config,
+    ops::*,
+    shape::Shape,
+};
+use alloc::format;
+
+/// Weights of the path.
+pub struct Params<T> {
+    /// `[w, k]`
+    pub conv_weight: T,
+    /// `[w]`
+    pub conv_bias: T,
+    /// `[2, w]`: of g_in, of g_forget
+    pub gate_bias: T,
+    /// `[w]`: Λ
+    pub log_decay: T,
+    /// `[w]`
+    pub skip: T,
+}
+
+/// Activations of the path.
+pub struct Acts<T> {
+    /// `[B, T, w]`: what the convolution left
+    pub conv: T,
+    /// `[B, T, w]`: every state of the recurrence
+    pub states: Option<T>,
+}
+
+/// What the path remembers.
+pub struct State<T> {
+    /// `[B, k−1, w]`: the last inputs of the convolution
+    pub conv: T,
+    /// `[B, w]`: the recurrence
+    pub h: T,
+}
+
+impl<T> Params<T> {
+    /// Leaves in file order; `name` is the block's prefix.
+    pub fn new<E>(c: &Config, layer: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
+        let w = c.ssm_width[layer];
+        Ok(Self {
+            conv_weight: leaf(&format!("{name}ssm.conv.weight"), Shape::matrix(w, c.ssm_conv))?,
+            conv_bias: leaf(&format!("{name}ssm.conv.bias"), Shape::vector(w))?,
+            gate_bias: leaf(&format!("{name}ssm.gate_bias"), Shape::matrix(2, w))?,
+            log_decay: leaf(&format!("{name}ssm.log_decay"), Shape::vector(w))?,
+            skip: leaf(&format!("{name}ssm.skip"), Shape::vector(w))?,
+        })
+    }
+    /// All leaves in file order.
+    pub fn leaves(&self) -> impl Iterator<Item = &T> {
+        [&self.conv_weight, &self.conv_bias, &self.gate_bias, &self.log_decay, &self.skip].into_iter()
+    }
+    /// All leaves in file order.
+    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        [&mut self.conv_weight, &mut self.conv_bias, &mut self.gate_bias, &mut self.log_decay, &mut self.skip].into_iter()
+    }
+    fn conv<'a>(&'a self, z: Columns<'a, T>) -> Conv<'a, T>
+    where
+        T: crate::shape::Shaped,
+    {
+        Conv { x: z.part(0, z.width / 4), weight: &self.conv_weight, bias: &self.conv_bias }
+    }
+    fn scan<'a>(&'a self, x: &'a T, z: Columns<'a, T>) -> Scan<'a, T>
+    where
+        T: crate::shape::Shaped,
+    {
+        let w = z.width / 4;
+        Scan { x, gates: z.part(w, 3 * w), gate_bias: &self.gate_bias, log_decay: &self.log_decay, skip: &self.skip }
+    }
+}
+
+impl<T> Acts<T> {
+    /// Room for a chunk.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+        let w = c.ssm_width[layer];
+        Ok(Self { conv: x.alloc(b, w)?, states: x.saved(b, w)? })
+    }
+}
+
+impl<T> State<T> {
+    /// An empty past.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize) -> Result<Self, B::Error> {
+        let w = c.ssm_width[layer];
+        Ok(Self {
+            conv: b.alloc(Shape::cube(batch, c.ssm_conv - 1, w), Precision::Full)?,
+            h: b.alloc(Shape::matrix(batch, w), Precision::Full)?,
+        })
+    }
+    /// All leaves, in the order of a saved state.
+    pub fn leaves(&self) -> impl Iterator<Item = &T> {
+        [&self.conv, &self.h].into_iter()
+    }
+    /// All leaves, in the order of a saved state.
+    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        [&mut self.conv, &mut self.h].into_iter()
+    }
+}
+
+/// `z` holds the packed columns `x | gate | g_in | g_forget`, `y` takes `w` columns.
+pub fn forward<B: Forward>(
+    b: &mut B,
+    p: &Params<B::Tensor>,
+    s: Option<&mut State<B::Tensor>>,
+    a: &mut Acts<B::Tensor>,
+    z: Columns<B::Tensor>,
+    y: ColumnsMut<B::Tensor>,
+) {
+    let (conv, h) = s.map(|s| (&mut s.conv, &mut s.h)).unzip();
+    b.conv(p.conv(z), conv, &mut a.conv);
+    b.scan(p.scan(&a.conv, z), h, a.states.as_mut(), y);
+}
+
+/// [`forward`] read upwards; `dz` takes the gradient of all packed columns.
+pub fn backward<B: Backward>(
+    b: &mut B,
+    p: Graded<Params<B::Tensor>>,
+    a: Graded<Acts<B::Tensor>>,
+    z: Columns<B::Tensor>,
+    dy: Columns<B::Tensor>,
+    dz: ColumnsMut<B::Tensor>,
+) {
+    let w = z.width / 4;
+    let states = a.at.states.as_ref().expect("activations of a training step");
+    let d = ScanGrad {
+        x: &mut a.d.conv,
+        gates: ColumnsMut { of: &mut *dz.of, start: dz.start + w, width: 3 * w },
+        gate_bias: &mut p.d.gate_bias,
+        log_decay: &mut p.d.log_decay,
+        skip: &mut p.d.skip,
+    };
+    b.scan_grad(p.at.scan(&a.at.conv, z), states, dy, d);
+    let d = ConvGrad { x: ColumnsMut { of: dz.of, start: dz.start, width: w }, weight: &mut p.d.conv_weight, bias: &mut p.d.conv_bias };
+    b.conv_grad(p.at.conv(z), &a.d.conv, d);
+}
