@@ -4,9 +4,24 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 extern crate alloc;
 
+mod adamw;
+mod cross_entropy;
+mod dropout;
+mod embed;
 mod float;
+mod flow_hidden;
+mod flow_point;
+mod last;
+mod matmul;
+mod norm;
 mod polynomial;
+mod positions;
+mod random;
+mod reduce;
 mod simd;
+mod squared_error;
+mod sum_squares;
+mod swiglu;
 mod tensor;
 mod threads;
 

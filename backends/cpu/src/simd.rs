@@ -64,6 +64,17 @@ impl Level {
         }
     }
 
+    /// Bytes of a vector register.
+    pub(crate) const fn vector_bytes(self) -> usize {
+        match self.0 {
+            Set::Baseline => 16,
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2 => 32,
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512 => 64,
+        }
+    }
+
     /// Runs a kernel, compiled for this level.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -3,7 +3,7 @@
 //! A kernel cuts its work into tasks by its shapes alone, never by the number of threads, and no two tasks write the
 //! same element: so results are the same bits with any number of threads.
 
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Range};
 
 /// Threads that kernels may use.
 #[derive(Clone)]
@@ -58,6 +58,12 @@ impl Threads {
             return pool.install(|| halve(0, tasks, &f));
         }
         (0..tasks).for_each(f);
+    }
+
+    /// Cuts `rows` of `width` elements into runs of some 2¹⁴ elements, and calls `f` with the rows of each.
+    pub(crate) fn rows(&self, rows: usize, width: usize, f: impl Fn(Range<usize>) + Sync) {
+        let run = ((1 << 14) / width.max(1)).max(1);
+        self.each(rows.div_ceil(run), |task| f(task * run..rows.min((task + 1) * run)));
     }
 }
 

@@ -1,0 +1,273 @@
+//! Softmax retrieval from a gathered memory, tile by tile: what attention and modern Hopfield memory share.
+//!
+//! A memory of one head is gathered into columns: first the learned slots, then the items, oldest first. Scores exist
+//! for one tile of [`QUERIES`] × [`TILE`] at a time; the softmax is taken online (Milakov and Gimelshein 2018) and the
+//! gradient recomputes it from the saved logarithm of its denominator (FlashAttention-2, Dao 2023).
+
+use crate::{
+    float::Float,
+    tile::{LANES, Matrix, MatrixMut, dot, exponentials, maximum, padded, product, product_transposed},
+};
+
+/// Queries of one tile.
+pub(crate) const QUERIES: usize = 32;
+/// Columns of one tile.
+pub(crate) const TILE: usize = 64;
+
+/// Which columns a query sees: all slots, and the items of its window.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    /// Slots, in front of all items.
+    pub(crate) slots: usize,
+    /// Number of the oldest item that there is: 1 where item 0 is empty.
+    pub(crate) oldest: usize,
+    /// Number of the item in the first column behind the slots.
+    pub(crate) first: usize,
+    /// How many items a query sees.
+    pub(crate) window: usize,
+}
+
+impl View {
+    /// The view of the queries from `position` on.
+    pub(crate) fn from(position: usize, slots: usize, oldest: usize, window: usize) -> Self {
+        Self { slots, oldest, first: (position + 1).saturating_sub(window).max(oldest), window }
+    }
+
+    /// Columns that the queries up to `last` need in all.
+    pub(crate) fn columns(&self, last: usize) -> usize {
+        self.slots + (last + 1).saturating_sub(self.first)
+    }
+
+    /// Columns of the items that the query at `position` sees.
+    #[inline(always)]
+    fn span(&self, position: usize) -> (usize, usize) {
+        let from = (position + 1).saturating_sub(self.window).max(self.oldest);
+        (self.slots + from - self.first, self.slots + (position + 1).max(from) - self.first)
+    }
+
+    /// Tiles that any of the queries at `position .. position + rows` sees: first column, and columns up to the last
+    /// that is seen, rounded up to [`LANES`].
+    #[inline(always)]
+    fn tiles(&self, position: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (from, to) = (self.span(position).0, self.span(position + rows - 1).1);
+        let slots = self.slots;
+        let end = if to > from { to } else { slots };
+        (0..end)
+            .step_by(TILE)
+            .filter(move |&column| column < slots || column + TILE > from)
+            .map(move |column| (column, padded(end - column).min(TILE)))
+    }
+
+    /// Sets the scores of what the query at `position` does not see to −∞.
+    #[inline(always)]
+    fn hide<F: Float>(&self, position: usize, column: usize, scores: &mut [F]) {
+        let (from, to) = self.span(position);
+        let inside = |c: usize| c.clamp(column, column + scores.len()) - column;
+        let (slots, from, to) = (inside(self.slots), inside(from), inside(to));
+        if slots < from {
+            scores[slots..from].fill(F::NEG_INFINITY);
+        }
+        scores[to..].fill(F::NEG_INFINITY);
+    }
+}
+
+/// One head's memory.
+pub(crate) struct Items<'a, F> {
+    /// `d`
+    pub(crate) head_dim: usize,
+    /// `[columns, value | pattern]`, each padded to a multiple of [`LANES`].
+    rows: &'a mut [F],
+    /// For each tile `[pattern | value, TILE]`; the values only where gradients are wanted.
+    transposed: &'a mut [F],
+    /// How many of pattern and value are kept transposed.
+    sides: usize,
+}
+
+impl<'a, F: Float> Items<'a, F> {
+    /// How much working memory the rows, then the transposed tiles need.
+    pub(crate) fn need(columns: usize, head_dim: usize, sides: usize) -> [usize; 2] {
+        let columns = columns.next_multiple_of(TILE);
+        [columns * 2 * padded(head_dim), columns * sides * padded(head_dim)]
+    }
+
+    /// A memory of `columns` in the working memory given, to be filled by [`put`](Self::put).
+    pub(crate) fn new(columns: usize, head_dim: usize, sides: usize, rows: &'a mut [F], transposed: &'a mut [F]) -> Self {
+        let items = Self { head_dim, rows, transposed, sides };
+        // Columns up to the next multiple of LANES take part in products, hidden by the mask: they must be finite.
+        let end = padded(columns);
+        items.rows[columns * items.pitch()..end * items.pitch()].fill(F::ZERO);
+        let part = columns % TILE;
+        if sides > 0 && part > 0 {
+            let side = sides * padded(head_dim);
+            for row in items.transposed[columns / TILE * side * TILE..][..side * TILE].chunks_exact_mut(TILE) {
+                row[part..].fill(F::ZERO);
+            }
+        }
+        items
+    }
+
+    /// Distance between two rows: value and pattern.
+    #[inline(always)]
+    fn pitch(&self) -> usize {
+        2 * padded(self.head_dim)
+    }
+
+    /// Stores an item; the pattern is multiplied by `scale`.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, column: usize, value: &[F], pattern: &[F], scale: F) {
+        let (d, pad, pitch) = (self.head_dim, padded(self.head_dim), self.pitch());
+        let (v, p) = self.rows[column * pitch..][..pitch].split_at_mut(pad);
+        v[..d].copy_from_slice(value);
+        v[d..].fill(F::ZERO);
+        for (p, &x) in p.iter_mut().zip(pattern) {
+            *p = x * scale;
+        }
+        p[d..].fill(F::ZERO);
+        let tile = column / TILE * self.sides * pad * TILE;
+        for (side, x) in [&*p, &*v].into_iter().take(self.sides).enumerate() {
+            let to = &mut self.transposed[tile + side * pad * TILE + column % TILE..];
+            for (to, &x) in to.iter_mut().step_by(TILE).zip(&x[..d]) {
+                *to = x;
+            }
+        }
+    }
+
+    /// The rows of a tile from `offset` within value and pattern on.
+    #[inline(always)]
+    fn rows_of(&self, column: usize, offset: usize) -> Matrix<'_, F> {
+        Matrix { data: &self.rows[column * self.pitch() + offset..], stride: self.pitch() }
+    }
+
+    /// Pattern (0) or value (1) of a tile, transposed.
+    #[inline(always)]
+    fn side(&self, column: usize, side: usize) -> Matrix<'_, F> {
+        let pad = padded(self.head_dim);
+        Matrix { data: &self.transposed[(column / TILE * self.sides + side) * pad * TILE..][..pad * TILE], stride: TILE }
+    }
+
+    /// `scores = queries · patternsᵀ` for the `n` columns from `column` on.
+    #[inline(always)]
+    fn score<const FMA: bool>(&self, column: usize, n: usize, rows: usize, queries: &[F], scores: &mut [F]) {
+        let (d, pad) = (self.head_dim, padded(self.head_dim));
+        if self.sides > 0 {
+            let (a, c) = (Matrix { data: queries, stride: pad }, MatrixMut { data: scores, stride: TILE });
+            return product::<F, FMA, false>(a, self.side(column, 0), c, [rows, n, d]);
+        }
+        for (query, scores) in queries.chunks_exact(pad).zip(scores.chunks_exact_mut(TILE)).take(rows) {
+            for (score, item) in scores[..n].iter_mut().zip(self.rows[column * 2 * pad..].chunks_exact(2 * pad)) {
+                *score = dot::<F, FMA>(query, &item[pad..]);
+            }
+        }
+    }
+}
+
+/// Consecutive queries of one head.
+pub(crate) struct Queries<'a, F> {
+    /// Position of the first.
+    pub(crate) position: usize,
+    /// How many, at most [`QUERIES`].
+    pub(crate) rows: usize,
+    /// `[rows, padded d]`, scaled by what multiplies a score; zeros in the padding.
+    pub(crate) scaled: &'a [F],
+}
+
+/// `out = softmax(queries · patternsᵀ) · items`, `[rows, width]`: the first `width` columns of value and pattern.
+/// `log_sum`: the logarithm of each softmax's denominator. A query that sees nothing reads zeros, and its `log_sum` is 0.
+///
+/// `scores`: working memory of [`QUERIES`] · [`TILE`].
+#[inline(always)]
+pub(crate) fn look_up<F: Float, const FMA: bool>(
+    view: &View,
+    queries: &Queries<'_, F>,
+    items: &Items<'_, F>,
+    width: usize,
+    scores: &mut [F],
+    out: &mut [F],
+    log_sum: &mut [F],
+) {
+    let rows = queries.rows;
+    let (mut top, mut sum) = ([F::NEG_INFINITY; QUERIES], [F::ZERO; QUERIES]);
+    out[..rows * width].fill(F::ZERO);
+    for (column, n) in view.tiles(queries.position, rows) {
+        items.score::<FMA>(column, n, rows, queries.scaled, scores);
+        for i in 0..rows {
+            let scores = &mut scores[i * TILE..][..n];
+            view.hide(queries.position + i, column, scores);
+            let new = maximum(scores).max(top[i]);
+            if new == F::NEG_INFINITY {
+                scores.fill(F::ZERO);
+                continue;
+            }
+            let shrink = (top[i] - new).exp();
+            top[i] = new;
+            sum[i] = sum[i] * shrink + exponentials(scores, new);
+            if shrink != F::ONE {
+                out[i * width..][..width].iter_mut().for_each(|y| *y = *y * shrink);
+            }
+        }
+        let (a, c) = (Matrix { data: scores, stride: TILE }, MatrixMut { data: out, stride: width });
+        product::<F, FMA, true>(a, items.rows_of(column, 0), c, [rows, width, n]);
+    }
+    for (i, out) in out.chunks_exact_mut(width).take(rows).enumerate() {
+        let seen = sum[i] > F::ZERO;
+        log_sum[i] = if seen { top[i] + sum[i].ln() } else { F::ZERO };
+        if seen {
+            let scale = F::ONE / sum[i];
+            out.iter_mut().for_each(|y| *y = *y * scale);
+        }
+    }
+}
+
+/// What flows back into [`look_up`].
+pub(crate) struct Flow<'a, F> {
+    /// Gradient of the output, `[rows, width]`; zeros in the padding.
+    pub(crate) d_out: &'a [F],
+    /// One or two times the padded `d`.
+    pub(crate) width: usize,
+    /// `d_out · out` of each row.
+    pub(crate) balance: &'a [F],
+    /// As [`look_up`] left it.
+    pub(crate) log_sum: &'a [F],
+}
+
+/// The gradient of [`look_up`]. `d_queries` `[rows, padded d]`: that of the scaled queries, written. `d_items`
+/// `[columns, value | pattern]`: added up. `working`: 2 · [`QUERIES`] · [`TILE`].
+#[inline(always)]
+pub(crate) fn look_up_grad<F: Float, const FMA: bool>(
+    view: &View,
+    queries: &Queries<'_, F>,
+    items: &Items<'_, F>,
+    flow: &Flow<'_, F>,
+    working: &mut [F],
+    d_queries: &mut [F],
+    d_items: &mut [F],
+) {
+    let (rows, d, pad) = (queries.rows, items.head_dim, padded(items.head_dim));
+    let (scores, slopes) = working.split_at_mut(QUERIES * TILE);
+    let d_out = |offset: usize| Matrix { data: &flow.d_out[offset..], stride: flow.width };
+    d_queries[..rows * pad].fill(F::ZERO);
+    for (column, n) in view.tiles(queries.position, rows) {
+        items.score::<FMA>(column, n, rows, queries.scaled, scores);
+        product::<F, FMA, false>(d_out(0), items.side(column, 1), MatrixMut { data: slopes, stride: TILE }, [rows, n, d]);
+        if flow.width > pad {
+            product::<F, FMA, true>(d_out(pad), items.side(column, 0), MatrixMut { data: slopes, stride: TILE }, [rows, n, d]);
+        }
+        for i in 0..rows {
+            let (scores, slopes) = (&mut scores[i * TILE..][..n], &mut slopes[i * TILE..][..n]);
+            view.hide(queries.position + i, column, scores);
+            let (log_sum, balance) = (flow.log_sum[i], flow.balance[i]);
+            for (s, slope) in scores.iter_mut().zip(slopes) {
+                *s = (*s - log_sum).exp();
+                *slope = *s * (*slope - balance);
+            }
+        }
+        let (weights, slopes) = (Matrix { data: scores, stride: TILE }, Matrix { data: slopes, stride: TILE });
+        product::<F, FMA, true>(slopes, items.rows_of(column, pad), MatrixMut { data: d_queries, stride: pad }, [rows, pad, n]);
+        let d_items = &mut d_items[column * 2 * pad..];
+        product_transposed::<F, FMA>(weights, d_out(0), MatrixMut { data: d_items, stride: 2 * pad }, [n, flow.width, rows]);
+        let d_patterns = MatrixMut { data: &mut d_items[pad..], stride: 2 * pad };
+        product_transposed::<F, FMA>(slopes, Matrix { data: queries.scaled, stride: pad }, d_patterns, [n, pad, rows]);
+    }
+}
+
+const _: () = assert!(TILE.is_multiple_of(LANES));

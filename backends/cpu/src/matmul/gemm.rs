@@ -1,0 +1,102 @@
+//! A blocked matrix product after Goto and van de Geijn (2008), as BLIS does it: both factors are packed into panels
+//! that a small tile of the result, held in registers, streams over.
+
+use super::{pack::pack, tile};
+use crate::{Cpu, Float, tensor::scratch, threads::Shared};
+
+/// A factor: element `(i, j)` at `i · strides[0] + j · strides[1]`, one of them 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, F> {
+    pub(super) data: &'a [F],
+    pub(super) extents: [usize; 2],
+    pub(super) strides: [usize; 2],
+}
+
+impl<'a, F> Matrix<'a, F> {
+    /// Row-major.
+    pub(crate) fn new(data: &'a [F], extents: [usize; 2]) -> Self {
+        assert_eq!(data.len(), extents[0] * extents[1], "matrix {extents:?}");
+        Self { data, extents, strides: [extents[1], 1] }
+    }
+
+    /// The same numbers seen the other way.
+    pub(crate) fn transposed(self) -> Self {
+        let ([rows, columns], [down, across]) = (self.extents, self.strides);
+        Self { data: self.data, extents: [columns, rows], strides: [across, down] }
+    }
+
+    /// Its numbers where they lie.
+    pub(crate) fn data(&self) -> &'a [F] {
+        self.data
+    }
+}
+
+/// How a product is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Write<'a, F> {
+    /// `c = a · b (+ bias) (+ add)`
+    Set {
+        /// A number for each column of `c`.
+        bias: Option<&'a [F]>,
+        /// Of `c`'s shape.
+        add: Option<&'a [F]>,
+    },
+    /// `c += a · b`
+    Add,
+}
+
+/// Depth of a block: a panel of the right factor stays in the first-level cache.
+const DEPTH: usize = 256;
+/// Rows of a task: its block of the left factor stays in the second-level cache.
+const TASK_ROWS: usize = 192;
+/// Columns of a task.
+const TASK_COLUMNS: usize = 256;
+/// Elements of a packed block of the right factor: it stays in the last-level cache, whatever the vocabulary.
+const RIGHT: usize = 1 << 20;
+
+/// `c = a · b`, as `write` says; `c` row-major.
+pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
+    let ([m, depth], [same, n]) = (a.extents, b.extents);
+    assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
+    let [mr, nr] = tile::extents::<F>(cpu.level);
+    let depths = depth.div_ceil(DEPTH).max(1);
+    let kc = depth.div_ceil(depths);
+    let (mc, tc) = (TASK_ROWS.next_multiple_of(mr), TASK_COLUMNS.next_multiple_of(nr));
+    let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
+    let (left, right) = scratch(&mut cpu.scratch, m.next_multiple_of(mr) * kc + nc * kc).split_at_mut(m.next_multiple_of(mr) * kc);
+    let (threads, level) = (&cpu.threads, cpu.level);
+    let c = Shared::new(c);
+
+    for step in 0..depths {
+        let ks = step * kc..depth.min((step + 1) * kc);
+        let kc = ks.len();
+        for first in (0..n).step_by(nc.max(1)) {
+            let columns = nc.min(n - first);
+            // The left factor is packed once a depth, with the first columns.
+            let left_tasks = if first == 0 { m.div_ceil(mc) } else { 0 };
+            let (pack_left, pack_right) = (Shared::new(left), Shared::new(right));
+            threads.each(left_tasks + columns.div_ceil(tc), |task| {
+                if task < left_tasks {
+                    let rows = task * mc..m.min((task + 1) * mc);
+                    // SAFETY: each run of panels is one task's.
+                    let to = unsafe { pack_left.slice(rows.start * kc, rows.len().next_multiple_of(mr) * kc) };
+                    pack(level, a, rows, ks.clone(), mr, to);
+                } else {
+                    let start = (task - left_tasks) * tc;
+                    let run = start..columns.min(start + tc);
+                    // SAFETY: as above.
+                    let to = unsafe { pack_right.slice(start * kc, run.len().next_multiple_of(nr) * kc) };
+                    pack(level, b.transposed(), first + run.start..first + run.end, ks.clone(), nr, to);
+                }
+            });
+            let (left, right) = (&*left, &*right);
+            let write = if step == 0 { write } else { Write::Add };
+            let across = columns.div_ceil(tc);
+            threads.each(m.div_ceil(mc) * across, |task| {
+                let (i, j) = (task / across * mc, task % across * tc);
+                let block = tile::Block { rows: i..m.min(i + mc), columns: first + j..first + columns.min(j + tc), depth: kc, stride: n };
+                tile::block(level, &left[i * kc..], &right[j * kc..], write, block, &c);
+            });
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Matrix products: `y = x · wᵀ` and its gradients.
+//!
+//! Many rows go through packed panels ([`gemm`]); few rows, as in decoding, read each weight once
+//! where it lies ([`vector`]).
+
+pub(crate) mod gemm;
+mod pack;
+mod tile;
+mod vector;
+
+use crate::{Cpu, Float, Tensor, reduce::over_rows};
+use gemm::{Matrix, Write, gemm};
+use hh_core::{
+    ops::{Matmul, MatmulDims, MatmulGrad, Sink},
+    shape::Shaped,
+};
+
+pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut Tensor<F>) {
+    let MatmulDims { rows, inp, out } = op.dims(y.shape());
+    let write = Write::Set { bias: op.bias.map(Tensor::data), add: op.add.map(Tensor::data) };
+    product(cpu, op.x.data(), op.w.data(), [rows, inp, out], write, y.data_mut());
+}
+
+/// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
+pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
+    if rows <= vector::ROWS {
+        vector::product(cpu, x, w, [rows, inp, out], write, y);
+    } else {
+        gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y);
+    }
+}
+
+pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, dy: &Tensor<F>, d: MatmulGrad<Tensor<F>>) {
+    let MatmulDims { rows, inp, out } = op.dims(dy.shape());
+    assert!(d.w.shape() == op.w.shape() && d.bias.is_some() == op.bias.is_some(), "matmul: gradients");
+    let (x, w, dy) = (Matrix::new(op.x.data(), [rows, inp]), Matrix::new(op.w.data(), [out, inp]), Matrix::new(dy.data(), [rows, out]));
+    let (dx, write) = match d.x {
+        Sink::Set(dx) => (Some(dx), Write::Set { bias: None, add: None }),
+        Sink::Add(dx) => (Some(dx), Write::Add),
+        Sink::Skip => (None, Write::Add),
+    };
+    if let Some(dx) = dx {
+        assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");
+        gemm(cpu, dy, w, write, dx.data_mut());
+    }
+    gemm(cpu, dy.transposed(), x, Write::Add, d.w.data_mut());
+    if let Some(bias) = d.bias {
+        let level = cpu.level;
+        over_rows(&cpu.threads, &mut cpu.scratch, rows, bias.data_mut(), |run, sum| {
+            level.vectorise(|| {
+                for row in run {
+                    sum.iter_mut().zip(&dy.data()[row * out..][..out]).for_each(|(s, &dy)| *s += dy);
+                }
+            });
+        });
+    }
+}

@@ -1,0 +1,46 @@
+//! Products of few rows: each weight is read once, where it lies, at the speed of memory.
+
+use super::gemm::Write;
+use crate::{Cpu, Float, reduce::dot, simd::Kernel, threads::Shared};
+use core::ops::Range;
+
+/// Up to this many rows it is faster to read the weights where they lie than to pack them.
+pub(super) const ROWS: usize = 4;
+
+/// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
+pub(super) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
+    let y = Shared::new(y);
+    let level = cpu.level;
+    cpu.threads.rows(out, inp, |run| level.run(Dots { x, w, extents: [rows, inp, out], write, run, y }));
+}
+
+struct Dots<'a, F> {
+    x: &'a [F],
+    w: &'a [F],
+    extents: [usize; 3],
+    write: Write<'a, F>,
+    run: Range<usize>,
+    y: Shared<'a, F>,
+}
+
+impl<F: Float> Kernel for Dots<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let [rows, inp, out] = self.extents;
+        for o in self.run {
+            let w = &self.w[o * inp..][..inp];
+            for r in 0..rows {
+                let sum = dot::<F, FMA>(&self.x[r * inp..][..inp], w);
+                let at = r * out + o;
+                // SAFETY: each column of `y` is one task's.
+                let y = unsafe { &mut self.y.slice(at, 1)[0] };
+                *y = match self.write {
+                    Write::Add => *y + sum,
+                    Write::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Learned absolute positions.
+
+use crate::{Cpu, Float, Indices, Tensor, threads::Shared};
+use hh_core::{
+    ops::Positions,
+    shape::{Shape, Shaped},
+};
+
+/// `[B, T, D]` and the row of the table that the chunk begins at.
+fn dims<F>(op: &Positions<Tensor<F>, Indices>, y: Shape) -> ([usize; 3], usize) {
+    let ([batch, time, width], table) = (y.extents(), op.table.shape());
+    let start = op.clock.map_or(0, |clock| clock.data()[0] as usize);
+    assert!(table.width() == width && start + time <= table.rows(), "positions: {start} + {time} of {table} onto {y}");
+    ([batch, time, width], start)
+}
+
+pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indices>, y: &mut Tensor<F>) {
+    let ([batch, time, width], start) = dims(&op, y.shape());
+    let (level, y) = (cpu.level, Shared::new(y.data_mut()));
+    cpu.threads.rows(batch * time, width, |run| {
+        level.vectorise(|| {
+            for row in run {
+                let position = &op.table.data()[(start + row % time) * width..][..width];
+                // SAFETY: each row is one task's.
+                unsafe { y.slice(row * width, width) }.iter_mut().zip(position).for_each(|(y, &p)| *y += p);
+            }
+        });
+    });
+}
+
+pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indices>, dy: &Tensor<F>, d_table: &mut Tensor<F>) {
+    let ([batch, time, width], start) = dims(&op, dy.shape());
+    assert_eq!(d_table.shape(), op.table.shape(), "positions: gradient of the table");
+    let (level, d_table) = (cpu.level, Shared::new(d_table.data_mut()));
+    cpu.threads.rows(time, batch * width, |run| {
+        level.vectorise(|| {
+            for t in run {
+                // SAFETY: each position is one task's.
+                let d = unsafe { d_table.slice((start + t) * width, width) };
+                for b in 0..batch {
+                    d.iter_mut().zip(&dy.data()[(b * time + t) * width..][..width]).for_each(|(d, &dy)| *d += dy);
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,88 @@
+//! Sums whose order is fixed by the shape, so that they are the same bits with any number of threads.
+//!
+//! A plain float sum is one long chain of additions, which no compiler may reorder: these keep independent lanes.
+
+use crate::{Float, Threads, tensor::scratch, threads::Shared};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Independent sums: enough for four vectors of AVX2 or two of AVX-512.
+const LANES: usize = 32;
+
+/// `Σ a ∘ b`
+#[inline(always)]
+pub(crate) fn dot<F: Float, const FMA: bool>(a: &[F], b: &[F]) -> F {
+    let mut lanes = [F::ZERO; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] = a[i].mul_add::<FMA>(b[i], lanes[i]);
+        }
+    }
+    a_rest.iter().zip(b_rest).fold(total(lanes), |sum, (&a, &b)| a.mul_add::<FMA>(b, sum))
+}
+
+/// `Σ f(a)`
+#[inline(always)]
+pub(crate) fn sum<F: Float, S: Float>(a: &[F], f: impl Fn(F) -> S) -> S {
+    let mut lanes = [S::ZERO; LANES];
+    let (a, rest) = a.as_chunks::<LANES>();
+    for a in a {
+        for i in 0..LANES {
+            lanes[i] += f(a[i]);
+        }
+    }
+    rest.iter().fold(total(lanes), |sum, &a| sum + f(a))
+}
+
+/// The largest element; −∞ if there is none.
+#[inline(always)]
+pub(crate) fn largest<F: Float>(a: &[F]) -> F {
+    let mut lanes = [F::NEG_INFINITY; LANES];
+    let (a, rest) = a.as_chunks::<LANES>();
+    for a in a {
+        for i in 0..LANES {
+            lanes[i] = a[i].max(lanes[i]);
+        }
+    }
+    lanes.iter().chain(rest).fold(F::NEG_INFINITY, |m, &a| a.max(m))
+}
+
+/// Sum of the lanes, by halves.
+#[inline(always)]
+fn total<F: Float>(mut lanes: [F; LANES]) -> F {
+    let mut n = LANES / 2;
+    while n > 0 {
+        for i in 0..n {
+            lanes[i] += lanes[i + n];
+        }
+        n /= 2;
+    }
+    lanes[0]
+}
+
+/// Adds sums over rows to `total`: `f(rows, partial)` adds what some rows contribute to a `partial` of `total`'s length.
+///
+/// There are at most 32 partials, each over a run of rows; the last step adds them in order.
+pub(crate) fn over_rows<F: Float>(
+    threads: &Threads,
+    memory: &mut Vec<F>,
+    rows: usize,
+    total: &mut [F],
+    f: impl Fn(Range<usize>, &mut [F]) + Sync,
+) {
+    let width = total.len();
+    let run = rows.div_ceil(32).max((1 << 14) / width.max(1)).max(1);
+    let tasks = rows.div_ceil(run);
+    let partials = scratch(memory, tasks * width);
+    let shared = Shared::new(partials);
+    threads.each(tasks, |task| {
+        // SAFETY: each task has its own partial.
+        let partial = unsafe { shared.slice(task * width, width) };
+        partial.fill(F::ZERO);
+        f(task * run..rows.min((task + 1) * run), partial);
+    });
+    for partial in partials.chunks_exact(width.max(1)) {
+        total.iter_mut().zip(partial).for_each(|(t, &p)| *t += p);
+    }
+}

@@ -1,0 +1,25 @@
+//! Sum of squares, for the norm of the gradient.
+
+use crate::{Cpu, Float, Tensor, reduce::sum, tensor::scratch, threads::Shared};
+use hh_core::shape::Shaped;
+
+/// Elements of one partial sum.
+const RUN: usize = 1 << 15;
+
+/// Partial sums are taken in f64; only their roundings to `F` remain.
+pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut Tensor<F>) {
+    assert_eq!(total.shape().count(), 1, "sum_squares: total");
+    let tasks = x.data().len().div_ceil(RUN);
+    let partials = scratch(&mut cpu.scratch, tasks);
+    let (level, shared) = (cpu.level, Shared::new(partials));
+    cpu.threads.each(tasks, |task| {
+        let x = &x.data()[task * RUN..];
+        let x = &x[..RUN.min(x.len())];
+        let partial = level.vectorise(|| sum(x, |x| x.to_f64() * x.to_f64()));
+        // SAFETY: each partial is one task's.
+        let slot = unsafe { shared.slice(task, 1) };
+        slot[0] = F::of(partial);
+    });
+    let total = &mut total.data_mut()[0];
+    *total = F::of(partials.iter().fold(total.to_f64(), |sum, p| sum + p.to_f64()));
+}
