@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod backend;
+pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod half;

@@ -1,0 +1,137 @@
+//! A model in one safetensors file: configuration, tokenizer and weights.
+//!
+//! Bytes in, bytes out; where they come from and go to is the caller's. The metadata of the file has the keys
+//!
+//! ```text
+//! config      JSON of the configuration; all that the reference implementation reads and writes
+//! format      "1"; absent in the reference's files
+//! tokenizer   JSON of the tokenizer
+//! step        training steps taken
+//! …           provenance, free
+//! ```
+
+mod archive;
+mod dtype;
+mod write;
+
+pub use archive::{Archive, Tensor};
+pub use dtype::Dtype;
+pub use write::{Writer, write};
+
+use crate::{config::Config, error::Error, shape::Shape};
+use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String};
+
+/// The `__metadata__` of a safetensors file.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Key of the configuration's JSON in the metadata.
+pub const CONFIG: &str = "config";
+/// Key of the tokenizer's JSON.
+pub const TOKENIZER: &str = "tokenizer";
+/// Key of the number of training steps taken.
+pub const STEP: &str = "step";
+/// Key of the version of these conventions.
+pub const FORMAT: &str = "format";
+
+const VERSION: &str = "1";
+
+/// A checkpoint over the bytes of its file.
+#[derive(Clone, Debug)]
+pub struct Checkpoint<'a> {
+    archive: Archive<'a>,
+    config: Config,
+    step: u64,
+}
+
+impl<'a> Checkpoint<'a> {
+    /// Reads the header of a checkpoint; the weights stay where they are.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for those of [`Archive::parse`], a file of another program, and a newer format;
+    /// [`Error::Config`] for a configuration that cannot be.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let archive = Archive::parse(bytes)?;
+        let metadata = archive.metadata();
+        if let Some(format) = metadata.get(FORMAT).filter(|&format| format != VERSION) {
+            return Err(Error::Checkpoint(format!(
+                "the checkpoint has format {format:?} and this program knows {VERSION}: it is from a newer version; update the program"
+            )));
+        }
+        let config = metadata.get(CONFIG).ok_or_else(|| {
+            Error::Checkpoint(format!(
+                "the safetensors file has {} tensors, but no {CONFIG:?} in its metadata: it is of another program, not a checkpoint of this one",
+                archive.names().count()
+            ))
+        })?;
+        let config = Config::from_json(config).map_err(|e| Error::Config(format!("in the checkpoint: {e}")))?;
+        let step = metadata.get(STEP).map_or(Ok(0), |step| {
+            step.parse().map_err(|_| Error::Checkpoint(format!("the checkpoint's step is {step:?}, not a number: its metadata is damaged")))
+        })?;
+        Ok(Self { archive, config, step })
+    }
+
+    /// The model's configuration, which is valid.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Description of the tokenizer, if it has one.
+    pub fn tokenizer_json(&self) -> Option<&str> {
+        self.metadata().get(TOKENIZER).map(String::as_str)
+    }
+
+    /// Training steps taken; 0 if it does not say.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// All metadata.
+    pub fn metadata(&self) -> &Metadata {
+        self.archive.metadata()
+    }
+
+    /// Names of all tensors, in file order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.archive.names()
+    }
+
+    /// Checks that the file has these tensors; see [`Archive::expect`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the first that is missing or has another shape.
+    pub fn expect<'n>(&self, tensors: impl IntoIterator<Item = (&'n str, Shape)>) -> Result<(), Error> {
+        self.archive.expect(tensors)
+    }
+
+    /// Copies a tensor, widened to f32; see [`Archive::read`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing, has another shape, or a value that is not finite.
+    ///
+    /// # Panics
+    /// If `dst` does not have the length that `shape` says.
+    pub fn read(&self, name: &str, shape: Shape, dst: &mut [f32]) -> Result<(), Error> {
+        self.archive.read(name, shape, dst)
+    }
+
+    /// A tensor where it lies; see [`Archive::tensor`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing or of a type that this program does not know.
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'a>, Error> {
+        self.archive.tensor(name)
+    }
+}
+
+/// The metadata of a checkpoint: what `notes` says, the configuration and the format.
+///
+/// `notes` is where [`TOKENIZER`], [`STEP`] and provenance come from.
+pub fn metadata(config: &Config, notes: &Metadata) -> Metadata {
+    let mut metadata = notes.clone();
+    metadata.insert(CONFIG.to_owned(), config.to_json());
+    metadata.insert(FORMAT.to_owned(), VERSION.to_owned());
+    metadata
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use super::{Dtype, Metadata};
+use crate::{error::Error, shape::Shape};
+use alloc::{format, string::String, vec::Vec};
+use safetensors::tensor::{Metadata as Header, TensorInfo};
+
+/// Any safetensors file, over its bytes: tensors by name, and metadata. A [`Checkpoint`](super::Checkpoint) is one.
+#[derive(Clone, Debug)]
+pub struct Archive<'a> {
+    header: Header,
+    names: Vec<String>,
+    metadata: Metadata,
+    data: &'a [u8],
+}
+
+/// A tensor where it lies in the file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Tensor<'a> {
+    /// How its values are stored.
+    pub dtype: Dtype,
+    /// Its extents.
+    pub shape: Shape,
+    /// Its values: row-major, little-endian.
+    pub bytes: &'a [u8],
+}
+
+/// Bytes of the number that says how long the header is.
+const PREFIX: usize = 8;
+
+impl<'a> Archive<'a> {
+    /// Reads the header; the tensors stay where they are. Memory is in proportion to the header that is there,
+    /// whatever it claims.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] that tells an empty file, one cut short, one of another kind, and a damaged header apart.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let fail = |message| Err(Error::Checkpoint(message));
+        let found = bytes.len();
+        if found == 0 {
+            return fail("the file is empty, not a checkpoint: copy it again, or give another".into());
+        }
+        let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
+            return fail(format!("the file has {found} bytes, too few for a checkpoint: copy it again, or give another"));
+        };
+        if rest.first().is_some_and(|&byte| byte != b'{') {
+            return fail("the file is not a safetensors file, and so not a checkpoint: give another".into());
+        }
+        let length = u64::from_le_bytes(*prefix);
+        let Some(header) = usize::try_from(length).ok().and_then(|length| rest.get(..length)) else {
+            return fail(format!(
+                "the file is cut short: it has {found} bytes, and its header alone should have {length} after the first {PREFIX}; copy it again"
+            ));
+        };
+        let header = match core::str::from_utf8(header).map(serde_json::from_str::<Header>) {
+            Ok(Ok(header)) => header,
+            Ok(Err(e)) => return fail(format!("the header of the file is damaged ({e}): copy it again, or give another")),
+            Err(e) => return fail(format!("the header of the file is damaged ({e}): copy it again, or give another")),
+        };
+        let data = &rest[length as usize..];
+        let expected = (found - data.len()) as u128 + header.data_len() as u128;
+        if (found as u128) < expected {
+            return fail(format!("the file is cut short: it should have {expected} bytes and has {found}; copy it again"));
+        }
+        if found as u128 > expected {
+            return fail(format!("the file has {found} bytes where its header accounts for {expected}: it is damaged; copy it again"));
+        }
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Self { names: header.offset_keys(), metadata, header, data })
+    }
+
+    /// All metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Names of all tensors, in file order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// A tensor where it lies.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing, or of a type or rank that this program does not know.
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'a>, Error> {
+        let info = self.info(name)?;
+        let dtype = Dtype::from_safetensors(info.dtype).ok_or_else(|| {
+            Error::Checkpoint(format!("tensor {name} is stored as {}; this program reads F32, F16 and BF16: convert it", info.dtype))
+        })?;
+        let shape = Shape::from_dims(&info.shape).ok_or_else(|| {
+            Error::Checkpoint(format!("tensor {name} has shape {:?}; this program knows one to three extents", info.shape))
+        })?;
+        let (start, end) = info.data_offsets;
+        Ok(Tensor { dtype, shape, bytes: &self.data[start..end] })
+    }
+
+    /// Checks that the file has these tensors, of these shapes and of a readable type. The file may have others.
+    ///
+    /// Once this has passed, the memory that the tensors need is in proportion to the file. Ask before allocating what
+    /// a configuration asks for: in a malicious file it may ask for anything.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the first that is missing or differs.
+    pub fn expect<'n>(&self, tensors: impl IntoIterator<Item = (&'n str, Shape)>) -> Result<(), Error> {
+        tensors.into_iter().try_for_each(|(name, shape)| self.shaped(name, shape).map(drop))
+    }
+
+    /// Copies a tensor, widened to f32.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing, has another shape, or a value that is not finite.
+    ///
+    /// # Panics
+    /// If `dst` does not have the length that `shape` says.
+    pub fn read(&self, name: &str, shape: Shape, dst: &mut [f32]) -> Result<(), Error> {
+        let tensor = self.shaped(name, shape)?;
+        tensor.dtype.decode(tensor.bytes, dst);
+        match dst.iter().position(|x| !x.is_finite()) {
+            None => Ok(()),
+            Some(i) => Err(Error::Checkpoint(format!(
+                "tensor {name} has the value {} at element {i}: the weights are broken; use an earlier checkpoint",
+                dst[i]
+            ))),
+        }
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
+        self.header.info(name).ok_or_else(|| {
+            Error::Checkpoint(format!(
+                "tensor {name} is missing among the {} in the file: its configuration is of another model",
+                self.names.len()
+            ))
+        })
+    }
+
+    fn shaped(&self, name: &str, shape: Shape) -> Result<Tensor<'a>, Error> {
+        let found = &self.info(name)?.shape;
+        if found != shape.dims() {
+            return Err(Error::Checkpoint(format!(
+                "tensor {name} has shape {found:?} in the file where the model has {shape}: its configuration is of another model"
+            )));
+        }
+        self.tensor(name)
+    }
+}

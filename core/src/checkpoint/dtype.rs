@@ -1,0 +1,83 @@
+use crate::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use alloc::vec::Vec;
+
+/// How weights are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dtype {
+    /// IEEE 754 binary32.
+    #[default]
+    F32,
+    /// IEEE 754 binary16: 11 significant bits, up to 65504.
+    F16,
+    /// bfloat16: 8 significant bits, the range of f32.
+    Bf16,
+}
+
+impl Dtype {
+    /// Bytes of a value.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The name in a safetensors file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
+    pub(super) fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
+        match dtype {
+            safetensors::Dtype::F32 => Some(Self::F32),
+            safetensors::Dtype::F16 => Some(Self::F16),
+            safetensors::Dtype::BF16 => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+
+    /// Widens little-endian values; exact.
+    ///
+    /// # Panics
+    /// If there are not as many values in `bytes` as in `dst`.
+    pub fn decode(self, bytes: &[u8], dst: &mut [f32]) {
+        assert_eq!(bytes.len(), dst.len() * self.size(), "decode: bytes for values");
+        match self {
+            Self::F32 => {
+                for (x, b) in dst.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *x = f32::from_le_bytes(*b);
+                }
+            }
+            Self::F16 => decode_half(bytes, dst, f16_to_f32),
+            Self::Bf16 => decode_half(bytes, dst, bf16_to_f32),
+        }
+    }
+
+    /// Appends values as little-endian bytes, rounded to nearest even. What is too large for f16 becomes infinite.
+    pub fn encode(self, values: &[f32], out: &mut Vec<u8>) {
+        match self {
+            Self::F32 => out.extend(values.iter().flat_map(|x| x.to_le_bytes())),
+            Self::F16 => out.extend(values.iter().flat_map(|&x| f32_to_f16(x).to_le_bytes())),
+            Self::Bf16 => out.extend(values.iter().flat_map(|&x| f32_to_bf16(x).to_le_bytes())),
+        }
+    }
+
+    /// The value as it reads after a round through this type.
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Self::F32 => x,
+            Self::F16 => f16_to_f32(f32_to_f16(x)),
+            Self::Bf16 => bf16_to_f32(f32_to_bf16(x)),
+        }
+    }
+}
+
+fn decode_half(bytes: &[u8], dst: &mut [f32], widen: fn(u16) -> f32) {
+    for (x, b) in dst.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *x = widen(u16::from_le_bytes(*b));
+    }
+}

@@ -1,0 +1,158 @@
+use super::{Dtype, Metadata};
+use crate::{config::Config, error::Error, shape::Shape};
+use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// Writes a safetensors file one tensor at a time, so that no more than one need be in memory.
+///
+/// The bytes are a function of metadata, tensors and their order: metadata are sorted, tensors stay as given.
+/// `sink` takes the bytes piece by piece and may fail in its own way.
+pub struct Writer<S> {
+    sink: S,
+    dtype: Dtype,
+    tensors: Vec<(String, Shape)>,
+    written: usize,
+    buffer: Vec<u8>,
+}
+
+/// Values that go to the sink at a time.
+const PIECE: usize = 16 * 1024;
+
+impl<S> Writer<S> {
+    /// Writes the header of a file with these tensors. [`metadata`](super::metadata) makes a checkpoint of it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a name comes twice or the format reserves it, or the size overflows; those of the sink.
+    pub fn begin<'n, E: From<Error>>(
+        metadata: &Metadata,
+        tensors: impl IntoIterator<Item = (&'n str, Shape)>,
+        dtype: Dtype,
+        mut sink: S,
+    ) -> Result<Self, E>
+    where
+        S: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let tensors: Vec<_> = tensors.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
+        sink(&header(metadata, &tensors, dtype)?)?;
+        Ok(Self { sink, dtype, tensors, written: 0, buffer: Vec::new() })
+    }
+
+    /// Writes the next tensor, in the order that [`begin`](Self::begin) was given. The name guards against another order.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the tensor if a value is not finite, or too large for f16; those of the sink.
+    ///
+    /// # Panics
+    /// If it is another tensor's turn, or there are not as many values as its shape says.
+    pub fn tensor<E: From<Error>>(&mut self, name: &str, values: &[f32]) -> Result<(), E>
+    where
+        S: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let (expected, shape) = self.tensors.get(self.written).expect("checkpoint: all tensors are written");
+        assert_eq!(expected, name, "checkpoint: tensors come in the order of the header");
+        assert_eq!(values.len(), shape.count(), "checkpoint: {name} of shape {shape}");
+        for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
+            if let Some(i) = piece.iter().position(|&x| !self.dtype.round(x).is_finite()) {
+                return Err(unstorable(name, start + i, piece[i], self.dtype).into());
+            }
+            self.buffer.clear();
+            self.dtype.encode(piece, &mut self.buffer);
+            (self.sink)(&self.buffer)?;
+        }
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Panics
+    /// If a tensor was not written.
+    pub fn finish(self) {
+        assert_eq!(self.written, self.tensors.len(), "checkpoint: tensors written");
+    }
+}
+
+/// A whole checkpoint in memory. `notes` is as in [`metadata`](super::metadata).
+///
+/// # Errors
+/// Those of [`Writer`].
+///
+/// # Panics
+/// If a tensor does not have as many values as its shape says.
+pub fn write<'n>(
+    config: &Config,
+    notes: &Metadata,
+    tensors: impl IntoIterator<Item = (&'n str, Shape, &'n [f32])>,
+    dtype: Dtype,
+) -> Result<Vec<u8>, Error> {
+    let tensors: Vec<_> = tensors.into_iter().collect();
+    let mut bytes = Vec::new();
+    let sink = |piece: &[u8]| -> Result<(), Error> {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    let shapes = tensors.iter().map(|&(name, shape, _)| (name, shape));
+    let mut writer = Writer::begin(&super::metadata(config, notes), shapes, dtype, sink)?;
+    for (name, _, values) in tensors {
+        writer.tensor(name, values)?;
+    }
+    writer.finish();
+    Ok(bytes)
+}
+
+fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
+    Error::Checkpoint(if x.is_finite() {
+        format!("tensor {name} has the value {x} at element {i}, too large for {}: store it as F32 or BF16", dtype.name())
+    } else {
+        format!("tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved")
+    })
+}
+
+/// The length of the JSON header, then the header, with spaces up to a multiple of 8: tensors begin aligned.
+fn header(metadata: &Metadata, tensors: &[(String, Shape)], dtype: Dtype) -> Result<Vec<u8>, Error> {
+    let mut seen = BTreeSet::new();
+    let mut entries = Vec::with_capacity(tensors.len());
+    let mut start = 0u64;
+    for (name, shape) in tensors {
+        if name == METADATA || !seen.insert(name) {
+            return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved")));
+        }
+        let size = shape.dims().iter().try_fold(dtype.size() as u64, |size, &n| size.checked_mul(n as u64));
+        let end = size
+            .and_then(|size| start.checked_add(size))
+            .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file")))?;
+        entries.push((name.as_str(), Entry { dtype: dtype.name(), shape: shape.dims(), data_offsets: [start, end] }));
+        start = end;
+    }
+    let mut json = serde_json::to_vec(&Layout { metadata, entries }).expect("strings and numbers are JSON");
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut json);
+    Ok(bytes)
+}
+
+const METADATA: &str = "__metadata__";
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    dtype: &'static str,
+    shape: &'a [usize],
+    data_offsets: [u64; 2],
+}
+
+/// The header's JSON. The safetensors crate sorts tensors by name and leaves the order of metadata to a hash.
+struct Layout<'a> {
+    metadata: &'a Metadata,
+    entries: Vec<(&'a str, Entry<'a>)>,
+}
+
+impl Serialize for Layout<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.entries.len()))?;
+        map.serialize_entry(METADATA, self.metadata)?;
+        for (name, entry) in &self.entries {
+            map.serialize_entry(name, entry)?;
+        }
+        map.end()
+    }
+}
