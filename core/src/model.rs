@@ -5,7 +5,7 @@ use crate::{
     config::{Config, Positions as PositionKind},
     layers::{Extent, Graded, Leaf, Noise, block, controller, flow},
     ops::*,
-    shape::Shape,
+    shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};
 
@@ -224,7 +224,7 @@ pub fn forward<B: Forward>(
     }
 }
 
-fn tokens_per_sequence<T: crate::shape::Shaped>(start: &T) -> u32 {
+fn tokens_per_sequence<T: Shaped>(start: &T) -> u32 {
     start.shape().extents()[1] as u32
 }
 
@@ -275,7 +275,7 @@ pub fn backward<B: Backward>(
     b: &mut B,
     c: &Config,
     p: Graded<Params<B::Tensor>>,
-    a: &mut Acts<B::Tensor>,
+    a: &Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
@@ -370,4 +370,25 @@ pub fn params<B: Device, E: From<B::Error>>(
 /// A parameter tree of zeros: gradients, moments.
 pub fn zeros<B: Device>(b: &mut B, c: &Config) -> Result<Params<B::Tensor>, B::Error> {
     Params::new(c, &mut |_, shape| b.alloc(shape, Precision::Full))
+}
+
+/// Mean gate of each path in each layer, over all positions of the chunk in `a` (one that keeps its activations).
+/// Waits for the device.
+pub fn mean_gates<B: Device>(b: &mut B, c: &Config, a: &Acts<B::Tensor>) -> Result<Vec<[Option<f32>; 3]>, B::Error> {
+    let mut host = Vec::new();
+    (0..c.layers)
+        .map(|layer| {
+            let mut mean = [None; 3];
+            if let Some(gate) = &a.blocks[a.of[layer]].mixer.gate {
+                let (rows, n) = (gate.gates.shape().rows(), gate.gates.shape().width());
+                host.resize(rows * n, 0.0);
+                b.download(&gate.gates, &mut host)?;
+                let on = mean.iter_mut().zip(c.on(layer)).filter_map(|(m, on)| on.then_some(m));
+                for (i, m) in on.enumerate() {
+                    *m = Some(host.iter().skip(i).step_by(n).sum::<f32>() / rows as f32);
+                }
+            }
+            Ok(mean)
+        })
+        .collect()
 }

@@ -1,0 +1,106 @@
+//! Text embeddings: hidden states pooled over the text, shortened if asked, made unit vectors.
+
+use crate::error::Error;
+use alloc::{format, vec, vec::Vec};
+
+/// How the hidden states of a text become one vector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pooling {
+    /// The mean over the text's own positions.
+    #[default]
+    Mean,
+    /// The last position.
+    Last,
+    /// The mean with weights 1, 2, 3, … (SGPT, Muennighoff 2022): in a causal model later positions know more.
+    Weighted,
+}
+
+/// Collects the hidden states of one text, in chunks of any length.
+#[derive(Clone, Debug)]
+pub struct Pooler {
+    pooling: Pooling,
+    sum: Vec<f32>,
+    weight: f32,
+    seen: u32,
+}
+
+impl Pooler {
+    /// For hidden states of `width` numbers.
+    pub fn new(pooling: Pooling, width: usize) -> Self {
+        Self { pooling, sum: vec![0.0; width], weight: 0.0, seen: 0 }
+    }
+
+    /// Takes the next positions, `[n, width]`.
+    ///
+    /// # Panics
+    /// Where `hidden` is no whole number of rows.
+    pub fn push(&mut self, hidden: &[f32]) {
+        let width = self.sum.len();
+        assert!(hidden.len().is_multiple_of(width), "{} numbers in rows of {width}", hidden.len());
+        for row in hidden.chunks(width) {
+            self.seen += 1;
+            let weight = match self.pooling {
+                Pooling::Mean => 1.0,
+                Pooling::Weighted => self.seen as f32,
+                Pooling::Last => {
+                    self.sum.fill(0.0);
+                    self.weight = 0.0;
+                    1.0
+                }
+            };
+            self.weight += weight;
+            for (s, x) in self.sum.iter_mut().zip(row) {
+                *s += weight * x;
+            }
+        }
+    }
+
+    /// The first `dim` numbers of the pooled vector, of length 1.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where nothing was pushed, or `dim` is 0 or more than the width.
+    pub fn finish(mut self, dim: usize) -> Result<Vec<f32>, Error> {
+        if self.seen == 0 {
+            return Err(Error::Input("an empty text has no embedding".into()));
+        }
+        if dim == 0 || dim > self.sum.len() {
+            return Err(Error::Input(format!("an embedding of {dim} numbers was asked of a model of width {}", self.sum.len())));
+        }
+        self.sum.truncate(dim);
+        let norm = libm::sqrtf(self.sum.iter().map(|x| x * x).sum::<f32>()).max(f32::MIN_POSITIVE);
+        self.sum.iter_mut().for_each(|x| *x /= norm);
+        Ok(self.sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_pool_to_what_the_whole_pools_to() {
+        let rows: Vec<f32> = (0..30).map(|i| ((i * 7) % 11) as f32 - 4.0).collect();
+        for pooling in [Pooling::Mean, Pooling::Last, Pooling::Weighted] {
+            let mut whole = Pooler::new(pooling, 3);
+            whole.push(&rows);
+            let mut cut = Pooler::new(pooling, 3);
+            cut.push(&rows[..12]);
+            cut.push(&rows[12..]);
+            let whole = whole.finish(3).unwrap();
+            assert_eq!(whole, cut.finish(3).unwrap());
+            assert!((whole.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn each_pooling_weighs_as_its_name_says() {
+        let vector = |pooling| {
+            let mut p = Pooler::new(pooling, 2);
+            p.push(&[1.0, 0.0, 0.0, 1.0]);
+            p.finish(2).unwrap()
+        };
+        let [mean, last, weighted] = [Pooling::Mean, Pooling::Last, Pooling::Weighted].map(vector);
+        assert!((mean[0] - mean[1]).abs() < 1e-6 && last == [0.0, 1.0] && (weighted[1] / weighted[0] - 2.0).abs() < 1e-6);
+        assert!(Pooler::new(Pooling::Mean, 2).finish(2).is_err());
+    }
+}

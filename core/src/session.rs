@@ -1,0 +1,243 @@
+//! A stream of text through a model: prefill, step, and a state that the program can hold, copy, save and roll back.
+
+use crate::{
+    backend::{Forward, Precision},
+    config::{Config, Positions},
+    error::Error,
+    layers::Extent,
+    model::{self, Acts, Model, State},
+    ops::Matmul,
+    shape::{Shape, Shaped},
+    state::{Layout, Snapshot},
+};
+use alloc::{format, vec, vec::Vec};
+use core::ops::Deref;
+
+/// How a session is laid out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Sequences that run side by side.
+    pub batch: usize,
+    /// Positions that attention and modern Hopfield memories can hold; older ones are forgotten. The recurrences
+    /// remember on.
+    pub context: usize,
+    /// Passes over the blocks; the configuration's number if absent.
+    pub segments: Option<usize>,
+    /// Longest chunk that [`Session::prefill`] runs at a time; a power of two.
+    pub chunk: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { batch: 1, context: 1024, segments: None, chunk: 128 }
+    }
+}
+
+/// A running model. `M` is anything that leads to the weights: a reference, an `Arc`.
+pub struct Session<B: Forward, M> {
+    backend: B,
+    model: M,
+    options: Options,
+    state: State<B::Tensor, B::Indices>,
+    position: u64,
+    /// Rooms for chunks of 1, 2, 4, … positions, made when first needed.
+    rooms: Vec<Option<Room<B>>>,
+    /// Ids of the chunk at hand, gathered from the rows.
+    ids: Vec<u32>,
+    last: B::Tensor,
+    projected: Option<B::Tensor>,
+    logits: B::Tensor,
+    host: Vec<f32>,
+}
+
+struct Room<B: Forward> {
+    tokens: B::Indices,
+    acts: Acts<B::Tensor>,
+}
+
+impl<B: Forward> Room<B> {
+    fn new(b: &mut B, c: &Config, batch: usize, time: usize) -> Result<Self, B::Error> {
+        Ok(Self { tokens: b.alloc_indices(Shape::matrix(batch, time))?, acts: Acts::new(b, c, Extent { batch, time, saved: false })? })
+    }
+}
+
+impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
+    /// A session that remembers nothing yet. A step ([`step`](Self::step)) allocates nothing after this.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for options that cannot be, [`Error::Device`] where the machine has no room.
+    pub fn new(mut backend: B, model: M, options: Options) -> Result<Self, Error> {
+        let c = &model.config;
+        let segments = options.segments.unwrap_or(c.segments);
+        for (name, value) in [("batch", options.batch), ("context", options.context), ("segments", segments), ("chunk", options.chunk)] {
+            if value == 0 {
+                return Err(Error::Input(format!("a session's {name} is 0; it must be at least 1")));
+            }
+        }
+        if !options.chunk.is_power_of_two() {
+            return Err(Error::Input(format!("a session's chunk is {}; it must be a power of two", options.chunk)));
+        }
+        let b = &mut backend;
+        let rows = |width| Shape::cube(options.batch, 1, width);
+        let mut make = || -> Result<_, B::Error> {
+            let state = State::new(b, c, options.batch, options.context, segments)?;
+            let mut rooms: Vec<Option<Room<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
+            rooms[0] = Some(Room::new(b, c, options.batch, 1)?);
+            let last = b.alloc(rows(c.width), Precision::Compute)?;
+            let projected = if c.factorised() { Some(b.alloc(rows(c.embed_dim), Precision::Compute)?) } else { None };
+            Ok((state, rooms, last, projected, b.alloc(rows(c.vocab_size), Precision::Full)?))
+        };
+        let (state, rooms, last, projected, logits) = make().map_err(Error::device)?;
+        let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
+        Ok(Self { backend, model, options, state, position: 0, rooms, ids, last, projected, logits, host })
+    }
+
+    /// Positions seen since the beginning.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &Config {
+        &self.model.config
+    }
+
+    /// How the session is laid out.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The backend, to run other things on.
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        for leaf in self.state.leaves_mut() {
+            self.backend.fill(0.0, leaf);
+        }
+        self.position = 0;
+        self.backend.upload_indices(&[0], &mut self.state.clock).map_err(Error::device)
+    }
+
+    /// Runs `tokens`, `[batch, n]` row by row, and returns the logits `[batch, V]` of each row's last position.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an empty chunk, ragged rows, an id outside of the vocabulary, or more positions than a
+    /// learned table has; nothing has happened then. [`Error::Device`] where the machine fails.
+    pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        self.run(tokens, |_, _| Ok(()))?;
+        let (b, p) = (&mut self.backend, &self.model.params);
+        let x = model::project(b, p, &self.last, self.projected.as_mut());
+        b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
+        b.download(&self.logits, &mut self.host).map_err(Error::device)?;
+        Ok(&self.host)
+    }
+
+    /// One token for each sequence; the same as [`prefill`](Self::prefill) of one position. Allocates nothing.
+    pub fn step(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        self.prefill(tokens)
+    }
+
+    /// The logits `[batch, V]` that the last [`prefill`](Self::prefill) or [`step`](Self::step) returned.
+    pub fn logits(&self) -> &[f32] {
+        &self.host
+    }
+
+    /// Runs `tokens` as [`prefill`](Self::prefill) does and hands each chunk's normalised hidden states, `[batch, n, D]`, to `each`.
+    pub fn hidden(&mut self, tokens: &[u32], mut each: impl FnMut(&[f32])) -> Result<(), Error> {
+        let mut host = Vec::new();
+        self.run(tokens, |b, acts| {
+            host.resize(acts.hidden.shape().count(), 0.0);
+            b.download(&acts.hidden, &mut host)?;
+            each(&host);
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, tokens: &[u32], mut each: impl FnMut(&mut B, &Acts<B::Tensor>) -> Result<(), B::Error>) -> Result<(), Error> {
+        let n = self.check(tokens)?;
+        let (b, model, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
+        let mut run = || -> Result<(), B::Error> {
+            let mut done = 0;
+            while done < n {
+                let size = (n - done).min(self.options.chunk).ilog2();
+                let time = 1 << size;
+                for (ids, row) in self.ids.chunks_mut(time).zip(tokens.chunks(n)) {
+                    ids.copy_from_slice(&row[done..done + time]);
+                }
+                let room = match &mut self.rooms[size as usize] {
+                    Some(room) => room,
+                    none => none.insert(Room::new(b, &model.config, self.options.batch, time)?),
+                };
+                b.upload_indices(&self.ids[..self.options.batch * time], &mut room.tokens)?;
+                model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens, segments, None);
+                each(b, &room.acts)?;
+                b.last(&room.acts.hidden, &mut self.last);
+                done += time;
+                self.position += time as u64;
+            }
+            Ok(())
+        };
+        run().map_err(Error::device)
+    }
+
+    /// Positions a row has; says what is wrong with tokens that cannot be run.
+    fn check(&self, tokens: &[u32]) -> Result<usize, Error> {
+        let (c, batch) = (&self.model.config, self.options.batch);
+        if tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            return Err(Error::Input(format!(
+                "{} tokens do not make rows for a batch of {batch}: give each row the same number, at least one",
+                tokens.len()
+            )));
+        }
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= c.vocab_size) {
+            return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", c.vocab_size)));
+        }
+        let n = tokens.len() / batch;
+        if c.positions == Positions::Learned && self.position + n as u64 > c.max_len as u64 {
+            return Err(Error::Input(format!(
+                "position {} is beyond the {} positions that this model learned: shorten the text, or reset the session",
+                self.position + n as u64,
+                c.max_len
+            )));
+        }
+        Ok(n)
+    }
+
+    /// A copy of everything that the session remembers.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
+        let mut values = vec![0.0; self.state.leaves().map(|t| t.shape().count()).sum()];
+        let mut rest = &mut values[..];
+        for leaf in self.state.leaves() {
+            let (now, later) = rest.split_at_mut(leaf.shape().count());
+            self.backend.download(leaf, now).map_err(Error::device)?;
+            rest = later;
+        }
+        Ok(Snapshot { layout: self.layout(), position: self.position, values })
+    }
+
+    /// Goes back to a snapshot, of this session or of another one of the same model and layout.
+    ///
+    /// # Errors
+    /// [`Error::State`] where the snapshot belongs to another model or layout; nothing has changed then.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        snapshot.fits(&self.layout(), self.state.leaves().map(|t| t.shape().count()).sum())?;
+        let mut rest = &snapshot.values[..];
+        for leaf in self.state.leaves_mut() {
+            let (now, later) = rest.split_at(leaf.shape().count());
+            self.backend.upload(now, leaf).map_err(Error::device)?;
+            rest = later;
+        }
+        self.position = snapshot.position;
+        self.backend.upload_indices(&[self.position as u32], &mut self.state.clock).map_err(Error::device)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(&self.model.config, self.options.batch, self.options.context, self.state.segments.len())
+    }
+}

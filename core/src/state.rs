@@ -1,0 +1,118 @@
+//! What a session remembers, as bytes.
+//!
+//! Little-endian: `HHSTATE1`, then the layout (fingerprint of the configuration u64, batch u32, context u32, segments
+//! u32), position u64, number of values u64, the values as f32, and the FNV-1a hash (u64) of all that came before.
+
+use crate::{config::Config, error::Error};
+use alloc::{format, string::ToString, vec::Vec};
+
+const MAGIC: &[u8; 8] = b"HHSTATE1";
+const HEADER: usize = 8 + 8 + 4 + 4 + 4 + 8 + 8;
+
+/// Which sessions a snapshot fits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    fingerprint: u64,
+    batch: u32,
+    context: u32,
+    segments: u32,
+}
+
+/// A copy of everything that a session remembers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Snapshot {
+    pub(crate) layout: Layout,
+    pub(crate) position: u64,
+    pub(crate) values: Vec<f32>,
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ b as u64).wrapping_mul(0x100_0000_01b3))
+}
+
+impl Layout {
+    pub(crate) fn new(c: &Config, batch: usize, context: usize, segments: usize) -> Self {
+        Self { fingerprint: hash(c.to_json().as_bytes()), batch: batch as u32, context: context as u32, segments: segments as u32 }
+    }
+}
+
+impl Snapshot {
+    /// Positions that the session had seen.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Bytes that [`to_bytes`](Self::to_bytes) gives.
+    pub fn byte_len(&self) -> usize {
+        HEADER + 4 * self.values.len() + 8
+    }
+
+    /// The snapshot as bytes, to keep in a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Layout { fingerprint, batch, context, segments } = self.layout;
+        let mut out = Vec::with_capacity(self.byte_len());
+        out.extend(MAGIC);
+        out.extend(fingerprint.to_le_bytes());
+        for n in [batch, context, segments] {
+            out.extend(n.to_le_bytes());
+        }
+        out.extend(self.position.to_le_bytes());
+        out.extend((self.values.len() as u64).to_le_bytes());
+        for v in &self.values {
+            out.extend(v.to_le_bytes());
+        }
+        out.extend(hash(&out).to_le_bytes());
+        out
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`Error::State`] where the bytes are no saved state, were cut short, or were damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let fail = |what: &str| Err(Error::State(format!("{what}; save the state again")));
+        if bytes.len() < 8 || &bytes[..8] != MAGIC {
+            return fail("this is no saved session state");
+        }
+        if bytes.len() < HEADER + 8 {
+            return fail("the saved state was cut short inside its header");
+        }
+        let u32_at = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().expect("4 bytes"));
+        let u64_at = |i: usize| u64::from_le_bytes(bytes[i..i + 8].try_into().expect("8 bytes"));
+        let expected = u64_at(36).checked_mul(4).and_then(|n| n.checked_add(HEADER as u64 + 8));
+        if expected != Some(bytes.len() as u64) {
+            let expected = expected.map_or("more".to_string(), |n| n.to_string());
+            return fail(&format!(
+                "the saved state has {} bytes where its header says {expected}: it was cut short or damaged",
+                bytes.len()
+            ));
+        }
+        let (body, sum) = bytes.split_at(bytes.len() - 8);
+        if hash(body).to_le_bytes() != sum {
+            return fail("the saved state is damaged: its checksum does not match");
+        }
+        let values: Vec<f32> = body[HEADER..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes"))).collect();
+        if values.iter().any(|v| !v.is_finite()) {
+            return fail("the saved state holds numbers that are not finite");
+        }
+        let layout = Layout { fingerprint: u64_at(8), batch: u32_at(16), context: u32_at(20), segments: u32_at(24) };
+        Ok(Self { layout, position: u64_at(28), values })
+    }
+
+    pub(crate) fn fits(&self, layout: &Layout, values: usize) -> Result<(), Error> {
+        let Layout { fingerprint, batch, context, segments } = self.layout;
+        if fingerprint != layout.fingerprint {
+            return Err(Error::State(
+                "the saved state belongs to a model of another configuration; use the checkpoint that it was saved with".into(),
+            ));
+        }
+        if self.layout != *layout || self.values.len() != values {
+            return Err(Error::State(format!(
+                "the saved state is for batch {batch}, context {context}, {segments} segments; this session has batch {}, context {}, {} segments: open the session with the saved ones",
+                layout.batch, layout.context, layout.segments
+            )));
+        }
+        Ok(())
+    }
+}

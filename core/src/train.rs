@@ -1,0 +1,401 @@
+//! One step of training: forward, losses, backward, clipping, AdamW, moving average.
+
+use crate::{
+    backend::{Backward, Precision},
+    config::Config,
+    error::Error,
+    layers::{Extent, Graded, Noise, flow},
+    model::{self, Acts, Params},
+    ops::*,
+    schedule::{self, Schedule},
+    shape::{Shape, Shaped},
+};
+use alloc::{format, string::String, vec, vec::Vec};
+
+/// What training minimises and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hyper {
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// β₁
+    pub beta1: f32,
+    /// β₂
+    pub beta2: f32,
+    /// AdamW's ε
+    pub adam_eps: f32,
+    /// Rate of the weights' moving average, reached after a warm-up; 0 is the weights themselves.
+    pub ema: f32,
+    /// Decoupled decay of matrices; vectors have none.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient; 0 is no clipping.
+    pub clip: f32,
+    /// Probability of dropout on the embedding and both residual branches.
+    pub dropout: f32,
+    /// ε of label smoothing.
+    pub smoothing: f32,
+    /// λ of the z-loss.
+    pub z_weight: f32,
+    /// λ of the rectified-flow head.
+    pub flow_weight: f32,
+    /// Micro-batches that one step adds up.
+    pub accumulate: usize,
+    /// Seeds dropout and noise.
+    pub seed: u64,
+}
+
+/// Mean losses of one or several steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// Negative log-likelihood, in nats per scored target.
+    pub nll: f64,
+    /// logsumexp²
+    pub z: f64,
+    /// logsumexp minus the mean logit
+    pub smooth: f64,
+    /// Rectified flow.
+    pub flow: f64,
+    /// Targets that were scored.
+    pub count: u64,
+}
+
+/// Everything that training changes: weights, gradients, both moments, average; and room for one micro-batch.
+pub struct Trainer<B: Backward> {
+    /// The machine.
+    pub backend: B,
+    config: Config,
+    hyper: Hyper,
+    /// Steps taken.
+    step: u64,
+    /// Micro-batches of the step at hand that are done.
+    micro: usize,
+    trees: Trees<B::Tensor>,
+    decay: Vec<f32>,
+    room: Room<B>,
+}
+
+/// Five trees of one shape.
+pub struct Trees<T> {
+    /// The weights.
+    pub weights: Params<T>,
+    /// Their gradients.
+    pub grads: Params<T>,
+    /// First moments.
+    pub first: Params<T>,
+    /// Second moments.
+    pub second: Params<T>,
+    /// Moving average of the weights.
+    pub ema: Params<T>,
+}
+
+struct Room<B: Backward> {
+    tokens: B::Indices,
+    targets: B::Indices,
+    key: B::Indices,
+    acts: Acts<B::Tensor>,
+    d: Acts<B::Tensor>,
+    projected: Option<[B::Tensor; 2]>,
+    flow: Option<[flow::Acts<B::Tensor>; 2]>,
+    logits: B::Tensor,
+    losses: B::Tensor,
+    total: B::Tensor,
+    schedule: B::Tensor,
+    host: Vec<f32>,
+}
+
+/// Most logits that exist at a time.
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
+impl<B: Backward> Room<B> {
+    fn new(b: &mut B, c: &Config, batch: usize, time: usize, flow: bool) -> Result<Self, B::Error> {
+        let (kept, passing) = (Extent { batch, time, saved: true }, Extent { batch, time, saved: false });
+        let ids = Shape::matrix(batch, time);
+        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
+        Ok(Self {
+            tokens: b.alloc_indices(ids)?,
+            targets: b.alloc_indices(ids)?,
+            key: b.alloc_indices(Shape::vector(4))?,
+            acts: Acts::new(b, c, kept)?,
+            d: Acts::new(b, c, passing)?,
+            projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
+            flow: if flow { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
+            logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
+            losses: kept.full(b, 3)?,
+            total: b.alloc(Shape::vector(1), Precision::Full)?,
+            schedule: b.alloc(Shape::vector(4), Precision::Full)?,
+            host: vec![0.0; 3 * batch * time],
+        })
+    }
+}
+
+impl<T> Trees<T> {
+    /// The five trees by name, as a file that resumes training calls them.
+    pub fn named(&self) -> [(&'static str, &Params<T>); 4] {
+        [("weights", &self.weights), ("first", &self.first), ("second", &self.second), ("ema", &self.ema)]
+    }
+
+    /// The same, to be read into.
+    pub fn named_mut(&mut self) -> [(&'static str, &mut Params<T>); 4] {
+        [("weights", &mut self.weights), ("first", &mut self.first), ("second", &mut self.second), ("ema", &mut self.ema)]
+    }
+}
+
+impl Hyper {
+    /// Says what is wrong with hyper-parameters, field by field.
+    pub fn validate(&self, c: &Config) -> Result<(), Error> {
+        self.schedule.validate()?;
+        let fail = |what: String| Err(Error::Config(what));
+        for (name, value, below) in [
+            ("beta1", self.beta1, 1.0),
+            ("beta2", self.beta2, 1.0),
+            ("dropout", self.dropout, 1.0),
+            ("smoothing", self.smoothing, 1.0),
+            ("ema", self.ema, 1.0),
+            ("adam_eps", self.adam_eps, 1.0),
+            ("weight_decay", self.weight_decay, 1e3),
+            ("clip", self.clip, f32::INFINITY),
+            ("z_weight", self.z_weight, 1e3),
+            ("flow_weight", self.flow_weight, 1e3),
+        ] {
+            if !(value >= 0.0 && value < below) {
+                return fail(format!("{name} is {value}; it must be at least 0 and below {below}"));
+            }
+        }
+        if self.flow_weight > 0.0 && c.flow_hidden == 0 {
+            return fail(format!(
+                "flow_weight is {} but the model has no rectified-flow head: set flow_hidden, or flow_weight to 0",
+                self.flow_weight
+            ));
+        }
+        if self.accumulate == 0 {
+            return fail("accumulate is 0; it must be at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backward> Trainer<B> {
+    /// A trainer at step 0 with these weights, and room for micro-batches of `batch` × `time`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
+    pub fn new(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
+        hyper.validate(&config)?;
+        let b = &mut backend;
+        let mut make = || -> Result<_, B::Error> {
+            let room = Room::new(b, &config, batch, time, hyper.flow_weight > 0.0)?;
+            Ok((room, [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?]))
+        };
+        let (room, [grads, first, second, mut ema]) = make().map_err(Error::device)?;
+        for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
+            backend.copy(from, to);
+        }
+        let decay = model::shapes(&config)
+            .iter()
+            .map(|(name, shape)| if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 })
+            .collect();
+        let trees = Trees { weights, grads, first, second, ema };
+        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, decay, room })
+    }
+
+    /// Steps taken.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Goes on counting from `step`, for a run that is resumed; the trees must be what they were.
+    pub fn resume_at(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How it trains.
+    pub fn hyper(&self) -> &Hyper {
+        &self.hyper
+    }
+
+    /// Weights, gradients, moments, average.
+    pub fn trees(&self) -> &Trees<B::Tensor> {
+        &self.trees
+    }
+
+    /// Weights, gradients, moments, average, and the machine that holds them.
+    pub fn trees_mut(&mut self) -> (&mut B, &mut Trees<B::Tensor>) {
+        (&mut self.backend, &mut self.trees)
+    }
+
+    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
+    /// nothing: [`losses`](Self::losses) does.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    ///
+    /// # Panics
+    /// Where the slices are not `batch · time` long.
+    pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
+        let draw = self.step * self.hyper.accumulate as u64 + self.micro as u64;
+        let key = [self.hyper.seed as u32, (self.hyper.seed >> 32) as u32, draw as u32, (draw >> 32) as u32];
+        let (b, room) = (&mut self.backend, &mut self.room);
+        let mut send = || -> Result<(), B::Error> {
+            b.upload_indices(tokens, &mut room.tokens)?;
+            b.upload_indices(targets, &mut room.targets)?;
+            b.upload_indices(&key, &mut room.key)
+        };
+        send().map_err(Error::device)?;
+        if let Some([acts, _]) = &mut room.flow {
+            flow::draw(b, &room.key, acts);
+        }
+        self.gradients();
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// Losses and gradients of the micro-batch in the room.
+    fn gradients(&mut self) {
+        let (b, c, h, room) = (&mut self.backend, &self.config, &self.hyper, &mut self.room);
+        let (p, dp) = (&self.trees.weights, &mut self.trees.grads);
+        let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key, site: 0 });
+        model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, noise);
+
+        let hidden = &room.acts.hidden;
+        let (projected, d_projected) = room.projected.as_mut().map(|[x, d]| (x, d)).unzip();
+        let x = model::project(b, p, hidden, projected);
+        let scale = 1.0 / h.accumulate as f32;
+        let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: h.smoothing, z_weight: h.z_weight, scale };
+        let d_hidden = &mut room.d.hidden;
+        match (&p.factors, &mut dp.factors, d_projected) {
+            (Some([_, down]), Some([_, d_down]), Some(d_projected)) => {
+                let d = CrossEntropyGrad { x: &mut *d_projected, table: &mut dp.embed };
+                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
+                let d = MatmulGrad { x: Sink::Set(&mut *d_hidden), w: d_down, bias: None };
+                b.matmul_grad(Matmul::new(hidden, down), d_projected, d);
+            }
+            _ => {
+                let d = CrossEntropyGrad { x: &mut *d_hidden, table: &mut dp.embed };
+                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
+            }
+        }
+        if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut room.flow, &p.flow, &mut dp.flow) {
+            flow::forward(b, p_flow, at, d, hidden, &p.embed, &room.targets, h.flow_weight * scale);
+            flow::backward(b, Graded { at: p_flow, d: dp_flow }, Graded { at, d }, Graded { at: hidden, d: d_hidden });
+        }
+        model::backward(b, c, Graded { at: p, d: dp }, &room.acts, &mut room.d, &room.tokens, c.segments, noise);
+    }
+
+    /// Mean losses of the last micro-batch. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn losses(&mut self) -> Result<Losses, Error> {
+        let room = &mut self.room;
+        self.backend.download(&room.losses, &mut room.host).map_err(Error::device)?;
+        let mut sum = Losses::of_rows(&room.host);
+        if let Some([acts, _]) = &room.flow {
+            let rows = acts.losses.shape().count();
+            self.backend.download(&acts.losses, &mut room.host[..rows]).map_err(Error::device)?;
+            sum.flow = room.host[..rows].iter().map(|&x| x as f64).sum::<f64>() / rows as f64;
+        }
+        Ok(sum)
+    }
+
+    /// Applies what [`accumulate`](Self::accumulate) added up and ends the step.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn apply(&mut self) -> Result<(), Error> {
+        let (b, h, room) = (&mut self.backend, &self.hyper, &mut self.room);
+        let t = (self.step + 1) as f64;
+        let bias = |beta: f32| (1.0 / (1.0 - libm::pow(beta as f64, t))) as f32;
+        let now = [h.schedule.lr(self.step), bias(h.beta1), bias(h.beta2), schedule::ema_rate(h.ema, self.step)];
+        b.upload(&now, &mut room.schedule).map_err(Error::device)?;
+        b.fill(0.0, &mut room.total);
+        for g in self.trees.grads.leaves() {
+            b.sum_squares(g, &mut room.total);
+        }
+        let Trees { weights, grads, first, second, ema } = &mut self.trees;
+        let leaves = weights.leaves_mut().zip(grads.leaves_mut()).zip(first.leaves_mut().zip(second.leaves_mut())).zip(ema.leaves_mut());
+        for ((((weight, grad), (first, second)), ema), &decay) in leaves.zip(&self.decay) {
+            let op = AdamW {
+                schedule: &room.schedule,
+                total: &room.total,
+                clip: h.clip,
+                beta1: h.beta1,
+                beta2: h.beta2,
+                eps: h.adam_eps,
+                decay,
+            };
+            b.adamw(op, AdamWLeaf { weight, grad, first, second, ema });
+        }
+        self.step += 1;
+        self.micro = 0;
+        Ok(())
+    }
+
+    /// Norm of the gradient of the step last [applied](Self::apply), before clipping. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn grad_norm(&mut self) -> Result<f32, Error> {
+        let mut total = [0.0];
+        self.backend.download(&self.room.total, &mut total).map_err(Error::device)?;
+        Ok(libm::sqrtf(total[0]))
+    }
+
+    /// Mean gates of the last micro-batch: for each layer, of ssm, hopfield and attention, `None` where a path or the
+    /// gates are off. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>, Error> {
+        model::mean_gates(&mut self.backend, &self.config, &self.room.acts).map_err(Error::device)
+    }
+
+    /// Losses of held-out ids, `[batch, time]` row by row, with the weights or with their average: no dropout, no
+    /// gradients. The room is the training step's own.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn evaluate(&mut self, average: bool, tokens: &[u32], targets: &[u32]) -> Result<Losses, Error> {
+        let (b, c, room) = (&mut self.backend, &self.config, &mut self.room);
+        let p = if average { &self.trees.ema } else { &self.trees.weights };
+        let mut run = || -> Result<(), B::Error> {
+            b.upload_indices(tokens, &mut room.tokens)?;
+            b.upload_indices(targets, &mut room.targets)?;
+            model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
+            let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
+            let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
+            b.cross_entropy(op, &mut room.logits, &mut room.losses);
+            b.download(&room.losses, &mut room.host)
+        };
+        run().map_err(Error::device)?;
+        Ok(Losses::of_rows(&room.host))
+    }
+}
+
+impl Losses {
+    /// From rows `nll, z, smooth`; rows that are not scored are all zeros.
+    fn of_rows(rows: &[f32]) -> Self {
+        let (mut sum, mut count) = ([0.0f64; 3], 0u64);
+        for row in rows.chunks_exact(3) {
+            count += (row != [0.0; 3]) as u64;
+            for (s, &x) in sum.iter_mut().zip(row) {
+                *s += x as f64;
+            }
+        }
+        let [nll, z, smooth] = sum.map(|s| s / count.max(1) as f64);
+        Self { nll, z, smooth, flow: 0.0, count }
+    }
+
+    /// Adds the losses of further targets; the mean stays a mean over targets.
+    pub fn add(&mut self, other: &Losses) {
+        let count = self.count + other.count;
+        let part = if count == 0 { 0.0 } else { other.count as f64 / count as f64 };
+        for (a, b) in [(&mut self.nll, other.nll), (&mut self.z, other.z), (&mut self.smooth, other.smooth), (&mut self.flow, other.flow)] {
+            *a += (b - *a) * part;
+        }
+        self.count = count;
+    }
+}
