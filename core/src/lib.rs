@@ -22,3 +22,4 @@ pub mod shape;
 pub mod state;
 pub mod tokenizer;
 pub mod train;
+pub mod weights;

@@ -1,13 +1,15 @@
 //! The language model: embed, passes over the blocks with the controller between them, norm, logits.
 
 use crate::{
-    backend::{Backward, Device, Forward, Precision},
+    backend::{Backward, Device, Forward},
     config::{Config, Positions as PositionKind},
     layers::{Extent, Graded, Leaf, Noise, block, controller, flow},
     ops::*,
     shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};
+
+pub use crate::weights::{Model, params, zeros};
 
 /// Weights of a model; or their gradients, moments, average.
 pub struct Params<T> {
@@ -59,14 +61,6 @@ pub struct SegmentState<T> {
     pub blocks: Vec<block::State<T>>,
     /// `[B, C]`: the running summary that this segment hands to the next; none in the last.
     pub controller: Option<T>,
-}
-
-/// Weights with the configuration that they belong to.
-pub struct Model<T> {
-    /// The architecture.
-    pub config: Config,
-    /// The weights.
-    pub params: Params<T>,
 }
 
 impl<T> Params<T> {
@@ -344,32 +338,6 @@ fn embed_backward<B: Backward>(
         }
         _ => b.embed_grad(op, d_start, &mut p.d.embed),
     }
-}
-
-/// Allocates weights (or gradients, moments) and fills each leaf through `fill`, which gets its name, shape and a host
-/// buffer of zeros.
-///
-/// # Errors
-/// The device's, or `fill`'s own.
-pub fn params<B: Device, E: From<B::Error>>(
-    b: &mut B,
-    c: &Config,
-    mut fill: impl FnMut(&str, Shape, &mut [f32]) -> Result<(), E>,
-) -> Result<Params<B::Tensor>, E> {
-    let mut host = Vec::new();
-    Params::new(c, &mut |name, shape| {
-        host.clear();
-        host.resize(shape.count(), 0.0);
-        fill(name, shape, &mut host)?;
-        let mut leaf = b.alloc(shape, Precision::Compute)?;
-        b.upload(&host, &mut leaf)?;
-        Ok(leaf)
-    })
-}
-
-/// A parameter tree of zeros: gradients, moments.
-pub fn zeros<B: Device>(b: &mut B, c: &Config) -> Result<Params<B::Tensor>, B::Error> {
-    Params::new(c, &mut |_, shape| b.alloc(shape, Precision::Full))
 }
 
 /// Mean gate of each path in each layer, over all positions of the chunk in `a` (one that keeps its activations).

@@ -1,5 +1,11 @@
 //! One step of training: forward, losses, backward, clipping, AdamW, moving average.
 
+mod hyper;
+mod losses;
+
+pub use hyper::Hyper;
+pub use losses::Losses;
+
 use crate::{
     backend::{Backward, Precision},
     config::Config,
@@ -7,56 +13,10 @@ use crate::{
     layers::{Extent, Graded, Noise, flow},
     model::{self, Acts, Params},
     ops::*,
-    schedule::{self, Schedule},
+    schedule,
     shape::{Shape, Shaped},
 };
-use alloc::{format, string::String, vec, vec::Vec};
-
-/// What training minimises and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hyper {
-    /// Learning rate over time.
-    pub schedule: Schedule,
-    /// β₁
-    pub beta1: f32,
-    /// β₂
-    pub beta2: f32,
-    /// AdamW's ε
-    pub adam_eps: f32,
-    /// Rate of the weights' moving average, reached after a warm-up; 0 is the weights themselves.
-    pub ema: f32,
-    /// Decoupled decay of matrices; vectors have none.
-    pub weight_decay: f32,
-    /// Largest norm of the gradient; 0 is no clipping.
-    pub clip: f32,
-    /// Probability of dropout on the embedding and both residual branches.
-    pub dropout: f32,
-    /// ε of label smoothing.
-    pub smoothing: f32,
-    /// λ of the z-loss.
-    pub z_weight: f32,
-    /// λ of the rectified-flow head.
-    pub flow_weight: f32,
-    /// Micro-batches that one step adds up.
-    pub accumulate: usize,
-    /// Seeds dropout and noise.
-    pub seed: u64,
-}
-
-/// Mean losses of one or several steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Losses {
-    /// Negative log-likelihood, in nats per scored target.
-    pub nll: f64,
-    /// logsumexp²
-    pub z: f64,
-    /// logsumexp minus the mean logit
-    pub smooth: f64,
-    /// Rectified flow.
-    pub flow: f64,
-    /// Targets that were scored.
-    pub count: u64,
-}
+use alloc::{vec, vec::Vec};
 
 /// Everything that training changes: weights, gradients, both moments, average; and room for one micro-batch.
 pub struct Trainer<B: Backward> {
@@ -136,40 +96,6 @@ impl<T> Trees<T> {
     /// The same, to be read into.
     pub fn named_mut(&mut self) -> [(&'static str, &mut Params<T>); 4] {
         [("weights", &mut self.weights), ("first", &mut self.first), ("second", &mut self.second), ("ema", &mut self.ema)]
-    }
-}
-
-impl Hyper {
-    /// Says what is wrong with hyper-parameters, field by field.
-    pub fn validate(&self, c: &Config) -> Result<(), Error> {
-        self.schedule.validate()?;
-        let fail = |what: String| Err(Error::Config(what));
-        for (name, value, below) in [
-            ("beta1", self.beta1, 1.0),
-            ("beta2", self.beta2, 1.0),
-            ("dropout", self.dropout, 1.0),
-            ("smoothing", self.smoothing, 1.0),
-            ("ema", self.ema, 1.0),
-            ("adam_eps", self.adam_eps, 1.0),
-            ("weight_decay", self.weight_decay, 1e3),
-            ("clip", self.clip, f32::INFINITY),
-            ("z_weight", self.z_weight, 1e3),
-            ("flow_weight", self.flow_weight, 1e3),
-        ] {
-            if !(value >= 0.0 && value < below) {
-                return fail(format!("{name} is {value}; it must be at least 0 and below {below}"));
-            }
-        }
-        if self.flow_weight > 0.0 && c.flow_hidden == 0 {
-            return fail(format!(
-                "flow_weight is {} but the model has no rectified-flow head: set flow_hidden, or flow_weight to 0",
-                self.flow_weight
-            ));
-        }
-        if self.accumulate == 0 {
-            return fail("accumulate is 0; it must be at least 1".into());
-        }
-        Ok(())
     }
 }
 
@@ -372,30 +298,5 @@ impl<B: Backward> Trainer<B> {
         };
         run().map_err(Error::device)?;
         Ok(Losses::of_rows(&room.host))
-    }
-}
-
-impl Losses {
-    /// From rows `nll, z, smooth`; rows that are not scored are all zeros.
-    fn of_rows(rows: &[f32]) -> Self {
-        let (mut sum, mut count) = ([0.0f64; 3], 0u64);
-        for row in rows.chunks_exact(3) {
-            count += (row != [0.0; 3]) as u64;
-            for (s, &x) in sum.iter_mut().zip(row) {
-                *s += x as f64;
-            }
-        }
-        let [nll, z, smooth] = sum.map(|s| s / count.max(1) as f64);
-        Self { nll, z, smooth, flow: 0.0, count }
-    }
-
-    /// Adds the losses of further targets; the mean stays a mean over targets.
-    pub fn add(&mut self, other: &Losses) {
-        let count = self.count + other.count;
-        let part = if count == 0 { 0.0 } else { other.count as f64 / count as f64 };
-        for (a, b) in [(&mut self.nll, other.nll), (&mut self.z, other.z), (&mut self.smooth, other.smooth), (&mut self.flow, other.flow)] {
-            *a += (b - *a) * part;
-        }
-        self.count = count;
     }
 }

@@ -1,5 +1,4 @@
 use crate::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-use alloc::vec::Vec;
 
 /// How weights are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,12 +56,20 @@ impl Dtype {
         }
     }
 
-    /// Appends values as little-endian bytes, rounded to nearest even. What is too large for f16 becomes infinite.
-    pub fn encode(self, values: &[f32], out: &mut Vec<u8>) {
+    /// Narrows to little-endian values, rounded to nearest even. What is too large for the type becomes infinite.
+    ///
+    /// # Panics
+    /// If there are not as many values in `dst` as in `values`.
+    pub fn encode(self, values: &[f32], dst: &mut [u8]) {
+        assert_eq!(dst.len(), values.len() * self.size(), "encode: bytes for values");
         match self {
-            Self::F32 => out.extend(values.iter().flat_map(|x| x.to_le_bytes())),
-            Self::F16 => out.extend(values.iter().flat_map(|&x| f32_to_f16(x).to_le_bytes())),
-            Self::Bf16 => out.extend(values.iter().flat_map(|&x| f32_to_bf16(x).to_le_bytes())),
+            Self::F32 => {
+                for (b, x) in dst.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                    *b = x.to_le_bytes();
+                }
+            }
+            Self::F16 => encode_half(values, dst, f32_to_f16),
+            Self::Bf16 => encode_half(values, dst, f32_to_bf16),
         }
     }
 
@@ -79,5 +86,11 @@ impl Dtype {
 fn decode_half(bytes: &[u8], dst: &mut [f32], widen: fn(u16) -> f32) {
     for (x, b) in dst.iter_mut().zip(bytes.as_chunks::<2>().0) {
         *x = widen(u16::from_le_bytes(*b));
+    }
+}
+
+fn encode_half(values: &[f32], dst: &mut [u8], narrow: fn(f32) -> u16) {
+    for (b, &x) in dst.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+        *b = narrow(x).to_le_bytes();
     }
 }

@@ -55,7 +55,7 @@ impl<S> Writer<S> {
             if let Some(i) = piece.iter().position(|&x| !self.dtype.round(x).is_finite()) {
                 return Err(unstorable(name, start + i, piece[i], self.dtype).into());
             }
-            self.buffer.clear();
+            self.buffer.resize(piece.len() * self.dtype.size(), 0);
             self.dtype.encode(piece, &mut self.buffer);
             (self.sink)(&self.buffer)?;
         }
@@ -86,7 +86,8 @@ pub fn write<'n>(
     dtype: Dtype,
 ) -> Result<Vec<u8>, Error> {
     let tensors: Vec<_> = tensors.into_iter().collect();
-    let mut bytes = Vec::new();
+    let size: usize = tensors.iter().map(|(_, _, values)| values.len() * dtype.size()).sum();
+    let mut bytes = Vec::with_capacity(size);
     let sink = |piece: &[u8]| -> Result<(), Error> {
         bytes.extend_from_slice(piece);
         Ok(())

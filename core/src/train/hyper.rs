@@ -1,0 +1,72 @@
+//! How a model is trained.
+
+use crate::{config::Config, error::Error, schedule::Schedule};
+use alloc::{format, string::String};
+
+/// What training minimises and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hyper {
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// β₁
+    pub beta1: f32,
+    /// β₂
+    pub beta2: f32,
+    /// AdamW's ε
+    pub adam_eps: f32,
+    /// Rate of the weights' moving average, reached after a warm-up; 0 is the weights themselves.
+    pub ema: f32,
+    /// Decoupled decay of matrices; vectors have none.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient; 0 is no clipping.
+    pub clip: f32,
+    /// Probability of dropout on the embedding and both residual branches.
+    pub dropout: f32,
+    /// ε of label smoothing.
+    pub smoothing: f32,
+    /// λ of the z-loss.
+    pub z_weight: f32,
+    /// λ of the rectified-flow head.
+    pub flow_weight: f32,
+    /// Micro-batches that one step adds up.
+    pub accumulate: usize,
+    /// Seeds dropout and noise.
+    pub seed: u64,
+}
+
+impl Hyper {
+    /// Says what is wrong with hyper-parameters, field by field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
+    pub fn validate(&self, c: &Config) -> Result<(), Error> {
+        self.schedule.validate()?;
+        let fail = |what: String| Err(Error::Config(what));
+        for (name, value, below) in [
+            ("beta1", self.beta1, 1.0),
+            ("beta2", self.beta2, 1.0),
+            ("dropout", self.dropout, 1.0),
+            ("smoothing", self.smoothing, 1.0),
+            ("ema", self.ema, 1.0),
+            ("adam_eps", self.adam_eps, 1.0),
+            ("weight_decay", self.weight_decay, 1e3),
+            ("clip", self.clip, f32::INFINITY),
+            ("z_weight", self.z_weight, 1e3),
+            ("flow_weight", self.flow_weight, 1e3),
+        ] {
+            if !(value >= 0.0 && value < below) {
+                return fail(format!("{name} is {value}; it must be at least 0 and below {below}"));
+            }
+        }
+        if self.flow_weight > 0.0 && c.flow_hidden == 0 {
+            return fail(format!(
+                "flow_weight is {} but the model has no rectified-flow head: set flow_hidden, or flow_weight to 0",
+                self.flow_weight
+            ));
+        }
+        if self.accumulate == 0 {
+            return fail("accumulate is 0; it must be at least 1".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Weights on a device: fresh, from a checkpoint, or zeros of their shapes.
+
+use crate::{
+    backend::{Device, Precision},
+    checkpoint::Checkpoint,
+    config::Config,
+    error::Error,
+    init,
+    model::{Params, shapes},
+    shape::Shape,
+};
+use alloc::vec::Vec;
+
+/// Weights with the configuration that they belong to.
+pub struct Model<T> {
+    /// The architecture.
+    pub config: Config,
+    /// The weights.
+    pub params: Params<T>,
+}
+
+impl<T> Model<T> {
+    /// Initial weights; every tensor is a function of its name and the seed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a configuration that cannot be, [`Error::Device`] where the machine has no room.
+    pub fn init<B: Device<Tensor = T>>(b: &mut B, config: Config, seed: u64) -> Result<Self, Error> {
+        config.validate()?;
+        let params = params(b, &config, |name, shape, out| {
+            init::value(name, shape, &config, seed, out);
+            Ok(())
+        })?;
+        Ok(Self { config, params })
+    }
+
+    /// The weights of a checkpoint. A rectified-flow head, which only training needs, may be absent from the file; the
+    /// model then has none.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the first tensor that is missing, of another shape, or not finite;
+    /// [`Error::Device`] where the machine has no room.
+    pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
+        let mut config = checkpoint.config().clone();
+        if !checkpoint.names().any(|name| name.starts_with("flow.")) {
+            config.flow_hidden = 0;
+        }
+        let all = shapes(&config);
+        checkpoint.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
+        let params = params(b, &config, |name, shape, out| checkpoint.read(name, shape, out))?;
+        Ok(Self { config, params })
+    }
+}
+
+/// Allocates weights (or gradients, moments) and fills each leaf through `fill`, which gets its name, shape and a host
+/// buffer of zeros.
+///
+/// # Errors
+/// `fill`'s own; [`Error::Device`] where the machine has no room.
+pub fn params<B: Device>(
+    b: &mut B,
+    c: &Config,
+    mut fill: impl FnMut(&str, Shape, &mut [f32]) -> Result<(), Error>,
+) -> Result<Params<B::Tensor>, Error> {
+    let mut host = Vec::new();
+    Params::new(c, &mut |name, shape| {
+        host.clear();
+        host.resize(shape.count(), 0.0);
+        fill(name, shape, &mut host)?;
+        let mut leaf = b.alloc(shape, Precision::Compute).map_err(Error::device)?;
+        b.upload(&host, &mut leaf).map_err(Error::device)?;
+        Ok(leaf)
+    })
+}
+
+/// A parameter tree of zeros: gradients, moments.
+pub fn zeros<B: Device>(b: &mut B, c: &Config) -> Result<Params<B::Tensor>, B::Error> {
+    Params::new(c, &mut |_, shape| b.alloc(shape, Precision::Full))
+}
