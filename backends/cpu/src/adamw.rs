@@ -9,7 +9,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: AdamW<Tensor<F>>, leaf: Ad
     let norm = op.total.data()[0].sqrt();
     let clip = F::of_f32(op.clip);
     // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
-    let clipped = if op.clip > 0.0 && !(norm <= clip) { clip / norm } else { F::ONE };
+    let clipped = if op.clip == 0.0 || norm <= clip { F::ONE } else { clip / norm };
     let (beta1, beta2, eps, decay) = (F::of_f32(op.beta1), F::of_f32(op.beta2), F::of_f32(op.eps), F::of_f32(op.decay));
     let AdamWLeaf { weight, grad, first, second, ema } = leaf;
     let shared = [weight, grad, first, second, ema].map(|t| Shared::new(t.data_mut()));

@@ -96,7 +96,7 @@ fn score<F: Float>(logits: &mut [F], target: u32, slope: Option<&Slope<F>>) -> [
         for l in logits.iter_mut() {
             *l = likely * (*l - lse).exp() - even;
         }
-        logits[target] = logits[target] - s.scale * s.nll;
+        logits[target] -= s.scale * s.nll;
     }
     [lse - at_target, lse * lse, lse - mean]
 }

@@ -53,9 +53,9 @@ pub trait Float:
     fn tanh(self) -> Self;
     /// |x|
     fn abs(self) -> Self;
-    /// The larger; the other one where one is NaN.
+    /// The larger; `other` where either is NaN.
     fn max(self, other: Self) -> Self;
-    /// The smaller; the other one where one is NaN.
+    /// The smaller; `other` where either is NaN.
     fn min(self, other: Self) -> Self;
     /// `1 / (1 + e⁻ˣ)`
     #[inline(always)]

@@ -23,6 +23,8 @@ mod squared_error;
 mod sum_squares;
 mod swiglu;
 mod tensor;
+#[cfg(all(test, feature = "std"))]
+mod tests;
 mod threads;
 
 pub use float::Float;

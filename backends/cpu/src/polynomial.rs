@@ -16,7 +16,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let y = (p * r * r + r) + 1.0;
     // The low bits of `shifted` hold n. Two factors, since 2¹²⁸ is beyond the exponent's range.
     let n = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
@@ -33,7 +33,7 @@ pub(crate) fn exp_m1(x: f32) -> f32 {
     // Near 0 the Taylor series to the 7th power, below 2e-8 relative on |x| < 0.35; elsewhere nothing cancels badly.
     let p = 1.984_127e-4;
     let p = p * x + 1.388_888_9e-3;
-    let p = p * x + 8.333_333_5e-3;
+    let p = p * x + 8.333_334e-3;
     let p = p * x + 4.166_666_8e-2;
     let p = p * x + 1.666_666_7e-1;
     let p = p * x + 0.5;
@@ -74,7 +74,7 @@ fn ln_1p_reduced(f: f32, e: f32) -> f32 {
     let p = p * f - 1.666_805_8e-1;
     let p = p * f + 2.000_071_5e-1;
     let p = p * f - 2.499_999_4e-1;
-    let p = p * f + 3.333_333_1e-1;
+    let p = p * f + 3.333_333e-1;
     let square = f * f;
     let y = p * f * square - 2.121_944_4e-4 * e - 0.5 * square;
     (f + y) + 0.693_359_4 * e
@@ -86,8 +86,8 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let a = f32::from_bits(x.to_bits() & 0x7fff_ffff);
     let square = x * x;
     let p = -5.704_988_7e-3;
-    let p = p * square + 2.063_908_9e-2;
-    let p = p * square - 5.373_971_2e-2;
+    let p = p * square + 2.063_909e-2;
+    let p = p * square - 5.373_971e-2;
     let p = p * square + 1.333_144_2e-1;
     let p = p * square - 3.333_328e-1;
     let near = p * square * x + x;
