@@ -1,0 +1,165 @@
+//! Tokens per second of whole training steps and decoding steps, with random weights.
+//!
+//! ```text
+//! throughput train  PRESET [--batch B] [--len T] [--threads N] [--steps N]
+//! throughput decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S]
+//! ```
+//!
+//! `train` times forward, backward and AdamW as the reference's `bench` does and prints the same line; `decode` prints
+//! beside its rate the bytes of weights that a token reads and the rate at which this machine reads memory.
+
+use hh_core::{
+    model::Model,
+    presets,
+    schedule::Schedule,
+    session::{Options, Session},
+    shape::Shaped,
+    train::{Hyper, Trainer},
+};
+use hh_cpu::{Cpu, Threads};
+use std::{hint::black_box, time::Instant};
+
+struct Args {
+    batch: usize,
+    len: usize,
+    threads: usize,
+    steps: usize,
+    segments: Option<usize>,
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let (Some(mode), Some(preset)) = (words.next(), words.next()) else {
+        eprintln!("usage: throughput train|decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S]");
+        std::process::exit(2);
+    };
+    let mut args = Args { batch: 1, len: 256, threads: 2, steps: 8, segments: None };
+    while let (Some(flag), Some(value)) = (words.next(), words.next()) {
+        let value = value.parse().unwrap_or_else(|_| panic!("{flag} takes a number, not {value}"));
+        match flag.as_str() {
+            "--batch" => args.batch = value,
+            "--len" => args.len = value,
+            "--threads" => args.threads = value,
+            "--steps" => args.steps = value,
+            "--segments" => args.segments = Some(value),
+            _ => panic!("unknown flag {flag}"),
+        }
+    }
+    let threads = Threads::new(args.threads);
+    threads.enter(|| match mode.as_str() {
+        "train" => train(&preset, &args, &threads),
+        "decode" => decode(&preset, &args, &threads),
+        _ => panic!("unknown mode {mode}"),
+    });
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn model(preset: &str, cpu: &mut Cpu<f32>) -> Model<hh_cpu::Tensor<f32>> {
+    let config = presets::preset(preset).unwrap_or_else(|| panic!("no preset {preset}"));
+    Model::init(cpu, config, 0).expect("room for the weights")
+}
+
+/// As `reference.py bench`: two steps of warm-up, then the median.
+fn train(preset: &str, args: &Args, threads: &Threads) {
+    let mut cpu = Cpu::<f32>::new(threads.clone());
+    let Model { config, params } = model(preset, &mut cpu);
+    let count: usize = params.leaves().map(|t| t.shape().count()).sum();
+    let hyper = Hyper {
+        schedule: Schedule { peak_lr: 1e-4, min_lr: 1e-4, warmup: 0, steps: 1 << 20 },
+        beta1: 0.9,
+        beta2: 0.999,
+        adam_eps: 1e-8,
+        weight_decay: 0.01,
+        ema: 0.999,
+        clip: 1.0,
+        dropout: 0.0,
+        smoothing: 0.0,
+        z_weight: 0.0,
+        flow_weight: 0.0,
+        accumulate: 1,
+        seed: 0,
+    };
+    let vocab = config.vocab_size as u32;
+    let ids = |shift: usize| -> Vec<u32> { (0..args.batch * args.len).map(|i| ((i + shift) as u32).wrapping_mul(2_654_435_761) % vocab).collect() };
+    let (tokens, targets) = (ids(0), ids(1));
+    let mut trainer = Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("room for a step");
+    let mut times = Vec::new();
+    for step in 0..args.steps + 2 {
+        let start = Instant::now();
+        trainer.accumulate(&tokens, &targets).expect("a step");
+        trainer.apply().expect("a step");
+        if step >= 2 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let seconds = median(times);
+    let rate = (args.batch * args.len) as f64 / seconds;
+    println!("{count} parameters, {rate:.0} tokens/s, {:.1} ms/step, {} threads", seconds * 1e3, args.threads);
+}
+
+/// One token at a time after a context of `len`, in 5 runs.
+fn decode(preset: &str, args: &Args, threads: &Threads) {
+    let mut cpu = Cpu::<f32>::new(threads.clone());
+    let model = model(preset, &mut cpu);
+    let c = &model.config;
+    let segments = args.segments.unwrap_or(1);
+    // Each segment reads every block; the embedding is read once, as the output table; the flow head never.
+    let blocks: usize = model.params.blocks.iter().flat_map(|p| p.leaves()).map(|t| t.shape().count()).sum();
+    let bytes = 4 * (segments * blocks + c.vocab_size * c.embed_dim + if c.factorised() { 2 * c.embed_dim * c.width } else { 0 });
+    let options = Options { batch: args.batch, segments: Some(segments), context: 1024, ..Options::default() };
+    let mut session = Session::new(cpu, &model, options).expect("room for a session");
+    let prompt: Vec<u32> = (0..args.batch * args.len).map(|i| (i * 7 % c.vocab_size) as u32).collect();
+    session.prefill(&prompt).expect("a prompt");
+    let tokens = vec![1; args.batch];
+    let rates: Vec<f64> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..args.steps {
+                black_box(session.step(&tokens).expect("a step"));
+            }
+            args.steps as f64 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    let rate = median(rates);
+    let read = bandwidth(args.threads);
+    println!(
+        "{rate:.1} steps/s of {} sequence(s), {:.1} MB of weights a step: {:.1} GB/s, {:.0} % of the {:.1} GB/s that plain reading reaches, {} threads",
+        args.batch,
+        bytes as f64 / 1e6,
+        rate * bytes as f64 / 1e9,
+        rate * bytes as f64 / read * 100.0,
+        read / 1e9,
+        args.threads,
+    );
+}
+
+/// Bytes per second of summing 1 GiB, the best of 5.
+fn bandwidth(n: usize) -> f64 {
+    let data = vec![1u64; 1 << 27];
+    let best = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            let sum: u64 = std::thread::scope(|s| {
+                let parts: Vec<_> = data.chunks(data.len() / n).map(|part| s.spawn(move || sum(part))).collect();
+                parts.into_iter().map(|p| p.join().expect("a sum")).sum()
+            });
+            assert_eq!(black_box(sum), data.len() as u64);
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    8.0 * data.len() as f64 / best
+}
+
+fn sum(part: &[u64]) -> u64 {
+    let mut lanes = [0u64; 32];
+    for row in part.chunks_exact(32) {
+        for (lane, x) in lanes.iter_mut().zip(row) {
+            *lane = lane.wrapping_add(*x);
+        }
+    }
+    lanes.iter().sum()
+}
