@@ -73,12 +73,12 @@ impl Dtype {
         }
     }
 
-    /// The value as it reads after a round through this type.
-    pub fn round(self, x: f32) -> f32 {
+    /// The least magnitude that this type rounds to infinity.
+    pub const fn overflow(self) -> f32 {
         match self {
-            Self::F32 => x,
-            Self::F16 => f16_to_f32(f32_to_f16(x)),
-            Self::Bf16 => bf16_to_f32(f32_to_bf16(x)),
+            Self::F32 => f32::INFINITY,
+            Self::F16 => 65520.0,
+            Self::Bf16 => f32::from_bits(0x7f7f_8000),
         }
     }
 }

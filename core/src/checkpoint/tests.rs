@@ -171,6 +171,16 @@ fn a_number_that_is_not_finite_is_named_when_read_and_when_written() {
 }
 
 #[test]
+fn a_type_overflows_exactly_where_it_says() {
+    for dtype in [Dtype::F16, Dtype::Bf16, Dtype::F32] {
+        let (mut bytes, mut back) = (vec![0; 2 * dtype.size()], [0.0; 2]);
+        dtype.encode(&[dtype.overflow(), -dtype.overflow().next_down()], &mut bytes);
+        dtype.decode(&bytes, &mut back);
+        assert!(back[0] == f32::INFINITY && back[1].is_finite(), "{dtype:?}: {back:?}");
+    }
+}
+
+#[test]
 fn names_that_the_format_forbids_are_refused() {
     for names in [&["a", "a"][..], &["__metadata__"]] {
         let error = write(&tiny(), &notes(), names.iter().map(|&name| (name, Shape::vector(1), &[0.0][..])), Dtype::F32).unwrap_err();

@@ -52,7 +52,8 @@ impl<S> Writer<S> {
         assert_eq!(expected, name, "checkpoint: tensors come in the order of the header");
         assert_eq!(values.len(), shape.count(), "checkpoint: {name} of shape {shape}");
         for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
-            if let Some(i) = piece.iter().position(|&x| !self.dtype.round(x).is_finite()) {
+            let overflow = self.dtype.overflow();
+            if let Some(i) = piece.iter().position(|x| x.is_nan() || x.abs() >= overflow) {
                 return Err(unstorable(name, start + i, piece[i], self.dtype).into());
             }
             self.buffer.resize(piece.len() * self.dtype.size(), 0);
