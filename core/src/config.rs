@@ -161,6 +161,9 @@ fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<usize>, D::Error> 
     })
 }
 
+/// Most blocks that a model may have.
+const MAX_LAYERS: usize = 1 << 10;
+
 /// The three paths of a block, in the order in which everything is packed.
 pub const PATHS: [&str; 3] = ["ssm", "hopfield", "attention"];
 
@@ -178,8 +181,12 @@ impl Config {
         serde_json::to_string(self).expect("a configuration has no key that JSON lacks")
     }
 
-    /// Writes short forms out: one width for all layers, `embed_dim` 0.
+    /// Writes short forms out: one width for all layers, `embed_dim` 0. Leaves a number of layers that cannot be to
+    /// [`validate`](Self::validate), rather than make room for it.
     pub fn spread(&mut self) {
+        if self.layers > MAX_LAYERS {
+            return;
+        }
         if self.embed_dim == 0 {
             self.embed_dim = self.width;
         }
@@ -238,7 +245,7 @@ impl Config {
         for (name, value, limit) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("width", self.width, 1 << 16),
-            ("layers", self.layers, 1 << 10),
+            ("layers", self.layers, MAX_LAYERS),
             ("ffn", self.ffn, 1 << 18),
             ("head_dim", self.head_dim, 1 << 10),
             ("embed_dim", self.embed_dim, 1 << 16),
@@ -309,5 +316,45 @@ impl Config {
             return fail(format!("norm_eps is {}; it must lie between 0 and 1", self.norm_eps));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    const SMALL: &str = r#"{"vocab_size": 5, "width": 8, "layers": 2, "ffn": 8, "head_dim": 4, "ssm_width": 4}"#;
+
+    #[test]
+    fn short_forms_are_written_out() {
+        let c = Config::from_json(SMALL).unwrap();
+        assert_eq!((c.embed_dim, &c.ssm_width[..], &c.attention_width[..]), (8, &[4, 4][..], &[0, 0][..]));
+        assert_eq!(Config::from_json(&c.to_json()).unwrap(), c);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_with_its_value() {
+        for (from, to, words) in [
+            (r#""layers": 2"#, r#""layers": 1152921504606846976"#, "layers is 1152921504606846976"),
+            (r#""width": 8"#, r#""width": 0"#, "width is 0"),
+            (r#""ssm_width": 4"#, r#""ssm_width": [4, 4, 4]"#, "ssm_width has 3 entries"),
+            (r#""ssm_width": 4"#, r#""ssm_width": 0"#, "layer 0 has no path"),
+            (r#""ssm_width": 4"#, r#""attention_width": 6"#, "attention_width of layer 0 is 6; it must be a multiple of head_dim (4)"),
+            (r#""ssm_width": 4"#, r#""hopfield_width": 4"#, "hopfield_depths has 0 entries"),
+            (r#""ssm_width": 4"#, r#""hopfield_width": 4, "hopfield_depths": [1, 0]"#, "hopfield_depths of layer 1 is 0"),
+            (
+                r#""ssm_width": 4"#,
+                r#""hopfield_width": 4, "hopfield_depths": [1, 1], "hopfield_kind": "classic", "hopfield_window": 3"#,
+                "no window",
+            ),
+            (r#""head_dim": 4"#, r#""head_dim": 1, "attention_width": 3"#, "rotary positions need an even one"),
+            (r#""ffn": 8"#, r#""ffn": 8, "norm_eps": 0.0"#, "norm_eps is 0"),
+            (r#""ffn": 8"#, r#""ffn": 8, "depth": 3"#, "unknown field `depth`"),
+        ] {
+            let text = SMALL.replace(from, to);
+            let message = Config::from_json(&text).unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
     }
 }

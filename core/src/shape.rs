@@ -48,9 +48,9 @@ impl Shape {
         self.rank
     }
 
-    /// Number of elements.
+    /// Number of elements; `usize::MAX`, which no machine has room for, where it is beyond that.
     pub const fn count(self) -> usize {
-        self.extents[0] * self.extents[1] * self.extents[2]
+        self.extents[0].saturating_mul(self.extents[1]).saturating_mul(self.extents[2])
     }
 
     /// Rows when everything but the last extent is folded into one.
