@@ -1,0 +1,256 @@
+use super::TokenStream;
+use anyhow::{Result, bail};
+use hh_core::ops::IGNORE;
+use hh_core::rng;
+
+/// The site of the draw of training windows ([`hh_core::rng`]): the last, as those of the model count from 0.
+const SITE: u32 = u32::MAX;
+
+/// A text to train on, and one held out.
+#[derive(Clone)]
+pub struct Dataset {
+    /// What training windows are drawn from.
+    pub train: TokenStream,
+    /// What validation goes through from end to end.
+    pub validation: TokenStream,
+}
+
+impl Dataset {
+    /// Holds out the last `fraction` of a text: training has its first `⌊N · (1 − fraction)⌋` ids.
+    ///
+    /// # Errors
+    /// One sentence for a fraction outside of 0 and 1 (both excluded), or a text too short to be split.
+    pub fn split(all: &TokenStream, fraction: f64) -> Result<Self> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            bail!("{fraction} of the text cannot be held out; give a fraction between 0 and 1, such as 0.1");
+        }
+        let cut = (all.len() as f64 * (1.0 - fraction)) as u64;
+        if cut < 2 || all.len() - cut < 2 {
+            bail!(
+                "the text has {} tokens, of which {cut} would be for training and {} for validation; give a longer text",
+                all.len(),
+                all.len() - cut
+            );
+        }
+        Ok(Self { train: all.part(0..cut), validation: all.part(cut..all.len()) })
+    }
+
+    /// Refuses a context that no training window fits.
+    ///
+    /// # Errors
+    /// One sentence with both numbers.
+    pub fn require_context(&self, time: usize) -> Result<()> {
+        if self.train.len() <= time as u64 {
+            bail!(
+                "the training text has {} tokens, too few for a context of {time} and the token after it; give more text or a shorter context",
+                self.train.len()
+            );
+        }
+        if self.validation.len() < 2 {
+            bail!("the validation text has {} tokens; it needs two at least, to predict one from the other", self.validation.len());
+        }
+        Ok(())
+    }
+
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the token after each of theirs.
+    ///
+    /// Row `r` of a step, counted over all of its micro-batches, begins at a place that is a function of `(seed, step, r)`
+    /// alone: nothing has to be saved to go on where a run stopped, and how a step is cut into micro-batches changes nothing.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    /// As [`require_context`](Self::require_context), and what [`TokenStream::read`] says.
+    ///
+    /// # Panics
+    /// If a buffer is not `batch · time` long.
+    #[expect(clippy::too_many_arguments, reason = "the coordinates of a batch, and where it goes")]
+    pub fn batch(
+        &self,
+        step: u64,
+        micro: usize,
+        batch: usize,
+        time: usize,
+        seed: u64,
+        tokens: &mut [u32],
+        targets: &mut [u32],
+    ) -> Result<()> {
+        assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
+        self.require_context(time)?;
+        let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
+        let starts = self.train.len() - time as u64;
+        for (i, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
+            let [low, high, ..] = rng::block(key, SITE, (micro * batch + i) as u32);
+            let word = u64::from(low) | u64::from(high) << 32;
+            let start = ((u128::from(word) * u128::from(starts)) >> 64) as u64;
+            self.train.read(start, tokens)?;
+            self.train.read(start + 1, targets)?;
+        }
+        Ok(())
+    }
+
+    /// Validation windows of `time` ids.
+    ///
+    /// # Panics
+    /// If `time` is 0.
+    pub fn windows(&self, time: usize) -> Windows<'_> {
+        Windows::new(&self.validation, time)
+    }
+}
+
+/// Windows that lie one after the other, so that every token of a text but the first is a target exactly once.
+#[derive(Clone, Copy)]
+pub struct Windows<'a> {
+    text: &'a TokenStream,
+    time: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Windows of `time` ids over a text.
+    ///
+    /// # Panics
+    /// If `time` is 0.
+    pub fn new(text: &'a TokenStream, time: usize) -> Self {
+        assert!(time > 0, "windows of no ids");
+        Self { text, time }
+    }
+
+    /// Number of windows, the last of which may be filled only in part.
+    pub fn count(&self) -> u64 {
+        self.targets().div_ceil(self.time as u64)
+    }
+
+    /// Number of targets in all windows.
+    pub fn targets(&self) -> u64 {
+        self.text.len().saturating_sub(1)
+    }
+
+    /// Number of batches that hold all windows.
+    pub fn batches(&self, batch: usize) -> u64 {
+        self.count().div_ceil(batch as u64)
+    }
+
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with windows `index · batch ..`. Where the text has ended, tokens
+    /// are 0 and targets are [`IGNORE`]. Returns the number of targets that count. Allocates nothing.
+    ///
+    /// # Errors
+    /// What [`TokenStream::read`] says.
+    ///
+    /// # Panics
+    /// If a buffer is not `batch · time` long.
+    pub fn batch(&self, index: u64, batch: usize, tokens: &mut [u32], targets: &mut [u32]) -> Result<u64> {
+        let time = self.time;
+        assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
+        let mut counted = 0;
+        for (row, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
+            let start = (index * batch as u64 + row as u64) * time as u64;
+            let here = self.targets().saturating_sub(start).min(time as u64) as usize;
+            if here > 0 {
+                self.text.read(start, &mut tokens[..here])?;
+                self.text.read(start + 1, &mut targets[..here])?;
+            }
+            tokens[here..].fill(0);
+            targets[here..].fill(IGNORE);
+            counted += here as u64;
+        }
+        Ok(counted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text in which every id tells its place.
+    fn counting(len: u32) -> TokenStream {
+        TokenStream::from_ids(&(0..len).collect::<Vec<_>>(), len as usize)
+    }
+
+    fn batch(data: &Dataset, step: u64, micro: usize, rows: usize, time: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
+        let (mut tokens, mut targets) = (vec![u32::MAX; rows * time], vec![u32::MAX; rows * time]);
+        data.batch(step, micro, rows, time, seed, &mut tokens, &mut targets).unwrap();
+        (tokens, targets)
+    }
+
+    #[test]
+    fn the_split_of_tinyshakespeare_is_the_usual_one() {
+        let data = Dataset::split(&counting(1_115_394), 0.1).unwrap();
+        assert_eq!((data.train.len(), data.validation.len()), (1_003_854, 111_540));
+    }
+
+    #[test]
+    fn a_target_is_the_token_after_its_token_and_no_window_leaves_the_training_text() {
+        let data = Dataset::split(&counting(100), 0.2).unwrap();
+        let mut seen = [false; 80];
+        for step in 0..500 {
+            let (tokens, targets) = batch(&data, step, 0, 4, 9, 1);
+            for (row, &token) in tokens.iter().enumerate() {
+                assert_eq!(targets[row], token + 1);
+                assert!(row % 9 == 0 || token == tokens[row - 1] + 1);
+                seen[token as usize] = true;
+                seen[targets[row] as usize] = true;
+            }
+        }
+        assert!(seen.iter().all(|&s| s), "every token of the training text turns up, the first and the last among them");
+    }
+
+    #[test]
+    fn a_batch_is_a_function_of_seed_step_and_row_alone() {
+        let data = Dataset::split(&counting(10_000), 0.1).unwrap();
+        let (whole, _) = batch(&data, 7, 0, 12, 16, 3);
+        assert_eq!(batch(&data, 7, 0, 12, 16, 3).0, whole);
+        let halves = [batch(&data, 7, 0, 6, 16, 3).0, batch(&data, 7, 1, 6, 16, 3).0].concat();
+        assert_eq!(halves, whole);
+        for other in [batch(&data, 8, 0, 12, 16, 3), batch(&data, 7, 1, 12, 16, 3), batch(&data, 7, 0, 12, 16, 4)] {
+            assert_ne!(other.0, whole);
+        }
+        assert_ne!(batch(&data, 7 + (1 << 32), 0, 12, 16, 3).0, whole);
+    }
+
+    #[test]
+    fn the_shortest_text_that_fits_is_accepted_and_a_shorter_one_named() {
+        let data = Dataset { train: counting(9), validation: counting(2) };
+        assert_eq!(batch(&data, 0, 0, 1, 8, 0).0, [0, 1, 2, 3, 4, 5, 6, 7]);
+        let error = data.require_context(9).unwrap_err().to_string();
+        assert!(error.contains("9 tokens") && error.contains("context of 9"), "{error}");
+        assert!(Dataset { train: counting(9), validation: counting(1) }.require_context(4).is_err());
+        assert!(Dataset::split(&counting(3), 0.1).is_err());
+        for fraction in [0.0, 1.0, -1.0, f64::NAN] {
+            assert!(Dataset::split(&counting(100), fraction).is_err());
+        }
+    }
+
+    #[test]
+    fn validation_scores_every_target_exactly_once() {
+        for len in [2, 3, 8, 9, 10, 64, 65, 66, 99] {
+            let text = counting(len);
+            for (time, rows) in [(1, 1), (8, 1), (8, 3), (200, 2)] {
+                let windows = Windows::new(&text, time);
+                let mut scored = Vec::new();
+                for index in 0..windows.batches(rows) {
+                    let (mut tokens, mut targets) = (vec![7; rows * time], vec![7; rows * time]);
+                    let counted = windows.batch(index, rows, &mut tokens, &mut targets).unwrap();
+                    let before = scored.len();
+                    for (&token, &target) in tokens.iter().zip(&targets) {
+                        if target == IGNORE {
+                            assert_eq!(token, 0);
+                        } else {
+                            assert_eq!(target, token + 1);
+                            scored.push(target);
+                        }
+                    }
+                    assert_eq!(counted, (scored.len() - before) as u64);
+                }
+                assert_eq!(scored, (1..len).collect::<Vec<_>>(), "{len} ids in windows of {time}, {rows} at a time");
+                assert_eq!(windows.targets(), scored.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_outside_of_the_vocabulary_never_comes_out() {
+        let text = TokenStream::from_ids(&[0, 1, 70_000, 2], 4);
+        text.read(0, &mut [0; 2]).unwrap();
+        let error = text.part(1..4).read(1, &mut [0; 2]).unwrap_err().to_string();
+        assert!(error.contains("token 2 of the data is 70000"), "{error}");
+    }
+}

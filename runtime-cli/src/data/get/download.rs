@@ -1,0 +1,201 @@
+use super::inspect;
+use crate::files;
+use anyhow::{Context, Result, anyhow, bail};
+use rustls::crypto::CryptoProvider;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How far a download is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes that there will be, if the server says so.
+    pub total: Option<u64>,
+}
+
+/// What downloads.
+pub struct Client {
+    agent: ureq::Agent,
+    secure: bool,
+    /// Attempts in a row that bring nothing before it gives up.
+    attempts: u32,
+    /// Before the second attempt; doubled before each further one.
+    pause: Duration,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(6, Duration::from_secs(1))
+    }
+}
+
+impl Client {
+    /// Gives up after so many attempts in a row that bring nothing, with pauses between them that begin with `pause` and
+    /// double. Proxies are taken from the environment.
+    pub fn new(attempts: u32, pause: Duration) -> Self {
+        let provider = provider();
+        let secure = provider.is_some();
+        let mut tls = ureq::tls::TlsConfig::builder();
+        if let Some(provider) = provider {
+            tls = tls.unversioned_rustls_crypto_provider(provider);
+        }
+        let patience = Some(Duration::from_secs(60));
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .http_status_as_error(false)
+            .user_agent(concat!("hh-runtime/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(patience)
+            .timeout_recv_response(patience)
+            .timeout_per_read(patience)
+            .build()
+            .new_agent();
+        Self { agent, secure, attempts, pause }
+    }
+
+    /// Downloads a file. It takes its name only when all of it is there and its sum is right; until then it is `NAME.part`,
+    /// which a later call goes on from.
+    ///
+    /// # Errors
+    /// One sentence for a source that cannot be reached, refuses, or has other content; for a disk that fails.
+    pub fn download(&self, url: &str, to: &Path, sha256: &str, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+        if url.starts_with("https:") && !self.secure {
+            bail!("this machine has no TLS in this program; download {url} by other means to {}", to.display());
+        }
+        let mut part = to.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let (mut failures, mut pause) = (0, self.pause);
+        loop {
+            let before = length(&part);
+            match self.attempt(url, &part, progress) {
+                Ok(()) => break,
+                Err(Failure::Final(e)) => return Err(e),
+                Err(Failure::Passing(e)) => {
+                    if length(&part) > before {
+                        (failures, pause) = (0, self.pause);
+                    }
+                    failures += 1;
+                    if failures >= self.attempts {
+                        bail!("cannot download {url}: {e}; try again later, and it will go on where it stopped");
+                    }
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+            }
+        }
+        let got = inspect(&part)?;
+        if got.sha256 != sha256 {
+            fs::remove_file(&part).with_context(|| format!("cannot delete {}", part.display()))?;
+            bail!(
+                "what lies at {url} has the SHA-256 {} and should have {sha256}: it was changed there or on its way; nothing was kept",
+                got.sha256
+            );
+        }
+        fs::rename(&part, to)
+            .and_then(|()| files::sync_folder(&files::folder_of(to)))
+            .map_err(|e| anyhow!("cannot write {}: {}", to.display(), files::remedy(&e)))
+    }
+
+    fn attempt(&self, url: &str, part: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), Failure> {
+        let mut done = length(part);
+        let mut request = self.agent.get(url);
+        if done > 0 {
+            request = request.header("Range", format!("bytes={done}-"));
+        }
+        let response = request.call().map_err(|e| match e {
+            ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
+                Failure::Final(anyhow!("cannot download {url}: {e}"))
+            }
+            e => Failure::Passing(e.to_string()),
+        })?;
+        let status = response.status().as_u16();
+        let begins = |at: u64| {
+            let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
+            range.is_some_and(|range| range.starts_with(&format!("bytes {at}-")))
+        };
+        match status {
+            200 => done = 0,
+            206 if done > 0 && begins(done) => {}
+            206 | 416 => {
+                // The part does not fit what lies there now.
+                discard(part)?;
+                return Err(Failure::Passing("the server has another file than before".into()));
+            }
+            408 | 429 | 500..=599 => return Err(Failure::Passing(format!("the server answers {status}"))),
+            404 | 410 => {
+                return Err(Failure::Final(anyhow!("cannot download {url}: nothing lies there (the server answers {status})")));
+            }
+            _ => return Err(Failure::Final(anyhow!("cannot download {url}: the server answers {status}"))),
+        }
+        let total = response.body().content_length().map(|rest| done + rest);
+        let unwritable = |e: std::io::Error| Failure::Final(anyhow!("cannot write {}: {}", part.display(), files::remedy(&e)));
+        let mut file = OpenOptions::new().create(true).append(done > 0).write(true).truncate(done == 0).open(part).map_err(unwritable)?;
+        let mut body = response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            progress(Progress { done, total });
+            let n = body.read(&mut buffer).map_err(|e| Failure::Passing(format!("the connection was cut after {done} bytes ({e})")))?;
+            if n == 0 {
+                break;
+            }
+            file.write_all(&buffer[..n]).map_err(unwritable)?;
+            done += n as u64;
+        }
+        file.sync_all().map_err(unwritable)?;
+        match total {
+            Some(total) if done < total => Err(Failure::Passing(format!("the connection was cut after {done} of {total} bytes"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Failure {
+    /// Another attempt may bring more.
+    Passing(String),
+    /// No attempt will.
+    Final(anyhow::Error),
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn discard(part: &Path) -> Result<(), Failure> {
+    match fs::remove_file(part) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::Final(anyhow!("cannot delete {}: {}", part.display(), files::remedy(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
+#[cfg(target_arch = "x86_64")]
+fn provider() -> Option<Arc<CryptoProvider>> {
+    let able = is_x86_feature_detected!("aes")
+        && is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("avx")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("adx");
+    able.then(|| Arc::new(rustls_graviola::default_provider()))
+}
+
+/// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
+#[cfg(target_arch = "aarch64")]
+fn provider() -> Option<Arc<CryptoProvider>> {
+    use std::arch::is_aarch64_feature_detected as has;
+    (has!("neon") && has!("aes") && has!("pmull") && has!("sha2")).then(|| Arc::new(rustls_graviola::default_provider()))
+}
+
+/// No cryptography that builds without a C compiler runs on this architecture.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn provider() -> Option<Arc<CryptoProvider>> {
+    None
+}

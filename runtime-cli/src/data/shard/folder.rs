@@ -1,0 +1,132 @@
+use super::header::{HEADER_BYTES, Header, VERSION, parse_header};
+use super::{MANIFEST, Manifest, TOKENIZER};
+use crate::{files, tokenizers};
+use anyhow::{Context, Result, bail};
+use hh_core::tokenizer::Tokenizer;
+use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+use std::path::{Component, Path, PathBuf};
+
+/// The ids of one shard, mapped into memory.
+pub(in crate::data) struct Mapping {
+    pub(in crate::data) header: Header,
+    map: Mmap,
+}
+
+impl Mapping {
+    fn open(path: &Path) -> Result<Self> {
+        let file = files::open(path)?;
+        // SAFETY: the map is only read, as bytes, of which any value is valid. A program that shortens the file while it is
+        // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
+        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))?;
+        let header = parse_header(&map).with_context(|| format!("cannot use {}", path.display()))?;
+        if map.len() as u64 != header.file_bytes() {
+            bail!(
+                "{} has {} bytes where its {} ids need {}: it is cut off or damaged; write the shards again",
+                path.display(),
+                map.len(),
+                header.count,
+                header.file_bytes()
+            );
+        }
+        Ok(Self { header, map })
+    }
+
+    /// The packed ids.
+    pub(in crate::data) fn ids(&self) -> &[u8] {
+        &self.map[HEADER_BYTES..]
+    }
+}
+
+/// A folder of shards, all of them mapped and their headers checked.
+///
+/// The ids themselves are compared with the vocabulary when they are read (see [`TokenStream`](crate::data::TokenStream)):
+/// a file can change after it was opened, and opening a hundred gigabytes should not mean reading them.
+pub struct ShardFolder {
+    path: PathBuf,
+    tokenizer: Box<dyn Tokenizer>,
+    pub(in crate::data) mappings: Vec<Mapping>,
+}
+
+impl ShardFolder {
+    /// Whether a path is a folder of shards rather than a text.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(MANIFEST).is_file()
+    }
+
+    /// Opens a folder of shards.
+    ///
+    /// # Errors
+    /// One sentence for a folder without a manifest, a shard that is missing, cut off, damaged, of another version or of
+    /// another tokenizer than the folder's.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() && !Self::is_at(path) {
+            bail!("{} is no folder of shards: it has no {MANIFEST}; write one with `hh-runtime tokenize`", path.display());
+        }
+        let json = files::read_to_string(&path.join(MANIFEST))?;
+        let unreadable = || format!("{} is not readable; write the shards again", path.join(MANIFEST).display());
+        let manifest: Manifest = serde_json::from_str(&json).with_context(unreadable)?;
+        if manifest.version != VERSION {
+            bail!("{} has shards of version {}, and this program reads version {VERSION}", path.display(), manifest.version);
+        }
+        let description = files::read_to_string(&path.join(TOKENIZER))?;
+        let fingerprint: [u8; 32] = Sha256::digest(&description).into();
+        let tokenizer = tokenizers::from_json(&description).with_context(|| format!("cannot use {}", path.join(TOKENIZER).display()))?;
+        let mut mappings = Vec::with_capacity(manifest.shards.len());
+        for entry in &manifest.shards {
+            // A manifest from elsewhere must not make this program read outside of the folder.
+            if !matches!(Path::new(&entry.file).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
+                bail!("{} names {:?}, which is no file of the folder", path.join(MANIFEST).display(), entry.file);
+            }
+            let file = path.join(&entry.file);
+            let mapping = Mapping::open(&file)?;
+            let header = &mapping.header;
+            if header.tokenizer != fingerprint || header.vocab_size != tokenizer.vocab_size() as u64 {
+                bail!(
+                    "{} was written with another tokenizer than {}; write the shards again",
+                    file.display(),
+                    path.join(TOKENIZER).display()
+                );
+            }
+            if header.count != entry.tokens {
+                bail!(
+                    "{} has {} ids where the manifest says {}: the folder is mixed up; write the shards again",
+                    file.display(),
+                    header.count,
+                    entry.tokens
+                );
+            }
+            mappings.push(mapping);
+        }
+        if mappings.is_empty() {
+            bail!("{} names no shards; write them again", path.join(MANIFEST).display());
+        }
+        Ok(Self { path: path.to_owned(), tokenizer, mappings })
+    }
+
+    /// The tokenizer that the shards were written with.
+    pub fn tokenizer(&self) -> &dyn Tokenizer {
+        &*self.tokenizer
+    }
+
+    /// The same, for whoever keeps it.
+    pub fn into_tokenizer(self) -> Box<dyn Tokenizer> {
+        self.tokenizer
+    }
+
+    /// Refuses the shards of another tokenizer, such as that of the checkpoint that is to be trained on.
+    ///
+    /// # Errors
+    /// One sentence with both vocabularies.
+    pub fn require(&self, tokenizer: &dyn Tokenizer) -> Result<()> {
+        if self.tokenizer.to_json() != tokenizer.to_json() {
+            bail!(
+                "the shards in {} were written with another tokenizer (vocabulary {}) than is asked for ({}); write them with that one",
+                self.path.display(),
+                self.tokenizer.vocab_size(),
+                tokenizer.vocab_size()
+            );
+        }
+        Ok(())
+    }
+}

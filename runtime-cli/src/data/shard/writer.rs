@@ -1,0 +1,138 @@
+use super::header::{HEADER_BYTES, Header, VERSION, Width};
+use super::{Entry, MANIFEST, Manifest, TOKENIZER};
+use crate::files;
+use anyhow::{Result, anyhow, bail};
+use hh_core::tokenizer::Tokenizer;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a folder of shards in constant memory.
+///
+/// Everything goes into a folder beside the one asked for, which takes its name in [`finish`](Self::finish) and is deleted
+/// if that is never reached.
+pub struct ShardWriter {
+    beside: tempfile::TempDir,
+    folder: PathBuf,
+    header: Header,
+    shard_tokens: u64,
+    open: Option<BufWriter<File>>,
+    entries: Vec<Entry>,
+    packed: Vec<u8>,
+}
+
+impl ShardWriter {
+    /// Begins a folder, of shards of at most `shard_tokens` ids.
+    ///
+    /// # Errors
+    /// One sentence if the folder exists and has something in it, no folder can be made beside it, or `shard_tokens` is 0.
+    pub fn create(folder: &Path, tokenizer: &dyn Tokenizer, shard_tokens: u64) -> Result<Self> {
+        if shard_tokens == 0 {
+            bail!("a shard of 0 tokens holds nothing; make it larger");
+        }
+        if folder.is_file() {
+            bail!("{} is a file; write the shards to another folder", folder.display());
+        }
+        if fs::read_dir(folder).is_ok_and(|mut content| content.next().is_some()) {
+            bail!("{} exists and is not empty; delete it, or write the shards to another folder", folder.display());
+        }
+        let parent = files::folder_of(folder);
+        files::make_folder(&parent)?;
+        let beside = files::temporary(0o777)
+            .tempdir_in(&parent)
+            .map_err(|e| anyhow!("cannot write to {}: {}", parent.display(), files::remedy(&e)))?;
+        let json = tokenizer.to_json();
+        let this = Self {
+            folder: folder.to_owned(),
+            header: Header {
+                width: Width::of(tokenizer.vocab_size()),
+                count: 0,
+                vocab_size: tokenizer.vocab_size() as u64,
+                tokenizer: Sha256::digest(&json).into(),
+            },
+            shard_tokens,
+            open: None,
+            entries: Vec::new(),
+            packed: Vec::new(),
+            beside,
+        };
+        this.told(fs::write(this.beside.path().join(TOKENIZER), json))?;
+        Ok(this)
+    }
+
+    /// Appends ids.
+    ///
+    /// # Errors
+    /// One sentence for a disk that fails, and for an id that the tokenizer does not have.
+    pub fn push(&mut self, mut ids: &[u32]) -> Result<()> {
+        if let Some(id) = ids.iter().find(|&&id| u64::from(id) >= self.header.vocab_size) {
+            bail!("the tokenizer gave id {id}, and its vocabulary has {} entries; it is damaged", self.header.vocab_size);
+        }
+        while !ids.is_empty() {
+            let written = self.write(&mut ids);
+            self.told(written)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, ids: &mut &[u32]) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            let file = format!("shard-{:05}.ids", self.entries.len());
+            let mut open = BufWriter::with_capacity(1 << 20, File::create_new(self.beside.path().join(&file))?);
+            open.write_all(&[0; HEADER_BYTES])?;
+            self.entries.push(Entry { file, tokens: 0 });
+            self.open = Some(open);
+            return Ok(());
+        };
+        let entry = self.entries.last_mut().expect("an open shard has its entry");
+        let room = (self.shard_tokens - entry.tokens).min(ids.len() as u64);
+        let (now, later) = ids.split_at(room as usize);
+        self.packed.clear();
+        self.header.width.pack(now, &mut self.packed);
+        open.write_all(&self.packed)?;
+        entry.tokens += room;
+        *ids = later;
+        if entry.tokens == self.shard_tokens { self.close() } else { Ok(()) }
+    }
+
+    /// Writes the header of the open shard, now that its length is known.
+    fn close(&mut self) -> io::Result<()> {
+        let (Some(open), Some(entry)) = (self.open.take(), self.entries.last()) else { return Ok(()) };
+        let mut file = open.into_inner().map_err(|e| e.into_error())?;
+        file.seek(SeekFrom::Start(0))?;
+        self.header.count = entry.tokens;
+        file.write_all(&self.header.to_bytes())?;
+        file.sync_all()
+    }
+
+    /// Ids that were written so far.
+    pub fn tokens(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.tokens).sum()
+    }
+
+    /// Closes the last shard, writes the manifest and gives the folder its name. Returns the number of ids.
+    ///
+    /// # Errors
+    /// One sentence for a disk that fails, and for a folder without any id.
+    pub fn finish(mut self) -> Result<u64> {
+        let tokens = self.tokens();
+        if tokens == 0 {
+            bail!("the text has no tokens; nothing was written to {}", self.folder.display());
+        }
+        let closed = self.close();
+        self.told(closed)?;
+        let manifest =
+            Manifest { version: VERSION, vocab_size: self.header.vocab_size as usize, tokens, shards: std::mem::take(&mut self.entries) };
+        let path = self.beside.path();
+        files::write_atomically(&path.join(MANIFEST), |w| Ok(serde_json::to_writer_pretty(w, &manifest)?))?;
+        self.told(files::sync_folder(path))?;
+        self.told(fs::rename(path, &self.folder))?;
+        self.told(files::sync_folder(&files::folder_of(&self.folder)))?;
+        Ok(tokens)
+    }
+
+    fn told<T>(&self, result: io::Result<T>) -> Result<T> {
+        result.map_err(|e| anyhow!("cannot write shards to {}: {}", self.folder.display(), files::remedy(&e)))
+    }
+}

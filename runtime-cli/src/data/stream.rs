@@ -1,0 +1,142 @@
+use super::shard::{Mapping, ShardFolder, Width};
+use anyhow::{Result, bail};
+use hh_core::tokenizer::Tokenizer;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A sequence of ids, in memory or in mapped shards; a part of it costs nothing.
+///
+/// No id that it gives out is outside of the vocabulary: each is compared when it is read, which costs nothing beside a
+/// training step, and holds for files that changed after they were opened.
+#[derive(Clone)]
+pub struct TokenStream {
+    segments: Arc<[Segment]>,
+    range: Range<u64>,
+    vocab_size: usize,
+}
+
+/// Ids that lie in one place.
+struct Segment {
+    /// Index of its first id.
+    start: u64,
+    width: Width,
+    place: Place,
+}
+
+enum Place {
+    Memory(Vec<u8>),
+    Mapped(Mapping),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match &self.place {
+            Place::Memory(bytes) => bytes,
+            Place::Mapped(mapping) => mapping.ids(),
+        }
+    }
+}
+
+impl TokenStream {
+    /// Ids in memory, at two bytes each where the vocabulary allows it.
+    ///
+    /// # Errors
+    /// What reading the text or the tokenizer says.
+    pub fn from_texts(tokenizer: &dyn Tokenizer, texts: impl Iterator<Item = Result<String>>) -> Result<Self> {
+        let width = Width::of(tokenizer.vocab_size());
+        let mut packed = Vec::new();
+        crate::tokenizers::encode(tokenizer, texts, |ids| {
+            width.pack(ids, &mut packed);
+            Ok(())
+        })?;
+        Ok(Self::in_memory(packed, width, tokenizer.vocab_size()))
+    }
+
+    /// Ids that are there already.
+    pub fn from_ids(ids: &[u32], vocab_size: usize) -> Self {
+        // Four bytes whatever the vocabulary is, so that an id that is too large is found and not cut to a smaller one.
+        let mut packed = Vec::with_capacity(ids.len() * 4);
+        Width::Four.pack(ids, &mut packed);
+        Self::in_memory(packed, Width::Four, vocab_size)
+    }
+
+    fn in_memory(packed: Vec<u8>, width: Width, vocab_size: usize) -> Self {
+        let len = (packed.len() / width.bytes()) as u64;
+        Self { segments: [Segment { start: 0, width, place: Place::Memory(packed) }].into(), range: 0..len, vocab_size }
+    }
+
+    /// The ids of a folder of shards, one after the other, and the tokenizer that they were written with.
+    pub fn from_shards(mut folder: ShardFolder) -> (Self, Box<dyn Tokenizer>) {
+        let mut start = 0;
+        let place = |mapping: Mapping| {
+            let segment = Segment { start, width: mapping.header.width, place: Place::Mapped(mapping) };
+            if let Place::Mapped(mapping) = &segment.place {
+                start += mapping.header.count;
+            }
+            segment
+        };
+        let segments = std::mem::take(&mut folder.mappings).into_iter().map(place).collect();
+        let vocab_size = folder.tokenizer().vocab_size();
+        (Self { segments, range: 0..start, vocab_size }, folder.into_tokenizer())
+    }
+
+    /// Number of ids.
+    pub fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// Ids are below this.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Ids `range` of these.
+    ///
+    /// # Panics
+    /// Where the range does not lie inside.
+    pub fn part(&self, range: Range<u64>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len(), "ids {range:?} of {}", self.len());
+        let range = self.range.start + range.start..self.range.start + range.end;
+        Self { segments: self.segments.clone(), range, vocab_size: self.vocab_size }
+    }
+
+    /// Fills `out` with the ids from `offset` on. Allocates nothing.
+    ///
+    /// # Errors
+    /// One sentence if a file has an id outside of the vocabulary.
+    ///
+    /// # Panics
+    /// Where the ids do not lie inside.
+    pub fn read(&self, offset: u64, out: &mut [u32]) -> Result<()> {
+        assert!(
+            offset.checked_add(out.len() as u64).is_some_and(|end| end <= self.len()),
+            "{} ids at {offset} of {}",
+            out.len(),
+            self.len()
+        );
+        let (mut at, mut rest) = (self.range.start + offset, out);
+        let mut index = self.segments.partition_point(|s| s.start <= at).saturating_sub(1);
+        while !rest.is_empty() {
+            let segment = &self.segments[index];
+            let (bytes, width) = (segment.bytes(), segment.width.bytes());
+            let first = (at - segment.start) as usize;
+            let here = rest.len().min(bytes.len() / width - first);
+            let (now, later) = rest.split_at_mut(here);
+            segment.width.unpack(&bytes[first * width..(first + here) * width], now);
+            if let Some((i, id)) = now.iter().enumerate().find(|&(_, &id)| id as usize >= self.vocab_size) {
+                bail!(
+                    "token {} of the data is {id}, outside of the vocabulary of {}; write the shards again",
+                    at + i as u64,
+                    self.vocab_size
+                );
+            }
+            (at, rest, index) = (at + here as u64, later, index + 1);
+        }
+        Ok(())
+    }
+}

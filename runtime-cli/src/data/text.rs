@@ -1,0 +1,323 @@
+//! Reading text of any size: plain or JSON lines, as it is or compressed.
+
+use super::zstd::Frames;
+use crate::files;
+use anyhow::{Context, Result, anyhow, bail};
+use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a chunk of plain text.
+const CHUNK: usize = 1 << 18;
+/// Bytes that a line of a `.jsonl` file may have: one document is held in memory, and a file without line ends is none.
+const MAX_LINE: u64 = 1 << 30;
+
+enum Format {
+    Plain,
+    Lines { field: String },
+}
+
+/// The text of a file, a chunk or a document at a time; never splits a character.
+///
+/// The name says how to read it: `.jsonl` has a JSON object a line, of which one field is the text, and each such document
+/// ends with a line break, added where it lacks one; every other name is plain UTF-8. Either may end in `.gz` or `.zst`.
+/// Nothing follows the first error.
+pub struct Text {
+    path: PathBuf,
+    source: Box<dyn BufRead + Send>,
+    format: Format,
+    /// Bytes of a character that the last chunk cut.
+    cut: Vec<u8>,
+    /// Bytes of plain text that were given out.
+    offset: u64,
+    /// Lines of a `.jsonl` that were read.
+    line: u64,
+    found_any: bool,
+    finished: bool,
+}
+
+impl Text {
+    /// Opens a file. `field` holds the text in a `.jsonl`.
+    ///
+    /// # Errors
+    /// One sentence for a file that is missing, a folder, unreadable or empty.
+    pub fn open(path: &Path, field: &str) -> Result<Self> {
+        let file = files::open(path)?;
+        let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+        if metadata.is_file() && metadata.len() == 0 {
+            bail!("{} is empty; give a file with text", path.display());
+        }
+        let file = BufReader::with_capacity(CHUNK, file);
+        let name = path.to_string_lossy().to_lowercase();
+        let (source, name): (Box<dyn BufRead + Send>, _) = if let Some(name) = name.strip_suffix(".gz") {
+            (Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(file))), name)
+        } else if let Some(name) = name.strip_suffix(".zst") {
+            (Box::new(BufReader::with_capacity(CHUNK, Frames::new(file))), name)
+        } else {
+            (Box::new(file), &name[..])
+        };
+        let format = if name.ends_with(".jsonl") { Format::Lines { field: field.to_owned() } } else { Format::Plain };
+        Ok(Self { path: path.to_owned(), source, format, cut: Vec::new(), offset: 0, line: 0, found_any: false, finished: false })
+    }
+
+    fn chunk(&mut self) -> Result<Option<String>> {
+        loop {
+            let mut bytes = std::mem::take(&mut self.cut);
+            let room = (CHUNK - bytes.len()) as u64;
+            let read = (&mut self.source).take(room).read_to_end(&mut bytes).map_err(|e| self.broken(&e))?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            self.refuse_binary(&bytes, self.offset)?;
+            let valid = match std::str::from_utf8(&bytes) {
+                Ok(text) => text.len(),
+                Err(e) if e.error_len().is_none() && read as u64 == room => e.valid_up_to(),
+                Err(e) => bail!(
+                    "{} is not UTF-8 text: byte {} does not belong to a character; convert the file to UTF-8",
+                    self.path.display(),
+                    self.offset + e.valid_up_to() as u64
+                ),
+            };
+            self.cut = bytes.split_off(valid);
+            let first = self.offset == 0;
+            self.offset += valid as u64;
+            let mut text = String::from_utf8(bytes).expect("checked above");
+            if first && text.starts_with('\u{feff}') {
+                // A byte order mark is the encoding's, not the author's.
+                text.drain(..'\u{feff}'.len_utf8());
+            }
+            if !text.is_empty() {
+                return Ok(Some(text));
+            }
+        }
+    }
+
+    fn document(&mut self) -> Result<Option<String>> {
+        loop {
+            let mut bytes = Vec::new();
+            (&mut self.source).take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(|e| self.broken(&e))?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            self.line += 1;
+            let Format::Lines { field } = &self.format else { unreachable!("called for lines alone") };
+            let place = || format!("line {} of {}", self.line, self.path.display());
+            if bytes.len() as u64 == MAX_LINE {
+                bail!("{} is longer than 1 GiB; split the document", place());
+            }
+            self.refuse_binary(&bytes, self.offset)?;
+            self.offset += bytes.len() as u64;
+            let line = std::str::from_utf8(&bytes)
+                .map_err(|e| anyhow!("{} is not UTF-8: byte {} of it does not belong to a character", place(), e.valid_up_to()))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let value: serde_json::Value = serde_json::from_str(line.trim_start_matches('\u{feff}'))
+                .map_err(|e| anyhow!("{} is not JSON: {e}; a .jsonl file has one JSON object a line", place()))?;
+            let Some(text) = value.get(field).and_then(|v| v.as_str()) else {
+                bail!("{} has no text in the field \"{field}\"; say which field holds it", place());
+            };
+            if text.is_empty() {
+                continue;
+            }
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            return Ok(Some([text, end].concat()));
+        }
+    }
+
+    fn refuse_binary(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        if let Some(at) = bytes.iter().position(|&b| b == 0) {
+            bail!(
+                "{} is not text: byte {} is zero, as in binary files and UTF-16; give UTF-8 text",
+                self.path.display(),
+                offset + at as u64
+            );
+        }
+        Ok(())
+    }
+
+    fn broken(&self, e: &io::Error) -> anyhow::Error {
+        let path = self.path.display();
+        match e.kind() {
+            io::ErrorKind::UnexpectedEof => anyhow!("{path} ends too early: the compressed data is cut off; copy or download it again"),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+                anyhow!("{path} cannot be decompressed: {e}; copy or download it again, or correct its name")
+            }
+            _ => anyhow!("cannot read {path}: {e}"),
+        }
+    }
+}
+
+impl Iterator for Text {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Result<String>> {
+        if self.finished {
+            return None;
+        }
+        let read = match self.format {
+            Format::Plain => self.chunk(),
+            Format::Lines { .. } => self.document(),
+        };
+        match read {
+            Ok(Some(text)) => {
+                self.found_any = true;
+                return Some(Ok(text));
+            }
+            Ok(None) if self.found_any => self.finished = true,
+            Ok(None) => {
+                self.finished = true;
+                return Some(Err(anyhow!("{} holds no text; give a file with text", self.path.display())));
+            }
+            Err(e) => {
+                self.finished = true;
+                return Some(Err(e));
+            }
+        }
+        None
+    }
+}
+
+/// The text of several files, one after the other. All are looked at first, so that a wrong name does not wait for hours.
+///
+/// # Errors
+/// As [`Text::open`] for any of them; further ones come with the text.
+pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Result<String>>> {
+    for path in paths {
+        Text::open(path, field)?;
+    }
+    let (mut paths, field) = (paths.to_vec().into_iter(), field.to_owned());
+    let mut open: Option<Text> = None;
+    let mut failed = false;
+    Ok(std::iter::from_fn(move || {
+        while !failed {
+            if let Some(item) = open.as_mut().and_then(Iterator::next) {
+                failed = item.is_err();
+                return Some(item);
+            }
+            match Text::open(&paths.next()?, &field) {
+                Ok(text) => open = Some(text),
+                Err(e) => {
+                    failed = true;
+                    return Some(Err(e));
+                }
+            }
+        }
+        None
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zst(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    /// The text of a file of that name and content, or the error.
+    fn read(name: &str, bytes: &[u8]) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes)?;
+        Text::open(&path, "text")?.collect()
+    }
+
+    fn error(name: &str, bytes: &[u8]) -> String {
+        read(name, bytes).unwrap_err().to_string()
+    }
+
+    /// Longer than a few chunks, with characters of one to four bytes at every offset modulo four.
+    fn long() -> String {
+        (0..60_000).map(|i| ["a", "é", "—", "🜂", "bc\n"][(i * i + i / 7) % 5].to_owned() + &i.to_string()).collect()
+    }
+
+    #[test]
+    fn every_form_gives_the_same_text() {
+        let text = long();
+        assert_eq!(read("a.txt", text.as_bytes()).unwrap(), text);
+        assert_eq!(read("a.md", text.as_bytes()).unwrap(), text);
+        assert_eq!(read("a.txt.gz", &gz(text.as_bytes())).unwrap(), text);
+        assert_eq!(read("A.TXT.ZST", &zst(text.as_bytes())).unwrap(), text);
+    }
+
+    #[test]
+    fn concatenated_archives_are_read_to_the_end() {
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 7, 7, 7];
+        assert_eq!(read("a.gz", &[gz(b"one "), gz(b"two")].concat()).unwrap(), "one two");
+        assert_eq!(read("a.zst", &[&skippable[..], &zst(b"one "), &skippable, &zst(b"two")].concat()).unwrap(), "one two");
+    }
+
+    #[test]
+    fn a_line_of_json_is_a_document() {
+        let lines = "{\"text\": \"one\", \"id\": 1}\n\n{\"text\": \"two\\n\"}\n{\"text\": \"\"}\n{\"text\": \"drei — 3\"}";
+        assert_eq!(read("a.jsonl", lines.as_bytes()).unwrap(), "one\ntwo\ndrei — 3\n");
+        assert_eq!(read("a.jsonl.zst", &zst(lines.as_bytes())).unwrap(), "one\ntwo\ndrei — 3\n");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        assert_eq!(read("a.txt", b"\xef\xbb\xbfhello").unwrap(), "hello");
+        assert!(error("a.txt", b"\xef\xbb\xbf").contains("holds no text"));
+    }
+
+    #[test]
+    fn what_is_not_text_is_refused_in_one_sentence() {
+        assert!(error("a.txt", b"").contains("is empty"));
+        assert!(error("a.txt", b"abc\0def").contains("byte 3 is zero"));
+        assert!(error("a.txt", b"caf\xe9 noir").contains("byte 3 does not belong"));
+        assert!(error("a.txt", b"caf\xc3").contains("byte 3 does not belong"));
+        let late = [long().as_bytes(), b"\xff"].concat();
+        assert!(error("a.txt", &late).contains(&format!("byte {} does not", late.len() - 1)));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Text::open(folder.path(), "text").err().unwrap().to_string().contains("it is a folder"));
+        assert!(Text::open(&folder.path().join("x"), "text").err().unwrap().to_string().contains("no such file"));
+    }
+
+    #[test]
+    fn a_damaged_archive_is_refused_in_one_sentence() {
+        let text = long();
+        for (name, archive) in [("a.gz", gz(text.as_bytes())), ("a.zst", zst(text.as_bytes()))] {
+            let cut = error(name, &archive[..archive.len() / 2]);
+            assert!(cut.contains("is cut off"), "{name}: {cut}");
+            let cut = error(name, &archive[..archive.len() - 1]);
+            assert!(cut.contains("is cut off"), "{name}: {cut}");
+            let mut damaged = archive.clone();
+            *damaged.last_mut().unwrap() ^= 1;
+            let wrong = error(name, &damaged);
+            assert!(wrong.contains("cannot be decompressed"), "{name}: {wrong}");
+            let plain = error(name, b"no archive at all");
+            assert!(plain.contains("cannot be decompressed"), "{name}: {plain}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        assert!(error("a.jsonl", b"{\"text\": \"a\"}\nnot json\n").contains("line 2 of"));
+        assert!(error("a.jsonl", b"{\"body\": \"a\"}\n").contains("no text in the field \"text\""));
+        assert!(error("a.jsonl", b"{\"text\": 3}\n").contains("line 1 of"));
+        assert!(error("a.jsonl", b"[1, 2]\n").contains("line 1 of"));
+        assert!(error("a.jsonl", b"{\"text\": \"\xff\"}\n").contains("byte 10 of it"));
+        assert!(error("a.jsonl", b"\n\n").contains("holds no text"));
+    }
+
+    #[test]
+    fn several_files_are_one_text_and_a_missing_one_is_named_before_the_first_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = ["a", "b"].map(|n| folder.path().join(n)).to_vec();
+        std::fs::write(&paths[0], "one ").unwrap();
+        assert!(texts(&paths, "text").err().unwrap().to_string().contains("no such file"));
+        std::fs::write(&paths[1], "two").unwrap();
+        assert_eq!(texts(&paths, "text").unwrap().collect::<Result<String>>().unwrap(), "one two");
+        std::fs::write(&paths[0], "\0").unwrap();
+        assert_eq!(texts(&paths, "text").unwrap().filter(|t| t.is_err()).count(), 1);
+    }
+}
