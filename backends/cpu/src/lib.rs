@@ -5,27 +5,42 @@
 extern crate alloc;
 
 mod adamw;
+mod attend;
+mod backward;
+mod channels;
+mod conv;
 mod cross_entropy;
 mod dropout;
 mod embed;
 mod float;
 mod flow_hidden;
 mod flow_point;
+mod forward;
+mod gate;
+mod hebbian;
 mod last;
+mod lookup;
 mod matmul;
+mod mix;
 mod norm;
 mod polynomial;
+mod pool;
 mod positions;
 mod random;
+mod recall;
 mod reduce;
+mod rotate;
+mod scan;
 mod simd;
 mod squared_error;
+mod strip;
 mod sum_squares;
 mod swiglu;
 mod tensor;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod threads;
+mod tile;
 
 pub use float::Float;
 pub use simd::Level;

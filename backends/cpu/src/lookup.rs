@@ -6,7 +6,8 @@
 
 use crate::{
     float::Float,
-    tile::{LANES, Matrix, MatrixMut, dot, exponentials, maximum, padded, product, product_transposed},
+    reduce::dot,
+    tile::{LANES, Matrix, MatrixMut, exponentials, maximum, padded, product, product_transposed},
 };
 
 /// Queries of one tile.
@@ -95,7 +96,8 @@ impl<'a, F: Float> Items<'a, F> {
         let items = Self { head_dim, rows, transposed, sides };
         // Columns up to the next multiple of LANES take part in products, hidden by the mask: they must be finite.
         let end = padded(columns);
-        items.rows[columns * items.pitch()..end * items.pitch()].fill(F::ZERO);
+        let pitch = items.pitch();
+        items.rows[columns * pitch..end * pitch].fill(F::ZERO);
         let part = columns % TILE;
         if sides > 0 && part > 0 {
             let side = sides * padded(head_dim);

@@ -65,6 +65,17 @@ impl<'a, F: Float> StripMut<'a, F> {
         // SAFETY: the caller's promise.
         unsafe { self.data.slice(row * self.stride + self.start + column, width) }
     }
+
+    /// Whole rows.
+    ///
+    /// # Safety
+    /// While the result lives, nobody else reads or writes these elements.
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    pub(crate) unsafe fn rows(&self, row: usize, count: usize) -> &'a mut [F] {
+        // SAFETY: the caller's promise.
+        unsafe { self.data.slice(row * self.stride, count * self.stride) }
+    }
 }
 
 /// Working memory that is handed out piece by piece.

@@ -2,7 +2,7 @@
 //!
 //! Everything here is inlined into a [`Kernel`](crate::simd::Kernel).
 
-use crate::float::Float;
+use crate::{float::Float, reduce::dot};
 
 /// Columns that are computed together: two AVX registers of f32, or one of AVX-512.
 pub(crate) const LANES: usize = 16;
@@ -126,21 +126,13 @@ fn store<F: Float, const R: usize>(c: &mut [F], stride: usize, i: usize, j: usiz
     }
 }
 
-/// `Σ aᵢ bᵢ`
+/// `to = scale · from`, zeros behind it.
 #[inline(always)]
-pub(crate) fn dot<F: Float, const FMA: bool>(a: &[F], b: &[F]) -> F {
-    let mut sums = [F::ZERO; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let mut tail = F::ZERO;
-    for (&a, &b) in a.remainder().iter().zip(b.remainder()) {
-        tail = a.mul_add::<FMA>(b, tail);
+pub(crate) fn put_scaled<F: Float>(from: &[F], scale: F, to: &mut [F]) {
+    for (to, &x) in to.iter_mut().zip(from) {
+        *to = scale * x;
     }
-    for (a, b) in a.zip(b) {
-        for (s, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *s = a.mul_add::<FMA>(b, *s);
-        }
-    }
-    total(sums) + tail
+    to[from.len()..].fill(F::ZERO);
 }
 
 /// `y += a x`
@@ -216,5 +208,19 @@ pub(crate) fn softmax<F: Float>(logits: &[F], x: &mut [F]) {
     }
     for x in x {
         *x = *x / sum;
+    }
+}
+
+/// The gradient of the logits from that of `softmax(logits)`, in place: `d = p (d − Σ p d)`.
+#[inline(always)]
+pub(crate) fn softmax_grad<F: Float>(logits: &[F], d: &mut [F]) {
+    let top = logits.iter().fold(F::NEG_INFINITY, |m, &l| l.max(m));
+    let (mut sum, mut mean) = (F::ZERO, F::ZERO);
+    for (&d, &l) in d.iter().zip(logits) {
+        sum += (l - top).exp();
+        mean += (l - top).exp() * d;
+    }
+    for (d, &l) in d.iter_mut().zip(logits) {
+        *d = (l - top).exp() / sum * (*d - mean / sum);
     }
 }

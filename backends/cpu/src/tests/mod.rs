@@ -3,6 +3,7 @@
 mod dense;
 mod losses;
 mod optimise;
+mod paths;
 
 use crate::{Cpu, Float, Indices, Level, Tensor, Threads};
 use hh_core::{
@@ -21,6 +22,10 @@ trait Case {
     fn output(&self) -> Shape;
     /// Whether the gradient of an input adds up (`+=`), as a parameter's does.
     fn adds(&self, input: usize) -> bool;
+    /// Relative error that f32 may have.
+    fn tolerance(&self) -> f64 {
+        2e-6
+    }
     /// The output, by the plainest possible loops.
     fn formula(&self, x: &[Vec<f64>]) -> Vec<f64>;
     fn forward<F: Float>(&self, cpu: &mut Cpu<F>, x: &[Tensor<F>], y: &mut Tensor<F>);
@@ -56,7 +61,7 @@ fn check(case: &impl Case) {
         assert!(one == two, "two threads give other bits ({})", level.name());
         let wide = run::<f64>(case, &inputs, &dy, 2, level);
         for i in 0..exact.len() {
-            close("f32", &one[i], &exact[i], 2e-6);
+            close("f32", &one[i], &exact[i], case.tolerance());
             close("f64", &wide[i], &exact[i], 1e-13);
         }
     }

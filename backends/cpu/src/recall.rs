@@ -1,0 +1,260 @@
+//! Modern Hopfield memory: refinements of a query by softmax retrieval.
+
+mod backward;
+
+pub(crate) use backward::backward;
+
+use crate::{
+    Cpu, Float, Indices, Tensor,
+    lookup::{Items, QUERIES, Queries, TILE, View, look_up},
+    simd::Kernel,
+    strip::{Carve, Lanes, Strip, StripMut, share},
+    tensor::scratch,
+    tile::{add_scaled, padded, put_scaled, softmax, unit_scale},
+};
+use hh_core::{
+    ops::{ColumnsMut, MemoryDims, Recall, RecallSaved, RecallState, Slots},
+    shape::Shaped,
+};
+
+/// Positions of one task: the memory is gathered once for all of them.
+const RUN: usize = 256;
+
+/// What came before the chunk.
+#[derive(Clone, Copy)]
+struct Past<'a, F> {
+    items: Strip<'a, F>,
+    /// `N`
+    rows: usize,
+    /// Unit pattern of the position before the chunk.
+    last: Strip<'a, F>,
+}
+
+/// Where a memory's items come from.
+#[derive(Clone, Copy)]
+struct Source<'a, F> {
+    dims: MemoryDims,
+    qpv: Strip<'a, F>,
+    /// Patterns and values, `[H, M, d]`.
+    slots: Option<[&'a [F]; 2]>,
+    past: Option<Past<'a, F>>,
+    clock: usize,
+    successor: bool,
+}
+
+impl<'a, F: Float> Source<'a, F> {
+    fn new(dims: MemoryDims, op: &Recall<'a, Tensor<F>>) -> Self {
+        let slots = op.slots.as_ref().map(|Slots { patterns, values }| [patterns.data(), values.data()]);
+        Self { dims, qpv: Strip::of(&op.qpv), slots, past: None, clock: 0, successor: op.successor }
+    }
+
+    /// The view of the queries from `position` on.
+    fn view(&self, position: usize) -> View {
+        View::from(position, self.dims.slots, usize::from(self.successor), self.dims.window)
+    }
+
+    /// Gathers the memory that the view begins with, of one head (its first column) of one sequence.
+    #[inline(always)]
+    fn gather<const FMA: bool>(&self, sequence: usize, column: usize, view: &View, items: &mut Items<'_, F>, columns: usize) {
+        let MemoryDims { time, width, head_dim: d, slots, .. } = self.dims;
+        if let Some(of) = self.slots {
+            for slot in 0..slots {
+                let [pattern, value] = of.map(|x| &x[(column / d * slots + slot) * d..][..d]);
+                items.put(slot, value, pattern, unit_scale::<F, FMA>(pattern));
+            }
+        }
+        for c in slots..columns {
+            let position = view.first + c - slots;
+            match position.checked_sub(self.clock) {
+                Some(t) => {
+                    let (pattern, scale) = self.pattern::<FMA>(sequence, t, column);
+                    items.put(c, self.qpv.row(sequence * time + t, 2 * width + column, d), pattern, scale);
+                }
+                None => {
+                    let past = self.past.expect("items before the chunk lie in the ring");
+                    let row = sequence * past.rows + position % past.rows;
+                    items.put(c, past.items.row(row, width + column, d), past.items.row(row, column, d), F::ONE);
+                }
+            }
+        }
+    }
+
+    /// The pattern of the item at position `t` of the chunk, and what makes it a unit vector.
+    #[inline(always)]
+    fn pattern<const FMA: bool>(&self, sequence: usize, t: usize, column: usize) -> (&'a [F], F) {
+        let MemoryDims { time, width, head_dim: d, .. } = self.dims;
+        match t.checked_sub(usize::from(self.successor)) {
+            Some(t) => {
+                let pattern = self.qpv.row(sequence * time + t, width + column, d);
+                (pattern, unit_scale::<F, FMA>(pattern))
+            }
+            None => (self.past.expect("only item 0 has no pattern before it").last.row(sequence, column, d), F::ONE),
+        }
+    }
+}
+
+/// What a training step keeps.
+#[derive(Clone, Copy)]
+struct Saved<'a, F> {
+    reads: StripMut<'a, F>,
+    moved: StripMut<'a, F>,
+    log_sum: StripMut<'a, F>,
+}
+
+/// Some positions of one head of one sequence.
+struct Task<'a, F> {
+    source: Source<'a, F>,
+    depth: Strip<'a, F>,
+    log_beta: &'a [F],
+    sequence: usize,
+    /// First column of the head.
+    column: usize,
+    /// Positions within the chunk.
+    from: usize,
+    to: usize,
+    saved: Option<Saved<'a, F>>,
+    y: StripMut<'a, F>,
+    working: &'a mut [F],
+}
+
+/// As in attention: a few queries are scored item by item.
+fn sides(dims: &MemoryDims) -> usize {
+    if dims.time < 4 { 0 } else { 1 }
+}
+
+/// Working memory beside the items: weights of the reads, scaled queries, ξ, sum of reads, what was read, scores.
+fn need(dims: &MemoryDims) -> usize {
+    QUERIES * (dims.depth + 5 * padded(dims.head_dim) + TILE)
+}
+
+impl<F: Float> Kernel for Task<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { source, sequence, column, from, to, .. } = self;
+        let MemoryDims { time, width, heads, head_dim: d, depth, .. } = source.dims;
+        let (pad, head, beta) = (padded(d), column / d, self.log_beta[column / d].exp());
+        let view = source.view(source.clock + from);
+        let (columns, sides) = (view.columns(source.clock + to - 1), sides(&source.dims));
+        let mut working = Carve(self.working);
+        let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
+        let mut items = Items::new(columns, d, sides, rows, transposed);
+        source.gather::<FMA>(sequence, column, &view, &mut items, columns);
+
+        let weights = working.take(QUERIES * depth);
+        let [scaled, xi, sum] = [(); 3].map(|()| working.take(QUERIES * pad));
+        let out = working.take(QUERIES * 2 * pad);
+        let scores = working.take(QUERIES * TILE);
+        for first in (from..to).step_by(QUERIES) {
+            let count = QUERIES.min(to - first);
+            let row = |i: usize| sequence * time + first + i;
+            for i in 0..count {
+                softmax(self.depth.row(row(i), 0, depth), &mut weights[i * depth..][..depth]);
+                let query = source.qpv.row(row(i), column, d);
+                put_scaled(query, unit_scale::<F, FMA>(query), &mut xi[i * pad..][..pad]);
+            }
+            sum[..count * pad].fill(F::ZERO);
+            for k in 0..depth {
+                let last = k + 1 == depth;
+                let read = if last { pad } else { 2 * pad };
+                let mut log_sum = [F::ZERO; QUERIES];
+                put_scaled(&xi[..count * pad], beta, &mut scaled[..count * pad]);
+                let queries = Queries { position: source.clock + first, rows: count, scaled };
+                look_up::<F, FMA>(&view, &queries, &items, read, scores, out, &mut log_sum);
+                for (i, out) in out.chunks_exact(read).take(count).enumerate() {
+                    let (xi, sum) = (&mut xi[i * pad..][..d], &mut sum[i * pad..][..d]);
+                    add_scaled::<F, FMA>(sum, weights[i * depth + k], &out[..d]);
+                    // SAFETY: each head's positions are one task's, here and below.
+                    if let Some(saved) = self.saved {
+                        unsafe { saved.reads.row(row(i), k * width + column, d) }.copy_from_slice(&out[..d]);
+                        unsafe { saved.log_sum.row(row(i), k * heads + head, 1) }.fill(log_sum[i]);
+                    }
+                    if !last {
+                        xi.iter_mut().zip(&out[pad..]).for_each(|(xi, &o)| *xi += o);
+                        if let Some(saved) = self.saved {
+                            unsafe { saved.moved.row(row(i), k * width + column, d) }.copy_from_slice(xi);
+                        }
+                        let scale = unit_scale::<F, FMA>(xi);
+                        xi.iter_mut().for_each(|xi| *xi = *xi * scale);
+                    }
+                }
+            }
+            for (i, sum) in sum.chunks_exact(pad).take(count).enumerate() {
+                unsafe { self.y.row(row(i), column, d) }.copy_from_slice(&sum[..d]);
+            }
+        }
+    }
+}
+
+pub(crate) fn forward<F: Float>(
+    cpu: &mut Cpu<F>,
+    op: Recall<Tensor<F>>,
+    state: Option<RecallState<Tensor<F>, Indices>>,
+    saved: Option<&mut RecallSaved<Tensor<F>>>,
+    y: ColumnsMut<Tensor<F>>,
+) {
+    let dims = op.dims(state.as_ref().map(|s| s.ring.items.shape()));
+    let MemoryDims { batch, time, width, heads, head_dim: d, window, slots, .. } = dims;
+    assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "recall: output of {} columns", y.width);
+    let (level, depth, log_beta) = (cpu.level, Strip::all(op.depth), op.log_beta.data());
+    let saved = saved.map(|s| {
+        check_saved(&dims, s);
+        Saved { reads: StripMut::all(&mut s.reads), moved: StripMut::all(&mut s.moved), log_sum: StripMut::all(&mut s.log_sum) }
+    });
+    let y = StripMut::of(y);
+    let mut source = Source::new(dims, &op);
+    if let Some(RecallState { ring, last }) = &state {
+        assert_eq!((last.shape().rows(), last.shape().width()), (batch, width), "recall: last pattern");
+        source.past = Some(Past { items: Strip::all(ring.items), rows: ring.items.shape().extents()[1], last: Strip::all(last) });
+        source.clock = ring.clock.data()[0] as usize;
+    }
+
+    let most = slots + (time + source.past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
+    let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + need(&dims);
+    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let runs = time.div_ceil(RUN);
+    share(&cpu.threads, batch * heads * runs, batch * time * width * dims.depth * most.min(slots + source.clock + time), |task| {
+        let (run, head) = (task % runs, task / runs);
+        let (from, to) = (run * RUN, time.min((run + 1) * RUN));
+        // SAFETY: once in this task.
+        let working = unsafe { lanes.mine(&cpu.threads) };
+        let (sequence, column) = (head / heads, head % heads * d);
+        level.run(Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
+    });
+    if let Some(state) = state {
+        level.vectorise(|| remember(&dims, &op, state));
+    }
+}
+
+/// Puts the chunk's items into the ring, and its last pattern beside it.
+#[inline(always)]
+fn remember<F: Float>(dims: &MemoryDims, op: &Recall<Tensor<F>>, state: RecallState<Tensor<F>, Indices>) {
+    let MemoryDims { batch, time, width, head_dim: d, .. } = *dims;
+    let RecallState { ring, last } = state;
+    let (qpv, rows, clock) = (Strip::of(&op.qpv), ring.items.shape().extents()[1], ring.clock.data()[0] as usize);
+    let unit = |sequence: usize, t: usize, to: &mut [F]| {
+        let patterns = qpv.row(sequence * time + t, width, width);
+        for (pattern, to) in patterns.chunks_exact(d).zip(to.chunks_exact_mut(d)) {
+            put_scaled(pattern, unit_scale::<F, false>(pattern), to);
+        }
+    };
+    for (sequence, last) in last.data_mut().chunks_exact_mut(width).enumerate().take(batch) {
+        for t in time.saturating_sub(rows)..time {
+            let row = sequence * rows + (clock + t) % rows;
+            let (pattern, value) = ring.items.data_mut()[row * 2 * width..][..2 * width].split_at_mut(width);
+            match t.checked_sub(usize::from(op.successor)) {
+                Some(t) => unit(sequence, t, pattern),
+                None => pattern.copy_from_slice(last),
+            }
+            value.copy_from_slice(qpv.row(sequence * time + t, 2 * width, width));
+        }
+        unit(sequence, time - 1, last);
+    }
+}
+
+fn check_saved<T: Shaped>(dims: &MemoryDims, saved: &RecallSaved<T>) {
+    let MemoryDims { batch, time, width, heads, depth, .. } = *dims;
+    for (name, tensor, columns) in [("reads", &saved.reads, width), ("moved", &saved.moved, width), ("log_sum", &saved.log_sum, heads)] {
+        assert_eq!(tensor.shape().extents(), [batch, time, depth * columns], "recall: saved {name}");
+    }
+}
