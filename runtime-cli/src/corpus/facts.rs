@@ -54,12 +54,17 @@ impl Fact {
             ) => a == b,
             (Self::Counted { goods: a, .. }, Self::Counted { goods: b, .. }) => a == b,
             (Self::Promised { who: a, .. }, Self::Promised { who: b, .. })
-            | (Self::Named { who: a, .. }, Self::Named { who: b, .. })
             | (Self::Came { who: a, .. }, Self::Came { who: b, .. })
             | (Self::Likes { who: a, .. }, Self::Likes { who: b, .. }) => a == b,
+            (Self::Named { who: a, name: x, .. }, Self::Named { who: b, name: y, .. }) => a == b || x == y,
             (Self::Secret { .. }, Self::Secret { .. }) => true,
             _ => false,
         }
+    }
+
+    /// Whether it happened at one time, rather than being so all along.
+    pub(super) fn is_event(&self) -> bool {
+        !matches!(self, Self::Named { .. } | Self::Came { .. } | Self::Likes { .. })
     }
 
     /// The fact as a clause that begins with a name.
@@ -104,7 +109,7 @@ impl Fact {
     pub(super) fn develop(&mut self, draws: &mut Draws, cast: &[Person; 3]) -> Option<String> {
         match self {
             Self::Hidden { who, thing, place } => {
-                let [new, ..] = draws.shuffled(cast);
+                let new = draws.other(cast, *who);
                 let old = std::mem::replace(place, draws.other(&PLACES, *place));
                 *who = new;
                 Some(format!("{} found {thing} {old} and put it {place} instead", new.name))
@@ -155,12 +160,12 @@ impl Fact {
                 let left = NUMBERS[*had - *gave];
                 match draws.below(2) {
                     0 => (format!("How many {goods} does {} have left?", who.name), format!("{} has {left}", who.name)),
-                    _ => (format!("How many {goods} stayed with {}?", who.name), format!("It was {left}, out of {}", NUMBERS[*had])),
+                    _ => (format!("How many {goods} stayed with {}?", who.name), format!("{} kept {left}", who.name)),
                 }
             }
             Self::Named { who, animal, name } => match draws.below(2) {
                 0 => (format!("What is {}'s {animal} called?", who.name), format!("The {animal} is called {name}")),
-                _ => (format!("Whose is {name}?"), format!("{name} is the {animal} of {}", who.name)),
+                _ => (format!("Whose is {name}?"), format!("{name} is {}'s {animal}", who.name)),
             },
             Self::Came { who, town, trade } => match draws.below(2) {
                 0 => (format!("Where did {} come from?", who.name), format!("From {town}")),

@@ -35,6 +35,8 @@ mod tests {
         assert!(builtin(1, 200_000).starts_with(&text));
         assert_ne!(builtin(2, 100_000), text);
         assert_eq!(builtin(1, 10), "");
+        // On every machine: a change here makes every run on the built-in text another run.
+        assert!(builtin(0, 1000).starts_with("This is what they tell in Ashstead, under a ruined castle, of Tom, Martin and Kate. "));
     }
 
     #[test]

@@ -39,14 +39,14 @@ fn sentence(clause: &str) -> String {
     }
 }
 
-fn told(draws: &mut Draws, clause: &str) -> String {
-    match draws.below(8) {
-        0 => format!("One day {clause}"),
-        1 => format!("That week {clause}"),
-        2 => format!("Not long after, {clause}"),
-        3 => format!("As everyone knew, {clause}"),
-        _ => clause.to_owned(),
-    }
+/// A fact as a part of a story, with or without a time.
+fn told(draws: &mut Draws, fact: &Fact) -> String {
+    let clause = fact.told(draws);
+    let time = match fact.is_event() {
+        true => draws.pick(&["One day ", "That week ", "Not long after, ", "Early in the year ", "", "", "", ""]),
+        false => draws.pick(&["As everyone knew, ", "", "", ""]),
+    };
+    sentence(&format!("{time}{clause}"))
 }
 
 fn tale(draws: &mut Draws) -> String {
@@ -62,9 +62,8 @@ fn tale(draws: &mut Draws) -> String {
         _ => format!("{} and {} kept an inn at {town}, {setting}, and {} was their first guest.", a.name, b.name, c.name),
     };
     for fact in &facts {
-        let clause = fact.told(draws);
         text += " ";
-        text += &sentence(&told(draws, &clause));
+        text += &told(draws, fact);
         scenery(draws, &mut text, 2);
     }
     text += "\n";
@@ -89,11 +88,13 @@ fn tale(draws: &mut Draws) -> String {
         let index = draws.below(facts.len());
         let fact = facts.swap_remove(index);
         let (question, answer) = fact.asked(draws);
-        let [asks, answers, _] = draws.shuffled(&cast);
+        // Whoever asks and answers took no part in the story, or people would ask for themselves.
+        let asks = draws.pick(&TRADES);
+        let answers = draws.other(&TRADES, asks);
         text += &match draws.below(4) {
-            0 => format!("\"{question}\" asked {}. \"{},\" said {}.\n", asks.name, unquoted(&answer), answers.name),
-            1 => format!("{} wanted to know: \"{question}\" And {} said: \"{}.\"\n", asks.name, answers.name, unquoted(&answer)),
-            2 => format!("\"{question}\" said {} — \"{},\" said {}.\n", asks.name, unquoted(&answer), answers.name),
+            0 => format!("\"{question}\" asked the {asks}. \"{},\" said the {answers}.\n", unquoted(&answer)),
+            1 => format!("The {asks} wanted to know: \"{question}\" And the {answers} said: \"{}.\"\n", unquoted(&answer)),
+            2 => format!("\"{question}\" said the {asks} — \"{},\" said the {answers}.\n", unquoted(&answer)),
             _ => format!("{question} {}\n", sentence(&answer)),
         };
     }
@@ -164,8 +165,7 @@ fn letters(draws: &mut Draws) -> String {
     let town = town(draws);
     let mut text = format!("Dear {},\nI write to you from {town}. ", b.name);
     for fact in &facts {
-        let clause = fact.told(draws);
-        text += &sentence(&told(draws, &clause));
+        text += &told(draws, fact);
         scenery(draws, &mut text, 3);
         text += " ";
     }

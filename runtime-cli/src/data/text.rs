@@ -186,7 +186,7 @@ pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Resu
     for path in paths {
         Text::open(path, field)?;
     }
-    let (mut paths, field) = (paths.to_vec().into_iter(), field.to_owned());
+    let mut paths = paths.iter();
     let mut open: Option<Text> = None;
     let mut failed = false;
     Ok(std::iter::from_fn(move || {
@@ -195,7 +195,7 @@ pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Resu
                 failed = item.is_err();
                 return Some(item);
             }
-            match Text::open(&paths.next()?, &field) {
+            match Text::open(paths.next()?, field) {
                 Ok(text) => open = Some(text),
                 Err(e) => {
                     failed = true;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, ModelWrapper, TokenizerImpl};
+use tokenizers::{AddedToken, TokenizerImpl};
 
 /// The `kind` of its description.
 pub(super) const KIND: &str = "bpe";

@@ -87,8 +87,11 @@ fn sum(bytes: &[u8]) -> String {
     sum.finish()
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// Downloads from a server with those answers. Returns the result, what the folder holds then, and where requests began.
-fn run(sha256: &str, part: &[u8], answers: Vec<Answer>) -> (Result<Vec<Progress>>, Vec<(String, Vec<u8>)>, Vec<Option<usize>>) {
+fn run(sha256: &str, part: &[u8], answers: Vec<Answer>) -> (Result<Vec<Progress>>, Files, Vec<Option<usize>>) {
     let folder = tempfile::tempdir().unwrap();
     if !part.is_empty() {
         fs::write(folder.path().join("file.txt.part"), part).unwrap();
@@ -102,7 +105,7 @@ fn run(sha256: &str, part: &[u8], answers: Vec<Answer>) -> (Result<Vec<Progress>
     (result.map(|()| seen), left, server.finish())
 }
 
-fn whole() -> Vec<(String, Vec<u8>)> {
+fn whole() -> Files {
     vec![("file.txt".to_owned(), content())]
 }
 
@@ -180,6 +183,29 @@ fn a_server_that_is_not_there_is_named() {
     let client = Client::new(2, Duration::from_millis(1));
     let error = client.download(&url, &folder.path().join("x"), "", &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains(&url) && error.contains("try again later"), "{error}");
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_an_error_and_no_panic() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/x", listener.local_addr().unwrap());
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut record = [0; 5];
+        stream.read_exact(&mut record).unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        record
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(1, Duration::ZERO);
+    let error = client.download(&url, &folder.path().join("x"), "", &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains(&url), "{error}");
+    if error.contains("no TLS") {
+        eprintln!("skipped: this machine lacks what the cryptography needs");
+        return;
+    }
+    // A handshake record of TLS: the cryptography runs.
+    assert_eq!(hello.join().unwrap()[..2], [22, 3]);
 }
 
 #[test]
