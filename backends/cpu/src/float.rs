@@ -1,6 +1,22 @@
 //! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
 
+use crate::tensor::{Cpu, Indices, OutOfMemory, Tensor};
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use hh_core::backend::Backward;
+
+/// Lets `F: Float` say that [`Cpu<F>`](Cpu) is a backend, which is written for each type by name.
+pub trait OnCpu {
+    /// `Cpu<Self>`
+    type Machine;
+}
+
+impl OnCpu for f32 {
+    type Machine = Cpu<f32>;
+}
+
+impl OnCpu for f64 {
+    type Machine = Cpu<f64>;
+}
 
 /// A floating-point number. The f32 functions are branch-free polynomials, so that loops over them vectorise;
 /// the f64 ones are libm's, since f64 is here for accuracy.
@@ -22,6 +38,8 @@ pub trait Float:
     + MulAssign
     + DivAssign
     + 'static
+    + OnCpu<Machine = Cpu<Self>>
+    + OnCpu<Machine: Backward<Tensor = Tensor<Self>, Indices = Indices, Error = OutOfMemory>>
 {
     /// 0
     const ZERO: Self;

@@ -1,76 +1,84 @@
 //! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
 
 use crate::{
-    Cpu, Float, Indices, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
+    Cpu, Indices, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
     recall, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 
-impl<F: Float> Forward for Cpu<F> {
-    fn embed(&mut self, op: Embed<Tensor<F>, Indices>, y: &mut Tensor<F>) {
-        embed::forward(self, op, y);
-    }
-    fn positions(&mut self, op: Positions<Tensor<F>, Indices>, y: &mut Tensor<F>) {
-        positions::forward(self, op, y);
-    }
-    fn matmul(&mut self, op: Matmul<Tensor<F>>, y: &mut Tensor<F>) {
-        matmul::forward(self, op, y);
-    }
-    fn norm(&mut self, op: Norm<Tensor<F>>, y: &mut Tensor<F>) {
-        norm::forward(self, op, y);
-    }
-    fn conv(&mut self, op: Conv<Tensor<F>>, state: Option<&mut Tensor<F>>, y: &mut Tensor<F>) {
-        conv::forward(self, op, state, y);
-    }
-    fn scan(&mut self, op: Scan<Tensor<F>>, state: Option<&mut Tensor<F>>, saved: Option<&mut Tensor<F>>, y: ColumnsMut<Tensor<F>>) {
-        scan::forward(self, op, state, saved, y);
-    }
-    fn rotate(&mut self, op: Rotate<Indices>, x: ColumnsMut<Tensor<F>>) {
-        rotate::forward(self, op, x);
-    }
-    fn attend(
-        &mut self,
-        op: Attend<Tensor<F>>,
-        ring: Option<Ring<Tensor<F>, Indices>>,
-        saved: Option<&mut Tensor<F>>,
-        y: ColumnsMut<Tensor<F>>,
-    ) {
-        attend::forward(self, op, ring, saved, y);
-    }
-    fn recall(
-        &mut self,
-        op: Recall<Tensor<F>>,
-        state: Option<RecallState<Tensor<F>, Indices>>,
-        saved: Option<&mut RecallSaved<Tensor<F>>>,
-        y: ColumnsMut<Tensor<F>>,
-    ) {
-        recall::forward(self, op, state, saved, y);
-    }
-    fn hebbian(&mut self, op: Hebbian<Tensor<F>>, state: Option<HebbianState<Tensor<F>>>, y: ColumnsMut<Tensor<F>>) {
-        hebbian::forward(self, op, state, y);
-    }
-    fn gate(&mut self, op: Gate<Tensor<F>>, gates: &mut Tensor<F>) {
-        gate::forward(self, op, gates);
-    }
-    fn mix(&mut self, op: Mix<Tensor<F>>, y: &mut Tensor<F>) {
-        mix::forward(self, op, y);
-    }
-    fn dropout(&mut self, op: Dropout<Tensor<F>, Indices>, y: &mut Tensor<F>) {
-        dropout::forward(self, op, y);
-    }
-    fn swiglu(&mut self, op: Swiglu<Tensor<F>>, y: &mut Tensor<F>) {
-        swiglu::forward(self, op, y);
-    }
-    fn pool(&mut self, op: Pool<Tensor<F>>, state: Option<&mut Tensor<F>>, y: &mut Tensor<F>) {
-        pool::forward(self, op, state, y);
-    }
-    fn last(&mut self, x: &Tensor<F>, y: &mut Tensor<F>) {
-        last::forward(self, x, y);
-    }
-    fn cross_entropy(&mut self, op: CrossEntropy<Tensor<F>, Indices>, scratch: &mut Tensor<F>, losses: &mut Tensor<F>) {
-        cross_entropy::forward(self, op, scratch, losses);
-    }
-    fn advance(&mut self, by: u32, clock: &mut Indices) {
-        clock.data_mut().iter_mut().for_each(|c| *c = c.wrapping_add(by));
-    }
+/// For both number types by name, not for every `F: Float`: so the kernels are compiled here once, and not again in each
+/// crate that runs them.
+macro_rules! rung {
+    ($($F:ty)*) => {$(
+        impl Forward for Cpu<$F> {
+            fn embed(&mut self, op: Embed<Tensor<$F>, Indices>, y: &mut Tensor<$F>) {
+                embed::forward(self, op, y);
+            }
+            fn positions(&mut self, op: Positions<Tensor<$F>, Indices>, y: &mut Tensor<$F>) {
+                positions::forward(self, op, y);
+            }
+            fn matmul(&mut self, op: Matmul<Tensor<$F>>, y: &mut Tensor<$F>) {
+                matmul::forward(self, op, y);
+            }
+            fn norm(&mut self, op: Norm<Tensor<$F>>, y: &mut Tensor<$F>) {
+                norm::forward(self, op, y);
+            }
+            fn conv(&mut self, op: Conv<Tensor<$F>>, state: Option<&mut Tensor<$F>>, y: &mut Tensor<$F>) {
+                conv::forward(self, op, state, y);
+            }
+            fn scan(&mut self, op: Scan<Tensor<$F>>, state: Option<&mut Tensor<$F>>, saved: Option<&mut Tensor<$F>>, y: ColumnsMut<Tensor<$F>>) {
+                scan::forward(self, op, state, saved, y);
+            }
+            fn rotate(&mut self, op: Rotate<Indices>, x: ColumnsMut<Tensor<$F>>) {
+                rotate::forward(self, op, x);
+            }
+            fn attend(
+                &mut self,
+                op: Attend<Tensor<$F>>,
+                ring: Option<Ring<Tensor<$F>, Indices>>,
+                saved: Option<&mut Tensor<$F>>,
+                y: ColumnsMut<Tensor<$F>>,
+            ) {
+                attend::forward(self, op, ring, saved, y);
+            }
+            fn recall(
+                &mut self,
+                op: Recall<Tensor<$F>>,
+                state: Option<RecallState<Tensor<$F>, Indices>>,
+                saved: Option<&mut RecallSaved<Tensor<$F>>>,
+                y: ColumnsMut<Tensor<$F>>,
+            ) {
+                recall::forward(self, op, state, saved, y);
+            }
+            fn hebbian(&mut self, op: Hebbian<Tensor<$F>>, state: Option<HebbianState<Tensor<$F>>>, y: ColumnsMut<Tensor<$F>>) {
+                hebbian::forward(self, op, state, y);
+            }
+            fn gate(&mut self, op: Gate<Tensor<$F>>, gates: &mut Tensor<$F>) {
+                gate::forward(self, op, gates);
+            }
+            fn mix(&mut self, op: Mix<Tensor<$F>>, y: &mut Tensor<$F>) {
+                mix::forward(self, op, y);
+            }
+            fn dropout(&mut self, op: Dropout<Tensor<$F>, Indices>, y: &mut Tensor<$F>) {
+                dropout::forward(self, op, y);
+            }
+            fn swiglu(&mut self, op: Swiglu<Tensor<$F>>, y: &mut Tensor<$F>) {
+                swiglu::forward(self, op, y);
+            }
+            fn pool(&mut self, op: Pool<Tensor<$F>>, state: Option<&mut Tensor<$F>>, y: &mut Tensor<$F>) {
+                pool::forward(self, op, state, y);
+            }
+            fn last(&mut self, x: &Tensor<$F>, y: &mut Tensor<$F>) {
+                last::forward(self, x, y);
+            }
+            fn cross_entropy(&mut self, op: CrossEntropy<Tensor<$F>, Indices>, scratch: &mut Tensor<$F>, losses: &mut Tensor<$F>) {
+                cross_entropy::forward(self, op, scratch, losses);
+            }
+            fn advance(&mut self, by: u32, clock: &mut Indices) {
+                clock.data_mut().iter_mut().for_each(|c| *c = c.wrapping_add(by));
+            }
+        }
+    )*};
 }
+
+rung!(f32 f64);
