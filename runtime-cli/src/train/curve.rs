@@ -1,0 +1,185 @@
+//! `curve.svg`: losses over steps, and below them the share that each path has.
+
+use super::metrics::{Evaluation, Gates, Record, Step};
+use crate::files;
+use anyhow::{Result, anyhow};
+use plotters::chart::SeriesLabelPosition;
+use plotters::prelude::*;
+use plotters::style::FontTransform;
+use std::ops::Range;
+use std::path::Path;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+const SIZE: (u32, u32) = (960, 640);
+const LOSSES: u32 = 420;
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(51, 51, 51);
+const GRID: RGBColor = RGBColor(229, 229, 229);
+const TRAIN: RGBColor = RGBColor(166, 189, 219);
+const VALIDATION: RGBColor = RGBColor(214, 96, 39);
+const AVERAGE: RGBColor = RGBColor(33, 113, 181);
+const PATHS: [(&str, RGBColor); 3] =
+    [("state space", RGBColor(35, 139, 69)), ("Hopfield memory", RGBColor(136, 65, 157)), ("attention", RGBColor(204, 152, 24))];
+
+/// Points of a line at most; more would make the file large and the picture no finer.
+const POINTS: usize = 600;
+
+/// Draws the records of a run, replacing the picture that is there. Without a logged step there is nothing to draw.
+///
+/// # Errors
+/// One sentence where the file cannot be written.
+pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
+    let steps: Vec<Step> = records.iter().filter_map(|r| if let Record::Step(r) = r { Some(*r) } else { None }).collect();
+    let evaluations: Vec<Evaluation> = records
+        .iter()
+        .filter_map(|r| match r {
+            Record::Evaluation(r) if !r.whole => Some(*r),
+            _ => None,
+        })
+        .collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let mut svg = String::new();
+    picture(&mut svg, &steps, &evaluations).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
+    files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
+}
+
+fn picture(svg: &mut String, steps: &[Step], evaluations: &[Evaluation]) -> Result<(), Box<dyn std::error::Error>> {
+    let gated = steps.iter().any(|r| r.gates != Gates::default());
+    let height = if gated { SIZE.1 } else { LOSSES + 30 };
+    let root = SVGBackend::with_string(svg, (SIZE.0, height)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let last = steps.last().map_or(1, |r| r.step).max(evaluations.last().map_or(1, |r| r.step));
+    let across = 0.0..last.max(2) as f64;
+    if gated {
+        let (above, below) = root.split_vertically(LOSSES);
+        losses(&above, across.clone(), steps, evaluations, "")?;
+        gates(&below, across, steps)?;
+    } else {
+        losses(&root, across, steps, evaluations, "step")?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn losses(
+    area: &Area,
+    across: Range<f64>,
+    steps: &[Step],
+    evaluations: &[Evaluation],
+    x_desc: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let train = thinned(steps.iter().map(|r| (r.step as f64, r.nll)));
+    let validation: Vec<_> = evaluations.iter().map(|r| (r.step as f64, r.validation)).collect();
+    let average: Vec<_> = evaluations.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
+    let up = span(&train, &validation, &average);
+    let mut chart = ChartBuilder::on(area)
+        .margin(16)
+        .margin_right(24)
+        .x_label_area_size(if x_desc.is_empty() { 24 } else { 44 })
+        .y_label_area_size(64)
+        .build_cartesian_2d(across, up.clone())?;
+    mesh(&mut chart, x_desc, "nats per token", 8)?;
+
+    let inside = |points: &[(f64, f64)]| points.iter().map(|&(x, y)| (x, y.min(up.end))).collect::<Vec<_>>();
+    let swatch = |color: RGBColor, width| move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
+    chart.draw_series(LineSeries::new(inside(&train), TRAIN.stroke_width(1)))?.label(named("training", &train)).legend(swatch(TRAIN, 2));
+    for (name, color, points) in [("validation", VALIDATION, &validation), ("validation, averaged weights", AVERAGE, &average)] {
+        if points.is_empty() {
+            continue;
+        }
+        chart.draw_series(LineSeries::new(inside(points), color.stroke_width(2)))?.label(named(name, points)).legend(swatch(color, 2));
+        if points.len() <= 40 {
+            chart.draw_series(inside(points).into_iter().map(|at| Circle::new(at, 3, color.filled())))?;
+        }
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
+}
+
+fn gates(area: &Area, across: Range<f64>, steps: &[Step]) -> Result<(), Box<dyn std::error::Error>> {
+    let of = |i: usize, g: &Gates| [g.ssm, g.hopfield, g.attention][i];
+    let lines: [Vec<(f64, f64)>; 3] =
+        std::array::from_fn(|i| thinned(steps.iter().filter_map(|r| Some((r.step as f64, of(i, &r.gates)?.into())))));
+    // Gates are multiplied by the number of paths where they are used, and shown as shares of 1 here: equal at the start.
+    let top = lines.iter().flatten().map(|p| p.1).fold(0.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(16)
+        .margin_top(4)
+        .margin_right(24)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(across, 0.0..top * 1.45)?;
+    mesh(&mut chart, "step", "mean gate", 5)?;
+    for ((name, color), line) in PATHS.into_iter().zip(&lines) {
+        if !line.is_empty() {
+            chart
+                .draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(2)));
+        }
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
+}
+
+type Chart<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>>;
+
+fn mesh<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, x_desc: &str, y_desc: &str, y_labels: usize) -> Result<(), Box<dyn std::error::Error>> {
+    chart
+        .configure_mesh()
+        .x_desc(x_desc)
+        .y_desc(y_desc)
+        .x_labels(9)
+        .y_labels(y_labels)
+        .max_light_lines(1)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK.mix(0.5))
+        .axis_desc_style((FONT, 15).into_font().color(&INK))
+        .label_style((FONT, 13).into_font().color(&INK).transform(FontTransform::None))
+        .x_label_formatter(&|x| super::progress::thousands(*x as u64))
+        .draw()?;
+    Ok(())
+}
+
+fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, position: SeriesLabelPosition) -> Result<(), Box<dyn std::error::Error>> {
+    let style = (FONT, 14).into_font().color(&INK);
+    chart
+        .configure_series_labels()
+        .position(position)
+        .margin(10)
+        .legend_area_size(30)
+        .label_font(style)
+        .background_style(WHITE.mix(0.85))
+        .draw()?;
+    Ok(())
+}
+
+/// A name with the last value, as `validation 1.642`.
+fn named(name: &str, points: &[(f64, f64)]) -> String {
+    points.last().map_or(name.to_owned(), |(_, y)| format!("{name}: {y:.3}"))
+}
+
+/// From a little below the lowest value to where the steep fall at the beginning is over: its rest leaves the picture above.
+fn span(train: &[(f64, f64)], validation: &[(f64, f64)], average: &[(f64, f64)]) -> Range<f64> {
+    let low = train.iter().chain(validation).chain(average).map(|p| p.1).fold(f64::INFINITY, f64::min);
+    let mut sorted: Vec<f64> = train.iter().map(|p| p.1).collect();
+    sorted.sort_by(f64::total_cmp);
+    let high = sorted[(sorted.len() - 1) * 97 / 100].max(validation.first().map_or(low, |p| p.1));
+    let room = ((high - low) * 0.05).max(1e-3);
+    (low - room).max(0.0)..high + room
+}
+
+/// At most [`POINTS`], each the mean of its neighbours.
+fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let all: Vec<_> = points.collect();
+    let group = all.len().div_ceil(POINTS).max(1);
+    all.chunks(group)
+        .map(|near| {
+            let n = near.len() as f64;
+            (near.iter().map(|p| p.0).sum::<f64>() / n, near.iter().map(|p| p.1).sum::<f64>() / n)
+        })
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! Checkpoints of a run: what stays when the program ends, expected or not.
+
+use super::recipe::Recipe;
+use super::source::Origin;
+use crate::loading::{CONTEXT, Source as File};
+use crate::{files, tokenizers};
+use anyhow::{Context, Result, anyhow};
+use hh_core::backend::{Backward, Device};
+use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, STEP, TOKENIZER, Writer};
+use hh_core::config::Config;
+use hh_core::error::Error;
+use hh_core::model::{self, Params};
+use hh_core::shape::{Shape, Shaped};
+use hh_core::tokenizer::Tokenizer;
+use hh_core::train::Trainer;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+
+/// What a checkpoint says of where it comes from.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// JSON of the tokenizer.
+    pub tokenizer: String,
+    /// The files of the text.
+    pub origins: Vec<Origin>,
+    /// How they were split.
+    pub split: String,
+    /// The command that started or continued the run.
+    pub command: String,
+}
+
+/// The best validation so far.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Best {
+    /// Steps taken.
+    pub step: u64,
+    /// Nats per held-out token.
+    pub nll: f64,
+    /// Whether the moving average of the weights reached it.
+    pub average: bool,
+}
+
+/// A run that stopped: its place, and in its file all that it was made of.
+pub struct Standing {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The tokenizer.
+    pub tokenizer: Box<dyn Tokenizer>,
+    /// The files of the text.
+    pub origins: Vec<Origin>,
+    /// Steps taken.
+    pub step: u64,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    file: File,
+}
+
+const RECIPE: &str = "recipe";
+const ORIGINS: &str = "data";
+const BEST: &str = "best";
+
+/// Prefixes of the trees of a resume file. The weights have none, so that the file is a checkpoint like any other.
+fn prefix(tree: &str) -> String {
+    if tree == "weights" { String::new() } else { format!("{tree}.") }
+}
+
+impl Provenance {
+    fn notes(&self, recipe: &Recipe, step: u64) -> Metadata {
+        let seen = step * recipe.train.tokens_per_step();
+        let origins = serde_json::to_string(&self.origins).expect("names and numbers are JSON");
+        [
+            (TOKENIZER, self.tokenizer.clone()),
+            (STEP, step.to_string()),
+            (ORIGINS, origins),
+            (CONTEXT, recipe.train.context.to_string()),
+            ("split", self.split.clone()),
+            ("seed", recipe.train.seed.to_string()),
+            ("tokens_seen", seen.to_string()),
+            ("command", self.command.clone()),
+            ("program", concat!("hh-runtime ", env!("CARGO_PKG_VERSION")).into()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+}
+
+/// Writes the weights, or their moving average, as a checkpoint to sample from.
+///
+/// # Errors
+/// One sentence where the file cannot be written or a weight is not finite; what stood there before stays then.
+pub(super) fn save_weights<B: Backward>(
+    path: &Path,
+    trainer: &mut Trainer<B>,
+    average: bool,
+    validation: Option<f64>,
+    recipe: &Recipe,
+    from: &Provenance,
+) -> Result<()> {
+    let mut notes = from.notes(recipe, trainer.step());
+    notes.insert("weights".into(), if average { "moving average".into() } else { "as trained".into() });
+    notes.extend(validation.map(|nll| ("validation_nll".into(), nll.to_string())));
+    let config = trainer.config().clone();
+    let (b, trees) = trainer.trees_mut();
+    let params = if average { &trees.ema } else { &trees.weights };
+    save(path, b, &config, &notes, &[("weights", params)])
+}
+
+/// Writes everything that going on needs: weights, moments, average, step, best, recipe, tokenizer.
+///
+/// # Errors
+/// As [`save_weights`].
+pub(super) fn save_standing<B: Backward>(
+    path: &Path,
+    trainer: &mut Trainer<B>,
+    best: Option<Best>,
+    recipe: &Recipe,
+    from: &Provenance,
+) -> Result<()> {
+    let mut notes = from.notes(recipe, trainer.step());
+    notes.insert(RECIPE.into(), recipe.to_toml());
+    notes.insert(BEST.into(), serde_json::to_string(&best)?);
+    let config = trainer.config().clone();
+    let (b, trees) = trainer.trees_mut();
+    save(path, b, &config, &notes, &trees.named())
+}
+
+/// An error of writing, as the sink of a checkpoint's writer and a file both want it.
+struct Failure(io::Error);
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self(io::Error::other(e.to_string()))
+    }
+}
+
+fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, trees: &[(&str, &Params<B::Tensor>)]) -> Result<()> {
+    let shapes = model::shapes(config);
+    let names: Vec<(String, Shape)> =
+        trees.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
+    files::write_atomically(path, |w| {
+        let entries = names.iter().map(|(name, shape)| (name.as_str(), *shape));
+        let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure);
+        let mut host = Vec::new();
+        let write = || -> Result<(), Failure> {
+            let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
+            for ((name, shape), leaf) in names.iter().zip(trees.iter().flat_map(|(_, tree)| tree.leaves())) {
+                host.resize(shape.count(), 0.0);
+                b.download(leaf, &mut host).map_err(Error::device)?;
+                writer.tensor(name, &host)?;
+            }
+            writer.finish();
+            Ok(())
+        };
+        write().map_err(|Failure(e)| e)
+    })
+}
+
+/// Reads what a run left behind.
+///
+/// # Errors
+/// One sentence for a file that cannot be read, is damaged, or is no run's.
+pub fn load_standing(path: &Path) -> Result<Standing> {
+    let source = File::open(path)?;
+    let parse = || -> Result<_> {
+        let file = Checkpoint::parse(source.bytes())?;
+        let note = |key: &str| {
+            file.metadata().get(key).ok_or_else(|| anyhow!("it has no \"{key}\" in its metadata, so it is not what a run left behind"))
+        };
+        let recipe = Recipe::from_toml(note(RECIPE)?)?;
+        let tokenizer = tokenizers::from_json(note(TOKENIZER)?)?;
+        Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
+    };
+    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;
+    Ok(Standing { recipe, tokenizer, origins, step, best, file: source })
+}
+
+impl Standing {
+    /// A trainer at the step where the run stopped.
+    ///
+    /// # Errors
+    /// One sentence for a tensor that is missing, of another shape or not finite, and where the machine has no room.
+    pub(super) fn trainer<B: Backward>(&self, mut backend: B, recipe: &Recipe) -> Result<Trainer<B>> {
+        let file = Checkpoint::parse(self.file.bytes())?;
+        let (c, t) = (recipe.model.clone(), &recipe.train);
+        let shapes = model::shapes(&c);
+        file.expect(shapes.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
+        let weights = model::params(&mut backend, &c, |name, shape, out| file.read(name, shape, out))?;
+        let mut trainer = Trainer::new(backend, c, t.hyper(), weights, t.batch, t.context)?;
+        let (b, trees) = trainer.trees_mut();
+        let mut host = Vec::new();
+        for (tree, params) in trees.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
+            for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()) {
+                host.resize(leaf.shape().count(), 0.0);
+                file.read(&(prefix(tree) + name), leaf.shape(), &mut host)?;
+                b.upload(&host, leaf)?;
+            }
+        }
+        trainer.resume_at(self.step);
+        Ok(trainer)
+    }
+}

@@ -1,0 +1,134 @@
+//! `metrics.jsonl`: what a run measured, a line at a time.
+
+use crate::files;
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Mean gate of each path over all layers that have it; absent where a path, or the gates, are off.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gates {
+    /// Of the state-space path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssm: Option<f32>,
+    /// Of the Hopfield memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hopfield: Option<f32>,
+    /// Of attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<f32>,
+}
+
+/// What one step measured.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Steps taken, this one included.
+    pub step: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// Nats per token.
+    pub nll: f64,
+    /// logsumexp², before its weight.
+    pub z: f64,
+    /// logsumexp minus the mean logit.
+    pub smooth: f64,
+    /// Loss of the rectified-flow head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<f64>,
+    /// Learning rate.
+    pub lr: f32,
+    /// Before clipping.
+    pub grad_norm: f32,
+    /// Of the last micro-batch.
+    #[serde(default)]
+    pub gates: Gates,
+    /// Since the line before; depends on the machine and its mood, as nothing else here does.
+    pub tokens_per_second: f64,
+}
+
+/// What a validation measured.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Steps taken.
+    pub step: u64,
+    /// Nats per held-out token, with the weights.
+    pub validation: f64,
+    /// With their moving average, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_ema: Option<f64>,
+    /// Held-out tokens that were scored.
+    pub scored: u64,
+    /// The one over the whole held-out text, after the last step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+}
+
+impl Evaluation {
+    /// The lower of both, and whether it is the average's.
+    pub fn better(&self) -> (f64, bool) {
+        match self.validation_ema {
+            Some(ema) if ema < self.validation => (ema, true),
+            _ => (self.validation, false),
+        }
+    }
+}
+
+/// A line.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(untagged)]
+pub enum Record {
+    /// Of a step.
+    Step(Step),
+    /// Of an evaluation.
+    Evaluation(Evaluation),
+}
+
+/// The file, to which each record goes at once, and all records so far.
+pub struct Metrics {
+    path: PathBuf,
+    file: File,
+    records: Vec<Record>,
+}
+
+impl Metrics {
+    /// Opens the file of a run that has taken `steps`: what it says of later ones is of a past that did not happen, and is cut.
+    ///
+    /// # Errors
+    /// One sentence where the file cannot be written.
+    pub fn open(path: &Path, steps: u64) -> Result<Self> {
+        let text = if path.exists() { files::read_to_string(path)? } else { String::new() };
+        let happened = |record: &Record| match record {
+            Record::Step(r) => r.step <= steps,
+            Record::Evaluation(r) => r.step <= steps && !r.whole,
+        };
+        // A line that a power cut left half-written is no record.
+        let kept: Vec<(&str, Record)> =
+            text.lines().filter_map(|line| Some((line, serde_json::from_str(line).ok()?))).filter(|(_, r)| happened(r)).collect();
+        files::write_atomically(path, |w| kept.iter().try_for_each(|(line, _)| writeln!(w, "{line}")))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(|e| unwritable(path, &e))?;
+        Ok(Self { path: path.to_owned(), file, records: kept.into_iter().map(|(_, record)| record).collect() })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// One sentence where the file cannot be written.
+    pub fn push(&mut self, record: Record) -> Result<()> {
+        let mut line = serde_json::to_string(&record)?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(|e| unwritable(&self.path, &e))?;
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// All of them, oldest first.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+fn unwritable(path: &Path, e: &std::io::Error) -> anyhow::Error {
+    anyhow!("cannot write {}: {}", path.display(), files::remedy(e))
+}

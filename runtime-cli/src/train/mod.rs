@@ -1,0 +1,28 @@
+//! Training: what a run is made of, its folder, and the loop that fills it.
+//!
+//! A run is a function of its [`Recipe`] and its text alone: neither the number of threads nor where it was interrupted
+//! changes a bit of it.
+
+mod curve;
+mod keep;
+mod metrics;
+mod options;
+mod progress;
+mod recipe;
+mod run;
+mod run_folder;
+mod source;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use curve::draw;
+pub use keep::{Best, Provenance, Standing, load_standing};
+pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
+pub use options::{DataOptions, TrainOptions};
+pub use progress::Progress;
+pub use recipe::{Data, Recipe, RecipeFile, Settings};
+pub use run::{Job, Outcome, run};
+pub use run_folder::RunFolder;
+pub use source::{BUILTIN, Origin, Source, builtin};
+pub use validate::validate;

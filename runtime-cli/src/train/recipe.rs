@@ -1,0 +1,317 @@
+//! The recipe of a run: model, hyper-parameters and text. As TOML it is the `config.toml` of a run folder.
+
+use super::options::{DataOptions, TrainOptions, first_wins};
+use crate::files;
+use anyhow::{Result, anyhow, bail};
+use hh_core::config::Config;
+use hh_core::presets::{PRESETS, preset};
+use hh_core::schedule::Schedule;
+use hh_core::train::Hyper;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// The preset of a run that names no model.
+const DEFAULT_PRESET: &str = "char-0.8m";
+
+/// A recipe as a user writes it, in a file, by flags or both: what is absent has a default.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecipeFile {
+    /// Fields of [`Config`], and `preset`.
+    pub model: Map<String, Value>,
+    /// Hyper-parameters.
+    pub train: TrainOptions,
+    /// The text.
+    pub data: DataOptions,
+}
+
+/// All hyper-parameters.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields of `TrainOptions`, each with its value")]
+pub struct Settings {
+    pub steps: u64,
+    pub batch: usize,
+    pub context: usize,
+    pub accumulate: usize,
+    pub lr: f64,
+    pub min_lr: f64,
+    pub warmup: u64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub adam_eps: f64,
+    pub weight_decay: f64,
+    pub clip: f64,
+    pub dropout: f64,
+    pub smoothing: f64,
+    pub z_weight: f64,
+    pub flow_weight: f64,
+    pub ema: f64,
+    pub seed: u64,
+    pub eval_every: u64,
+    pub eval_tokens: u64,
+    pub save_every: u64,
+    pub log_every: u64,
+}
+
+/// The text, its split and its tokenizer.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Data {
+    /// Text files, one folder of shards, or `builtin`.
+    pub files: Vec<PathBuf>,
+    /// Held-out files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<PathBuf>,
+    /// The part of `files` that is held out where `validation` is empty.
+    pub holdout: f64,
+    /// A [`Spec`](crate::tokenizers::Spec); absent, `chars` or that of the shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// The field of a `.jsonl` line that holds the text.
+    pub text_field: String,
+}
+
+/// Everything that a run is a function of, but for the text itself.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The architecture.
+    pub model: Config,
+    /// Hyper-parameters.
+    pub train: Settings,
+    /// The text.
+    pub data: Data,
+}
+
+impl RecipeFile {
+    /// Reads a `.toml` recipe, or a `.json` with the fields of a model alone.
+    ///
+    /// # Errors
+    /// One sentence for a file that cannot be read, and for what it says that no recipe says.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = files::read_to_string(path)?;
+        if path.extension().is_some_and(|e| e == "json") {
+            let model = serde_json::from_str(&text)
+                .map_err(|e| anyhow!("{} is not a model's configuration: {e}; give a JSON object of its fields", path.display()))?;
+            return Ok(Self { model, ..Self::default() });
+        }
+        toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
+            anyhow!("{} line {line}: {}", path.display(), e.message().replace('\n', " "))
+        })
+    }
+
+    /// What these flags say, and where they are silent, what the file says.
+    ///
+    /// # Errors
+    /// One sentence where a preset meets a model that is already there.
+    pub fn with_flags(mut self, name: Option<&str>, set: &[String], train: &TrainOptions, data: &DataOptions) -> Result<Self> {
+        if let Some(name) = name {
+            if !self.model.is_empty() {
+                bail!(
+                    "--preset {name} contradicts the configuration, which has a model; give one of the two, and --set FIELD=VALUE to change it"
+                );
+            }
+            self.model.insert("preset".into(), name.into());
+        }
+        for pair in set {
+            let Some((field, value)) = pair.split_once('=') else {
+                bail!("--set {pair} has no value; write --set FIELD=VALUE, as in --set layers=6");
+            };
+            self.model.insert(field.trim().into(), value_of(value.trim()));
+        }
+        Ok(Self { model: self.model, train: first_wins(train, &self.train), data: first_wins(data, &self.data) })
+    }
+
+    /// The name of the preset, if the model is one.
+    pub fn preset(&self) -> Option<&str> {
+        match self.model.get("preset") {
+            Some(name) => name.as_str(),
+            None => (!self.model.contains_key("width")).then_some(DEFAULT_PRESET),
+        }
+    }
+
+    /// The text, with defaults where nothing is said.
+    pub fn data(&self) -> Data {
+        let d = self.data.clone();
+        Data {
+            files: d.files.unwrap_or_else(|| vec![super::BUILTIN.into()]),
+            validation: d.validation.unwrap_or_default(),
+            holdout: d.holdout.unwrap_or(0.1),
+            tokenizer: d.tokenizer,
+            text_field: d.text_field.unwrap_or_else(|| "text".into()),
+        }
+    }
+
+    /// The whole recipe, for a vocabulary that the tokenizer has.
+    ///
+    /// # Errors
+    /// One sentence for an unknown preset, an unknown or impossible field, hyper-parameters that cannot be.
+    pub fn complete(&self, vocab_size: usize) -> Result<Recipe> {
+        let model = self.config(vocab_size)?;
+        let recipe = Recipe { train: Settings::new(&self.train, &model), model, data: self.data() };
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    fn config(&self, vocab_size: usize) -> Result<Config> {
+        let mut fields = match self.preset() {
+            Some(name) => short_form(&preset(name).ok_or_else(|| {
+                let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
+                anyhow!("there is no preset \"{name}\"; there are {}", names.join(", "))
+            })?),
+            None => Map::new(),
+        };
+        fields.extend(self.model.iter().filter(|(field, _)| *field != "preset").map(|(k, v)| (k.clone(), v.clone())));
+        fields.insert("vocab_size".into(), vocab_size.into());
+        // The head costs a third of a small model's step: it is there where it is trained, unless the recipe asks otherwise.
+        if !self.model.contains_key("flow_hidden") {
+            let wanted = self.train.flow_weight.is_some_and(|w| w > 0.0);
+            let there = fields.get("flow_hidden").filter(|n| **n != 0).or(fields.get("width")).cloned();
+            fields.insert("flow_hidden".into(), if wanted { there.unwrap_or(0.into()) } else { 0.into() });
+        }
+        let json = Value::Object(fields).to_string();
+        Config::from_json(&json).map_err(|e| anyhow!("the model cannot be: {e}"))
+    }
+}
+
+/// A preset's fields, with one number where all layers have the same: so another number of layers is one field to change.
+fn short_form(config: &Config) -> Map<String, Value> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(config) else { unreachable!("a configuration is an object") };
+    for name in ["ssm_width", "hopfield_width", "attention_width"] {
+        if let Some(Value::Array(widths)) = fields.get(name)
+            && widths.windows(2).all(|w| w[0] == w[1])
+        {
+            let one = widths[0].clone();
+            fields.insert(name.into(), one);
+        }
+    }
+    if !config.factorised() {
+        fields.remove("embed_dim");
+    }
+    // A default of 1e-5 in f32 is a longer number in the f64 of JSON.
+    fields.remove("norm_eps");
+    fields
+}
+
+/// `6`, `[3, 2, 1]`, `true`; any other text is a name.
+fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+impl Settings {
+    fn new(o: &TrainOptions, model: &Config) -> Self {
+        let steps = o.steps.unwrap_or(2000);
+        let lr = o.lr.unwrap_or(0.4 / model.width as f64);
+        let eval_every = o.eval_every.unwrap_or((steps / 20).max(1));
+        Self {
+            steps,
+            batch: o.batch.unwrap_or(16),
+            context: o.context.unwrap_or(64),
+            accumulate: o.accumulate.unwrap_or(1),
+            lr,
+            min_lr: o.min_lr.unwrap_or(lr / 20.0),
+            warmup: o.warmup.unwrap_or((steps / 20).min(200)),
+            beta1: o.beta1.unwrap_or(0.9),
+            beta2: o.beta2.unwrap_or(0.99),
+            adam_eps: o.adam_eps.unwrap_or(1e-8),
+            weight_decay: o.weight_decay.unwrap_or(0.1),
+            clip: o.clip.unwrap_or(1.0),
+            dropout: o.dropout.unwrap_or(0.0),
+            smoothing: o.smoothing.unwrap_or(0.0),
+            z_weight: o.z_weight.unwrap_or(0.0),
+            flow_weight: o.flow_weight.unwrap_or(0.0),
+            ema: o.ema.unwrap_or(0.99),
+            seed: o.seed.unwrap_or(1),
+            eval_every,
+            eval_tokens: o.eval_tokens.unwrap_or(20_000),
+            save_every: o.save_every.unwrap_or(eval_every),
+            log_every: o.log_every.unwrap_or(10),
+        }
+    }
+
+    /// What a trainer needs of it.
+    pub fn hyper(&self) -> Hyper {
+        Hyper {
+            schedule: Schedule { peak_lr: self.lr as f32, min_lr: self.min_lr as f32, warmup: self.warmup, steps: self.steps },
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            adam_eps: self.adam_eps as f32,
+            ema: self.ema as f32,
+            weight_decay: self.weight_decay as f32,
+            clip: self.clip as f32,
+            dropout: self.dropout as f32,
+            smoothing: self.smoothing as f32,
+            z_weight: self.z_weight as f32,
+            flow_weight: self.flow_weight as f32,
+            accumulate: self.accumulate,
+            seed: self.seed,
+        }
+    }
+
+    /// Tokens of one step.
+    pub fn tokens_per_step(&self) -> u64 {
+        (self.batch * self.context * self.accumulate) as u64
+    }
+}
+
+/// A recipe in the order in which it is read.
+#[derive(Serialize)]
+struct Sections<'a> {
+    model: Map<String, Value>,
+    train: &'a Settings,
+    data: &'a Data,
+}
+
+/// Limits that keep one step within any machine's memory, and every product of them within 64 bits.
+const LARGEST: [(&str, usize); 3] = [("batch", 1 << 16), ("context", 1 << 20), ("accumulate", 1 << 16)];
+
+impl Recipe {
+    /// Says what cannot be.
+    ///
+    /// # Errors
+    /// One sentence with the first value that cannot be, and what it must be.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        let t = &self.train;
+        for ((name, most), value) in LARGEST.into_iter().zip([t.batch, t.context, t.accumulate]) {
+            if !(1..=most).contains(&value) {
+                bail!("{name} is {value}; it must be between 1 and {most}");
+            }
+        }
+        let every =
+            [("eval_every", t.eval_every), ("eval_tokens", t.eval_tokens), ("save_every", t.save_every), ("log_every", t.log_every)];
+        if let Some((name, _)) = every.into_iter().find(|(_, value)| *value == 0) {
+            bail!("{name} is 0; it must be at least 1");
+        }
+        t.hyper().validate(&self.model)?;
+        if self.model.positions == hh_core::config::Positions::Learned && t.context > self.model.max_len {
+            bail!(
+                "the context is {} and the table of learned positions has {} rows; shorten --context, or --set max_len",
+                t.context,
+                self.model.max_len
+            );
+        }
+        Ok(())
+    }
+
+    /// As TOML, which [`RecipeFile::read`] reads.
+    pub fn to_toml(&self) -> String {
+        let mut fields = short_form(&self.model);
+        fields.insert("norm_eps".into(), self.model.norm_eps.to_string().parse::<f64>().expect("a number").into());
+        let mut text = String::from("# What this run was made of. To run it again: hh-runtime train --config config.toml\n\n");
+        let whole = Sections { model: fields, train: &self.train, data: &self.data };
+        text += &toml::to_string(&whole).expect("numbers, names and lists are TOML");
+        text
+    }
+
+    /// Reads what [`to_toml`](Self::to_toml) wrote.
+    ///
+    /// # Errors
+    /// One sentence for a damaged recipe.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let file: RecipeFile = toml::from_str(text).map_err(|e| anyhow!("the recipe of the run is damaged: {}", e.message()))?;
+        let vocab_size =
+            file.model.get("vocab_size").and_then(Value::as_u64).ok_or_else(|| anyhow!("the recipe of the run has no vocab_size"))?;
+        file.complete(vocab_size as usize)
+    }
+}

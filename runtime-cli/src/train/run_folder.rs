@@ -1,0 +1,92 @@
+//! The folder of a run, and the names of what lies in it.
+
+use crate::files;
+use anyhow::{Result, bail};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Where a run keeps what it writes.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder: the one asked for, which must be empty or absent, or the next free `runs/<name>-<n>`.
+    ///
+    /// # Errors
+    /// One sentence where a run is there already, or the place cannot be written to.
+    pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
+        let Some(path) = out else { return Self::numbered(Path::new("runs"), name) };
+        files::make_folder(path)?;
+        let mut content = fs::read_dir(path).map_err(|e| anyhow::anyhow!("cannot read the folder {}: {e}", path.display()))?;
+        if content.next().is_some() {
+            bail!("{0} is not empty; give another folder to --out, or go on with the run in it by --resume {0}", path.display());
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    fn numbered(parent: &Path, name: &str) -> Result<Self> {
+        files::make_folder(parent)?;
+        for n in 1u32.. {
+            let path = parent.join(format!("{name}-{n}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => bail!("cannot make the folder {}: {}", path.display(), files::remedy(&e)),
+            }
+        }
+        unreachable!("no disk has so many folders")
+    }
+
+    /// The folder of a run that is there.
+    ///
+    /// # Errors
+    /// One sentence where there is nothing to go on from.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = Self { path: path.to_owned() };
+        if !path.is_dir() {
+            bail!("{} is no folder; give --resume the folder of a run", path.display());
+        }
+        if !folder.resume().is_file() {
+            bail!("{} has no resume.safetensors, so there is no run in it to go on with; give the folder of a run", path.display());
+        }
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The recipe.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// A line of JSON for every logged step and every evaluation.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The picture of them.
+    pub fn curve(&self) -> PathBuf {
+        self.path.join("curve.svg")
+    }
+
+    /// The weights that validated best.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    /// The newest weights.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("last.safetensors")
+    }
+
+    /// Everything that going on needs.
+    pub fn resume(&self) -> PathBuf {
+        self.path.join("resume.safetensors")
+    }
+}

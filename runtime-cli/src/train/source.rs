@@ -1,0 +1,164 @@
+//! The text of a run: where it comes from, its tokenizer, its split, and what a checkpoint says about it.
+
+use super::recipe::Data;
+use crate::data::shard::{MANIFEST, ShardFolder};
+use crate::data::{Dataset, TokenStream, texts};
+use crate::tokenizers::{Spec, parse_spec};
+use crate::{corpus, files};
+use anyhow::{Result, bail};
+use hh_core::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// In place of a file: the corpus that the program writes itself.
+pub const BUILTIN: &str = "builtin";
+
+/// The text that every command means by `builtin`: 1 MiB, the same bytes everywhere.
+pub fn builtin() -> String {
+    corpus::builtin(1, 1 << 20)
+}
+
+/// Files longer than this are told by their length alone: hashing them would take as long as some trainings.
+const HASHED: u64 = 1 << 30;
+
+/// One file of a text, and what tells it from another of the same name.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name, without the folders above it.
+    pub name: String,
+    /// Its length; of shards, that of their manifest.
+    pub bytes: u64,
+    /// Of its bytes, in hexadecimal digits; absent for files longer than 1 GiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// A text, ready to train on.
+pub struct Source {
+    /// Ids to train on and ids held out.
+    pub dataset: Dataset,
+    /// What made them.
+    pub tokenizer: Box<dyn Tokenizer>,
+    /// What they were made from.
+    pub origins: Vec<Origin>,
+    /// How they were split, in words.
+    pub split: String,
+}
+
+impl Source {
+    /// Reads the text. With `known`, the tokenizer of a run that goes on, nothing is learned anew.
+    ///
+    /// # Errors
+    /// One sentence for files that cannot be read, a text too short, a tokenizer that contradicts the files.
+    pub fn open(data: &Data, known: Option<Box<dyn Tokenizer>>) -> Result<Self> {
+        let origins = data.files.iter().chain(&data.validation).map(|path| Origin::of(path)).collect::<Result<_>>()?;
+        let sharded = shards(&data.files, "--data")?;
+        let (train, tokenizer) = match sharded {
+            Some(folder) => {
+                if let Some(spec) = &data.tokenizer {
+                    bail!("{} has its own tokenizer, which --tokenizer {spec} contradicts; give one of the two", folder.display());
+                }
+                let (stream, tokenizer) = TokenStream::from_shards(ShardFolder::open(folder)?);
+                if known.is_some_and(|known| known.to_json() != tokenizer.to_json()) {
+                    bail!("{} was written with another tokenizer than the run has; give the shards that it began with", folder.display());
+                }
+                (stream, tokenizer)
+            }
+            None => {
+                let tokenizer = match known {
+                    Some(tokenizer) => tokenizer,
+                    None => learn(data)?,
+                };
+                (stream(&*tokenizer, &data.files, &data.text_field)?, tokenizer)
+            }
+        };
+        let (dataset, split) = if data.validation.is_empty() {
+            let dataset = Dataset::split(&train, data.holdout)?;
+            (dataset, format!("the last {} of the text are held out", data.holdout))
+        } else {
+            (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into())
+        };
+        Ok(Self { dataset, tokenizer, origins, split })
+    }
+}
+
+/// The one folder of shards that these files are, if they are.
+fn shards<'a>(files: &'a [PathBuf], flag: &str) -> Result<Option<&'a Path>> {
+    match files {
+        [] => bail!("{flag} names no file; give one, or leave it out"),
+        [one] if one.is_dir() => Ok(Some(one)),
+        _ => match files.iter().find(|path| path.is_dir() || (files.len() > 1 && is_builtin(path))) {
+            Some(path) => bail!("{} can only stand alone: leave out the other files of {flag}", path.display()),
+            None => Ok(None),
+        },
+    }
+}
+
+fn is_builtin(path: &Path) -> bool {
+    path.as_os_str() == BUILTIN
+}
+
+fn learn(data: &Data) -> Result<Box<dyn Tokenizer>> {
+    let spec = parse_spec(data.tokenizer.as_deref().unwrap_or("chars"))?;
+    // Held-out words that training never saw are <unk>, as in the benchmarks; a held-out character would be an error.
+    let also = if spec == Spec::Chars && shards_or_none(&data.validation).is_none() { &data.validation[..] } else { &[] };
+    if is_builtin(&data.files[0]) {
+        return spec.build([Ok(builtin())].into_iter());
+    }
+    let paths: Vec<_> = data.files.iter().chain(also).cloned().collect();
+    spec.build(texts(&paths, &data.text_field)?)
+}
+
+fn shards_or_none(files: &[PathBuf]) -> Option<&Path> {
+    files.first().map(PathBuf::as_path).filter(|path| path.is_dir())
+}
+
+fn held_out(data: &Data, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
+    let Some(folder) = shards(&data.validation, "--validation")? else {
+        return stream(tokenizer, &data.validation, &data.text_field);
+    };
+    let (stream, other) = TokenStream::from_shards(ShardFolder::open(folder)?);
+    if other.to_json() != tokenizer.to_json() {
+        bail!("{} was written with another tokenizer than the text to train on; write it again with the same", folder.display());
+    }
+    Ok(stream)
+}
+
+fn stream(tokenizer: &dyn Tokenizer, files: &[PathBuf], field: &str) -> Result<TokenStream> {
+    if is_builtin(&files[0]) {
+        return TokenStream::from_texts(tokenizer, [Ok(builtin())].into_iter());
+    }
+    TokenStream::from_texts(tokenizer, texts(files, field)?)
+}
+
+impl Origin {
+    fn of(path: &Path) -> Result<Self> {
+        if is_builtin(path) {
+            let text = builtin();
+            return Ok(Self { name: BUILTIN.into(), bytes: text.len() as u64, sha256: Some(hex(Sha256::digest(text))) });
+        }
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let inside = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
+        let file = files::open(&inside)?;
+        let metadata = file.metadata()?;
+        // A pipe can be read only once.
+        let hashed = metadata.is_file() && metadata.len() <= HASHED;
+        Ok(Self { name, bytes: metadata.len(), sha256: if hashed { Some(hash(file)?) } else { None } })
+    }
+}
+
+fn hash(mut file: impl Read) -> Result<String> {
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+fn hex(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
