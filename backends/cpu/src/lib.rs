@@ -1,6 +1,6 @@
 //! The CPU backend: every kernel forward and backward, generic over f32 and f64.
 //!
-//! `no_std` + alloc without features; feature `std` adds threads (rayon) and the choice of vector instructions at run time.
+//! `no_std` + alloc without features; feature `std` adds threads and the choice of vector instructions at run time.
 #![cfg_attr(not(feature = "std"), no_std)]
 extern crate alloc;
 
@@ -41,6 +41,8 @@ mod tensor;
 mod tests;
 mod threads;
 mod tile;
+#[cfg(feature = "std")]
+mod workers;
 
 pub use float::Float;
 pub use simd::Level;

@@ -112,22 +112,10 @@ impl<'a, F: Float> Lanes<'a, F> {
     /// Only from a task of [`Threads::each`], once a task, with the threads that the memory was sized for.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn mine(&self, threads: &Threads) -> &'a mut [F] {
-        // A pool runs its tasks on its own threads, one task at a time on each. Without a pool, or with a single
-        // task, the caller runs them one after the other; it may belong to a larger pool, hence the minimum.
-        let lane = thread_index().min(threads.count() - 1);
+        let lane = threads.lane();
         // SAFETY: no two tasks are on one thread at once, so no two hold one lane.
         unsafe { self.memory.slice(lane * self.size, self.size) }
     }
-}
-
-#[cfg(feature = "std")]
-fn thread_index() -> usize {
-    rayon::current_thread_index().unwrap_or(0)
-}
-
-#[cfg(not(feature = "std"))]
-fn thread_index() -> usize {
-    0
 }
 
 /// Runs `f(0) … f(tasks − 1)`, on one thread where `work` (elements or so) is too little to be worth waking others.

@@ -3,13 +3,15 @@
 //! A kernel cuts its work into tasks by its shapes alone, never by the number of threads, and no two tasks write the
 //! same element: so results are the same bits with any number of threads.
 
+#[cfg(feature = "std")]
+use crate::workers::Workers;
 use core::{marker::PhantomData, ops::Range};
 
-/// Threads that kernels may use.
+/// Threads that kernels may use: the calling one, and workers that wait for their share.
 #[derive(Clone)]
 pub struct Threads {
     #[cfg(feature = "std")]
-    pool: Option<std::sync::Arc<rayon::ThreadPool>>,
+    workers: Option<std::sync::Arc<Workers>>,
 }
 
 impl Threads {
@@ -17,47 +19,48 @@ impl Threads {
     pub const fn one() -> Self {
         Self {
             #[cfg(feature = "std")]
-            pool: None,
+            workers: None,
         }
     }
 
-    /// `n` threads; one if the system gives no more.
+    /// `n` threads, the calling one among them; fewer if the system gives no more.
     #[cfg(feature = "std")]
     pub fn new(n: usize) -> Self {
-        if n <= 1 {
-            return Self::one();
-        }
-        Self { pool: rayon::ThreadPoolBuilder::new().num_threads(n).build().ok().map(std::sync::Arc::new) }
+        Self { workers: (n > 1).then(|| std::sync::Arc::new(Workers::new(n - 1))) }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         #[cfg(feature = "std")]
-        if let Some(pool) = &self.pool {
-            return pool.current_num_threads();
+        if let Some(workers) = &self.workers {
+            return 1 + workers.count();
         }
         1
     }
 
-    /// Runs `f` on a thread of the pool, where kernels share their work without a hand-over each.
-    /// A whole training step or decoding step belongs into one call.
+    /// Runs `f` here: the calling thread takes its share of each kernel, and nothing is handed over as a whole.
     pub fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        #[cfg(feature = "std")]
-        if let Some(pool) = &self.pool {
-            return pool.install(f);
-        }
         f()
     }
 
     /// Calls `f(0) … f(tasks − 1)`, in any order, and returns when all are done.
     pub(crate) fn each(&self, tasks: usize, f: impl Fn(usize) + Sync) {
         #[cfg(feature = "std")]
-        if let Some(pool) = &self.pool
+        if let Some(workers) = &self.workers
             && tasks > 1
         {
-            return pool.install(|| halve(0, tasks, &f));
+            return workers.each(tasks, &f);
         }
         (0..tasks).for_each(f);
+    }
+
+    /// Which of the threads this is, below [`count`](Self::count): no two tasks that run at once have the same.
+    pub(crate) fn lane(&self) -> usize {
+        #[cfg(feature = "std")]
+        if self.workers.is_some() {
+            return crate::workers::lane();
+        }
+        0
     }
 
     /// Cuts `rows` of `width` elements into runs of some 2¹⁴ elements, and calls `f` with the rows of each.
@@ -65,15 +68,6 @@ impl Threads {
         let run = ((1 << 14) / width.max(1)).max(1);
         self.each(rows.div_ceil(run), |task| f(task * run..rows.min((task + 1) * run)));
     }
-}
-
-#[cfg(feature = "std")]
-fn halve(from: usize, to: usize, f: &(impl Fn(usize) + Sync)) {
-    if to - from == 1 {
-        return f(from);
-    }
-    let middle = from + (to - from) / 2;
-    rayon::join(|| halve(from, middle, f), || halve(middle, to, f));
 }
 
 /// A slice that several tasks write to, each its own elements.
