@@ -17,6 +17,14 @@ pub(crate) struct Block {
     pub(crate) count: usize,
 }
 
+impl Block {
+    /// This block's part of a row of numbers, one for each channel; zeros behind the last channel.
+    #[inline(always)]
+    pub(crate) fn of<F: Float>(self, row: &[F]) -> Lane<F> {
+        lane(&row[self.start..][..self.count])
+    }
+}
+
 /// Calls `f` for each block of channels of each sequence.
 pub(crate) fn each_block(threads: &Threads, [batch, time, width]: [usize; 3], f: impl Fn(Block) + Sync) {
     let blocks = width.div_ceil(BLOCK);
@@ -55,7 +63,20 @@ pub(crate) fn sum_blocks<F: Float, const N: usize>(
 /// The numbers of a block as an array; zeros behind them.
 #[inline(always)]
 pub(crate) fn lane<F: Float>(x: &[F]) -> Lane<F> {
+    // Copying a known length is a few registers, any other is a call.
+    if let Some(whole) = x.first_chunk() {
+        return *whole;
+    }
     let mut lane = [F::ZERO; BLOCK];
     lane[..x.len()].copy_from_slice(x);
     lane
+}
+
+/// Puts the numbers of a block back to where they belong.
+#[inline(always)]
+pub(crate) fn put<F: Float>(lane: &Lane<F>, x: &mut [F]) {
+    match x.first_chunk_mut() {
+        Some(whole) => *whole = *lane,
+        None => x.copy_from_slice(&lane[..x.len()]),
+    }
 }

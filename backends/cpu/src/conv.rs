@@ -2,8 +2,9 @@
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{Block, Lane, each_block, lane},
-    strip::{Strip, StripMut, add_rows},
+    channels::{BLOCK, Block, Lane, each_block, lane, put},
+    simd::Kernel,
+    strip::{Strip, StripMut},
     tensor::scratch,
     threads::Shared,
 };
@@ -12,130 +13,169 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Weight and bias of a channel, read in its field's order.
+/// What both directions read.
 #[derive(Clone, Copy)]
 struct Filter<'a, F> {
-    /// `[w, k]`
+    time: usize,
+    taps: usize,
+    x: Strip<'a, F>,
+    /// The weight transposed, `[k, w]`: a vector of channels for each tap.
     weight: &'a [F],
     bias: &'a [F],
-    taps: usize,
 }
 
 impl<F: Float> Filter<'_, F> {
-    /// One tap of a block's channels.
+    /// The weights of a block's channels for the input `age` positions back.
     #[inline(always)]
-    fn tap(&self, block: Block, i: usize) -> Lane<F> {
-        let mut tap = lane(&[]);
-        for (c, w) in tap[..block.count].iter_mut().enumerate() {
-            *w = self.weight[(block.start + c) * self.taps + i];
+    fn tap(&self, block: Block, age: usize) -> Lane<F> {
+        block.of(&self.weight[(self.taps - 1 - age) * self.bias.len()..])
+    }
+
+    /// The sum before `silu`; `past(age)` is the input before the chunk, `None` where there is none.
+    #[inline(always)]
+    fn sum(&self, block: Block, t: usize, past: impl Fn(usize) -> Option<Lane<F>>) -> Lane<F> {
+        let mut sum = block.of(self.bias);
+        for age in (0..self.taps).rev() {
+            let x = match t.checked_sub(age) {
+                Some(t) => lane(self.x.row(block.sequence * self.time + t, block.start, block.count)),
+                None => match past(age - t) {
+                    Some(x) => x,
+                    None => continue,
+                },
+            };
+            add(&mut sum, &self.tap(block, age), &x);
         }
-        tap
+        sum
     }
 }
 
-/// `sum += w ∘ x`
+/// `sum += a ∘ b`
 #[inline(always)]
-fn add<F: Float>(sum: &mut [F], w: &Lane<F>, x: &[F]) {
-    for ((s, &w), &x) in sum.iter_mut().zip(w).zip(x) {
-        *s += w * x;
+fn add<F: Float>(sum: &mut Lane<F>, a: &Lane<F>, b: &Lane<F>) {
+    for c in 0..BLOCK {
+        sum[c] += a[c] * b[c];
+    }
+}
+
+/// `to = weightᵀ`
+fn transpose<F: Float>(weight: &[F], taps: usize, to: &mut [F]) {
+    let width = weight.len() / taps;
+    for (c, weight) in weight.chunks_exact(taps).enumerate() {
+        for (i, &w) in weight.iter().enumerate() {
+            to[i * width + c] = w;
+        }
+    }
+}
+
+struct Run<'a, F> {
+    filter: Filter<'a, F>,
+    block: Block,
+    state: Option<StripMut<'a, F>>,
+    y: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for Run<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { filter, block, .. } = self;
+        let (start, n, time, kept) = (block.start, block.count, filter.time, filter.taps - 1);
+        // SAFETY: each block is one task's, here and below.
+        let state = |row: usize| self.state.map(|s| unsafe { s.row(block.sequence * kept + row, start, n) });
+        for t in 0..time {
+            let mut y = filter.sum(block, t, |age| state(kept - age).map(|x| lane(x)));
+            for y in &mut y {
+                *y = y.silu();
+            }
+            put(&y, unsafe { self.y.row(block.sequence * time + t, start, n) });
+        }
+        // The last k − 1 of what was remembered, followed by this chunk; oldest first, so that no row is overwritten
+        // before it has moved.
+        for row in 0..kept {
+            let Some(to) = state(row) else { break };
+            match (row + time).checked_sub(kept) {
+                Some(t) => to.copy_from_slice(filter.x.row(block.sequence * time + t, start, n)),
+                None => to.copy_from_slice(state(row + time).expect("there is a state")),
+            }
+        }
     }
 }
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, state: Option<&mut Tensor<F>>, y: &mut Tensor<F>) {
     let dims = op.dims(state.as_ref().map(|s| s.shape()), y.shape());
     let (level, time, taps) = (cpu.level, dims.time, dims.taps);
-    let filter = Filter { weight: op.weight.data(), bias: op.bias.data(), taps };
-    let (x, y, state) = (Strip::of(&op.x), StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, [dims.batch, time, dims.width], |block| {
-        let (start, n) = (block.start, block.count);
-        let before = block.sequence * time;
-        // SAFETY: each block is one task's, here and below.
-        let past = |row: usize| state.map(|s| unsafe { s.row(block.sequence * (taps - 1) + row, start, n) });
-        level.vectorise(|| {
-            for t in 0..time {
-                let y = unsafe { y.row(before + t, start, n) };
-                y.copy_from_slice(&filter.bias[start..][..n]);
-            }
-            for i in 0..taps {
-                let (w, reach) = (filter.tap(block, i), taps - 1 - i);
-                for t in 0..time {
-                    let y = unsafe { y.row(before + t, start, n) };
-                    if t >= reach {
-                        add(y, &w, x.row(before + t - reach, start, n));
-                    } else if let Some(past) = past(t + i) {
-                        add(y, &w, past);
-                    }
-                }
-            }
-            for t in 0..time {
-                unsafe { y.row(before + t, start, n) }.iter_mut().for_each(|y| *y = y.silu());
-            }
-            // The last k − 1 of what was remembered, followed by this chunk; oldest first, so that no row is
-            // overwritten before it has moved.
-            for row in 0..taps - 1 {
-                let Some(to) = past(row) else { break };
-                let from = row + time;
-                match from.checked_sub(taps - 1) {
-                    Some(t) => to.copy_from_slice(x.row(before + t, start, n)),
-                    None => to.copy_from_slice(past(from).expect("there is a state")),
-                }
-            }
-        });
-    });
+    let weight = scratch(&mut cpu.scratch, dims.width * taps);
+    transpose(op.weight.data(), taps, weight);
+    let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
+    let (y, state) = (StripMut::all(y), state.map(StripMut::all));
+    each_block(&cpu.threads, [dims.batch, time, dims.width], |block| level.run(Run { filter, block, state, y }));
 }
 
-/// With `p` the sum before `silu` and `δ_t = dy_t ∘ silu'(p_t)`: `dx_s = Σ_i weight[:, i] ∘ δ_{s+k−1−i}`,
-/// `d_weight[:, i] = Σ_t δ_t ∘ x_{t−k+1+i}`, `d_bias = Σ δ`.
+/// With `p` the sum before `silu` and `δ_t = dy_t ∘ silu'(p_t)`: `dx_t = Σ_age weight[age] ∘ δ_{t+age}`,
+/// `d_weight[age] = Σ_t δ_t ∘ x_{t−age}`, `d_bias = Σ δ`.
+struct RunBack<'a, F> {
+    filter: Filter<'a, F>,
+    block: Block,
+    dy: Strip<'a, F>,
+    dx: StripMut<'a, F>,
+    /// Of this sequence: `[k, w]`, oldest input first, and in one row more the bias.
+    d_parameters: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for RunBack<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { filter, block, .. } = self;
+        let (start, n, time, taps) = (block.start, block.count, filter.time, filter.taps);
+        let row = |t: usize| block.sequence * time + t;
+        // SAFETY: each block is one task's, here and below.
+        let dx = |t: usize| unsafe { self.dx.row(row(t), start, n) };
+        let parameter = |i: usize| unsafe { self.d_parameters.row(block.sequence * (taps + 1) + i, start, n) };
+        // δ lies in dx until its last use.
+        let mut d_bias = lane::<F>(&[]);
+        for t in 0..time {
+            let mut delta = filter.sum(block, t, |_| None);
+            let dy = lane(self.dy.row(row(t), start, n));
+            for c in 0..BLOCK {
+                delta[c] = dy[c] * delta[c].silu_grad();
+                d_bias[c] += delta[c];
+            }
+            put(&delta, dx(t));
+        }
+        put(&d_bias, parameter(taps));
+        for age in 0..taps {
+            let mut sum = lane::<F>(&[]);
+            for t in age..time {
+                add(&mut sum, &lane(dx(t)), &lane(filter.x.row(row(t - age), start, n)));
+            }
+            put(&sum, parameter(taps - 1 - age));
+        }
+        for t in 0..time {
+            let mut sum = lane::<F>(&[]);
+            for age in 0..taps.min(time - t) {
+                add(&mut sum, &filter.tap(block, age), &lane(dx(t + age)));
+            }
+            put(&sum, dx(t));
+        }
+    }
+}
+
 pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, dy: &Tensor<F>, d: ConvGrad<Tensor<F>>) {
     let dims = op.dims(None, dy.shape());
     let (level, batch, time, width, taps) = (cpu.level, dims.batch, dims.time, dims.width, dims.taps);
     assert!(d.x.layout().0 == batch && d.x.layout().1 == time && d.x.width == width, "conv: gradient of {width} columns");
     assert!(d.weight.shape().count() == width * taps && d.bias.shape().count() == width, "conv: gradients of the parameters");
-    let filter = Filter { weight: op.weight.data(), bias: op.bias.data(), taps };
-    let (x, dy, dx) = (Strip::of(&op.x), Strip::all(dy), StripMut::of(d.x));
-    // One row of weights and biases for each sequence.
-    let row = width * (taps + 1);
-    let partials = scratch(&mut cpu.scratch, batch * row);
-    let shared = Shared::new(partials);
-    each_block(&cpu.threads, [batch, time, width], |block| {
-        let (start, n, before) = (block.start, block.count, block.sequence * time);
-        let at = block.sequence * row + start * taps;
-        // SAFETY: each block is one task's, here and below.
-        let d_weight = unsafe { shared.slice(at, n * taps) };
-        let d_bias = unsafe { shared.slice(block.sequence * row + width * taps + start, n) };
-        level.vectorise(|| {
-            d_weight.fill(F::ZERO);
-            let mut bias_sum = lane(&[]);
-            for t in 0..time {
-                let mut slope = lane(&filter.bias[start..][..n]);
-                for i in taps.saturating_sub(t + 1)..taps {
-                    add(&mut slope[..n], &filter.tap(block, i), x.row(before + t + i + 1 - taps, start, n));
-                }
-                let dy = dy.row(before + t, start, n);
-                for c in 0..n {
-                    slope[c] = dy[c] * slope[c].silu_grad();
-                    bias_sum[c] += slope[c];
-                }
-                // From the newest row to the oldest: a row of dx is first touched, and written, when it is the newest.
-                for i in (taps.saturating_sub(t + 1)..taps).rev() {
-                    let source = before + t + i + 1 - taps;
-                    let (w, x) = (filter.tap(block, i), x.row(source, start, n));
-                    let dx = unsafe { dx.row(source, start, n) };
-                    if i + 1 == taps {
-                        dx.fill(F::ZERO);
-                    }
-                    add(dx, &w, &slope[..n]);
-                    for c in 0..n {
-                        d_weight[c * taps + i] += slope[c] * x[c];
-                    }
-                }
-            }
-            d_bias.copy_from_slice(&bias_sum[..n]);
-        });
-    });
-    for partial in partials.chunks_exact(row) {
-        let (weight, bias) = partial.split_at(width * taps);
-        add_rows(weight, d.weight.data_mut());
-        add_rows(bias, d.bias.data_mut());
+    let (weight, partials) = scratch(&mut cpu.scratch, width * taps + batch * (taps + 1) * width).split_at_mut(width * taps);
+    transpose(op.weight.data(), taps, weight);
+    let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
+    let (dy, dx, d_parameters) = (Strip::all(dy), StripMut::of(d.x), StripMut::over(Shared::new(partials), width));
+    each_block(&cpu.threads, [batch, time, width], |block| level.run(RunBack { filter, block, dy, dx, d_parameters }));
+    for partial in partials.chunks_exact((taps + 1) * width) {
+        let (d_weight, d_bias) = partial.split_at(taps * width);
+        for (i, tap) in d_weight.chunks_exact(width).enumerate() {
+            d.weight.data_mut()[i..].iter_mut().step_by(taps).zip(tap).for_each(|(d, &x)| *d += x);
+        }
+        d.bias.data_mut().iter_mut().zip(d_bias).for_each(|(d, &x)| *d += x);
     }
 }

@@ -53,7 +53,7 @@ impl<F: Float> Kernel for Rows<'_, F> {
             // SAFETY: each row is one task's.
             let gates = unsafe { self.gates.row(row, 0, n) };
             softmax(&logits[..n], gates);
-            gates.iter_mut().for_each(|g| *g = *g * F::of(n as f64));
+            gates.iter_mut().for_each(|g| *g *= F::of(n as f64));
         }
     }
 }
@@ -102,7 +102,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &
                     }
                 }
                 for (dh, &h) in d_hidden.iter_mut().zip(hidden) {
-                    *dh = *dh * h.silu_grad();
+                    *dh *= h.silu_grad();
                 }
                 if let Some(d_control) = d_control {
                     let d_control = unsafe { d_control.row(row, 0, 3) };

@@ -16,6 +16,9 @@ use hh_core::{
     shape::Shaped,
 };
 
+/// Columns of a matrix whose sums are held in registers.
+const HELD: usize = 32;
+
 /// One head of one sequence, as both directions see it.
 #[derive(Clone, Copy)]
 struct Head<'a, F> {
@@ -96,9 +99,38 @@ fn decay_and_add<F: Float, const FMA: bool>(m: &mut [F], decay: F, a: &[F], b: &
 /// `y = xᵀ m`
 #[inline(always)]
 fn times<F: Float, const FMA: bool>(x: &[F], m: &[F], y: &mut [F]) {
-    y.fill(F::ZERO);
-    for (row, &x) in m.chunks_exact(y.len()).zip(x) {
-        add_scaled::<F, FMA>(y, x, row);
+    let d = y.len();
+    let (blocks, rest) = y.as_chunks_mut::<HELD>();
+    let (pairs, odd) = x.as_chunks::<2>();
+    for (at, y) in blocks.iter_mut().enumerate() {
+        let row = |i: usize| -> &[F; HELD] { m[i * d + at * HELD..].first_chunk().expect("a whole block") };
+        // Two sums for each column: enough in flight to hide the latency of fused multiply-add.
+        let (mut even, mut uneven) = ([F::ZERO; HELD], [F::ZERO; HELD]);
+        for (p, &[a, b]) in pairs.iter().enumerate() {
+            add_held::<F, FMA>(&mut even, a, row(2 * p));
+            add_held::<F, FMA>(&mut uneven, b, row(2 * p + 1));
+        }
+        if let [a] = *odd {
+            add_held::<F, FMA>(&mut even, a, row(d - 1));
+        }
+        for c in 0..HELD {
+            y[c] = even[c] + uneven[c];
+        }
+    }
+    let start = d - rest.len();
+    if start < d {
+        rest.fill(F::ZERO);
+        for (row, &x) in m.chunks_exact(d).zip(x) {
+            add_scaled::<F, FMA>(rest, x, &row[start..]);
+        }
+    }
+}
+
+/// `sum += a row`
+#[inline(always)]
+fn add_held<F: Float, const FMA: bool>(sum: &mut [F; HELD], a: F, row: &[F; HELD]) {
+    for c in 0..HELD {
+        sum[c] = a.mul_add::<FMA>(row[c], sum[c]);
     }
 }
 
@@ -146,7 +178,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                     times::<F, FMA>(xi, matrices.patterns, read);
                     moved(xi, head.beta, read);
                     let scale = unit_scale::<F, FMA>(xi);
-                    xi.iter_mut().for_each(|xi| *xi = *xi * scale);
+                    xi.iter_mut().for_each(|xi| *xi *= scale);
                 }
             }
         }

@@ -204,7 +204,7 @@ pub(crate) fn look_up<F: Float, const FMA: bool>(
             top[i] = new;
             sum[i] = sum[i] * shrink + exponentials(scores, new);
             if shrink != F::ONE {
-                out[i * width..][..width].iter_mut().for_each(|y| *y = *y * shrink);
+                out[i * width..][..width].iter_mut().for_each(|y| *y *= shrink);
             }
         }
         let (a, c) = (Matrix { data: scores, stride: TILE }, MatrixMut { data: out, stride: width });
@@ -215,7 +215,7 @@ pub(crate) fn look_up<F: Float, const FMA: bool>(
         log_sum[i] = if seen { top[i] + sum[i].ln() } else { F::ZERO };
         if seen {
             let scale = F::ONE / sum[i];
-            out.iter_mut().for_each(|y| *y = *y * scale);
+            out.iter_mut().for_each(|y| *y *= scale);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{each_block, lane, sum_blocks},
+    channels::{BLOCK, Block, Lane, each_block, lane, put, sum_blocks},
+    simd::Kernel,
     strip::{Strip, StripMut},
 };
 use hh_core::{
@@ -10,59 +11,98 @@ use hh_core::{
     shape::Shaped,
 };
 
+/// `a` of a block's channels.
+#[inline(always)]
+fn rates<F: Float>(decay: &[F], block: Block) -> Lane<F> {
+    let mut a = block.of(decay);
+    for a in &mut a {
+        *a = a.sigmoid();
+    }
+    a
+}
+
+struct Run<'a, F> {
+    block: Block,
+    time: usize,
+    x: Strip<'a, F>,
+    decay: &'a [F],
+    state: Option<StripMut<'a, F>>,
+    y: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for Run<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { block, time, .. } = self;
+        let (start, n) = (block.start, block.count);
+        // SAFETY: each block is one task's, here and below.
+        let state = self.state.map(|s| unsafe { s.row(block.sequence, start, n) });
+        let (a, mut m) = (rates(self.decay, block), lane(state.as_deref().unwrap_or(&[])));
+        for row in block.sequence * time..(block.sequence + 1) * time {
+            let x = lane(self.x.row(row, start, n));
+            for c in 0..BLOCK {
+                m[c] = a[c] * m[c] + (F::ONE - a[c]) * x[c].silu();
+            }
+            put(&m, unsafe { self.y.row(row, start, n) });
+        }
+        if let Some(state) = state {
+            put(&m, state);
+        }
+    }
+}
+
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, state: Option<&mut Tensor<F>>, y: &mut Tensor<F>) {
     let extents = op.dims(state.as_ref().map(|s| s.shape()), y.shape());
     let (level, time) = (cpu.level, extents[1]);
     let (x, decay, y, state) = (Strip::all(op.x), op.decay.data(), StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, extents, |block| {
-        let (start, n) = (block.start, block.count);
-        // SAFETY: each block is one task's, here and below.
-        let state = state.map(|s| unsafe { s.row(block.sequence, start, n) });
-        level.vectorise(|| {
-            let a = lane(&decay[start..][..n]).map(F::sigmoid);
-            let mut m = lane(state.as_deref().unwrap_or(&[]));
-            for row in block.sequence * time..(block.sequence + 1) * time {
-                let y = unsafe { y.row(row, start, n) };
-                for (c, (y, &x)) in y.iter_mut().zip(x.row(row, start, n)).enumerate() {
-                    m[c] = a[c] * m[c] + (F::ONE - a[c]) * x.silu();
-                    *y = m[c];
-                }
-            }
-            if let Some(state) = state {
-                state.copy_from_slice(&m[..n]);
-            }
-        });
-    });
+    each_block(&cpu.threads, extents, |block| level.run(Run { block, time, x, decay, state, y }));
 }
 
 /// `μ_t = dy_t + a ∘ μ_{t+1}`, `dx = (1 − a) ∘ μ ∘ silu'(x)`, `da = Σ μ_t ∘ (m_{t−1} − silu(x_t))`
+struct RunBack<'a, F> {
+    block: Block,
+    time: usize,
+    x: Strip<'a, F>,
+    decay: &'a [F],
+    y: Strip<'a, F>,
+    dy: Strip<'a, F>,
+    dx: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for RunBack<'_, F> {
+    /// `da`
+    type Output = [Lane<F>; 1];
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> [Lane<F>; 1] {
+        let (block, start, n) = (self.block, self.block.start, self.block.count);
+        let a = rates(self.decay, block);
+        let zeros = lane::<F>(&[]);
+        let (mut mu, mut da, mut dx) = (zeros, zeros, zeros);
+        for t in (0..self.time).rev() {
+            let row = block.sequence * self.time + t;
+            let [x, dy] = [self.x, self.dy].map(|s| lane(s.row(row, start, n)));
+            let before = if t > 0 { lane(self.y.row(row - 1, start, n)) } else { zeros };
+            for c in 0..BLOCK {
+                let s = x[c].sigmoid();
+                mu[c] = dy[c] + a[c] * mu[c];
+                da[c] += mu[c] * (before[c] - x[c] * s);
+                dx[c] = (F::ONE - a[c]) * mu[c] * s * (F::ONE + x[c] * (F::ONE - s));
+            }
+            // SAFETY: each block is one task's.
+            put(&dx, unsafe { self.dx.row(row, start, n) });
+        }
+        [da]
+    }
+}
+
 pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, y: &Tensor<F>, dy: &Tensor<F>, d: PoolGrad<Tensor<F>>) {
     let extents = op.dims(None, y.shape());
     let (level, time) = (cpu.level, extents[1]);
     assert!(dy.shape() == y.shape() && d.x.shape() == y.shape(), "pool: gradients {} and {} of {}", dy.shape(), d.x.shape(), y.shape());
     let (x, decay, y, dy, dx) = (Strip::all(op.x), op.decay.data(), Strip::all(y), Strip::all(dy), StripMut::all(d.x));
     let d_decay = d.decay.data_mut();
-    let sums = |block: crate::channels::Block| {
-        let (start, n) = (block.start, block.count);
-        level.vectorise(|| {
-            let a = lane(&decay[start..][..n]).map(F::sigmoid);
-            let (mut mu, mut da, nothing) = (lane(&[]), lane(&[]), lane(&[]));
-            for t in (0..time).rev() {
-                let row = block.sequence * time + t;
-                let (x, dy) = (x.row(row, start, n), dy.row(row, start, n));
-                let before = if t > 0 { y.row(row - 1, start, n) } else { &nothing[..n] };
-                // SAFETY: each block is one task's.
-                let dx = unsafe { dx.row(row, start, n) };
-                for c in 0..n {
-                    let s = x[c].sigmoid();
-                    mu[c] = dy[c] + a[c] * mu[c];
-                    da[c] += mu[c] * (before[c] - x[c] * s);
-                    dx[c] = (F::ONE - a[c]) * mu[c] * s * (F::ONE + x[c] * (F::ONE - s));
-                }
-            }
-            [da]
-        })
-    };
+    let sums = |block| level.run(RunBack { block, time, x, decay, y, dy, dx });
     sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |_, c, da| {
         let a = decay[c].sigmoid();
         d_decay[c] += da * a * (F::ONE - a);

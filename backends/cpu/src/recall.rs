@@ -175,7 +175,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                             unsafe { saved.moved.row(row(i), k * width + column, d) }.copy_from_slice(xi);
                         }
                         let scale = unit_scale::<F, FMA>(xi);
-                        xi.iter_mut().for_each(|xi| *xi = *xi * scale);
+                        xi.iter_mut().for_each(|xi| *xi *= scale);
                     }
                 }
             }

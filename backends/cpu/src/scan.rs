@@ -2,11 +2,12 @@
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{Block, each_block, lane, sum_blocks},
+    channels::{BLOCK, Block, Lane, each_block, lane, put, sum_blocks},
+    simd::Kernel,
     strip::{Strip, StripMut},
 };
 use hh_core::{
-    ops::{ColumnsMut, Scan, ScanGrad},
+    ops::{Columns, ColumnsMut, Scan, ScanGrad},
     shape::Shaped,
 };
 
@@ -18,8 +19,6 @@ struct Gates<F> {
     forget: F,
     /// a
     decay: F,
-    /// a²
-    decay_squared: F,
     /// `sqrt(1 − a² + 1e-6)`
     scale: F,
 }
@@ -31,12 +30,99 @@ fn gates<F: Float>(g_in: F, g_forget: F, rate: F) -> Gates<F> {
     let log = rate * forget;
     let decay = log.exp();
     let scale = (F::of(1e-6) - (log + log).exp_m1()).sqrt();
-    Gates { input, forget, decay, decay_squared: decay * decay, scale }
+    Gates { input, forget, decay, scale }
 }
 
-#[inline(always)]
-fn rate<F: Float>(log_decay: F) -> F {
-    F::of(-8.0) * log_decay.softplus()
+/// The parameters of a block's channels.
+struct Parameters<F> {
+    /// −8 softplus(Λ)
+    rate: Lane<F>,
+    skip: Lane<F>,
+    bias_in: Lane<F>,
+    bias_forget: Lane<F>,
+}
+
+/// What both directions read.
+#[derive(Clone, Copy)]
+struct Inputs<'a, F> {
+    time: usize,
+    width: usize,
+    x: Strip<'a, F>,
+    /// gate | g_in | g_forget
+    packed: Strip<'a, F>,
+    /// `[2, w]`
+    gate_bias: Strip<'a, F>,
+    log_decay: &'a [F],
+    skip: &'a [F],
+}
+
+impl<'a, F: Float> Inputs<'a, F> {
+    fn new(op: &Scan<'a, Tensor<F>>, time: usize, width: usize) -> Self {
+        Self {
+            time,
+            width,
+            x: Strip::all(op.x),
+            packed: Strip::of(&op.gates),
+            gate_bias: Strip::all(op.gate_bias),
+            log_decay: op.log_decay.data(),
+            skip: op.skip.data(),
+        }
+    }
+
+    #[inline(always)]
+    fn parameters(&self, block: Block) -> Parameters<F> {
+        let mut rate = block.of(self.log_decay);
+        for r in &mut rate {
+            *r = F::of(-8.0) * r.softplus();
+        }
+        let [bias_in, bias_forget] = [0, 1].map(|i| block.of(self.gate_bias.row(i, 0, self.width)));
+        Parameters { rate, skip: block.of(self.skip), bias_in, bias_forget }
+    }
+
+    /// gate, g_in and g_forget of one row.
+    #[inline(always)]
+    fn gates(&self, row: usize, block: Block) -> [Lane<F>; 3] {
+        let of = |part: usize| lane(self.packed.row(row, part * self.width + block.start, block.count));
+        [of(0), of(1), of(2)]
+    }
+}
+
+struct Run<'a, F> {
+    inputs: Inputs<'a, F>,
+    block: Block,
+    state: Option<StripMut<'a, F>>,
+    saved: Option<StripMut<'a, F>>,
+    y: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for Run<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { inputs, block, .. } = self;
+        let (start, n) = (block.start, block.count);
+        let p = inputs.parameters(block);
+        // SAFETY: each block is one task's, here and below.
+        let state = self.state.map(|s| unsafe { s.row(block.sequence, start, n) });
+        let mut h = lane(state.as_deref().unwrap_or(&[]));
+        let mut y = lane(&[]);
+        for row in block.sequence * inputs.time..(block.sequence + 1) * inputs.time {
+            let x = lane(inputs.x.row(row, start, n));
+            let [gate, g_in, g_forget] = inputs.gates(row, block);
+            for c in 0..BLOCK {
+                let g = gates(g_in[c] + p.bias_in[c], g_forget[c] + p.bias_forget[c], p.rate[c]);
+                h[c] = g.decay * h[c] + g.scale * g.input * x[c];
+                y[c] = (h[c] + p.skip[c] * x[c]) * gate[c].silu();
+            }
+            put(&y, unsafe { self.y.row(row, start, n) });
+            if let Some(saved) = self.saved {
+                put(&h, unsafe { saved.row(row, start, n) });
+            }
+        }
+        if let Some(state) = state {
+            put(&h, state);
+        }
+    }
 }
 
 pub(crate) fn forward<F: Float>(
@@ -49,35 +135,9 @@ pub(crate) fn forward<F: Float>(
     let dims = op.dims(state.as_ref().map(|s| s.shape()), saved.as_ref().map(|s| s.shape()));
     let (level, time, width) = (cpu.level, dims.time, dims.width);
     assert!(y.layout().0 == dims.batch && y.layout().1 == time && y.width == width, "scan: output of {} columns", y.width);
-    let (x, packed, bias) = (Strip::all(op.x), Strip::of(&op.gates), Strip::all(op.gate_bias));
-    let (log_decay, skip) = (op.log_decay.data(), op.skip.data());
+    let inputs = Inputs::new(&op, time, width);
     let (state, saved, y) = (state.map(StripMut::all), saved.map(StripMut::all), StripMut::of(y));
-    each_block(&cpu.threads, [dims.batch, time, width], |block| {
-        let (start, n) = (block.start, block.count);
-        // SAFETY: each block is one task's, here and below.
-        let state = state.map(|s| unsafe { s.row(block.sequence, start, n) });
-        level.vectorise(|| {
-            let rate = lane(&log_decay[start..][..n]).map(rate);
-            let (skip, b_in, b_forget) = (lane(&skip[start..][..n]), lane(bias.row(0, start, n)), lane(bias.row(1, start, n)));
-            let mut h = lane(state.as_deref().unwrap_or(&[]));
-            for row in block.sequence * time..(block.sequence + 1) * time {
-                let x = x.row(row, start, n);
-                let [gate, g_in, g_forget] = [0, 1, 2].map(|i| packed.row(row, i * width + start, n));
-                let y = unsafe { y.row(row, start, n) };
-                for c in 0..n {
-                    let g = gates(g_in[c] + b_in[c], g_forget[c] + b_forget[c], rate[c]);
-                    h[c] = g.decay * h[c] + g.scale * g.input * x[c];
-                    y[c] = (h[c] + skip[c] * x[c]) * gate[c].silu();
-                }
-                if let Some(saved) = saved {
-                    unsafe { saved.row(row, start, n) }.copy_from_slice(&h[..n]);
-                }
-            }
-            if let Some(state) = state {
-                state.copy_from_slice(&h[..n]);
-            }
-        });
-    });
+    each_block(&cpu.threads, [dims.batch, time, width], |block| level.run(Run { inputs, block, state, saved, y }));
 }
 
 /// The gates are computed anew; `η_t` is the gradient of `h_t`, all of the future in it:
@@ -86,57 +146,68 @@ pub(crate) fn forward<F: Float>(
 /// e_t = dy_t ∘ silu(gate_t)       η_t = e_t + a_{t+1} ∘ η_{t+1}
 /// d log a = η ∘ (a ∘ h_{t−1} − gᵢ ∘ x ∘ a² / scale)            scale = sqrt(1 − a² + 1e-6)
 /// ```
-pub(crate) fn backward<F: Float>(
-    cpu: &mut Cpu<F>,
-    op: Scan<Tensor<F>>,
-    saved: &Tensor<F>,
-    dy: hh_core::ops::Columns<Tensor<F>>,
-    d: ScanGrad<Tensor<F>>,
-) {
+struct RunBack<'a, F> {
+    inputs: Inputs<'a, F>,
+    block: Block,
+    saved: Strip<'a, F>,
+    dy: Strip<'a, F>,
+    dx: StripMut<'a, F>,
+    d_packed: StripMut<'a, F>,
+}
+
+impl<F: Float> Kernel for RunBack<'_, F> {
+    /// Sums over time: g_in, g_forget, rate, skip.
+    type Output = [Lane<F>; 4];
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> [Lane<F>; 4] {
+        let Self { inputs, block, .. } = self;
+        let (start, n, width) = (block.start, block.count, inputs.width);
+        let p = inputs.parameters(block);
+        let zeros = lane::<F>(&[]);
+        let (mut eta, mut dx) = (zeros, zeros);
+        let ([mut d_in, mut d_forget, mut d_rate, mut d_skip], [mut dp_gate, mut dp_in, mut dp_forget]) = ([zeros; 4], [zeros; 3]);
+        for t in (0..inputs.time).rev() {
+            let row = block.sequence * inputs.time + t;
+            let [x, h, dy] = [inputs.x, self.saved, self.dy].map(|s| lane(s.row(row, start, n)));
+            let before = if t > 0 { lane(self.saved.row(row - 1, start, n)) } else { zeros };
+            let [gate, g_in, g_forget] = inputs.gates(row, block);
+            for c in 0..BLOCK {
+                let g = gates(g_in[c] + p.bias_in[c], g_forget[c] + p.bias_forget[c], p.rate[c]);
+                let s = gate[c].sigmoid();
+                let e = dy[c] * gate[c] * s;
+                dp_gate[c] = dy[c] * (h[c] + p.skip[c] * x[c]) * s * (F::ONE + gate[c] * (F::ONE - s));
+                eta[c] += e;
+                let d_log = eta[c] * (g.decay * before[c] - g.input * x[c] * g.decay * g.decay / g.scale);
+                dp_in[c] = eta[c] * g.scale * x[c] * g.input * (F::ONE - g.input);
+                dp_forget[c] = d_log * p.rate[c] * g.forget * (F::ONE - g.forget);
+                dx[c] = e * p.skip[c] + eta[c] * g.scale * g.input;
+                d_skip[c] += e * x[c];
+                d_rate[c] += d_log * g.forget;
+                d_in[c] += dp_in[c];
+                d_forget[c] += dp_forget[c];
+                eta[c] *= g.decay;
+            }
+            // SAFETY: each block is one task's, here and below.
+            put(&dx, unsafe { self.dx.row(row, start, n) });
+            for (part, d) in [dp_gate, dp_in, dp_forget].iter().enumerate() {
+                put(d, unsafe { self.d_packed.row(row, part * width + start, n) });
+            }
+        }
+        [d_in, d_forget, d_rate, d_skip]
+    }
+}
+
+pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Scan<Tensor<F>>, saved: &Tensor<F>, dy: Columns<Tensor<F>>, d: ScanGrad<Tensor<F>>) {
     let dims = op.dims(None, Some(saved.shape()));
     let (level, time, width) = (cpu.level, dims.time, dims.width);
     let extents = [dims.batch, time, width];
     assert!(dy.layout().0 == dims.batch && dy.layout().1 == time && dy.width == width, "scan: gradient of {} columns", dy.width);
     assert!(d.x.shape().extents() == extents && d.gates.width == 3 * width, "scan: gradients");
     assert_eq!((d.gates.layout().0, d.gates.layout().1), (dims.batch, time), "scan: gradient of the gates");
-    let (x, packed, bias) = (Strip::all(op.x), Strip::of(&op.gates), Strip::all(op.gate_bias));
-    let (log_decay, skip) = (op.log_decay.data(), op.skip.data());
+    assert!(d.gate_bias.shape().count() == 2 * width, "scan: gradient of gate_bias");
+    let (inputs, log_decay) = (Inputs::new(&op, time, width), op.log_decay.data());
     let (saved, dy, dx, d_packed) = (Strip::all(saved), Strip::of(&dy), StripMut::all(d.x), StripMut::of(d.gates));
-    let sums = |block: Block| {
-        let (start, n) = (block.start, block.count);
-        level.vectorise(|| {
-            let rate = lane(&log_decay[start..][..n]).map(rate);
-            let (skip, b_in, b_forget) = (lane(&skip[start..][..n]), lane(bias.row(0, start, n)), lane(bias.row(1, start, n)));
-            let (mut eta, nothing) = (lane::<F>(&[]), lane(&[]));
-            let [mut d_in, mut d_forget, mut d_rate, mut d_skip] = [lane(&[]); 4];
-            for t in (0..time).rev() {
-                let row = block.sequence * time + t;
-                let (x, h, dy) = (x.row(row, start, n), saved.row(row, start, n), dy.row(row, start, n));
-                let before = if t > 0 { saved.row(row - 1, start, n) } else { &nothing[..n] };
-                let [gate, g_in, g_forget] = [0, 1, 2].map(|i| packed.row(row, i * width + start, n));
-                // SAFETY: each block is one task's.
-                let (dx, [dp_gate, dp_in, dp_forget]) =
-                    unsafe { (dx.row(row, start, n), [0, 1, 2].map(|i| d_packed.row(row, i * width + start, n))) };
-                for c in 0..n {
-                    let g = gates(g_in[c] + b_in[c], g_forget[c] + b_forget[c], rate[c]);
-                    let s = gate[c].sigmoid();
-                    let e = dy[c] * gate[c] * s;
-                    dp_gate[c] = dy[c] * (h[c] + skip[c] * x[c]) * s * (F::ONE + gate[c] * (F::ONE - s));
-                    eta[c] += e;
-                    let d_log = eta[c] * (g.decay * before[c] - g.input * x[c] * g.decay_squared / g.scale);
-                    dp_in[c] = eta[c] * g.scale * x[c] * g.input * (F::ONE - g.input);
-                    dp_forget[c] = d_log * rate[c] * g.forget * (F::ONE - g.forget);
-                    dx[c] = e * skip[c] + eta[c] * g.scale * g.input;
-                    d_skip[c] += e * x[c];
-                    d_rate[c] += d_log * g.forget;
-                    d_in[c] += dp_in[c];
-                    d_forget[c] += dp_forget[c];
-                    eta[c] = eta[c] * g.decay;
-                }
-            }
-            [d_in, d_forget, d_rate, d_skip]
-        })
-    };
+    let sums = |block| level.run(RunBack { inputs, block, saved, dy, dx, d_packed });
     let (d_bias, d_log_decay, d_skip) = (d.gate_bias.data_mut(), d.log_decay.data_mut(), d.skip.data_mut());
     sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |n, c, sum| match n {
         2 => d_log_decay[c] += F::of(-8.0) * log_decay[c].sigmoid() * sum,

@@ -49,6 +49,11 @@ impl<'a, F: Float> StripMut<'a, F> {
         Self { data: Shared::new(columns.of.data_mut()), start: columns.start, stride }
     }
 
+    /// All of a matrix with rows of `stride`.
+    pub(crate) fn over(data: Shared<'a, F>, stride: usize) -> Self {
+        Self { data, start: 0, stride }
+    }
+
     /// All columns of a tensor.
     pub(crate) fn all(tensor: &'a mut Tensor<F>) -> Self {
         let stride = tensor.shape().width();
@@ -125,14 +130,5 @@ pub(crate) fn share(threads: &Threads, tasks: usize, work: usize, f: impl Fn(usi
         threads.each(1, |_| (0..tasks).for_each(&f));
     } else {
         threads.each(tasks, f);
-    }
-}
-
-/// `total[i] += Σ_r partial[r, i]`, rows in order.
-pub(crate) fn add_rows<F: Float>(partial: &[F], total: &mut [F]) {
-    for row in partial.chunks_exact(total.len()) {
-        for (t, p) in total.iter_mut().zip(row) {
-            *t += *p;
-        }
     }
 }

@@ -174,7 +174,7 @@ fn total<F: Float>(mut sums: [F; LANES]) -> F {
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
-            sums[i] = sums[i] + sums[i + half];
+            sums[i] += sums[i + half];
         }
         half /= 2;
     }
@@ -207,7 +207,7 @@ pub(crate) fn softmax<F: Float>(logits: &[F], x: &mut [F]) {
         sum += *x;
     }
     for x in x {
-        *x = *x / sum;
+        *x /= sum;
     }
 }
 

@@ -56,7 +56,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let steps = working.take(time * depth * 2 * d);
         // Of one position: moved and z of each refinement.
         let chain = working.take(depth * 2 * d);
-        let [read, item, d_xi, rho, part] = [(); 5].map(|()| working.take(d));
+        let [read, item, d_xi, pull, part] = [(); 5].map(|()| working.take(d));
         let weights = working.take(depth);
         first.fill(F::ZERO);
         second.fill(F::ZERO);
@@ -85,6 +85,10 @@ impl<F: Float> Kernel for Task<'_, F> {
                     put_scaled(after, unit_scale::<F, FMA>(after), d_xi);
                 }
             }
+            // W_t ρ_k = weight_k W_t dy
+            for (pull, row) in pull.iter_mut().zip(matrices.values.chunks_exact(d)) {
+                *pull = dot::<F, FMA>(row, dy);
+            }
             d_xi.fill(F::ZERO);
             for k in (0..depth).rev() {
                 let zeta = &mut steps[k * 2 * d + d..][..d];
@@ -103,10 +107,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                     times::<F, FMA>(zeta, matrices.patterns, part);
                     add_scaled::<F, FMA>(d_xi, F::ONE, part);
                 }
-                put_scaled(dy, weights[k], rho);
-                for (d_xi, row) in d_xi.iter_mut().zip(matrices.values.chunks_exact(d)) {
-                    *d_xi += dot::<F, FMA>(row, rho);
-                }
+                add_scaled::<F, FMA>(d_xi, weights[k], pull);
             }
             d_log_decay += t as f64 * flow.to_f64();
             // SAFETY: each head's columns are one task's, here and below.
