@@ -1,8 +1,8 @@
 //! [`Backward`], a kernel a line: `x_grad` is `x::backward`, in the file of that name.
 
 use crate::{
-    Cpu, Indices, Tensor, adamw, attend, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix,
-    norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
+    Cpu, Indices, Tensor, adamw, attend, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix, norm,
+    pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 

@@ -1,8 +1,8 @@
 //! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
 
 use crate::{
-    Cpu, Indices, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
-    recall, rotate, scan, swiglu,
+    Cpu, Indices, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions, recall,
+    rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 

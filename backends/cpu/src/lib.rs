@@ -44,7 +44,7 @@ mod tile;
 #[cfg(feature = "std")]
 mod workers;
 
-pub use float::Float;
+pub use float::{Float, OnCpu};
 pub use simd::Level;
 pub use tensor::{Cpu, Indices, OutOfMemory, Tensor};
 pub use threads::Threads;
