@@ -15,17 +15,21 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: AdamW<Tensor<F>>, leaf: Ad
     let shared = [weight, grad, first, second, ema].map(|t| Shared::new(t.data_mut()));
     let level = cpu.level;
     cpu.threads.rows(count, 1, |run| {
-        level.vectorise(|| {
-            // SAFETY: each run of elements is one task's.
-            let [weight, grad, first, second, ema] = shared.map(|s| unsafe { s.slice(run.start, run.len()) });
-            for ((((w, grad), m), v), ema) in weight.iter_mut().zip(grad).zip(first).zip(second).zip(ema) {
-                let g = *grad * clipped;
-                *m = beta1 * *m + (F::ONE - beta1) * g;
-                *v = beta2 * *v + (F::ONE - beta2) * g * g;
-                *w = *w - rate * (*m * first_factor / ((*v * second_factor).sqrt() + eps) + decay * *w);
-                *ema += (F::ONE - ema_rate) * (*w - *ema);
-                *grad = F::ZERO;
-            }
-        });
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                // SAFETY: each run of elements is one task's.
+                let [weight, grad, first, second, ema] = shared.map(|s| unsafe { s.slice(run.start, run.len()) });
+                for ((((w, grad), m), v), ema) in weight.iter_mut().zip(grad).zip(first).zip(second).zip(ema) {
+                    let g = *grad * clipped;
+                    *m = beta1 * *m + (F::ONE - beta1) * g;
+                    *v = beta2 * *v + (F::ONE - beta2) * g * g;
+                    *w = *w - rate * (*m * first_factor / ((*v * second_factor).sqrt() + eps) + decay * *w);
+                    *ema += (F::ONE - ema_rate) * (*w - *ema);
+                    *grad = F::ZERO;
+                }
+            },
+        );
     });
 }

@@ -122,7 +122,7 @@ pub(crate) fn forward<F: Float>(
         // SAFETY: once in this task.
         let working = unsafe { lanes.mine(&cpu.threads) };
         let (sequence, column) = (head / heads, head % heads * d);
-        level.run(Task { dims, sequence, column, from, to, clock, qkv, past, saved, y, working });
+        F::run(level, Task { dims, sequence, column, from, to, clock, qkv, past, saved, y, working });
     });
 
     if let Some(Ring { items, .. }) = ring {

@@ -108,7 +108,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, state: Op
     transpose(op.weight.data(), taps, weight);
     let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
     let (y, state) = (StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, [dims.batch, time, dims.width], |block| level.run(Run { filter, block, state, y }));
+    each_block(&cpu.threads, [dims.batch, time, dims.width], |block| F::run(level, Run { filter, block, state, y }));
 }
 
 /// With `p` the sum before `silu` and `δ_t = dy_t ∘ silu'(p_t)`: `dx_t = Σ_age weight[age] ∘ δ_{t+age}`,
@@ -170,7 +170,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, dy: &Ten
     transpose(op.weight.data(), taps, weight);
     let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
     let (dy, dx, d_parameters) = (Strip::all(dy), StripMut::of(d.x), StripMut::over(Shared::new(partials), width));
-    each_block(&cpu.threads, [batch, time, width], |block| level.run(RunBack { filter, block, dy, dx, d_parameters }));
+    each_block(&cpu.threads, [batch, time, width], |block| F::run(level, RunBack { filter, block, dy, dx, d_parameters }));
     for partial in partials.chunks_exact((taps + 1) * width) {
         let (d_weight, d_bias) = partial.split_at(taps * width);
         for (i, tap) in d_weight.chunks_exact(width).enumerate() {

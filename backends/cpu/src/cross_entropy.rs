@@ -54,13 +54,17 @@ fn chunks<F: Float>(
         let (level, shared) = (cpu.level, Shared::new(logits));
         let losses = Shared::new(&mut losses.data_mut()[3 * start..][..3 * count]);
         cpu.threads.rows(count, vocab, |run| {
-            level.vectorise(|| {
-                for row in run {
-                    // SAFETY: each row is one task's.
-                    let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * row, 3)) };
-                    losses.copy_from_slice(&score(logits, targets[start + row], d.is_some().then_some(&slope)));
-                }
-            });
+            F::vectorise(
+                level,
+                #[inline(always)]
+                || {
+                    for row in run {
+                        // SAFETY: each row is one task's.
+                        let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * row, 3)) };
+                        losses.copy_from_slice(&score(logits, targets[start + row], d.is_some().then_some(&slope)));
+                    }
+                },
+            );
         });
         if let Some(d) = &mut d {
             let (logits, x) = (Matrix::new(logits, [count, vocab]), Matrix::new(x, [count, width]));

@@ -28,13 +28,17 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>
     cpu.threads.each(width.div_ceil(BAND), |task| {
         let start = task * BAND;
         let band = BAND.min(width - start);
-        level.vectorise(|| {
-            for row in 0..rows {
-                let token = op.tokens.data()[row] as usize;
-                // SAFETY: each band of columns is one task's.
-                let d = unsafe { d_table.slice(token * width + start, band) };
-                d.iter_mut().zip(&dy.data()[row * width + start..][..band]).for_each(|(d, &dy)| *d += dy);
-            }
-        });
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in 0..rows {
+                    let token = op.tokens.data()[row] as usize;
+                    // SAFETY: each band of columns is one task's.
+                    let d = unsafe { d_table.slice(token * width + start, band) };
+                    d.iter_mut().zip(&dy.data()[row * width + start..][..band]).for_each(|(d, &dy)| *d += dy);
+                }
+            },
+        );
     });
 }

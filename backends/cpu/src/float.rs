@@ -1,6 +1,9 @@
 //! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
 
-use crate::tensor::{Cpu, Indices, OutOfMemory, Tensor};
+use crate::{
+    simd::{Closure, Kernel, Level, Tile},
+    tensor::{Cpu, Indices, OutOfMemory, Tensor},
+};
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 use hh_core::backend::Backward;
 
@@ -75,6 +78,19 @@ pub trait Float:
     fn max(self, other: Self) -> Self;
     /// The smaller; `other` where either is NaN.
     fn min(self, other: Self) -> Self;
+    /// Runs a kernel, compiled for the level's instructions. f64, which is here to check gradients with, has those that
+    /// every machine has and no others: that much less to compile.
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output;
+    /// Runs the inner loops of a matrix product likewise.
+    fn tile<K: Tile>(level: Level, kernel: K);
+    /// Rows and columns of [`tile`](Self::tile)'s tiles.
+    fn tile_extents(level: Level) -> [usize; 2];
+    /// Runs a closure likewise: for element-wise loops that need no fused multiply-add. It must be marked
+    /// `#[inline(always)]`: a large one is otherwise compiled by itself, for the instructions of every machine.
+    #[inline]
+    fn vectorise<R>(level: Level, f: impl FnOnce() -> R) -> R {
+        Self::run(level, Closure(f))
+    }
     /// `1 / (1 + e⁻ˣ)`
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -158,6 +174,17 @@ impl Float for f32 {
     fn min(self, other: Self) -> Self {
         if self < other { self } else { other }
     }
+    #[inline]
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+        level.run(kernel)
+    }
+    #[inline]
+    fn tile<K: Tile>(level: Level, kernel: K) {
+        level.tile(kernel);
+    }
+    fn tile_extents(level: Level) -> [usize; 2] {
+        level.tile_extents()
+    }
 }
 
 impl Float for f64 {
@@ -219,6 +246,17 @@ impl Float for f64 {
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         if self < other { self } else { other }
+    }
+    #[inline]
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+        level.run_baseline(kernel)
+    }
+    #[inline]
+    fn tile<K: Tile>(level: Level, kernel: K) {
+        level.tile_baseline(kernel);
+    }
+    fn tile_extents(_: Level) -> [usize; 2] {
+        [4, 4]
     }
 }
 

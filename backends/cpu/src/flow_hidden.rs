@@ -11,15 +11,19 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: FlowHidden<Tensor<F>>, y: 
     let (x, time, weight) = (op.x.data(), op.time.data(), op.weight.data());
     let (level, y) = (cpu.level, Shared::new(y.data_mut()));
     cpu.threads.rows(rows, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                // SAFETY: each row is one task's.
-                let y = unsafe { y.slice(row * width, width) };
-                for ((y, &x), &w) in y.iter_mut().zip(&x[row * width..][..width]).zip(weight) {
-                    *y = (x + time[row] * w).silu();
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    // SAFETY: each row is one task's.
+                    let y = unsafe { y.slice(row * width, width) };
+                    for ((y, &x), &w) in y.iter_mut().zip(&x[row * width..][..width]).zip(weight) {
+                        *y = (x + time[row] * w).silu();
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -29,16 +33,20 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: FlowHidden<Tensor<F>>, dy
     let (x, time, weight, dy) = (op.x.data(), op.time.data(), op.weight.data(), dy.data());
     let (level, dx) = (cpu.level, Shared::new(d.x.data_mut()));
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.weight.data_mut(), |run, d_weight| {
-        level.vectorise(|| {
-            for row in run {
-                let (x, dy, tau) = (&x[row * width..][..width], &dy[row * width..][..width], time[row]);
-                // SAFETY: each row is one task's.
-                let dx = unsafe { dx.slice(row * width, width) };
-                for ((((dx, d_weight), &x), &dy), &w) in dx.iter_mut().zip(d_weight.iter_mut()).zip(x).zip(dy).zip(weight) {
-                    *dx = dy * (x + tau * w).silu_grad();
-                    *d_weight += tau * *dx;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    let (x, dy, tau) = (&x[row * width..][..width], &dy[row * width..][..width], time[row]);
+                    // SAFETY: each row is one task's.
+                    let dx = unsafe { dx.slice(row * width, width) };
+                    for ((((dx, d_weight), &x), &dy), &w) in dx.iter_mut().zip(d_weight.iter_mut()).zip(x).zip(dy).zip(weight) {
+                        *dx = dy * (x + tau * w).silu_grad();
+                        *d_weight += tau * *dx;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }

@@ -11,25 +11,30 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: FlowPoint<Tensor<F>, Indic
     let (table, noise, time) = (op.table.data(), op.noise.data(), op.time.data());
     let (level, point, velocity) = (cpu.level, Shared::new(point.data_mut()), Shared::new(velocity.data_mut()));
     cpu.threads.rows(rows, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                // SAFETY: each row is one task's.
-                let (point, velocity) = unsafe { (point.slice(row * width, width), velocity.slice(row * width, width)) };
-                let target = op.targets.data()[row];
-                if target == IGNORE {
-                    point.fill(F::ZERO);
-                    velocity.fill(F::ZERO);
-                    continue;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    // SAFETY: each row is one task's.
+                    let (point, velocity) = unsafe { (point.slice(row * width, width), velocity.slice(row * width, width)) };
+                    let target = op.targets.data()[row];
+                    if target == IGNORE {
+                        point.fill(F::ZERO);
+                        velocity.fill(F::ZERO);
+                        continue;
+                    }
+                    let goal = &table[target as usize * width..][..width];
+                    let scale = (F::of(width as f64) / (sum(goal, |x| x * x) + F::of(1e-6))).sqrt();
+                    let tau = time[row];
+                    for (((point, velocity), &goal), &noise) in point.iter_mut().zip(velocity).zip(goal).zip(&noise[row * width..][..width])
+                    {
+                        let goal = scale * goal;
+                        *point = (F::ONE - tau) * noise + tau * goal;
+                        *velocity = goal - noise;
+                    }
                 }
-                let goal = &table[target as usize * width..][..width];
-                let scale = (F::of(width as f64) / (sum(goal, |x| x * x) + F::of(1e-6))).sqrt();
-                let tau = time[row];
-                for (((point, velocity), &goal), &noise) in point.iter_mut().zip(velocity).zip(goal).zip(&noise[row * width..][..width]) {
-                    let goal = scale * goal;
-                    *point = (F::ONE - tau) * noise + tau * goal;
-                    *velocity = goal - noise;
-                }
-            }
-        });
+            },
+        );
     });
 }

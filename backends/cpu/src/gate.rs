@@ -62,7 +62,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &m
     let dims = op.dims(gates.shape());
     let (level, gates, control) = (cpu.level, StripMut::all(gates), op.control.as_ref().map(Strip::of));
     let (hidden, weight, bias, on) = (Strip::all(op.hidden), op.weight.data(), op.bias.data(), op.on);
-    cpu.threads.rows(dims.rows, dims.hidden * dims.paths, |run| level.run(Rows { run, hidden, weight, bias, control, on, gates }));
+    cpu.threads.rows(dims.rows, dims.hidden * dims.paths, |run| F::run(level, Rows { run, hidden, weight, bias, control, on, gates }));
 }
 
 /// Gradients of the logits: with `p = gates / n`, `δ_i = gates_i (dy_i − Σ_j p_j dy_j)`.
@@ -87,30 +87,34 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &
     let slopes = |row: usize| slopes(gates.row(row, 0, n), dy.row(row, 0, n));
     let (d_hidden, d_control) = (StripMut::all(d.hidden), d.control.map(StripMut::of));
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.weight.data_mut(), |run, d_weight| {
-        level.vectorise(|| {
-            for row in run {
-                let slopes = slopes(row);
-                // SAFETY: each row is one task's, here and below.
-                let d_hidden = unsafe { d_hidden.row(row, 0, width) };
-                d_hidden.fill(F::ZERO);
-                let hidden = hidden.row(row, 0, width);
-                for (i, &slope) in slopes[..n].iter().enumerate() {
-                    let (w, dw) = (&weight[i * width..][..width], &mut d_weight[i * width..][..width]);
-                    for (((dh, dw), &w), &h) in d_hidden.iter_mut().zip(dw).zip(w).zip(hidden) {
-                        *dh += slope * w;
-                        *dw += slope * h.silu();
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    let slopes = slopes(row);
+                    // SAFETY: each row is one task's, here and below.
+                    let d_hidden = unsafe { d_hidden.row(row, 0, width) };
+                    d_hidden.fill(F::ZERO);
+                    let hidden = hidden.row(row, 0, width);
+                    for (i, &slope) in slopes[..n].iter().enumerate() {
+                        let (w, dw) = (&weight[i * width..][..width], &mut d_weight[i * width..][..width]);
+                        for (((dh, dw), &w), &h) in d_hidden.iter_mut().zip(dw).zip(w).zip(hidden) {
+                            *dh += slope * w;
+                            *dw += slope * h.silu();
+                        }
+                    }
+                    for (dh, &h) in d_hidden.iter_mut().zip(hidden) {
+                        *dh *= h.silu_grad();
+                    }
+                    if let Some(d_control) = d_control {
+                        let d_control = unsafe { d_control.row(row, 0, 3) };
+                        d_control.fill(F::ZERO);
+                        columns(op.on).zip(slopes).for_each(|(column, slope)| d_control[column] = slope);
                     }
                 }
-                for (dh, &h) in d_hidden.iter_mut().zip(hidden) {
-                    *dh *= h.silu_grad();
-                }
-                if let Some(d_control) = d_control {
-                    let d_control = unsafe { d_control.row(row, 0, 3) };
-                    d_control.fill(F::ZERO);
-                    columns(op.on).zip(slopes).for_each(|(column, slope)| d_control[column] = slope);
-                }
-            }
-        });
+            },
+        );
     });
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.bias.data_mut(), |run, d_bias| {
         for row in run {

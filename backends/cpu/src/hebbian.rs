@@ -218,6 +218,6 @@ pub(crate) fn forward<F: Float>(
                 (Matrices { patterns, values }, last)
             }
         };
-        level.run(Task { head: Head::new(dims, &op, sequence, head), matrices, last, y, working: working.0 });
+        F::run(level, Task { head: Head::new(dims, &op, sequence, head), matrices, last, y, working: working.0 });
     });
 }

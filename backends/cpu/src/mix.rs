@@ -32,19 +32,23 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, y: &mut Te
     let n = spans(widths).count();
     let (x, gain, gates, y) = (Strip::all(op.paths), op.gain.data(), op.gates.map(Strip::all), StripMut::all(y));
     cpu.threads.rows(rows, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                for (i, span) in spans(widths).enumerate() {
-                    let x = x.row(row, span.start, span.len());
-                    let weight = gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]) * scale(x, eps);
-                    // SAFETY: each row is one task's.
-                    let y = unsafe { y.row(row, span.start, span.len()) };
-                    for ((y, &x), &gain) in y.iter_mut().zip(x).zip(&gain[span]) {
-                        *y = weight * x * gain;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    for (i, span) in spans(widths).enumerate() {
+                        let x = x.row(row, span.start, span.len());
+                        let weight = gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]) * scale(x, eps);
+                        // SAFETY: each row is one task's.
+                        let y = unsafe { y.row(row, span.start, span.len()) };
+                        for ((y, &x), &gain) in y.iter_mut().zip(x).zip(&gain[span]) {
+                            *y = weight * x * gain;
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -59,28 +63,32 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, dy: &Tens
     let (x, gain, gates, dy) = (Strip::all(op.paths), op.gain.data(), op.gates.map(Strip::all), Strip::all(dy));
     let (dx, d_gates) = (StripMut::all(d.paths), d.gates.map(StripMut::all));
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.gain.data_mut(), |run, d_gain| {
-        level.vectorise(|| {
-            for row in run {
-                for (i, span) in spans(widths).enumerate() {
-                    let (start, w) = (span.start, span.len());
-                    let (x, dy, gain, d_gain) = (x.row(row, start, w), dy.row(row, start, w), &gain[span.clone()], &mut d_gain[span]);
-                    let (r, gate) = (scale(x, eps), gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]));
-                    // SAFETY: each row is one task's, here and below.
-                    let dx = unsafe { dx.row(row, start, w) };
-                    for ((((dx, d_gain), &x), &dy), &gain) in dx.iter_mut().zip(d_gain).zip(x).zip(dy).zip(gain) {
-                        *d_gain += gate * r * (dy * x);
-                        *dx = gain * dy * x;
-                    }
-                    let along = sum(dx, |p| p);
-                    if let Some(d_gates) = d_gates {
-                        unsafe { d_gates.row(row, i, 1) }.fill(r * along);
-                    }
-                    let pull = if eps.is_some() { r * r * along / F::of(w as f64) } else { F::ZERO };
-                    for (((dx, &x), &dy), &gain) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
-                        *dx = gate * r * (gain * dy - x * pull);
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    for (i, span) in spans(widths).enumerate() {
+                        let (start, w) = (span.start, span.len());
+                        let (x, dy, gain, d_gain) = (x.row(row, start, w), dy.row(row, start, w), &gain[span.clone()], &mut d_gain[span]);
+                        let (r, gate) = (scale(x, eps), gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]));
+                        // SAFETY: each row is one task's, here and below.
+                        let dx = unsafe { dx.row(row, start, w) };
+                        for ((((dx, d_gain), &x), &dy), &gain) in dx.iter_mut().zip(d_gain).zip(x).zip(dy).zip(gain) {
+                            *d_gain += gate * r * (dy * x);
+                            *dx = gain * dy * x;
+                        }
+                        let along = sum(dx, |p| p);
+                        if let Some(d_gates) = d_gates {
+                            unsafe { d_gates.row(row, i, 1) }.fill(r * along);
+                        }
+                        let pull = if eps.is_some() { r * r * along / F::of(w as f64) } else { F::ZERO };
+                        for (((dx, &x), &dy), &gain) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+                            *dx = gate * r * (gain * dy - x * pull);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }

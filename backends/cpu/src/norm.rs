@@ -21,17 +21,21 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Norm<Tensor<F>>, y: &mut T
     let (x, gain, eps) = (op.x.data(), op.gain.data(), F::of_f32(op.eps));
     let (level, y) = (cpu.level, Shared::new(y.data_mut()));
     cpu.threads.rows(rows, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                let x = &x[row * width..][..width];
-                let r = scale(x, eps);
-                // SAFETY: each row is one task's.
-                let y = unsafe { y.slice(row * width, width) };
-                for ((y, &x), &g) in y.iter_mut().zip(x).zip(gain) {
-                    *y = g * x * r;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    let x = &x[row * width..][..width];
+                    let r = scale(x, eps);
+                    // SAFETY: each row is one task's.
+                    let y = unsafe { y.slice(row * width, width) };
+                    for ((y, &x), &g) in y.iter_mut().zip(x).zip(gain) {
+                        *y = g * x * r;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -51,24 +55,28 @@ pub(crate) fn backward<F: Float>(
     let (x, gain, eps, dy) = (op.x.data(), op.gain.data(), F::of_f32(op.eps), dy.data());
     let (level, dx) = (cpu.level, Shared::new(d.x.data_mut()));
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.gain.data_mut(), |run, d_gain| {
-        level.vectorise(|| {
-            for row in run {
-                let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
-                // SAFETY: each row is one task's.
-                let dx = unsafe { dx.slice(row * width, width) };
-                let r = scale(x, eps);
-                for ((((dx, d_gain), &x), &dy), &g) in dx.iter_mut().zip(d_gain.iter_mut()).zip(x).zip(dy).zip(gain) {
-                    *d_gain += dy * x * r;
-                    *dx = g * dy * x;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
+                    // SAFETY: each row is one task's.
+                    let dx = unsafe { dx.slice(row * width, width) };
+                    let r = scale(x, eps);
+                    for ((((dx, d_gain), &x), &dy), &g) in dx.iter_mut().zip(d_gain.iter_mut()).zip(x).zip(dy).zip(gain) {
+                        *d_gain += dy * x * r;
+                        *dx = g * dy * x;
+                    }
+                    let pull = sum(dx, |p| p) * r * r * r / F::of(width as f64);
+                    for (((dx, &x), &dy), &g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+                        *dx = r * (g * dy) - x * pull;
+                    }
+                    if let Some(residual) = residual {
+                        dx.iter_mut().zip(&residual.data()[row * width..][..width]).for_each(|(dx, &past)| *dx += past);
+                    }
                 }
-                let pull = sum(dx, |p| p) * r * r * r / F::of(width as f64);
-                for (((dx, &x), &dy), &g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
-                    *dx = r * (g * dy) - x * pull;
-                }
-                if let Some(residual) = residual {
-                    dx.iter_mut().zip(&residual.data()[row * width..][..width]).for_each(|(dx, &past)| *dx += past);
-                }
-            }
-        });
+            },
+        );
     });
 }

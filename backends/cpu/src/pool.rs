@@ -56,7 +56,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, state: Op
     let extents = op.dims(state.as_ref().map(|s| s.shape()), y.shape());
     let (level, time) = (cpu.level, extents[1]);
     let (x, decay, y, state) = (Strip::all(op.x), op.decay.data(), StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, extents, |block| level.run(Run { block, time, x, decay, state, y }));
+    each_block(&cpu.threads, extents, |block| F::run(level, Run { block, time, x, decay, state, y }));
 }
 
 /// `μ_t = dy_t + a ∘ μ_{t+1}`, `dx = (1 − a) ∘ μ ∘ silu'(x)`, `da = Σ μ_t ∘ (m_{t−1} − silu(x_t))`
@@ -102,7 +102,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, y: &Tens
     assert!(dy.shape() == y.shape() && d.x.shape() == y.shape(), "pool: gradients {} and {} of {}", dy.shape(), d.x.shape(), y.shape());
     let (x, decay, y, dy, dx) = (Strip::all(op.x), op.decay.data(), Strip::all(y), Strip::all(dy), StripMut::all(d.x));
     let d_decay = d.decay.data_mut();
-    let sums = |block| level.run(RunBack { block, time, x, decay, y, dy, dx });
+    let sums = |block| F::run(level, RunBack { block, time, x, decay, y, dy, dx });
     sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |_, c, da| {
         let a = decay[c].sigmoid();
         d_decay[c] += da * a * (F::ONE - a);

@@ -18,13 +18,17 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indic
     let ([batch, time, width], start) = dims(&op, y.shape());
     let (level, y) = (cpu.level, Shared::new(y.data_mut()));
     cpu.threads.rows(batch * time, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                let position = &op.table.data()[(start + row % time) * width..][..width];
-                // SAFETY: each row is one task's.
-                unsafe { y.slice(row * width, width) }.iter_mut().zip(position).for_each(|(y, &p)| *y += p);
-            }
-        });
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    let position = &op.table.data()[(start + row % time) * width..][..width];
+                    // SAFETY: each row is one task's.
+                    unsafe { y.slice(row * width, width) }.iter_mut().zip(position).for_each(|(y, &p)| *y += p);
+                }
+            },
+        );
     });
 }
 
@@ -33,14 +37,18 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indi
     assert_eq!(d_table.shape(), op.table.shape(), "positions: gradient of the table");
     let (level, d_table) = (cpu.level, Shared::new(d_table.data_mut()));
     cpu.threads.rows(time, batch * width, |run| {
-        level.vectorise(|| {
-            for t in run {
-                // SAFETY: each position is one task's.
-                let d = unsafe { d_table.slice((start + t) * width, width) };
-                for b in 0..batch {
-                    d.iter_mut().zip(&dy.data()[(b * time + t) * width..][..width]).for_each(|(d, &dy)| *d += dy);
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for t in run {
+                    // SAFETY: each position is one task's.
+                    let d = unsafe { d_table.slice((start + t) * width, width) };
+                    for b in 0..batch {
+                        d.iter_mut().zip(&dy.data()[(b * time + t) * width..][..width]).for_each(|(d, &dy)| *d += dy);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }

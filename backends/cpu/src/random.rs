@@ -30,10 +30,14 @@ pub(crate) fn blocks<F: Float>(cpu: &mut Cpu<F>, draw: Draw<Indices>, count: usi
     let key: [u32; 4] = draw.key.data().try_into().expect("a random key of four numbers");
     let level = cpu.level;
     cpu.threads.rows(count.div_ceil(4), 4, |run| {
-        level.vectorise(|| {
-            for b in run {
-                f(4 * b, block(key, draw.site, b as u32));
-            }
-        });
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for b in run {
+                    f(4 * b, block(key, draw.site, b as u32));
+                }
+            },
+        );
     });
 }

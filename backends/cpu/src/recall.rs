@@ -219,10 +219,14 @@ pub(crate) fn forward<F: Float>(
         // SAFETY: once in this task.
         let working = unsafe { lanes.mine(&cpu.threads) };
         let (sequence, column) = (head / heads, head % heads * d);
-        level.run(Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
+        F::run(level, Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
     });
     if let Some(state) = state {
-        level.vectorise(|| remember(&dims, &op, state));
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || remember(&dims, &op, state),
+        );
     }
 }
 

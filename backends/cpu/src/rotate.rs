@@ -22,20 +22,24 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: Column
         let table = unsafe { lanes.mine(&cpu.threads) };
         let (from, to) = (task * RUN, time.min((task + 1) * RUN));
         turns(clock as f64 + from as f64, to - from, op.base as f64, op.inverse, d, table);
-        level.vectorise(|| {
-            for (t, turn) in (from..to).zip(table.chunks_exact(d)) {
-                let (cos, sin) = turn.split_at(half);
-                for row in (0..batch).map(|b| b * time + t) {
-                    // SAFETY: each position is one task's.
-                    for head in unsafe { x.row(row, 0, width) }.chunks_exact_mut(d) {
-                        let (a, b) = head.split_at_mut(half);
-                        for (((a, b), &cos), &sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
-                            (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for (t, turn) in (from..to).zip(table.chunks_exact(d)) {
+                    let (cos, sin) = turn.split_at(half);
+                    for row in (0..batch).map(|b| b * time + t) {
+                        // SAFETY: each position is one task's.
+                        for head in unsafe { x.row(row, 0, width) }.chunks_exact_mut(d) {
+                            let (a, b) = head.split_at_mut(half);
+                            for (((a, b), &cos), &sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+                                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 

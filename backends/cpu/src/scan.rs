@@ -137,7 +137,7 @@ pub(crate) fn forward<F: Float>(
     assert!(y.layout().0 == dims.batch && y.layout().1 == time && y.width == width, "scan: output of {} columns", y.width);
     let inputs = Inputs::new(&op, time, width);
     let (state, saved, y) = (state.map(StripMut::all), saved.map(StripMut::all), StripMut::of(y));
-    each_block(&cpu.threads, [dims.batch, time, width], |block| level.run(Run { inputs, block, state, saved, y }));
+    each_block(&cpu.threads, [dims.batch, time, width], |block| F::run(level, Run { inputs, block, state, saved, y }));
 }
 
 /// The gates are computed anew; `η_t` is the gradient of `h_t`, all of the future in it:
@@ -207,7 +207,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Scan<Tensor<F>>, saved: &
     assert!(d.gate_bias.shape().count() == 2 * width, "scan: gradient of gate_bias");
     let (inputs, log_decay) = (Inputs::new(&op, time, width), op.log_decay.data());
     let (saved, dy, dx, d_packed) = (Strip::all(saved), Strip::of(&dy), StripMut::all(d.x), StripMut::of(d.gates));
-    let sums = |block| level.run(RunBack { inputs, block, saved, dy, dx, d_packed });
+    let sums = |block| F::run(level, RunBack { inputs, block, saved, dy, dx, d_packed });
     let (d_bias, d_log_decay, d_skip) = (d.gate_bias.data_mut(), d.log_decay.data_mut(), d.skip.data_mut());
     sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |n, c, sum| match n {
         2 => d_log_decay[c] += F::of(-8.0) * log_decay[c].sigmoid() * sum,

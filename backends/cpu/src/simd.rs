@@ -4,11 +4,17 @@
 //! as many machine codes as there are levels.
 
 /// Work that is compiled once per [`Level`]. `run` and all that it calls in its hot loop must be `#[inline(always)]`.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// What it returns.
     type Output;
     /// `FMA`: fused multiply-add is one instruction here.
     fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// The inner loops of a matrix product, for tiles of MR rows and NR columns of the result.
+pub trait Tile {
+    /// As [`Kernel::run`].
+    fn run<const FMA: bool, const MR: usize, const NR: usize>(self);
 }
 
 /// A set of vector instructions that this machine is known to have.
@@ -64,22 +70,11 @@ impl Level {
         }
     }
 
-    /// Bytes of a vector register.
-    pub(crate) const fn vector_bytes(self) -> usize {
-        match self.0 {
-            Set::Baseline => 16,
-            #[cfg(all(target_arch = "x86_64", feature = "std"))]
-            Set::Avx2 => 32,
-            #[cfg(all(target_arch = "x86_64", feature = "std"))]
-            Set::Avx512 => 64,
-        }
-    }
-
     /// Runs a kernel, compiled for this level.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Set::Baseline => kernel.run::<BASELINE_FMA>(),
+            Set::Baseline => self.run_baseline(kernel),
             // SAFETY: `detect` makes these values only where the machine has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => unsafe { avx2(kernel) },
@@ -89,18 +84,64 @@ impl Level {
         }
     }
 
-    /// Runs a closure, compiled for this level: for element-wise loops that need no fused multiply-add.
+    /// Runs a kernel with the instructions that every machine has.
     #[inline]
-    pub(crate) fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
-        struct Closure<G>(G);
-        impl<R, G: FnOnce() -> R> Kernel for Closure<G> {
-            type Output = R;
-            #[inline(always)]
-            fn run<const FMA: bool>(self) -> R {
-                (self.0)()
-            }
+    pub(crate) fn run_baseline<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run::<BASELINE_FMA>()
+    }
+
+    /// Rows and columns of the [`Tile`] of f32 that [`tile`](Self::tile) computes.
+    pub(crate) const fn tile_extents(self) -> [usize; 2] {
+        match self.0 {
+            Set::Baseline => [4, 8],
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2 => [6, 16],
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512 => [12, 32],
         }
-        self.run(Closure(f))
+    }
+
+    /// Runs a matrix product of f32 with as many sums as the registers hold beside a row of the right factor.
+    #[inline]
+    pub(crate) fn tile<K: Tile>(self, kernel: K) {
+        match self.0 {
+            Set::Baseline => kernel.run::<BASELINE_FMA, 4, 8>(),
+            // SAFETY: `detect` makes these values only where the machine has the instructions.
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2 => unsafe { avx2(Tiled::<K, 6, 16>(kernel)) },
+            // SAFETY: as above.
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512 => unsafe { avx512(Tiled::<K, 12, 32>(kernel)) },
+        }
+    }
+
+    /// As [`tile`](Self::tile) for f64, with the instructions that every machine has.
+    #[inline]
+    pub(crate) fn tile_baseline<K: Tile>(self, kernel: K) {
+        kernel.run::<BASELINE_FMA, 4, 4>();
+    }
+}
+
+/// A kernel from a closure that needs no fused multiply-add.
+pub(crate) struct Closure<G>(pub(crate) G);
+
+impl<R, G: FnOnce() -> R> Kernel for Closure<G> {
+    type Output = R;
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> R {
+        (self.0)()
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+struct Tiled<K, const MR: usize, const NR: usize>(K);
+
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+impl<K: Tile, const MR: usize, const NR: usize> Kernel for Tiled<K, MR, NR> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.0.run::<FMA, MR, NR>();
     }
 }
 

@@ -10,16 +10,20 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: SquaredError<Tensor<F>>, l
     let (x, goal) = (op.x.data(), op.goal.data());
     let (level, losses, dx) = (cpu.level, Shared::new(losses.data_mut()), Shared::new(dx.data_mut()));
     cpu.threads.rows(rows, width, |run| {
-        level.vectorise(|| {
-            for row in run {
-                // SAFETY: each row is one task's.
-                let (loss, dx) = unsafe { (losses.slice(row, 1), dx.slice(row * width, width)) };
-                for ((dx, &x), &goal) in dx.iter_mut().zip(&x[row * width..][..width]).zip(&goal[row * width..][..width]) {
-                    *dx = x - goal;
+        F::vectorise(
+            level,
+            #[inline(always)]
+            || {
+                for row in run {
+                    // SAFETY: each row is one task's.
+                    let (loss, dx) = unsafe { (losses.slice(row, 1), dx.slice(row * width, width)) };
+                    for ((dx, &x), &goal) in dx.iter_mut().zip(&x[row * width..][..width]).zip(&goal[row * width..][..width]) {
+                        *dx = x - goal;
+                    }
+                    loss[0] = sum(dx, |e| e * e) / F::of(width as f64);
+                    dx.iter_mut().for_each(|dx| *dx *= slope);
                 }
-                loss[0] = sum(dx, |e| e * e) / F::of(width as f64);
-                dx.iter_mut().for_each(|dx| *dx *= slope);
-            }
-        });
+            },
+        );
     });
 }

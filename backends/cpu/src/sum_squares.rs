@@ -15,7 +15,11 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut Ten
     cpu.threads.each(tasks, |task| {
         let x = &x.data()[task * RUN..];
         let x = &x[..RUN.min(x.len())];
-        let partial = level.vectorise(|| sum(x, |x| x.to_f64() * x.to_f64()));
+        let partial = F::vectorise(
+            level,
+            #[inline(always)]
+            || sum(x, |x| x.to_f64() * x.to_f64()),
+        );
         // SAFETY: each partial is one task's.
         let slot = unsafe { shared.slice(task, 1) };
         slot[0] = F::of(partial);

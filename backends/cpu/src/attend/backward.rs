@@ -99,6 +99,6 @@ pub(crate) fn backward<F: Float>(
         // SAFETY: once in this task.
         let working = unsafe { lanes.mine(&cpu.threads) };
         let (sequence, column) = (task / heads, task % heads * head_dim);
-        level.run(Task { dims, sequence, column, qkv, y, saved, dy, d, working });
+        F::run(level, Task { dims, sequence, column, qkv, y, saved, dy, d, working });
     });
 }

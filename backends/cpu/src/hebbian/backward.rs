@@ -182,7 +182,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Hebbian<Tensor<F>>, dy: C
         // SAFETY: once in this task; each task has its own partial gradients.
         let (working, partial) = unsafe { (lanes.mine(&cpu.threads), shared.slice(task * (weights + 2), weights + 2)) };
         let (d_scalars, d_weights) = partial.split_at_mut(2);
-        level.run(Task { head, dy, d_qpv, d_weights, d_scalars, working });
+        F::run(level, Task { head, dy, d_qpv, d_weights, d_scalars, working });
     });
 
     for (task, partial) in partials.chunks_exact(weights + 2).enumerate() {

@@ -58,7 +58,7 @@ const RIGHT: usize = 1 << 20;
 pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
     let ([m, depth], [same, n]) = (a.extents, b.extents);
     assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
-    let [mr, nr] = tile::extents::<F>(cpu.level);
+    let [mr, nr] = F::tile_extents(cpu.level);
     let depths = depth.div_ceil(DEPTH).max(1);
     let kc = depth.div_ceil(depths);
     let (mc, tc) = (TASK_ROWS.next_multiple_of(mr), TASK_COLUMNS.next_multiple_of(nr));

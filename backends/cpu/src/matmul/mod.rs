@@ -47,11 +47,15 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, dy: &T
     if let Some(bias) = d.bias {
         let level = cpu.level;
         over_rows(&cpu.threads, &mut cpu.scratch, rows, bias.data_mut(), |run, sum| {
-            level.vectorise(|| {
-                for row in run {
-                    sum.iter_mut().zip(&dy.data()[row * out..][..out]).for_each(|(s, &dy)| *s += dy);
-                }
-            });
+            F::vectorise(
+                level,
+                #[inline(always)]
+                || {
+                    for row in run {
+                        sum.iter_mut().zip(&dy.data()[row * out..][..out]).for_each(|(s, &dy)| *s += dy);
+                    }
+                },
+            );
         });
     }
 }

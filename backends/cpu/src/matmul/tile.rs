@@ -3,20 +3,10 @@
 use super::gemm::Write;
 use crate::{
     Float,
-    simd::{Kernel, Level},
+    simd::{Level, Tile},
     threads::Shared,
 };
 use core::ops::Range;
-
-/// Rows and columns of a tile: as many accumulators as the registers hold beside a row of the right panel.
-pub(super) fn extents<F: Float>(level: Level) -> [usize; 2] {
-    let bytes = size_of::<F>();
-    match level.vector_bytes() {
-        64 => [12, 128 / bytes],
-        32 => [6, 64 / bytes],
-        _ => [4, 32 / bytes],
-    }
-}
 
 /// A part of the result that one task computes.
 pub(super) struct Block {
@@ -29,17 +19,10 @@ pub(super) struct Block {
 
 /// Computes a block from its packed panels.
 pub(super) fn block<F: Float>(level: Level, left: &[F], right: &[F], write: Write<F>, block: Block, c: &Shared<F>) {
-    match (extents::<F>(level), size_of::<F>()) {
-        ([12, _], 4) => level.run(Panels::<F, 12, 32> { left, right, write, block, c }),
-        ([12, _], _) => level.run(Panels::<F, 12, 16> { left, right, write, block, c }),
-        ([6, _], 4) => level.run(Panels::<F, 6, 16> { left, right, write, block, c }),
-        ([6, _], _) => level.run(Panels::<F, 6, 8> { left, right, write, block, c }),
-        (_, 4) => level.run(Panels::<F, 4, 8> { left, right, write, block, c }),
-        (_, _) => level.run(Panels::<F, 4, 4> { left, right, write, block, c }),
-    }
+    F::tile(level, Panels { left, right, write, block, c });
 }
 
-struct Panels<'a, F, const MR: usize, const NR: usize> {
+struct Panels<'a, F> {
     left: &'a [F],
     right: &'a [F],
     write: Write<'a, F>,
@@ -47,11 +30,9 @@ struct Panels<'a, F, const MR: usize, const NR: usize> {
     c: &'a Shared<'a, F>,
 }
 
-impl<F: Float, const MR: usize, const NR: usize> Kernel for Panels<'_, F, MR, NR> {
-    type Output = ();
-
+impl<F: Float> Tile for Panels<'_, F> {
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run<const FMA: bool, const MR: usize, const NR: usize>(self) {
         let Block { rows, columns, depth, stride } = self.block;
         for (j, first) in columns.clone().step_by(NR).enumerate() {
             let right = &self.right[j * NR * depth..][..NR * depth];

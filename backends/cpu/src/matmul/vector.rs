@@ -16,7 +16,7 @@ pub(super) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, 
     let run = (TASK / (inp * rows).max(1)).max(1);
     cpu.threads.each(out.div_ceil(run), |task| {
         let run = task * run..out.min((task + 1) * run);
-        level.run(Dots { x, w, extents: [rows, inp, out], write, run, y });
+        F::run(level, Dots { x, w, extents: [rows, inp, out], write, run, y });
     });
 }
 

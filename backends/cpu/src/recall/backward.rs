@@ -169,7 +169,7 @@ pub(crate) fn backward<F: Float>(
         // SAFETY: once in this task; each task has its own partial gradients.
         let (working, partial) = unsafe { (lanes.mine(&cpu.threads), shared.slice(task * len, len)) };
         let (sequence, column) = (task / heads, task % heads * head_dim);
-        level.run(Task { source, depth: logits, log_beta, sequence, column, reads, moved, log_sum, dy, d_qpv, partial, working });
+        F::run(level, Task { source, depth: logits, log_beta, sequence, column, reads, moved, log_sum, dy, d_qpv, partial, working });
     });
 
     for (head, d_log_beta) in d.log_beta.data_mut().iter_mut().enumerate() {
@@ -192,7 +192,7 @@ pub(crate) fn backward<F: Float>(
     }
 
     let d_depth = StripMut::all(d.depth);
-    cpu.threads.rows(batch * time, depth * width, |run| level.run(Depth { run, width, depth, reads, logits, dy, d_depth }));
+    cpu.threads.rows(batch * time, depth * width, |run| F::run(level, Depth { run, width, depth, reads, logits, dy, d_depth }));
 }
 
 /// The gradient of the mixture's logits, all heads together.
