@@ -13,6 +13,8 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 const SIZE: (u32, u32) = (960, 640);
 const LOSSES: u32 = 420;
+/// Room for the names above the gates.
+const KEY: u32 = 30;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(51, 51, 51);
 const GRID: RGBColor = RGBColor(229, 229, 229);
@@ -83,7 +85,7 @@ fn losses(
         .build_cartesian_2d(across, up.clone())?;
     mesh(&mut chart, x_desc, "nats per token", 8)?;
 
-    let inside = |points: &[(f64, f64)]| points.iter().map(|&(x, y)| (x, y.min(up.end))).collect::<Vec<_>>();
+    let inside = |points: &[(f64, f64)]| points.iter().copied().filter(|&(_, y)| y <= up.end).collect::<Vec<_>>();
     let swatch = |color: RGBColor, width| move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
     chart.draw_series(LineSeries::new(inside(&train), TRAIN.stroke_width(1)))?.label(named("training", &train)).legend(swatch(TRAIN, 2));
     for (name, color, points) in [("validation", VALIDATION, &validation), ("validation, averaged weights", AVERAGE, &average)] {
@@ -95,32 +97,39 @@ fn losses(
             chart.draw_series(inside(points).into_iter().map(|at| Circle::new(at, 3, color.filled())))?;
         }
     }
-    legend(&mut chart, SeriesLabelPosition::UpperRight)
+    let style = (FONT, 14).into_font().color(&INK);
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .margin(10)
+        .legend_area_size(30)
+        .label_font(style)
+        .background_style(WHITE.mix(0.85))
+        .draw()?;
+    Ok(())
 }
 
 fn gates(area: &Area, across: Range<f64>, steps: &[Step]) -> Result<(), Box<dyn std::error::Error>> {
     let of = |i: usize, g: &Gates| [g.ssm, g.hopfield, g.attention][i];
     let lines: [Vec<(f64, f64)>; 3] =
         std::array::from_fn(|i| thinned(steps.iter().filter_map(|r| Some((r.step as f64, of(i, &r.gates)?.into())))));
-    // Gates are multiplied by the number of paths where they are used, and shown as shares of 1 here: equal at the start.
-    let top = lines.iter().flatten().map(|p| p.1).fold(0.0, f64::max);
+    let top = lines.iter().flatten().map(|p| p.1).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin(16)
-        .margin_top(4)
+        .margin_top(KEY)
         .margin_right(24)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(across, 0.0..top * 1.45)?;
+        .build_cartesian_2d(across, 0.0..top * 1.1)?;
     mesh(&mut chart, "step", "mean gate", 5)?;
-    for ((name, color), line) in PATHS.into_iter().zip(&lines) {
-        if !line.is_empty() {
-            chart
-                .draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(2)));
-        }
+    for ((i, (name, color)), line) in PATHS.into_iter().enumerate().zip(&lines).filter(|(_, line)| !line.is_empty()) {
+        chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?;
+        // Beside one another above the lines, which may run anywhere below.
+        let x = 96 + 190 * i as i32;
+        area.draw(&PathElement::new([(x, 14), (x + 22, 14)], color.stroke_width(2)))?;
+        area.draw(&Text::new(name, (x + 30, 7), (FONT, 14).into_font().color(&INK)))?;
     }
-    legend(&mut chart, SeriesLabelPosition::UpperRight)
+    Ok(())
 }
 
 type Chart<'a, 'b> =
@@ -140,19 +149,6 @@ fn mesh<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, x_desc: &str, y_desc: &str, y_lab
         .axis_desc_style((FONT, 15).into_font().color(&INK))
         .label_style((FONT, 13).into_font().color(&INK).transform(FontTransform::None))
         .x_label_formatter(&|x| super::progress::thousands(*x as u64))
-        .draw()?;
-    Ok(())
-}
-
-fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, position: SeriesLabelPosition) -> Result<(), Box<dyn std::error::Error>> {
-    let style = (FONT, 14).into_font().color(&INK);
-    chart
-        .configure_series_labels()
-        .position(position)
-        .margin(10)
-        .legend_area_size(30)
-        .label_font(style)
-        .background_style(WHITE.mix(0.85))
         .draw()?;
     Ok(())
 }

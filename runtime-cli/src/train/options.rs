@@ -8,15 +8,15 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Training")]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
-    /// Optimiser steps [default: 2000]
+    /// Optimiser steps [default: 1200]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Sequences of a micro-batch [default: 16]
+    /// Sequences of a micro-batch [default: 8]
     #[arg(long, value_name = "B")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// Tokens of a sequence [default: 64]
+    /// Tokens of a sequence [default: 128]
     #[arg(long, value_name = "T")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
@@ -84,7 +84,7 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_every: Option<u64>,
-    /// Held-out tokens of a validation on the way; the last one takes all [default: 20000]
+    /// Held-out tokens of a validation on the way; the last one takes all [default: 10000]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_tokens: Option<u64>,

@@ -112,6 +112,9 @@ impl RecipeFile {
                 );
             }
             self.model.insert("preset".into(), name.into());
+        } else if let Some(name) = self.preset().map(Value::from) {
+            // Before --set width=… would make it look like a model of its own.
+            self.model.insert("preset".into(), name);
         }
         for pair in set {
             let Some((field, value)) = pair.split_once('=') else {
@@ -170,7 +173,12 @@ impl RecipeFile {
             fields.insert("flow_hidden".into(), if wanted { there.unwrap_or(0.into()) } else { 0.into() });
         }
         let json = Value::Object(fields).to_string();
-        Config::from_json(&json).map_err(|e| anyhow!("the model cannot be: {e}"))
+        Config::from_json(&json).map_err(|e| {
+            let message = e.to_string();
+            // The JSON was made here: its lines are nothing to the user.
+            let about = message.rsplit_once(" at line ").map_or(&message[..], |(about, _)| about);
+            anyhow!("the model cannot be: {about}")
+        })
     }
 }
 
@@ -200,13 +208,13 @@ fn value_of(text: &str) -> Value {
 
 impl Settings {
     fn new(o: &TrainOptions, model: &Config) -> Self {
-        let steps = o.steps.unwrap_or(2000);
+        let steps = o.steps.unwrap_or(1200);
         let lr = o.lr.unwrap_or(0.4 / model.width as f64);
         let eval_every = o.eval_every.unwrap_or((steps / 20).max(1));
         Self {
             steps,
-            batch: o.batch.unwrap_or(16),
-            context: o.context.unwrap_or(64),
+            batch: o.batch.unwrap_or(8),
+            context: o.context.unwrap_or(128),
             accumulate: o.accumulate.unwrap_or(1),
             lr,
             min_lr: o.min_lr.unwrap_or(lr / 20.0),
@@ -223,7 +231,7 @@ impl Settings {
             ema: o.ema.unwrap_or(0.99),
             seed: o.seed.unwrap_or(1),
             eval_every,
-            eval_tokens: o.eval_tokens.unwrap_or(20_000),
+            eval_tokens: o.eval_tokens.unwrap_or(10_000),
             save_every: o.save_every.unwrap_or(eval_every),
             log_every: o.log_every.unwrap_or(10),
         }
@@ -315,3 +323,6 @@ impl Recipe {
         file.complete(vocab_size as usize)
     }
 }
+
+#[cfg(test)]
+mod tests;

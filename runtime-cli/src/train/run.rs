@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
 use hh_core::model::Model;
 use hh_core::train::{Losses, Trainer};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// All that a run needs but the machine.
@@ -22,8 +21,8 @@ pub struct Job<'a> {
     pub from: &'a Provenance,
     /// Where everything is written.
     pub folder: &'a RunFolder,
-    /// Becomes true when the run should stop after the step at hand.
-    pub stop: &'a AtomicBool,
+    /// Asked before each step, with the number of steps taken, whether the run should stop there.
+    pub stop: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
 /// How a run ended.
@@ -47,7 +46,7 @@ pub struct Outcome {
 pub fn run<B: Backward>(backend: B, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
     let mut run = Run::begin(backend, job, standing, progress)?;
     let steps = job.recipe.train.steps;
-    while run.trainer.step() < steps && !job.stop.load(Ordering::Relaxed) {
+    while run.trainer.step() < steps && !(job.stop)(run.trainer.step()) {
         run.step()?;
     }
     let whole = if run.trainer.step() >= steps { Some(run.conclude()?) } else { None };
