@@ -1,6 +1,15 @@
 //! The program `hh-runtime` and the library behind it.
 
+pub mod conversation;
 pub mod corpus;
+pub mod counting;
 pub mod data;
+pub mod evaluate;
+pub mod export;
 pub mod files;
+pub mod generate;
+pub mod loading;
+pub mod machine;
+pub mod measure;
 pub mod tokenizers;
+pub mod train;

@@ -1,5 +1,13 @@
 //! One file a command: its arguments, with the help that teaches them, and what it does.
 
+pub mod data;
+pub mod doctor;
+pub mod eval;
+pub mod export;
+pub mod info;
+pub mod sample;
+mod text;
+pub mod tokenize;
 pub mod train;
 
 use clap::{Parser, Subcommand};
@@ -17,9 +25,24 @@ pub struct Cli {
 
 /// What the program can do.
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 pub enum Command {
-    /// Train a model on text.
+    /// Train a model on text
     Train(train::Args),
+    /// Write text from a checkpoint
+    Sample(sample::Args),
+    /// Score a checkpoint on a text: nll, perplexity, bits per byte
+    Eval(eval::Args),
+    /// Tell what a checkpoint or a preset is and costs
+    Info(info::Args),
+    /// Write a checkpoint without what only training needs, in f32, f16 or bf16
+    Export(export::Args),
+    /// Write a text of any size as shards of ids
+    Tokenize(tokenize::Args),
+    /// Get texts to train on
+    Data(data::Args),
+    /// Tell what this machine can do, what is missing, and why
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -30,6 +53,13 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(args),
+            Self::Sample(args) => sample::run(args),
+            Self::Eval(args) => eval::run(args),
+            Self::Info(args) => info::run(args),
+            Self::Export(args) => export::run(args),
+            Self::Tokenize(args) => tokenize::run(args),
+            Self::Data(args) => data::run(args),
+            Self::Doctor(args) => doctor::run(args),
         }
     }
 }

@@ -1,0 +1,79 @@
+//! `hh-runtime data`: texts to train on.
+
+use anyhow::Result;
+use clap::Subcommand;
+use hh_runtime::data::get::{Client, DATA_SETS, Progress, find, get};
+use hh_runtime::files;
+use hh_runtime::train::builtin;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime data list
+  hh-runtime data get tinyshakespeare && hh-runtime train --data data/tinyshakespeare/input.txt
+  hh-runtime data builtin --out corpus.txt
+
+A download that was cut is gone on with where it stopped, and every file is compared with its SHA-256. Proxies are taken from
+the environment. Without a network, put the files in their places yourself: `data get` then only checks them.";
+
+/// Arguments of `data`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Download a public data set
+    Get {
+        /// Its name; `data list` has them all
+        name: String,
+        /// The folder that its own folder goes into
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        dir: PathBuf,
+    },
+    /// List the public data sets
+    List,
+    /// Write the corpus that the program makes itself from a seeded grammar
+    Builtin {
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Gets, lists or writes.
+pub fn run(args: Args) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match args.action {
+        Action::List => {
+            for set in &DATA_SETS {
+                writeln!(out, "{:<16} {}\n{:<16} {}", set.name, set.about, "", set.url)?;
+            }
+        }
+        Action::Builtin { out: path } => {
+            let text = builtin();
+            files::write_atomically(&path, |w| w.write_all(text.as_bytes()))?;
+            writeln!(out, "{}  {} bytes", path.display(), text.len())?;
+        }
+        Action::Get { name, dir } => {
+            let set = find(&name)?;
+            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}");
+            let bar = ProgressBar::new(0).with_style(style.expect("a template of known keys")).with_message(set.name);
+            let mut tell = |progress: Progress| {
+                bar.set_length(progress.total.unwrap_or(progress.done));
+                bar.set_position(progress.done);
+            };
+            let got = get(set, &dir, &Client::default(), &mut tell);
+            bar.finish_and_clear();
+            for file in got? {
+                writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `hh-runtime eval`: how well a checkpoint predicts a text.
+
+use super::text::TextArgs;
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use hh_core::backend::Forward;
+use hh_runtime::data::{Dataset, Windows};
+use hh_runtime::evaluate::{Evaluator, Figures};
+use hh_runtime::loading::{self, Source};
+use hh_runtime::machine::{Backend, Machine};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime eval runs/char-0.8m-1
+      the best weights of a run on the held-out part of the built-in corpus
+  hh-runtime eval runs/shakespeare --data input.txt
+      on the last tenth of input.txt, which training did not see
+  hh-runtime eval model.safetensors --data wiki.test.tokens --split all --segments 1,2,3
+      on a whole file, with one, two and three passes over the blocks
+
+The text is cut into windows of --context tokens that lie one after the other, each read from an empty past, so every token
+but the first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte can be compared
+between tokenizers; of a word vocabulary it counts the bytes of the words as the vocabulary spells them.";
+
+/// Arguments of `eval`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    text: TextArgs,
+    /// The held-out end of the text, or all of it
+    #[arg(long, value_enum, default_value_t)]
+    split: Split,
+    /// The part of the text that is held out
+    #[arg(long, value_name = "PART", default_value_t = 0.1, allow_negative_numbers = true)]
+    holdout: f64,
+    /// Tokens of a window [default: those of training]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    context: Option<u32>,
+    /// Windows that are scored side by side
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+    /// Passes over the blocks; several numbers give several rows [default: those of training]
+    #[arg(long, value_name = "S", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=16))]
+    segments: Vec<u8>,
+    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    #[arg(long, value_name = "TOKENIZER")]
+    tokenizer: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Which part of the text.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Split {
+    /// The end, which training held out.
+    #[default]
+    Validation,
+    /// From the first token to the last.
+    All,
+}
+
+#[derive(Serialize)]
+struct Report {
+    checkpoint: PathBuf,
+    data: String,
+    split: Split,
+    context: usize,
+    results: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    segments: usize,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// Evaluates.
+pub fn run(args: Args) -> Result<()> {
+    let source = Source::open(&args.checkpoint)?;
+    let report = match args.machine.backend {
+        Backend::Auto | Backend::Cpu => {
+            let backend = args.machine.cpu();
+            let threads = backend.threads().clone();
+            threads.enter(|| on(backend, &args, &source))?
+        }
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let part = match report.split {
+        Split::Validation => format!("the last {} of {}", args.holdout, report.data),
+        Split::All => report.data.clone(),
+    };
+    writeln!(out, "{} on {part}, windows of {} tokens", report.checkpoint.display(), report.context)?;
+    writeln!(out, "{:>8}  {:>8}  {:>10}  {:>13}  {:>10}", "segments", "nll", "perplexity", "bits per byte", "tokens")?;
+    for Row { segments, figures: f } in &report.results {
+        writeln!(out, "{segments:>8}  {:>8.4}  {:>10.3}  {:>13.4}  {:>10}", f.nll, f.perplexity, f.bits_per_byte, f.tokens)?;
+    }
+    Ok(())
+}
+
+fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
+    let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
+    let time = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let all = args.text.stream(&*loaded.tokenizer)?;
+    let text = match args.split {
+        Split::All => all,
+        Split::Validation => Dataset::split(&all, args.holdout)?.validation,
+    };
+    if text.len() < 2 {
+        bail!("{} has {} tokens; scoring needs two at least, to predict one from the other", args.text.name(), text.len());
+    }
+    let segments = match &args.segments[..] {
+        [] => vec![loaded.model.config.segments],
+        some => some.iter().map(|&s| usize::from(s)).collect(),
+    };
+    // A short text fills neither a long window nor a large batch: no room is made for what would stay empty.
+    let time = time.min((text.len() - 1) as usize);
+    let windows = Windows::new(&text, time);
+    let batch = u64::from(args.batch).min(windows.count()) as usize;
+    let mut evaluator = Evaluator::new(backend, &loaded.model, batch, time)?;
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {percent}% {eta}").expect("a template of known keys");
+    let results = segments
+        .into_iter()
+        .map(|segments| {
+            let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(format!("segments {segments}"));
+            let score = evaluator.score(windows, &*loaded.tokenizer, segments, |done, of| {
+                bar.set_length(of);
+                bar.set_position(done);
+            })?;
+            bar.finish_and_clear();
+            Ok(Row { segments, figures: score.figures() })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.split, context: time, results })
+}

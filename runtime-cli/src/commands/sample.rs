@@ -1,0 +1,240 @@
+//! `hh-runtime sample`: text from a checkpoint, as it comes.
+
+use anyhow::{Context, Result, bail};
+use hh_core::backend::Forward;
+use hh_core::config::Positions;
+use hh_core::rng;
+use hh_core::sample::{Sampler, SamplerConfig};
+use hh_core::session::{Options, Session};
+use hh_core::tokenizer::Tokenizer;
+use hh_runtime::conversation::{self, Conversation};
+use hh_runtime::files;
+use hh_runtime::generate::{Stops, Writer};
+use hh_runtime::loading::{self, Source};
+use hh_runtime::machine::{Backend, Machine};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime sample runs/char-0.8m-1
+      the best weights of a run, from a line break on
+  hh-runtime sample best.safetensors --prompt 'ROMEO:' --temperature 0.8 --top-k 40 --seed 7
+  hh-runtime sample best.safetensors --prompt 'Q: who?' --stop 'Q:' --echo
+  hh-runtime sample best.safetensors --prompt 'Once' --state tale && hh-runtime sample best.safetensors --state tale
+      the same text as one run of twice the length
+
+The model reads the prompt and writes what follows. Without a prompt it begins after a line break, or where the
+vocabulary has none, after a token drawn by the seed. The same seed gives the same text on any number of threads.";
+
+/// Arguments of `sample`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    checkpoint: PathBuf,
+    /// The text to go on from
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_file")]
+    prompt: Option<String>,
+    /// A UTF-8 file with the text to go on from; - is the standard input
+    #[arg(long, value_name = "FILE")]
+    prompt_file: Option<PathBuf>,
+    /// Write the prompt, too
+    #[arg(long)]
+    echo: bool,
+    /// Tokens to write
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 256)]
+    tokens: usize,
+    /// End before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// A file with a conversation to go on with, made if it is not there, and saved at the end; Ctrl-C saves, too
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Say on the standard error how long loading took, the first token, and all of them
+    #[arg(long)]
+    timing: bool,
+    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    #[arg(long, value_name = "TOKENIZER")]
+    tokenizer: Option<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Positions that attention and Hopfield memories hold; older ones are forgotten [default: those of training]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=loading::MAX_CONTEXT as i64))]
+    context: Option<u32>,
+    /// Passes over the blocks for each token: more think longer [default: those of training]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
+    segments: Option<u8>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// How a token is drawn.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Choice of tokens")]
+struct Choice {
+    /// Below 1 more likely tokens gain, above 1 unlikely ones; 0 always takes the likeliest
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f32,
+    /// Draw among the K likeliest tokens; 0 is off
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Draw among the fewest tokens that have this probability together; 1 is off
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    top_p: f32,
+    /// Draw among the tokens at least this fraction as likely as the likeliest; 0 is off
+    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
+    min_p: f32,
+    /// Make tokens that came lately less likely; 1 is off, 1.1 is gentle
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    repetition_penalty: f32,
+    /// How many of the newest tokens came lately
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    repetition_window: usize,
+    /// Another seed gives another text
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
+impl Choice {
+    fn config(&self) -> SamplerConfig {
+        SamplerConfig {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            repetition_window: self.repetition_window,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Samples.
+pub fn run(args: Args) -> Result<()> {
+    let began = Instant::now();
+    args.choice.config().validate()?;
+    let source = Source::open(&args.checkpoint)?;
+    match args.machine.backend {
+        Backend::Auto | Backend::Cpu => {
+            let backend = args.machine.cpu();
+            let threads = backend.threads().clone();
+            threads.enter(|| on(backend, &args, &source, began))
+        }
+    }
+}
+
+fn on<B: Forward>(mut backend: B, args: &Args, source: &Source, began: Instant) -> Result<()> {
+    let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
+    let tokenizer = &*loaded.tokenizer;
+    let earlier = earlier(args, source)?;
+    let prompt = prompt(args)?;
+    let mut sampler = Sampler::new(args.choice.config(), tokenizer.vocab_size())?;
+
+    let ids = match &prompt {
+        Some(prompt) => tokenizer.encode(prompt).context("the prompt cannot be encoded")?,
+        None => Vec::new(),
+    };
+    let (mut pending, held) = match &earlier {
+        Some(earlier) => (earlier.pending.clone(), earlier.held.clone()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let (saved_context, saved_segments) = earlier.as_ref().map(|earlier| (earlier.context, earlier.segments)).unzip();
+    let context = args.context.map(|n| n as usize).or(saved_context);
+    let segments = args.segments.map(usize::from).or(saved_segments).unwrap_or(loaded.model.config.segments);
+    let context = loading::context(&loaded.model, context, loaded.context)?;
+    let options = Options { context, segments: Some(segments), ..Options::default() };
+    let mut session = Session::new(backend, &loaded.model, options)?;
+    if let Some(earlier) = &earlier {
+        let state = args.state.as_deref().unwrap_or(Path::new(""));
+        session.restore(&earlier.snapshot).with_context(|| format!("cannot use {}", state.display()))?;
+        sampler.restore(&earlier.sampler);
+    }
+    ids.iter().for_each(|&id| sampler.observe(id));
+    pending.extend(ids);
+    if pending.is_empty() {
+        pending = beginning(tokenizer, args.choice.seed);
+    }
+    let c = session.config();
+    let end = session.position() + (pending.len() + args.tokens).saturating_sub(1) as u64;
+    if c.positions == Positions::Learned && end > c.max_len as u64 {
+        bail!("the text would have {end} positions and this model learned {}: ask for fewer --tokens, or shorten the prompt", c.max_len);
+    }
+    let ready = Instant::now();
+
+    let mut out = io::stdout().lock();
+    if args.echo {
+        out.write_all(prompt.unwrap_or_default().as_bytes())?;
+        out.flush()?;
+    }
+    let mut writer = Writer::new(session, sampler, tokenizer, pending, held);
+    let interrupted = args.state.is_some().then(watch_interrupt).transpose()?;
+    let go_on = || interrupted.is_none_or(|flag| !flag.load(Ordering::Relaxed));
+    let written = writer.write(args.tokens, &mut Stops::new(args.stop.iter().cloned()), &mut out, &go_on)?;
+    let done = Instant::now();
+    if out.is_terminal() && !written.ends_line {
+        writeln!(out)?;
+    }
+    if args.timing {
+        let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
+        let first = written.first.unwrap_or(done);
+        let rate = written.tokens.saturating_sub(1) as f64 / (done - first).as_secs_f64().max(1e-9);
+        eprintln!(
+            "loaded in {:.1} ms, first token {:.1} ms later, then {rate:.0} tokens/s ({} tokens)",
+            ms(began, ready),
+            ms(ready, first),
+            written.tokens
+        );
+    }
+    if let Some(path) = &args.state {
+        let (mut session, sampler, pending, held) = writer.into_parts();
+        let origin = conversation::origin(source.header());
+        let snapshot = session.snapshot()?;
+        Conversation { origin, context, segments, snapshot, sampler: sampler.state(), pending, held }.save(path)?;
+    }
+    Ok(())
+}
+
+/// The conversation to go on with, if there is one.
+fn earlier(args: &Args, source: &Source) -> Result<Option<Conversation>> {
+    let Some(path) = &args.state else { return Ok(None) };
+    let earlier = Conversation::open(path)?;
+    if earlier.as_ref().is_some_and(|earlier| earlier.origin != conversation::origin(source.header())) {
+        bail!(
+            "{} was saved with another checkpoint than {}: give that one, or another name to --state",
+            path.display(),
+            source.path().display()
+        );
+    }
+    conversation::require_writable(path)?;
+    Ok(earlier)
+}
+
+fn prompt(args: &Args) -> Result<Option<String>> {
+    let Some(path) = &args.prompt_file else { return Ok(args.prompt.clone()) };
+    if path.as_os_str() != "-" {
+        return files::read_to_string(path).map(Some);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("cannot read the prompt from the standard input")?;
+    Ok(Some(text))
+}
+
+/// What a text without a prompt follows: a line break, or where the vocabulary has none, a token drawn by the seed.
+fn beginning(tokenizer: &dyn Tokenizer, seed: u64) -> Vec<u32> {
+    let line_break = tokenizer.encode("\n").unwrap_or_default();
+    if !line_break.is_empty() {
+        return line_break;
+    }
+    let [word, ..] = rng::block([seed as u32, (seed >> 32) as u32, 0, 0], u32::MAX, 0);
+    vec![((u64::from(word) * tokenizer.vocab_size() as u64) >> 32) as u32]
+}
+
+/// Makes Ctrl-C end the text after the token at hand, so that its state is saved.
+fn watch_interrupt() -> Result<&'static AtomicBool> {
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("cannot watch for Ctrl-C")?;
+    Ok(&INTERRUPTED)
+}

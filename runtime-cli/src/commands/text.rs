@@ -1,0 +1,59 @@
+//! The text that a command reads: the same words as in `train`.
+
+use anyhow::{Result, bail};
+use hh_core::tokenizer::Tokenizer;
+use hh_runtime::data::shard::ShardFolder;
+use hh_runtime::data::{TokenStream, texts};
+use hh_runtime::train::{BUILTIN, builtin};
+use std::path::PathBuf;
+
+/// Which text.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Text")]
+pub(super) struct TextArgs {
+    /// Text files (.txt, .jsonl, either also .gz or .zst), or builtin: the corpus that the program writes itself
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = BUILTIN)]
+    pub(super) data: Vec<PathBuf>,
+    /// The field of a .jsonl line that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(super) text_field: String,
+}
+
+impl TextArgs {
+    /// The text, a chunk or a document at a time.
+    ///
+    /// # Errors
+    /// One sentence for a file that cannot be read, and for `builtin` beside files.
+    pub(super) fn texts(&self) -> Result<Box<dyn Iterator<Item = Result<String>> + Send + '_>> {
+        match &self.data[..] {
+            [one] if one.as_os_str() == BUILTIN => Ok(Box::new([Ok(builtin())].into_iter())),
+            files if files.iter().any(|file| file.as_os_str() == BUILTIN) => bail!("{BUILTIN} can only stand alone: leave out the files"),
+            files => Ok(Box::new(texts(files, &self.text_field)?)),
+        }
+    }
+
+    /// The ids of the text; of a folder of shards those in it, which must be of the same tokenizer.
+    ///
+    /// # Errors
+    /// As [`texts`](Self::texts), and for a text that the vocabulary cannot express.
+    pub(super) fn stream(&self, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
+        match &self.data[..] {
+            [one] if one.is_dir() => {
+                let folder = ShardFolder::open(one)?;
+                folder.require(tokenizer)?;
+                Ok(TokenStream::from_shards(folder).0)
+            }
+            _ => TokenStream::from_texts(tokenizer, self.texts()?),
+        }
+    }
+
+    /// Its name, for people.
+    pub(super) fn name(&self) -> String {
+        self.data.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Bytes of its files as they lie on the disk, if they are files.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
+        self.data.iter().map(|file| file.metadata().ok().map(|metadata| metadata.len())).sum()
+    }
+}

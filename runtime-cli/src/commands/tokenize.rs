@@ -1,0 +1,98 @@
+//! `hh-runtime tokenize`: a text of any size as shards of ids.
+
+use super::text::TextArgs;
+use anyhow::{Result, bail};
+use hh_core::tokenizer::Tokenizer;
+use hh_runtime::data::shard::{SHARD_TOKENS, ShardWriter};
+use hh_runtime::{loading, tokenizers};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime tokenize --data wiki.train.tokens --tokenizer words --out shards/train
+  hh-runtime tokenize --data wiki.valid.tokens --tokenizer shards/train --out shards/valid
+      with the vocabulary that the first one learned
+  hh-runtime tokenize --data web-*.jsonl.zst --tokenizer bpe:gpt2/vocab.bpe --out shards/web
+  hh-runtime tokenize --data book.txt --tokenizer bpe-train:4096 --show 40
+      only a look at the first 40 tokens
+
+Neither the text nor its ids are ever in memory as a whole. The folder appears under its name when all of it is written;
+`train --data DIR` maps it into memory. It keeps the tokenizer in tokenizer.json.";
+
+/// Arguments of `tokenize`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    text: TextArgs,
+    /// bytes, chars, words[:MAX], bpe:FILE or bpe-train:N; or one that is there: a tokenizer.json, a checkpoint, a folder of
+    /// shards
+    #[arg(long, value_name = "TOKENIZER", default_value = "chars")]
+    tokenizer: String,
+    /// The folder to write, which must be empty or absent
+    #[arg(long, value_name = "DIR", required_unless_present = "show")]
+    out: Option<PathBuf>,
+    /// Ids of a shard
+    #[arg(long, value_name = "N", default_value_t = SHARD_TOKENS)]
+    shard_tokens: u64,
+    /// Print the first N tokens, each in quotes with its id
+    #[arg(long, value_name = "N")]
+    show: Option<usize>,
+}
+
+/// Encodes.
+pub fn run(args: Args) -> Result<()> {
+    if let Some(folder) = args.text.data.iter().find(|path| path.is_dir()) {
+        bail!("cannot read {}: it is a folder; give text files", folder.display());
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} tokens  {elapsed}").expect("a template of known keys");
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar.set_message("reading the vocabulary:");
+    let tokenizer = tokenizer(&args)?;
+    bar.set_message("encoding:");
+
+    let mut writer = args.out.as_deref().map(|out| ShardWriter::create(out, &*tokenizer, args.shard_tokens)).transpose()?;
+    let (mut first, show) = (Vec::new(), args.show.unwrap_or(0));
+    let seen_enough = Cell::new(writer.is_none() && show == 0);
+    let texts = args.text.texts()?.take_while(|_| !seen_enough.get());
+    tokenizers::encode(&*tokenizer, texts, |ids| {
+        first.extend(ids.iter().take(show - first.len()));
+        bar.inc(ids.len() as u64);
+        match &mut writer {
+            Some(writer) => writer.push(ids),
+            None => {
+                seen_enough.set(first.len() == show);
+                Ok(())
+            }
+        }
+    })?;
+    bar.finish_and_clear();
+    let mut out = io::stdout().lock();
+    for (i, &id) in first.iter().enumerate() {
+        let text = String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default());
+        write!(out, "{}{text:?}:{id}", if i == 0 { "" } else { " " })?;
+    }
+    if !first.is_empty() {
+        writeln!(out)?;
+    }
+    if let (Some(writer), Some(folder)) = (writer, &args.out) {
+        let tokens = writer.finish()?;
+        writeln!(out, "{}: {tokens} tokens, vocabulary {}", folder.display(), tokenizer.vocab_size())?;
+        if let Some(bytes) = args.text.file_bytes() {
+            writeln!(out, "{:.2} bytes of the files for each token", bytes as f64 / tokens as f64)?;
+        }
+    }
+    Ok(())
+}
+
+/// One that is there already, or one that learns from the text.
+fn tokenizer(args: &Args) -> Result<Box<dyn Tokenizer>> {
+    match tokenizers::parse_spec(&args.tokenizer) {
+        Ok(spec) => spec.build(args.text.texts()?),
+        Err(_) => loading::tokenizer(&args.tokenizer),
+    }
+}

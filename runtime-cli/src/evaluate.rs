@@ -1,0 +1,182 @@
+//! How well a model predicts a text.
+
+use crate::data::Windows;
+use anyhow::Result;
+use hh_core::backend::{Forward, Precision};
+use hh_core::error::Error;
+use hh_core::layers::Extent;
+use hh_core::model::{self, Acts, Model};
+use hh_core::ops::{CrossEntropy, IGNORE};
+use hh_core::shape::Shape;
+use hh_core::tokenizer::Tokenizer;
+use serde::Serialize;
+
+/// Most logits that exist at a time.
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
+/// Sums over the targets that were scored.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Score {
+    /// Negative log-likelihood, in nats.
+    pub nats: f64,
+    /// Targets.
+    pub tokens: u64,
+    /// Bytes of text that the targets stand for.
+    pub bytes: u64,
+}
+
+/// What is reported of a [`Score`].
+#[derive(Serialize, Clone, Copy, PartialEq, Debug)]
+pub struct Figures {
+    /// Mean negative log-likelihood, in nats per token.
+    pub nll: f64,
+    /// `exp(nll)`
+    pub perplexity: f64,
+    /// Bits for each byte of the text: comparable between tokenizers.
+    pub bits_per_byte: f64,
+    /// Targets that were scored.
+    pub tokens: u64,
+    /// Bytes that they stand for.
+    pub bytes: u64,
+}
+
+impl Score {
+    /// Means.
+    pub fn figures(&self) -> Figures {
+        let nll = self.nats / self.tokens.max(1) as f64;
+        let bits_per_byte = self.nats / std::f64::consts::LN_2 / self.bytes.max(1) as f64;
+        Figures { nll, perplexity: nll.exp(), bits_per_byte, tokens: self.tokens, bytes: self.bytes }
+    }
+}
+
+/// Room to score batches of `batch` windows of `time` tokens; what training has beside it is not there.
+pub struct Evaluator<'m, B: Forward> {
+    backend: B,
+    model: &'m Model<B::Tensor>,
+    tokens: B::Indices,
+    targets: B::Indices,
+    acts: Acts<B::Tensor>,
+    projected: Option<B::Tensor>,
+    logits: B::Tensor,
+    losses: B::Tensor,
+    batch: usize,
+    time: usize,
+    host: Vec<f32>,
+}
+
+impl<'m, B: Forward> Evaluator<'m, B> {
+    /// Makes the room.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine has none.
+    pub fn new(mut backend: B, model: &'m Model<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
+        let (b, c) = (&mut backend, &model.config);
+        let (ids, rows) = (Shape::matrix(batch, time), (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time));
+        let mut make = || -> Result<_, B::Error> {
+            let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
+            let projected = match c.factorised() {
+                true => Some(b.alloc(Shape::cube(batch, time, c.embed_dim), Precision::Compute)?),
+                false => None,
+            };
+            let logits = b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?;
+            let losses = b.alloc(Shape::cube(batch, time, 3), Precision::Full)?;
+            Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, projected, logits, losses))
+        };
+        let (tokens, targets, acts, projected, logits, losses) = make().map_err(Error::device)?;
+        let host = vec![0.0; 3 * batch * time];
+        Ok(Self { backend, model, tokens, targets, acts, projected, logits, losses, batch, time, host })
+    }
+
+    /// Scores a text in windows that lie one after the other and begin with an empty past each: every token but the first is a
+    /// target exactly once. `each` hears of every batch, and how many there are.
+    ///
+    /// # Errors
+    /// What reading the text says, or the machine.
+    ///
+    /// # Panics
+    /// Where the windows are not as long as the room.
+    pub fn score(
+        &mut self,
+        windows: Windows<'_>,
+        tokenizer: &dyn Tokenizer,
+        segments: usize,
+        mut each: impl FnMut(u64, u64),
+    ) -> Result<Score> {
+        let n = self.batch * self.time;
+        let (mut tokens, mut targets) = (vec![0; n], vec![0; n]);
+        let mut score = Score::default();
+        let batches = windows.batches(self.batch);
+        for index in 0..batches {
+            windows.batch(index, self.batch, &mut tokens, &mut targets)?;
+            self.run(&tokens, &targets, segments).map_err(Error::device)?;
+            for (row, &target) in self.host.chunks_exact(3).zip(&targets).filter(|&(_, &target)| target != IGNORE) {
+                score.nats += f64::from(row[0]);
+                score.tokens += 1;
+                score.bytes += tokenizer.token_bytes(target).map_or(0, |bytes| bytes.len() as u64);
+            }
+            each(index + 1, batches);
+        }
+        Ok(score)
+    }
+
+    fn run(&mut self, tokens: &[u32], targets: &[u32], segments: usize) -> Result<(), B::Error> {
+        let (b, c, p) = (&mut self.backend, &self.model.config, &self.model.params);
+        b.upload_indices(tokens, &mut self.tokens)?;
+        b.upload_indices(targets, &mut self.targets)?;
+        model::forward(b, c, p, None, &mut self.acts, &self.tokens, segments, None);
+        let x = model::project(b, p, &self.acts.hidden, self.projected.as_mut());
+        let op = CrossEntropy { x, table: &p.embed, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
+        b.cross_entropy(op, &mut self.logits, &mut self.losses);
+        b.download(&self.losses, &mut self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TokenStream;
+    use crate::loading::{Source, tests as models};
+    use hh_core::session::{Options, Session};
+
+    #[test]
+    fn a_score_is_what_stepping_through_the_windows_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        std::fs::write(&path, models::good()).unwrap();
+        let loaded = Source::open(&path).unwrap().load(&mut models::cpu(), None).unwrap();
+        let text = "abcde\u{e9} edcba\n".repeat(3) + "ae";
+        let ids = loaded.tokenizer.encode(&text).unwrap();
+        let stream = TokenStream::from_ids(&ids, 8);
+        for (segments, time, batch) in [(1, 7, 1), (2, 7, 3), (3, 64, 2)] {
+            let mut evaluator = Evaluator::new(models::cpu(), &loaded.model, batch, time).unwrap();
+            let mut batches = 0;
+            let score = evaluator
+                .score(Windows::new(&stream, time), &*loaded.tokenizer, segments, |done, of| {
+                    assert!(done <= of);
+                    batches += 1;
+                })
+                .unwrap();
+            assert_eq!(batches, (ids.len() - 1).div_ceil(time).div_ceil(batch));
+
+            let options = Options { segments: Some(segments), ..Options::default() };
+            let mut session = Session::new(models::cpu(), &loaded.model, options).unwrap();
+            let mut nats = 0.0;
+            for (i, pair) in ids.windows(2).enumerate() {
+                if i % time == 0 {
+                    session.reset().unwrap();
+                }
+                let logits = session.step(&pair[..1]).unwrap();
+                let sum: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+                nats += sum.ln() - f64::from(logits[pair[1] as usize]);
+            }
+            assert!((score.nats - nats).abs() < 1e-4 * nats, "{segments} segments: {} and {nats}", score.nats);
+            assert_eq!((score.tokens, score.bytes), (ids.len() as u64 - 1, text.len() as u64 - 1));
+        }
+    }
+
+    #[test]
+    fn the_figures_of_a_fair_coin() {
+        let figures = Score { nats: 8.0 * 2f64.ln(), tokens: 4, bytes: 8 }.figures();
+        assert!((figures.perplexity - 4.0).abs() < 1e-12 && (figures.bits_per_byte - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,179 @@
+//! From a path on the command line to a model that runs.
+
+use crate::{files, tokenizers};
+use anyhow::{Context, Result, bail};
+use hh_core::backend::Device;
+use hh_core::checkpoint::{Checkpoint, Metadata};
+use hh_core::config::Positions;
+use hh_core::model::Model;
+use hh_core::tokenizer::Tokenizer;
+use memmap2::Mmap;
+use std::path::{Path, PathBuf};
+
+/// The weights of a run folder that count as its result.
+pub const BEST: &str = "best.safetensors";
+/// Key of a checkpoint's metadata: positions of the sequences that it was trained on.
+pub const CONTEXT: &str = "context";
+/// Positions of a session where neither the user nor the checkpoint says.
+const FALLBACK_CONTEXT: usize = 1024;
+/// Longest context that can be asked for.
+pub const MAX_CONTEXT: usize = 1 << 24;
+
+/// The bytes of a checkpoint's file, mapped into memory.
+pub struct Source {
+    path: PathBuf,
+    map: Mmap,
+}
+
+/// A model that is ready to run, and the text around it.
+pub struct Loaded<T> {
+    /// Configuration and weights; without a rectified-flow head where the file has none.
+    pub model: Model<T>,
+    /// What its ids stand for; at most as many as the model has.
+    pub tokenizer: Box<dyn Tokenizer>,
+    /// Positions of the sequences that it was trained on, or 1024 where the file does not say.
+    pub context: usize,
+}
+
+impl Source {
+    /// Opens a checkpoint, or the best one of a run's folder.
+    ///
+    /// # Errors
+    /// One sentence for a missing file, a folder without a checkpoint, and what is no regular file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = if path.is_dir() { best_of(path)? } else { path.to_owned() };
+        // Asked before opening: to open a pipe would be to wait for its writer.
+        if path.exists() && !path.is_file() {
+            bail!("cannot read {}: it is no regular file; copy the checkpoint to a file first", path.display());
+        }
+        let file = files::open(&path)?;
+        // SAFETY: the map is only read, as numbers, of which any bits are valid. A program that shortens the file while it is
+        // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
+        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))?;
+        Ok(Self { path, map })
+    }
+
+    /// The file, which for a run's folder is one inside of it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The bytes before the weights: configuration, tokenizer, training step, names and shapes. They tell checkpoints apart.
+    pub fn header(&self) -> &[u8] {
+        let length = self.map.first_chunk().map_or(0, |prefix| u64::from_le_bytes(*prefix));
+        let end = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(8);
+        &self.map[..end.min(self.map.len())]
+    }
+
+    /// Reads the header; the weights stay where they are.
+    ///
+    /// # Errors
+    /// One sentence for a file that is empty, cut short, or no checkpoint.
+    pub fn checkpoint(&self) -> Result<Checkpoint<'_>> {
+        Checkpoint::parse(&self.map).with_context(|| self.cannot_use())
+    }
+
+    /// What a sentence about this file begins with.
+    pub fn cannot_use(&self) -> String {
+        format!("cannot use {}", self.path.display())
+    }
+
+    /// Moves the weights to the device, each value checked, and makes the tokenizer: the one that `chosen` leads to, or else
+    /// the checkpoint's own. See [`tokenizer`] for what can be chosen.
+    ///
+    /// # Errors
+    /// One sentence for a tensor that is missing, of another shape or not finite; for a tokenizer that is missing or has more
+    /// ids than the model; for a device without room.
+    pub fn load<B: Device>(&self, b: &mut B, chosen: Option<&str>) -> Result<Loaded<B::Tensor>> {
+        let checkpoint = self.checkpoint()?;
+        let tokenizer = self.tokenizer(&checkpoint, chosen)?;
+        let model = Model::from_checkpoint(b, &checkpoint).with_context(|| self.cannot_use())?;
+        Ok(Loaded { model, tokenizer, context: trained_context(checkpoint.metadata()) })
+    }
+
+    fn tokenizer(&self, checkpoint: &Checkpoint<'_>, chosen: Option<&str>) -> Result<Box<dyn Tokenizer>> {
+        let tokenizer = match (chosen, checkpoint.tokenizer_json()) {
+            (Some(chosen), _) => tokenizer(chosen)?,
+            (None, Some(json)) => tokenizers::from_json(json).with_context(|| self.cannot_use())?,
+            (None, None) => bail!(
+                "{} has no tokenizer inside: say with --tokenizer what its {} ids stand for, as in `--tokenizer bytes`, \
+                 `--tokenizer bpe:FILE`, or the tokenizer.json that `hh-runtime tokenize` writes",
+                self.path.display(),
+                checkpoint.config().vocab_size
+            ),
+        };
+        let (ids, rows) = (tokenizer.vocab_size(), checkpoint.config().vocab_size);
+        if ids > rows {
+            bail!("the tokenizer has {ids} ids and the model in {} only {rows}: it is not the model's", self.path.display());
+        }
+        Ok(tokenizer)
+    }
+}
+
+/// The tokenizer that a user names for a text that is there already: `bytes`, `bpe:FILE`, a `tokenizer.json` (as `hh-runtime
+/// tokenize` writes it, or of the tokenizers library), a checkpoint, or a folder of shards or of a run.
+///
+/// # Errors
+/// One sentence for a tokenizer that would have to learn from a text, and for files that hold none.
+pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
+    let path = Path::new(chosen);
+    if path.is_dir() && path.join(BEST).is_file() || path.extension().is_some_and(|e| e == "safetensors") {
+        let source = Source::open(path)?;
+        return source.tokenizer(&source.checkpoint()?, None);
+    }
+    let json = if path.is_dir() { path.join(crate::data::shard::TOKENIZER) } else { path.to_owned() };
+    if json.is_file() {
+        let text = files::read_to_string(&json)?;
+        return match hh_core::tokenizer::kind(&text) {
+            Ok(_) => tokenizers::from_json(&text).with_context(|| format!("cannot use {}", json.display())),
+            Err(_) => Ok(Box::new(tokenizers::Bpe::open(&json)?)),
+        };
+    }
+    let spec = tokenizers::parse_spec(chosen).with_context(|| format!("{chosen} is no file either"))?;
+    if spec.learns() {
+        bail!(
+            "the tokenizer \"{chosen}\" learns its vocabulary from a text, and here it must be there already: \
+             write one with `hh-runtime tokenize --tokenizer {chosen}`, and give its tokenizer.json"
+        );
+    }
+    spec.build(std::iter::empty())
+}
+
+/// Positions of a session: those asked for, or those that the model was trained on, within what its learned table has.
+///
+/// # Errors
+/// One sentence for a context beyond the learned table.
+pub fn context<T>(model: &Model<T>, asked: Option<usize>, trained: usize) -> Result<usize> {
+    let c = &model.config;
+    let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
+    match asked {
+        Some(n) if n > most => bail!("--context {n} is more than the {most} positions that this model learned; give {most} or less"),
+        Some(n) => Ok(n),
+        None => Ok(trained.min(most)),
+    }
+}
+
+/// What a checkpoint says that it was trained on; 1024 where it says nothing.
+pub fn trained_context(metadata: &Metadata) -> usize {
+    let said = metadata.get(CONTEXT).and_then(|n| n.parse().ok());
+    said.filter(|n| (1..=MAX_CONTEXT).contains(n)).unwrap_or(FALLBACK_CONTEXT)
+}
+
+fn best_of(folder: &Path) -> Result<PathBuf> {
+    let (best, last) = (folder.join(BEST), folder.join("last.safetensors"));
+    if best.is_file() {
+        return Ok(best);
+    }
+    if last.is_file() {
+        bail!("{} has no {BEST} yet; give {} instead", folder.display(), last.display());
+    }
+    bail!("{} is a folder without a checkpoint: it has no {BEST}; give a checkpoint, or the folder of a run", folder.display())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

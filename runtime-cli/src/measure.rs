@@ -1,0 +1,54 @@
+//! How fast this machine is at the two things that bound the model: reading memory and multiplying matrices.
+
+use hh_core::backend::{Device, Forward, Precision};
+use hh_core::ops::Matmul;
+use hh_core::shape::Shape;
+use hh_cpu::{Cpu, Threads};
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that a thread reads, far more than its share of the caches; less where many threads would take too much memory.
+const BYTES: usize = 96 << 20;
+/// Bytes that all threads read at most.
+const ALL_BYTES: usize = 2 << 30;
+
+/// Bytes per second that `threads` threads read together, the best of a few passes.
+pub fn read_bandwidth(threads: usize) -> f64 {
+    let bytes = BYTES.min(ALL_BYTES / threads);
+    let memory: Vec<Vec<u64>> = thread::scope(|scope| {
+        let makers: Vec<_> = (0..threads).map(|_| scope.spawn(|| vec![1; bytes / 8])).collect();
+        makers.into_iter().map(|maker| maker.join().expect("making a vector does not fail halfway")).collect()
+    });
+    let pass = || {
+        let began = Instant::now();
+        thread::scope(|scope| {
+            for part in &memory {
+                scope.spawn(move || black_box(black_box(part).iter().fold(0u64, |sum, x| sum.wrapping_add(*x))));
+            }
+        });
+        (threads * bytes) as f64 / began.elapsed().as_secs_f64()
+    };
+    (0..4).map(|_| pass()).fold(0.0, f64::max)
+}
+
+/// Floating-point operations per second of a square matrix product in f32, the best within `budget`.
+pub fn gemm(threads: usize, budget: Duration) -> f64 {
+    const N: usize = 512;
+    let mut backend = Cpu::<f32>::new(Threads::new(threads));
+    let shape = Shape::matrix(N, N);
+    let tensor = |backend: &mut Cpu<f32>| backend.alloc(shape, Precision::Compute);
+    let (Ok(mut x), Ok(w), Ok(mut y)) = (tensor(&mut backend), tensor(&mut backend), tensor(&mut backend)) else { return 0.0 };
+    backend.fill(1.0, &mut x);
+    let threads = backend.threads().clone();
+    threads.enter(move || {
+        let (began, mut best) = (Instant::now(), f64::INFINITY);
+        while began.elapsed() < budget {
+            let once = Instant::now();
+            backend.matmul(Matmul::new(&x, &w), &mut y);
+            black_box(&y);
+            best = best.min(once.elapsed().as_secs_f64());
+        }
+        2.0 * (N as f64).powi(3) / best
+    })
+}
