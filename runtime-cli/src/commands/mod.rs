@@ -28,6 +28,7 @@ pub struct Cli {
 #[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 pub enum Command {
     /// Train a model on text
+    #[command(long_about = train::ABOUT)]
     Train(train::Args),
     /// Write text from a checkpoint
     Sample(sample::Args),
