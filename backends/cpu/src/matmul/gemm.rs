@@ -1,7 +1,10 @@
 //! A blocked matrix product after Goto and van de Geijn (2008), as BLIS does it: both factors are packed into panels
 //! that a small tile of the result, held in registers, streams over.
 
-use super::{pack::pack, tile};
+use super::{
+    pack::{Side, pack},
+    tile,
+};
 use crate::{Cpu, Float, tensor::scratch, threads::Shared};
 
 /// A factor: element `(i, j)` at `i · strides[0] + j · strides[1]`, one of them 1.
@@ -45,10 +48,11 @@ pub(crate) enum Write<'a, F> {
     Add,
 }
 
-/// Depth of a block: a panel of the right factor stays in the first-level cache.
-const DEPTH: usize = 256;
+/// Largest depth of a block. A panel of the right factor then fills the first-level cache and mostly streams from the
+/// second, which is fast enough; a smaller depth goes over the result more often, which costs more.
+const DEPTH: usize = 512;
 /// Rows of a task: its block of the left factor stays in the second-level cache.
-const TASK_ROWS: usize = 192;
+const TASK_ROWS: usize = 96;
 /// Columns of a task.
 const TASK_COLUMNS: usize = 256;
 /// Elements of a packed block of the right factor: it stays in the last-level cache, whatever the vocabulary.
@@ -80,13 +84,13 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
                     let rows = task * mc..m.min((task + 1) * mc);
                     // SAFETY: each run of panels is one task's.
                     let to = unsafe { pack_left.slice(rows.start * kc, rows.len().next_multiple_of(mr) * kc) };
-                    pack(level, a, rows, ks.clone(), mr, to);
+                    pack(level, Side::Left, a, rows, ks.clone(), to);
                 } else {
                     let start = (task - left_tasks) * tc;
                     let run = start..columns.min(start + tc);
                     // SAFETY: as above.
                     let to = unsafe { pack_right.slice(start * kc, run.len().next_multiple_of(nr) * kc) };
-                    pack(level, b.transposed(), first + run.start..first + run.end, ks.clone(), nr, to);
+                    pack(level, Side::Right, b.transposed(), first + run.start..first + run.end, ks.clone(), to);
                 }
             });
             let (left, right) = (&*left, &*right);

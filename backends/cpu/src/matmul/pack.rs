@@ -1,38 +1,74 @@
-//! Panels of a factor: `P` rows side by side, depth outermost, zeros in place of rows that are missing.
+//! Panels of a factor: as many rows side by side as a tile has, depth outermost, zeros in place of rows that are missing.
 
 use super::gemm::Matrix;
-use crate::{Float, simd::Level};
+use crate::{
+    Float,
+    simd::{Level, Tile},
+};
 use core::ops::Range;
 
-/// Packs rows and depths of a matrix into panels of `p` rows; `to` holds whole panels.
-pub(super) fn pack<F: Float>(level: Level, a: Matrix<F>, rows: Range<usize>, depths: Range<usize>, p: usize, to: &mut [F]) {
-    let depth = depths.len();
-    if depth == 0 {
-        return;
+/// A factor of a product; the right one is packed by columns, as the transpose that it is given as.
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// Packs rows and depths of a matrix into whole panels of the height that a tile wants on its `side`.
+pub(super) fn pack<F: Float>(level: Level, side: Side, a: Matrix<F>, rows: Range<usize>, depths: Range<usize>, to: &mut [F]) {
+    F::tile(level, Pack { side, a, rows, depths, to });
+}
+
+struct Pack<'a, F> {
+    side: Side,
+    a: Matrix<'a, F>,
+    rows: Range<usize>,
+    depths: Range<usize>,
+    to: &'a mut [F],
+}
+
+impl<F: Float> Tile for Pack<'_, F> {
+    #[inline(always)]
+    fn run<const FMA: bool, const MR: usize, const NR: usize>(self) {
+        match self.side {
+            Side::Left => panels::<F, MR>(self),
+            Side::Right => panels::<F, NR>(self),
+        }
     }
-    for (panel, start) in to.chunks_exact_mut(p * depth).zip(rows.clone().step_by(p)) {
-        let height = p.min(rows.end - start);
-        F::vectorise(
-            level,
-            #[inline(always)]
-            || {
-                if a.strides[0] == 1 {
-                    for (k, to) in depths.clone().zip(panel.chunks_exact_mut(p)) {
-                        to[..height].copy_from_slice(&a.data[start + k * a.strides[1]..][..height]);
-                        to[height..].fill(F::ZERO);
-                    }
-                } else {
-                    for i in 0..p {
-                        let to = panel[i..].iter_mut().step_by(p);
-                        if i < height {
-                            let from = &a.data[(start + i) * a.strides[0] + depths.start..][..depth];
-                            to.zip(from).for_each(|(to, &x)| *to = x);
-                        } else {
-                            to.for_each(|to| *to = F::ZERO);
-                        }
-                    }
+}
+
+#[inline(always)]
+fn panels<F: Float, const P: usize>(pack: Pack<F>) {
+    let Pack { a, rows, depths, to, .. } = pack;
+    let depth = depths.len();
+    let (to, rest) = to.as_chunks_mut::<P>();
+    assert!(rest.is_empty() && to.len() == rows.len().div_ceil(P) * depth, "panels of {P} rows");
+    for (panel, start) in to.chunks_exact_mut(depth.max(1)).zip(rows.clone().step_by(P)) {
+        let height = P.min(rows.end - start);
+        if height < P {
+            panel.fill([F::ZERO; P]);
+        }
+        if a.strides[0] == 1 {
+            for (k, to) in depths.clone().zip(panel) {
+                let from = &a.data[start + k * a.strides[1]..][..height];
+                match from.as_array::<P>() {
+                    Some(from) => *to = *from,
+                    None => to[..height].copy_from_slice(from),
                 }
-            },
-        );
+            }
+            continue;
+        }
+        let row = |i: usize| &a.data[(start + i) * a.strides[0] + depths.start..][..depth];
+        let mut i = 0;
+        // Four rows at a time: four streams to read, and neighbours to write.
+        while i + 4 <= height {
+            let from = row(i).iter().zip(row(i + 1)).zip(row(i + 2)).zip(row(i + 3));
+            for (to, (((&x0, &x1), &x2), &x3)) in panel.iter_mut().zip(from) {
+                to[i..i + 4].copy_from_slice(&[x0, x1, x2, x3]);
+            }
+            i += 4;
+        }
+        for i in i..height {
+            panel.iter_mut().zip(row(i)).for_each(|(to, &x)| to[i] = x);
+        }
     }
 }

@@ -43,7 +43,12 @@ impl<F: Float> Tile for Panels<'_, F> {
                 for (sums, row) in sums.iter().zip(top..rows.end) {
                     let at = row * stride + first;
                     // SAFETY: each block is one task's.
-                    write(&sums[..width], self.write, first, at, unsafe { self.c.slice(at, width) });
+                    let c = unsafe { self.c.slice(at, width) };
+                    // The usual width is known to the compiler: a few vectors, and no loop.
+                    match c.as_mut_array::<NR>() {
+                        Some(c) => write(sums, self.write, first, at, c),
+                        None => write(&sums[..width], self.write, first, at, c),
+                    }
                 }
             }
         }
@@ -73,9 +78,9 @@ fn write<F: Float>(sums: &[F], write: Write<F>, first: usize, at: usize, c: &mut
     };
     c.copy_from_slice(sums);
     if let Some(bias) = bias {
-        c.iter_mut().zip(&bias[first..]).for_each(|(c, &b)| *c += b);
+        c.iter_mut().zip(&bias[first..][..sums.len()]).for_each(|(c, &b)| *c += b);
     }
     if let Some(add) = add {
-        c.iter_mut().zip(&add[at..]).for_each(|(c, &a)| *c += a);
+        c.iter_mut().zip(&add[at..][..sums.len()]).for_each(|(c, &a)| *c += a);
     }
 }
