@@ -1,2 +1,55 @@
-//! Tasks of the workspace.
-fn main() {}
+//! Everything that is more than one cargo command: `cargo xtask ci`, `cargo xtask golden`, `cargo xtask fuzz`.
+
+mod ci;
+mod run;
+
+use run::{Step, cargo, program};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask ci [STEP...]           what continuous integration runs: all of it, or the steps named
+cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
+cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["ci", ref steps @ ..] => ci::run(steps),
+        ["golden", reference] => golden(reference),
+        ["fuzz", target] => fuzz(target, "60"),
+        ["fuzz", target, seconds] => fuzz(target, seconds),
+        _ => {
+            println!("{HELP}");
+            return ExitCode::from(if args.is_empty() || args[0] == "help" || args[0] == "--help" { 0 } else { 2 });
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("xtask: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `PYTHON` says which Python; the one on the path otherwise.
+fn golden(reference: &str) -> Result<(), String> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let reference = std::path::absolute(reference).map_err(|e| e.to_string())?;
+    program(&python, ["tests/golden/make.py", &reference.to_string_lossy(), "tests/golden"]).run()
+}
+
+fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
+    cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
+}
+
+/// The checks of continuous integration, in the order in which they fail fastest.
+const STEPS: [(&str, fn() -> Vec<Step>); 6] = [
+    ("format", ci::format),
+    ("bare", ci::bare),
+    ("no-c-compiler", ci::no_c_compiler),
+    ("lint", ci::lint),
+    ("docs", ci::docs),
+    ("test", ci::test),
+];

@@ -1,0 +1,76 @@
+//! One result, whoever computes it: number types, threads, vector instructions, dirty memory.
+
+use hh_core::{config::Config, train::Hyper};
+use hh_cpu::{Cpu, Float, Level, Threads};
+use hh_tests::{
+    compare::{all_within, distance},
+    model::{batch, config, hyper, kinds, levels, named, trainer},
+    probe::Probe,
+};
+
+/// Large enough that every kernel has several tasks to share.
+fn wide() -> Config {
+    config(
+        r#""vocab_size": 67, "width": 48, "ffn": 80, "head_dim": 8, "ssm_width": 64, "hopfield_width": 24, "attention_width": 32, "embed_dim": 40"#,
+    )
+}
+
+fn noisy(c: &Config) -> Hyper {
+    Hyper { dropout: 0.2, ..hyper(c) }
+}
+
+/// Gradients of the first step and weights after the second.
+fn train<F: Float>(cpu: Cpu<F>, c: &Config, h: Hyper, time: usize, poisoned: bool) -> Vec<(String, Vec<f64>)> {
+    let probe = Probe { poisoned: poisoned.then_some((3, time)), ..Probe::new(cpu) };
+    let mut trainer = trainer(probe, c, h, 3, time);
+    let mut all = Vec::new();
+    for step in 0..2 {
+        let [tokens, targets] = batch(c, 20 + step, 3, time);
+        trainer.accumulate(&tokens, &targets).expect("no device to lose");
+        if step == 0 {
+            all = named(c, &trainer.trees().grads);
+        }
+        trainer.apply().expect("no device to lose");
+    }
+    all.extend(named(c, &trainer.trees().weights));
+    all
+}
+
+fn compare(found: Vec<(String, Vec<f64>)>, wanted: &[(String, Vec<f64>)], bound: f64) -> Result<(), String> {
+    all_within(bound, found.into_iter().zip(wanted).map(|((name, f), (_, w))| (name, distance(&f, w, 1e-3))).collect())
+}
+
+#[test]
+fn a_training_step_has_the_same_bits_on_one_thread_and_on_two() {
+    let c = wide();
+    for level in levels() {
+        let [one, two] = [1, 2].map(|n| train(Cpu::<f32>::with_level(Threads::new(n), level), &c, noisy(&c), 65, false));
+        assert!(one == two, "{}", level.name());
+    }
+}
+
+#[test]
+fn vector_instructions_change_no_more_than_rounding() {
+    let c = wide();
+    let [plain, widest] = levels().map(|level| train(Cpu::<f64>::with_level(Threads::one(), level), &c, noisy(&c), 65, false));
+    compare(widest, &plain, 1e-9).unwrap();
+}
+
+#[test]
+fn f32_trains_as_f64_does() {
+    for (name, c) in kinds().into_iter().chain([("wide", wide())]) {
+        let exact = train(Cpu::<f64>::new(Threads::one()), &c, noisy(&c), 17, false);
+        let single = train(Cpu::<f32>::new(Threads::one()), &c, noisy(&c), 17, false);
+        compare(single, &exact, 2e-3).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn a_step_reads_nothing_that_it_did_not_write() {
+    for (name, c) in kinds() {
+        let clean = train(Cpu::<f32>::with_level(Threads::one(), Level::detect()), &c, noisy(&c), 11, false);
+        let dirty = train(Cpu::<f32>::with_level(Threads::one(), Level::detect()), &c, noisy(&c), 11, true);
+        assert!(clean.iter().flat_map(|(_, x)| x).all(|x| x.is_finite()), "{name}");
+        assert!(clean == dirty, "{name}: memory that came dirty is seen in the result");
+    }
+}

@@ -1,0 +1,140 @@
+//! A text may be cut anywhere: what a session remembers is all that the past can say.
+
+use hh_core::{
+    config::Config,
+    model::Model,
+    session::{Options, Session},
+    state::Snapshot,
+};
+use hh_cpu::{Float, Tensor};
+use hh_tests::{
+    compare::distance,
+    fault::Fault,
+    model::{cpu, hidden, kinds, model, text, wide},
+    probe::Probe,
+};
+
+const TIME: usize = 13;
+const BATCH: usize = 2;
+
+#[test]
+fn a_text_cut_anywhere_is_the_whole_text() {
+    for (name, c) in kinds() {
+        check::<f64>(&c, 64, None, 1e-11).unwrap_or_else(|e| panic!("{name}, f64: {e}"));
+        check::<f32>(&c, 64, None, 1e-4).unwrap_or_else(|e| panic!("{name}, f32: {e}"));
+    }
+}
+
+/// A session that holds fewer positions than the text has is the model with windows of that many.
+#[test]
+fn a_session_that_forgets_is_a_model_with_windows() {
+    for (name, c) in kinds() {
+        for context in [1, 3, 5] {
+            check::<f64>(&c, context, None, 1e-11).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
+        }
+    }
+}
+
+/// The configuration whose windows are no wider than a session's context.
+fn narrowed(c: &Config, context: usize) -> Config {
+    let narrow = |window: usize| if window == 0 { context } else { window.min(context) };
+    Config { attention_window: narrow(c.attention_window), hopfield_window: narrow(c.hopfield_window), ..c.clone() }
+}
+
+/// Compares every way of going through a text with all of it at once; says what differs.
+pub(crate) fn check<F: Float>(c: &Config, context: usize, fault: Option<Fault>, bound: f64) -> Result<(), String> {
+    let mut b = cpu::<F>(1);
+    let model = model(&mut b, c);
+    let tokens = text(c, 8, BATCH * TIME);
+    let whole = Whole::new(&model, context, &tokens);
+    for cut in 0..=TIME {
+        for chunk in [1, 2, 8] {
+            let options = Options { batch: BATCH, context, segments: None, chunk };
+            let session = || Session::new(Probe { fault, ..Probe::new(cpu::<F>(1)) }, &model, options).expect("a session");
+            let mut first = session();
+            whole.compare(&mut first, 0..cut, bound).map_err(|e| format!("up to {cut} in chunks of {chunk}: {e}"))?;
+            let bytes = first.snapshot().expect("no device to lose").to_bytes();
+            whole.compare(&mut first, cut..TIME, bound).map_err(|e| format!("on from {cut} in chunks of {chunk}: {e}"))?;
+
+            // A saved state is f32, whatever the backend computes in.
+            let bound = bound.max(1e-5);
+            let snapshot = Snapshot::from_bytes(&bytes).expect("what was just written");
+            let mut second = session();
+            second.restore(&snapshot).expect("a state of the same model");
+            whole.compare(&mut second, cut..TIME, bound).map_err(|e| format!("restored at {cut}, in chunks of {chunk}: {e}"))?;
+            second.restore(&snapshot).expect("a state of the same model");
+            whole.compare(&mut second, cut..TIME, bound).map_err(|e| format!("rolled back to {cut}, in chunks of {chunk}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A text with the hidden states and logits that it has at once.
+struct Whole<'a> {
+    tokens: &'a [u32],
+    hidden: Vec<f64>,
+    table: Vec<f64>,
+    down: Option<Vec<f64>>,
+    width: usize,
+}
+
+impl<'a> Whole<'a> {
+    fn new<F: Float>(model: &Model<Tensor<F>>, context: usize, tokens: &'a [u32]) -> Self {
+        let c = &model.config;
+        let mut b = cpu::<F>(1);
+        let narrow = hh_tests::model::model(&mut b, &narrowed(c, context));
+        let down = narrow.params.factors.as_ref().map(|[_, down]| wide(down));
+        Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table: wide(&narrow.params.embed), down, width: c.width }
+    }
+
+    /// Runs positions `range` of both rows: every hidden state, then the logits of the last one.
+    fn compare<F: Float, M>(&self, session: &mut Session<Probe<F>, M>, range: std::ops::Range<usize>, bound: f64) -> Result<(), String>
+    where
+        M: std::ops::Deref<Target = Model<Tensor<F>>>,
+    {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let before = session.snapshot().expect("no device to lose");
+        let rows: Vec<u32> = self.tokens.chunks(TIME).flat_map(|row| &row[range.clone()]).copied().collect();
+        let mut at = range.start;
+        let mut far: Vec<(usize, f64)> = Vec::new();
+        session
+            .hidden(&rows, |chunk| {
+                let n = chunk.len() / (BATCH * self.width);
+                for (row, found) in chunk.chunks(n * self.width).enumerate() {
+                    for (i, found) in found.chunks(self.width).enumerate() {
+                        let found: Vec<f64> = found.iter().map(|&x| x.into()).collect();
+                        far.push((at + i, distance(&found, self.state(row, at + i), 1e-3)));
+                    }
+                }
+                at += n;
+            })
+            .expect("ids of the vocabulary");
+        // The host gets f32.
+        let bound = bound.max(2e-7);
+        if let Some((t, d)) = far.iter().find(|(_, d)| *d > bound) {
+            return Err(format!("the state of position {t} is off by {d:.1e}"));
+        }
+        if session.snapshot().expect("no device to lose").position() != range.end as u64 {
+            return Err("the session counts other positions".into());
+        }
+        session.restore(&before).expect("its own state");
+        let logits: Vec<f64> = session.prefill(&rows).expect("ids of the vocabulary").iter().map(|&x| x.into()).collect();
+        let wanted: Vec<f64> = (0..BATCH).flat_map(|row| self.logits(self.state(row, range.end - 1))).collect();
+        let d = distance(&logits, &wanted, 1e-3);
+        if d > bound.max(1e-5) { Err(format!("the logits are off by {d:.1e}")) } else { Ok(()) }
+    }
+
+    fn state(&self, row: usize, t: usize) -> &[f64] {
+        &self.hidden[(row * TIME + t) * self.width..][..self.width]
+    }
+
+    fn logits(&self, hidden: &[f64]) -> Vec<f64> {
+        let product = |x: &[f64], w: &[f64]| -> Vec<f64> { w.chunks(x.len()).map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect() };
+        match &self.down {
+            Some(down) => product(&product(hidden, down), &self.table),
+            None => product(hidden, &self.table),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Dropout is a coin for each element, the same coin on the way back, and a function of seed and step alone.
+
+use hh_core::{
+    backend::{Backward, Device, Forward, Precision},
+    ops::{Draw, Dropout},
+    shape::Shape,
+};
+use hh_tests::model::{batch, config, cpu, hyper, named, trainer, wide};
+
+const N: usize = 100_000;
+
+#[test]
+fn it_keeps_the_share_that_it_should_at_the_scale_that_keeps_the_mean() {
+    for rate in [0.0, 0.1, 0.5, 0.9] {
+        let [kept, back] = masks(rate, [7, 0, 1, 0], 3);
+        let scale = f64::from(1.0 / (1.0 - rate));
+        assert!(kept.iter().all(|&x| x == 0.0 || (x - scale).abs() < 1e-6), "rate {rate}: what is kept is scaled by {scale}");
+        let share = kept.iter().filter(|&&x| x != 0.0).count() as f64 / N as f64;
+        let deviation = f64::from(rate * (1.0 - rate) / N as f32).sqrt();
+        assert!((share - f64::from(1.0 - rate)).abs() <= 4.0 * deviation, "rate {rate}: {share} is kept");
+        assert!(kept == back, "rate {rate}: another mask on the way back");
+    }
+}
+
+#[test]
+fn every_step_seed_and_site_has_its_own_mask() {
+    let [first, _] = masks(0.5, [7, 0, 1, 0], 3);
+    for (key, site) in [([7, 0, 2, 0], 3), ([8, 0, 1, 0], 3), ([7, 1, 1, 0], 3), ([7, 0, 1, 0], 4)] {
+        let [other, _] = masks(0.5, key, site);
+        let same = first.iter().zip(&other).filter(|(a, b)| a == b).count() as f64 / N as f64;
+        assert!((same - 0.5).abs() < 0.01, "{key:?}, site {site}: {same} of the coins agree");
+    }
+}
+
+/// What forward makes of ones, and backward of a gradient of ones.
+fn masks(rate: f32, key: [u32; 4], site: u32) -> [Vec<f64>; 2] {
+    let mut b = cpu::<f32>(1);
+    let [mut y, dy, mut dx] = [(); 3].map(|()| {
+        let mut t = b.alloc(Shape::vector(N), Precision::Full).expect("room");
+        b.fill(1.0, &mut t);
+        t
+    });
+    let mut seed = b.alloc_indices(Shape::vector(4)).expect("room");
+    b.upload_indices(&key, &mut seed).expect("no device to lose");
+    let op = || Dropout { residual: None, rate, draw: Draw { key: &seed, site } };
+    b.dropout(op(), &mut y);
+    b.dropout_grad(op(), &dy, &mut dx);
+    [wide(&y), wide(&dx)]
+}
+
+#[test]
+fn micro_batches_add_up_to_the_batch() {
+    let c = config("");
+    let h = hyper(&c);
+    let h = hh_core::train::Hyper { flow_weight: 0.0, ..h };
+    let [tokens, targets] = batch(&c, 5, 4, 9);
+    let mut whole = trainer(cpu::<f64>(1), &c, h.clone(), 4, 9);
+    whole.accumulate(&tokens, &targets).expect("no device to lose");
+    let mut parts = trainer(cpu::<f64>(1), &c, hh_core::train::Hyper { accumulate: 2, ..h }, 2, 9);
+    for (tokens, targets) in tokens.chunks(18).zip(targets.chunks(18)) {
+        parts.accumulate(tokens, targets).expect("no device to lose");
+    }
+    for ((name, whole), (_, parts)) in named(&c, &whole.trees().grads).into_iter().zip(named(&c, &parts.trees().grads)) {
+        assert!(hh_tests::compare::distance(&parts, &whole, 1e-3) < 1e-7, "{name}");
+    }
+}

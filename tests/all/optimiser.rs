@@ -1,0 +1,81 @@
+//! AdamW, clipping, decay and the average against PyTorch's, through the trainer.
+
+use hh_core::{
+    backend::Device,
+    model,
+    schedule::Schedule,
+    train::{Hyper, Trainer},
+    weights,
+};
+use hh_tests::{
+    compare::{all_within, distance},
+    fault::Fault,
+    golden::Golden,
+    model::{cpu, hyper, named},
+    probe::Probe,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Steps {
+    lr: f32,
+    beta1: f32,
+    beta2: f32,
+    adam_eps: f32,
+    weight_decay: f32,
+    clip: f32,
+    ema: f32,
+    steps: u64,
+}
+
+#[test]
+fn three_steps_are_those_of_pytorch() {
+    check(None).unwrap();
+}
+
+/// Runs the golden steps; says what differs.
+pub(crate) fn check(fault: Option<Fault>) -> Result<(), String> {
+    let golden = Golden::read("adamw");
+    let (c, s) = (&golden.config, golden.part::<Steps>("hyper"));
+    let h = Hyper {
+        schedule: Schedule { peak_lr: s.lr, min_lr: s.lr, warmup: 0, steps: s.steps },
+        beta1: s.beta1,
+        beta2: s.beta2,
+        adam_eps: s.adam_eps,
+        ema: s.ema,
+        weight_decay: s.weight_decay,
+        clip: s.clip,
+        ..hyper(c)
+    };
+    let mut b = Probe { fault, ..Probe::new(cpu::<f64>(1)) };
+    let start = weights::params(&mut b, c, |name, _, out| {
+        out.copy_from_slice(&golden.singles(&format!("weight.{name}")));
+        Ok(())
+    })
+    .expect("room");
+    let mut trainer = Trainer::new(b, c.clone(), h, start, 1, 1).expect("a trainer");
+    let mut distances = Vec::new();
+    for step in 0..s.steps {
+        let (b, trees) = trainer.trees_mut();
+        for ((name, _), leaf) in model::shapes(c).iter().zip(trees.grads.leaves_mut()) {
+            b.upload(&golden.singles(&format!("grad.{step}.{name}")), leaf).expect("no device to lose");
+        }
+        trainer.apply().expect("no device to lose");
+        let norm = f64::from(trainer.grad_norm().expect("no device to lose"));
+        distances.push((format!("norm of step {step}"), distance(&[norm], golden.numbers(&format!("norm.{step}")), 0.0)));
+        assert!(trainer.trees().grads.leaves().all(|g| g.data().iter().all(|&x| x == 0.0)), "a step ends with no gradient");
+    }
+    assert_eq!(trainer.step(), s.steps);
+    for (kind, tree) in [("after", &trainer.trees().weights), ("average", &trainer.trees().ema)] {
+        for (name, found) in named(c, tree) {
+            // Relative to how far the weight went: it is that which the optimiser is about.
+            let moved =
+                |x: &[f64]| -> Vec<f64> { x.iter().zip(golden.numbers(&format!("weight.{name}"))).map(|(x, from)| x - from).collect() };
+            let name = format!("{kind}.{name}");
+            let far = distance(&moved(&found), &moved(golden.numbers(&name)), 0.0);
+            distances.push((name, far));
+        }
+    }
+    // The schedule goes to the device as f32.
+    all_within(1e-6, distances)
+}

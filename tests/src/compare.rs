@@ -1,0 +1,27 @@
+//! How far numbers are from those that they should be.
+
+/// Root mean square of the error, relative to that of what is wanted; NaN counts as infinitely far.
+///
+/// Where the wanted numbers are smaller than `floor` in root mean square, the error is relative to `floor`: the
+/// gradient of a weight that nothing depends on is zero but for rounding.
+pub fn distance(found: &[f64], wanted: &[f64], floor: f64) -> f64 {
+    assert_eq!(found.len(), wanted.len(), "numbers to compare");
+    let mean = |sum: f64| (sum / wanted.len().max(1) as f64).sqrt();
+    let error = mean(found.iter().zip(wanted).map(|(f, w)| (f - w) * (f - w)).sum());
+    let size = mean(wanted.iter().map(|w| w * w).sum());
+    if error.is_finite() { error / size.max(floor) } else { f64::INFINITY }
+}
+
+/// The numbers that differ by more than `bound`, worst first, in one sentence; `Ok` if there are none.
+///
+/// # Errors
+/// That sentence.
+pub fn all_within(bound: f64, mut distances: Vec<(String, f64)>) -> Result<(), String> {
+    distances.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let far: Vec<String> = distances.iter().filter(|(_, d)| *d > bound).map(|(name, d)| format!("{name} {d:.1e}")).collect();
+    if far.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} of {} differ by more than {bound:.0e}: {}", far.len(), distances.len(), far.join(", ")))
+    }
+}

@@ -1,0 +1,47 @@
+use crate::{
+    STEPS,
+    run::{Step, cargo},
+};
+
+/// Runs the steps of these names, all if there are none.
+///
+/// # Errors
+/// The first command that fails, or a name that no step has.
+pub(crate) fn run(names: &[&str]) -> Result<(), String> {
+    let known = STEPS.map(|(name, _)| name);
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        return Err(format!("no step is called {name}; there are {}", known.join(", ")));
+    }
+    let chosen = STEPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
+    chosen.flat_map(|(_, steps)| steps()).try_for_each(Step::run)
+}
+
+pub(crate) fn format() -> Vec<Step> {
+    vec![cargo(["fmt", "--all", "--check"])]
+}
+
+/// Where there is no system: a microcontroller and a browser.
+pub(crate) fn bare() -> Vec<Step> {
+    let build = |target| cargo(["build", "-p", "hh-core", "-p", "hh-cpu", "--no-default-features", "--release", "--target", target]);
+    ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"].into_iter().map(build).collect()
+}
+
+/// A whole build with compilers that refuse: nothing that this workspace depends on may ask for one. rustc itself
+/// links through `cc`, which stays.
+pub(crate) fn no_c_compiler() -> Vec<Step> {
+    let names = ["CC", "CXX", "HOST_CC", "HOST_CXX", "TARGET_CC", "TARGET_CXX"];
+    vec![names.into_iter().fold(cargo(["build", "--release"]), |step, name| step.env(name, "false"))]
+}
+
+pub(crate) fn lint() -> Vec<Step> {
+    vec![cargo(["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])]
+}
+
+pub(crate) fn docs() -> Vec<Step> {
+    vec![cargo(["doc", "--workspace", "--no-deps", "--release"]).env("RUSTDOCFLAGS", "-D warnings")]
+}
+
+/// The command of the README; the last, so that its closing lines are the last to be read.
+pub(crate) fn test() -> Vec<Step> {
+    vec![cargo(["test", "--workspace", "--release"])]
+}

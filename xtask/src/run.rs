@@ -1,0 +1,47 @@
+use std::{path::Path, process::Command, time::Instant};
+
+/// One command, run in the root of the workspace.
+pub(crate) struct Step {
+    command: Command,
+    shown: String,
+}
+
+/// `cargo` with these arguments.
+pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Step {
+    // The alias runs through cargo, which says which one it is; `+toolchain` is understood by rustup's alone.
+    let args: Vec<_> = args.into_iter().collect();
+    let own = std::env::var("CARGO").ok().filter(|_| !args.first().is_some_and(|a| a.starts_with('+')));
+    let mut step = program(own.as_deref().unwrap_or("cargo"), args.iter().copied());
+    step.shown = format!("cargo {}", args.join(" "));
+    step
+}
+
+/// Any program with these arguments.
+pub(crate) fn program<'a>(program: &str, args: impl IntoIterator<Item = &'a str>) -> Step {
+    let args: Vec<_> = args.into_iter().collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+    let mut command = Command::new(program);
+    command.args(&args).current_dir(root);
+    Step { command, shown: format!("{program} {}", args.join(" ")) }
+}
+
+impl Step {
+    /// With a variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self.shown = format!("{name}={value:?} {}", self.shown);
+        self
+    }
+
+    /// Runs it and says how long it took.
+    ///
+    /// # Errors
+    /// The command, if it does not start or does not succeed.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        eprintln!("xtask> {}", self.shown);
+        let began = Instant::now();
+        let status = self.command.status().map_err(|e| format!("`{}` does not start: {e}", self.shown))?;
+        eprintln!("xtask> {:.0} s", began.elapsed().as_secs_f64());
+        if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
+    }
+}
