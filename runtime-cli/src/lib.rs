@@ -13,3 +13,8 @@ pub mod machine;
 pub mod measure;
 pub mod tokenizers;
 pub mod train;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
