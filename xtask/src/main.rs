@@ -44,8 +44,11 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
     cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
 }
 
+/// A name and what it runs.
+type Check = (&'static str, fn() -> Vec<Step>);
+
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [(&str, fn() -> Vec<Step>); 6] = [
+const STEPS: [Check; 6] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
