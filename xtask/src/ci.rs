@@ -22,7 +22,7 @@ pub(crate) fn format() -> Vec<Step> {
 
 /// Where there is no system: a microcontroller and a browser.
 pub(crate) fn bare() -> Vec<Step> {
-    let build = |target| cargo(["build", "-p", "hh-core", "-p", "hh-cpu", "--no-default-features", "--release", "--target", target]);
+    let build = |target| cargo(["build", "-p", "hh-core", "-p", "hh-cpu", "--no-default-features", "--target", target]);
     ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"].into_iter().map(build).collect()
 }
 
@@ -30,18 +30,18 @@ pub(crate) fn bare() -> Vec<Step> {
 /// links through `cc`, which stays.
 pub(crate) fn no_c_compiler() -> Vec<Step> {
     let names = ["CC", "CXX", "HOST_CC", "HOST_CXX", "TARGET_CC", "TARGET_CXX"];
-    vec![names.into_iter().fold(cargo(["build", "--release"]), |step, name| step.env(name, "false"))]
+    vec![names.into_iter().fold(cargo(["build"]), |step, name| step.env(name, "false"))]
 }
 
 pub(crate) fn lint() -> Vec<Step> {
-    vec![cargo(["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])]
+    vec![cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]
 }
 
 pub(crate) fn docs() -> Vec<Step> {
-    vec![cargo(["doc", "--workspace", "--no-deps", "--release"]).env("RUSTDOCFLAGS", "-D warnings")]
+    vec![cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")]
 }
 
 /// The command of the README; the last, so that its closing lines are the last to be read.
 pub(crate) fn test() -> Vec<Step> {
-    vec![cargo(["test", "--workspace", "--release"])]
+    vec![cargo(["test", "--workspace"])]
 }

@@ -70,7 +70,7 @@ fn a_checkpoint_that_is_damaged_is_refused_by_every_command() {
         for command in ["sample", "eval --data text.txt", "export --dtype f16"] {
             let out = if command.starts_with("export") { " out.safetensors" } else { "" };
             let (verb, flags) = command.split_once(' ').unwrap_or((command, ""));
-            refused(here, &format!("{verb} {file}.safetensors{out} {flags}"), &[said, file]);
+            refused(here, &format!("{verb} {file}.safetensors{out} {flags}"), &[said]);
         }
     }
 }
@@ -124,7 +124,7 @@ fn flags_that_cannot_be_are_refused() {
         ("sample run --top-p 2", "top_p"),
         ("sample run --prompt a --prompt-file text.txt", "cannot be used with"),
         ("sample run --tokenizer run2", "run2"),
-        ("eval run --data text.txt --holdout 2", "holdout"),
+        ("eval run --data text.txt --holdout 2", "held out"),
         ("info nothing-of-the-kind", "nothing-of-the-kind"),
         ("export run run", "folder"),
         ("export run x.safetensors --dtype f8", "f8"),

@@ -83,6 +83,7 @@ fn an_export_is_smaller_and_still_speaks() {
         works(here, &format!("export run {dtype}.safetensors --dtype {dtype}"));
         works(here, &format!("sample {dtype}.safetensors --tokens 5"));
     }
+    assert!(["f16", "bf16"].iter().all(|half| size(&format!("{half}.safetensors")) < size("f32.safetensors")));
     let line = "--prompt 'the quick' --tokens 40 --seed 1";
     assert_eq!(works(here, &format!("sample run {line}")), works(here, &format!("sample f32.safetensors {line}")));
 }
