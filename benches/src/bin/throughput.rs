@@ -84,7 +84,9 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         seed: 0,
     };
     let vocab = config.vocab_size as u32;
-    let ids = |shift: usize| -> Vec<u32> { (0..args.batch * args.len).map(|i| ((i + shift) as u32).wrapping_mul(2_654_435_761) % vocab).collect() };
+    let ids = |shift: usize| -> Vec<u32> {
+        (0..args.batch * args.len).map(|i| ((i + shift) as u32).wrapping_mul(2_654_435_761) % vocab).collect()
+    };
     let (tokens, targets) = (ids(0), ids(1));
     let mut trainer = Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("room for a step");
     let mut times = Vec::new();
