@@ -24,7 +24,7 @@ use std::time::Instant;
 pub const ABOUT: &str = "\
 Train a model on text.
 
-Without any flag it trains a model of 0.8M parameters on a corpus that the program writes itself, in under
+Without any flag it trains a model of 0.8M parameters on a corpus that the program writes itself, in under \
 three minutes on two cores, and ends with its validation loss and a sample.
 
 Everything that a run writes lies in one folder, runs/NAME-1 or what --out says:
@@ -36,7 +36,7 @@ Everything that a run writes lies in one folder, runs/NAME-1 or what --out says:
   metrics.jsonl        a line of JSON for every tenth step and every validation
   curve.svg            the same as a picture
 
-Ctrl-C finishes the step at hand, saves, and says how to go on; a second one ends at once. A run that goes on
+Ctrl-C finishes the step at hand, saves, and says how to go on; a second one ends at once. A run that goes on \
 is bit for bit the run that was never stopped, with any number of threads.";
 
 /// Arguments of `train`; see [`ABOUT`].
@@ -254,7 +254,9 @@ fn conclude<B: Backward>(backend: B, folder: &RunFolder, outcome: &Outcome, bega
         writeln!(out, "best         {which} of step {}: {}", best.step, shown(&folder.best()))?;
     }
     writeln!(out, "curve        {}", shown(&folder.curve()))?;
-    writeln!(out, "time         {:.0} s, {:.0} tokens/s while training", began.elapsed().as_secs_f64(), outcome.tokens_per_second)?;
+    let speed = outcome.tokens_per_second;
+    let speed = if speed > 0.0 { format!(", {speed:.0} tokens/s while training") } else { String::new() };
+    writeln!(out, "time         {:.0} s{speed}", began.elapsed().as_secs_f64())?;
     writeln!(out, "next         hh-runtime sample {}", shown(&folder.best()))?;
     Ok(())
 }
