@@ -43,5 +43,5 @@ pub(crate) fn docs() -> Vec<Step> {
 
 /// The command of the README; the last, so that its closing lines are the last to be read.
 pub(crate) fn test() -> Vec<Step> {
-    vec![cargo(["test", "--workspace", "--release"])]
+    vec![cargo(["test", "--release"])]
 }
