@@ -15,7 +15,7 @@ fn shakespeare_trains_to_what_letters_alone_cannot_tell() {
         return skipped("there is no data/tinyshakespeare/input.txt in a shared folder");
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let size = "--set layers=2 --set hopfield_depths=[2,1] --steps 80 --batch 8 --context 32 --holdout 0.02";
+    let size = "--set layers=2 --set hopfield_depths=[2,1] --steps 80 --eval-every 80 --batch 8 --context 32 --holdout 0.02";
     let said = works(folder.path(), &format!("train --data '{}' {size} --out run", text.display()));
     let validation = said.lines().find_map(|l| l.strip_prefix("validation")).expect("a validation loss");
     let nats: f64 = validation.split_whitespace().next().expect("a number").parse().expect("a number");
