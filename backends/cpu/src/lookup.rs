@@ -192,19 +192,23 @@ pub(crate) fn look_up<F: Float, const FMA: bool>(
     out[..rows * width].fill(F::ZERO);
     for (column, n) in view.tiles(queries.position, rows) {
         items.score::<FMA>(column, n, rows, queries.scaled, scores);
+        let mut new = top;
         for i in 0..rows {
             let scores = &mut scores[i * TILE..][..n];
             view.hide(queries.position + i, column, scores);
-            let new = maximum(scores).max(top[i]);
-            if new == F::NEG_INFINITY {
-                scores.fill(F::ZERO);
-                continue;
-            }
-            let shrink = (top[i] - new).exp();
-            top[i] = new;
-            sum[i] = sum[i] * shrink + exponentials(scores, new);
-            if shrink != F::ONE {
-                out[i * width..][..width].iter_mut().for_each(|y| *y *= shrink);
+            new[i] = maximum(scores).max(top[i]);
+        }
+        // Where nothing is seen yet, any finite shift leaves zeros.
+        let shift = new.map(|m| if m == F::NEG_INFINITY { F::ZERO } else { m });
+        let mut shrink = [F::ZERO; QUERIES];
+        for i in 0..QUERIES {
+            shrink[i] = (top[i] - shift[i]).exp();
+        }
+        top = new;
+        for i in 0..rows {
+            sum[i] = sum[i] * shrink[i] + exponentials(&mut scores[i * TILE..][..n], shift[i]);
+            if shrink[i] != F::ONE {
+                out[i * width..][..width].iter_mut().for_each(|y| *y *= shrink[i]);
             }
         }
         let (a, c) = (Matrix { data: scores, stride: TILE }, MatrixMut { data: out, stride: width });

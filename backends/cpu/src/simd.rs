@@ -122,6 +122,17 @@ impl Level {
     }
 }
 
+/// Runs a part of a kernel that is compiled once, not at each of its callers.
+#[inline(always)]
+pub(crate) fn nested<const FMA: bool, K: Kernel>(kernel: K) -> K::Output {
+    if FMA && !BASELINE_FMA { Level::detect().run(kernel) } else { baseline::<FMA, K>(kernel) }
+}
+
+#[inline(never)]
+fn baseline<const FMA: bool, K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<FMA>()
+}
+
 /// A kernel from a closure that needs no fused multiply-add.
 pub(crate) struct Closure<G>(pub(crate) G);
 
@@ -147,12 +158,14 @@ impl<K: Tile, const MR: usize, const NR: usize> Kernel for Tiled<K, MR, NR> {
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<true>()
 }
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+#[inline(never)]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<true>()
 }

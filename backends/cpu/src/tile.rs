@@ -2,13 +2,17 @@
 //!
 //! Everything here is inlined into a [`Kernel`](crate::simd::Kernel).
 
-use crate::{float::Float, reduce::dot};
+use crate::{
+    float::Float,
+    reduce::dot,
+    simd::{Kernel, nested},
+};
 
 /// Columns that are computed together: two AVX registers of f32, or one of AVX-512.
 pub(crate) const LANES: usize = 16;
 /// Rows that are computed together: with two registers of columns each, enough sums in flight to hide the latency of
 /// fused multiply-add.
-const ROWS: usize = 4;
+const ROWS: usize = 6;
 
 /// The next multiple of [`LANES`].
 pub(crate) const fn padded(n: usize) -> usize {
@@ -34,96 +38,108 @@ pub(crate) fn product<F: Float, const FMA: bool, const ADD: bool>(
     a: Matrix<'_, F>,
     b: Matrix<'_, F>,
     c: MatrixMut<'_, F>,
-    [m, n, k]: [usize; 3],
+    extents: [usize; 3],
 ) {
-    let row = |i: usize| &a.data[i * a.stride..][..k];
-    for j in (0..n).step_by(LANES) {
-        let mut i = 0;
-        while i + ROWS <= m {
-            let rows = [row(i), row(i + 1), row(i + 2), row(i + 3)];
-            let mut sums = load::<F, ADD, ROWS>(&c, i, j);
-            for p in 0..k {
-                let b = lanes(b, p, j);
-                for (sum, a) in sums.iter_mut().zip(&rows) {
-                    accumulate::<F, FMA>(sum, a[p], b);
-                }
-            }
-            store(c.data, c.stride, i, j, &sums);
-            i += ROWS;
-        }
-        while i < m {
-            let a = row(i);
-            let mut sums = load::<F, ADD, 1>(&c, i, j);
-            for (p, &a) in a.iter().enumerate() {
-                accumulate::<F, FMA>(&mut sums[0], a, lanes(b, p, j));
-            }
-            store(c.data, c.stride, i, j, &sums);
-            i += 1;
-        }
-    }
+    a.check(extents[0], extents[2]);
+    nested::<FMA, _>(Product::<F, ADD, false> { a, b, c, extents });
 }
 
 /// `c += aᵀ · b`: `a` is k×m, `b` k×n; n is a multiple of [`LANES`].
 #[inline(always)]
-pub(crate) fn product_transposed<F: Float, const FMA: bool>(
-    a: Matrix<'_, F>,
-    b: Matrix<'_, F>,
-    c: MatrixMut<'_, F>,
-    [m, n, k]: [usize; 3],
-) {
-    for j in (0..n).step_by(LANES) {
-        let mut i = 0;
-        while i + ROWS <= m {
-            let mut sums = load::<F, true, ROWS>(&c, i, j);
-            for p in 0..k {
-                let b = lanes(b, p, j);
-                let a = &a.data[p * a.stride + i..][..ROWS];
-                for (sum, &a) in sums.iter_mut().zip(a) {
-                    accumulate::<F, FMA>(sum, a, b);
-                }
+pub(crate) fn product_transposed<F: Float, const FMA: bool>(a: Matrix<'_, F>, b: Matrix<'_, F>, c: MatrixMut<'_, F>, extents: [usize; 3]) {
+    a.check(extents[2], extents[0]);
+    nested::<FMA, _>(Product::<F, true, true> { a, b, c, extents });
+}
+
+/// A product; where `TRANSPOSED`, `a` is given as k×m.
+struct Product<'a, F, const ADD: bool, const TRANSPOSED: bool> {
+    a: Matrix<'a, F>,
+    b: Matrix<'a, F>,
+    c: MatrixMut<'a, F>,
+    /// m, n, k
+    extents: [usize; 3],
+}
+
+impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F, ADD, TRANSPOSED> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(mut self) {
+        let [m, n, k] = self.extents;
+        self.b.check(k, n);
+        for j in (0..n).step_by(LANES) {
+            let mut i = 0;
+            while i < m {
+                i += match m - i {
+                    ROWS.. => self.rows::<FMA, ROWS>(i, j, k),
+                    2.. => self.rows::<FMA, 2>(i, j, k),
+                    _ => self.rows::<FMA, 1>(i, j, k),
+                };
             }
-            store(c.data, c.stride, i, j, &sums);
-            i += ROWS;
-        }
-        while i < m {
-            let mut sums = load::<F, true, 1>(&c, i, j);
-            for p in 0..k {
-                accumulate::<F, FMA>(&mut sums[0], a.data[p * a.stride + i], lanes(b, p, j));
-            }
-            store(c.data, c.stride, i, j, &sums);
-            i += 1;
         }
     }
 }
 
-#[inline(always)]
-fn lanes<F>(b: Matrix<'_, F>, row: usize, column: usize) -> &[F; LANES] {
-    b.data[row * b.stride + column..].first_chunk().expect("a multiple of LANES columns")
-}
-
-#[inline(always)]
-fn accumulate<F: Float, const FMA: bool>(sum: &mut [F; LANES], a: F, b: &[F; LANES]) {
-    for (s, &b) in sum.iter_mut().zip(b) {
-        *s = a.mul_add::<FMA>(b, *s);
+impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANSPOSED> {
+    /// R × [`LANES`] elements from row `i` and column `j` on; returns R.
+    #[inline(always)]
+    fn rows<const FMA: bool, const R: usize>(&mut self, i: usize, j: usize, k: usize) -> usize {
+        let (a, b) = (self.a, self.b);
+        // SAFETY: both factors were checked to have so many rows and columns.
+        let left = |p| core::array::from_fn(|r| unsafe { if TRANSPOSED { a.at(p, i + r) } else { a.at(i + r, p) } });
+        let right = |p| unsafe { b.lanes(p, j) };
+        let sums = products::<F, FMA, R, LANES>((0..k).map(left), (0..k).map(right));
+        for (r, sum) in sums.iter().enumerate() {
+            let c = self.c.data[(i + r) * self.c.stride + j..].first_chunk_mut::<LANES>().expect("whole lanes");
+            for (c, &s) in c.iter_mut().zip(sum) {
+                *c = if ADD { *c + s } else { s };
+            }
+        }
+        R
     }
 }
 
+impl<F: Float> Matrix<'_, F> {
+    /// Panics unless there are so many rows and columns.
+    #[inline(always)]
+    fn check(&self, rows: usize, columns: usize) {
+        assert!(columns <= self.stride && rows * self.stride <= self.data.len() + self.stride - columns, "{rows} x {columns}");
+    }
+
+    /// # Safety
+    /// Within what [`check`](Self::check) has seen.
+    #[inline(always)]
+    unsafe fn at(&self, row: usize, column: usize) -> F {
+        // SAFETY: the caller's.
+        unsafe { *self.data.get_unchecked(row * self.stride + column) }
+    }
+
+    /// [`LANES`] columns from `column` on.
+    ///
+    /// # Safety
+    /// As [`at`](Self::at).
+    #[inline(always)]
+    unsafe fn lanes(&self, row: usize, column: usize) -> [F; LANES] {
+        // SAFETY: the caller's.
+        unsafe { *self.data.as_ptr().add(row * self.stride + column).cast() }
+    }
+}
+
+/// `Σ_k left[k][r] · right[k]`. Nothing in the loop may panic, and the sums start here and leave by value: or they would not
+/// stay in registers.
 #[inline(always)]
-fn load<F: Float, const ADD: bool, const R: usize>(c: &MatrixMut<'_, F>, i: usize, j: usize) -> [[F; LANES]; R] {
-    let mut sums = [[F::ZERO; LANES]; R];
-    if ADD {
-        for (r, sum) in sums.iter_mut().enumerate() {
-            sum.copy_from_slice(&c.data[(i + r) * c.stride + j..][..LANES]);
+pub(crate) fn products<F: Float, const FMA: bool, const R: usize, const N: usize>(
+    left: impl Iterator<Item = [F; R]>,
+    right: impl Iterator<Item = [F; N]>,
+) -> [[F; N]; R] {
+    let mut sums = [[F::ZERO; N]; R];
+    for (a, b) in left.zip(right) {
+        for r in 0..R {
+            for j in 0..N {
+                sums[r][j] = a[r].mul_add::<FMA>(b[j], sums[r][j]);
+            }
         }
     }
     sums
-}
-
-#[inline(always)]
-fn store<F: Float, const R: usize>(c: &mut [F], stride: usize, i: usize, j: usize, sums: &[[F; LANES]; R]) {
-    for (r, sum) in sums.iter().enumerate() {
-        c[(i + r) * stride + j..][..LANES].copy_from_slice(sum);
-    }
 }
 
 /// `to = scale · from`, zeros behind it.

@@ -3,7 +3,7 @@
 
 use super::{
     pack::{Side, pack},
-    tile,
+    tile::{self, Left},
 };
 use crate::{Cpu, Float, tensor::scratch, threads::Shared};
 
@@ -48,12 +48,12 @@ pub(crate) enum Write<'a, F> {
     Add,
 }
 
-/// Largest depth of a block. A panel of the right factor then fills the first-level cache and mostly streams from the
-/// second, which is fast enough; a smaller depth goes over the result more often, which costs more.
+/// Largest depth of a block: a tile's rows of the left factor stay in the first-level cache, and the result is gone over
+/// rarely.
 const DEPTH: usize = 512;
-/// Rows of a task: its block of the left factor stays in the second-level cache.
+/// Rows of a task.
 const TASK_ROWS: usize = 96;
-/// Columns of a task.
+/// Columns of a task: its block of the right factor stays in the second-level cache.
 const TASK_COLUMNS: usize = 256;
 /// Elements of a packed block of the right factor: it stays in the last-level cache, whatever the vocabulary.
 const RIGHT: usize = 1 << 20;
@@ -67,7 +67,10 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
     let kc = depth.div_ceil(depths);
     let (mc, tc) = (TASK_ROWS.next_multiple_of(mr), TASK_COLUMNS.next_multiple_of(nr));
     let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
-    let (left, right) = scratch(&mut cpu.scratch, m.next_multiple_of(mr) * kc + nc * kc).split_at_mut(m.next_multiple_of(mr) * kc);
+    // Rows that lie along the depth are read where they are.
+    let packed = a.strides[1] != 1;
+    let left = if packed { m.next_multiple_of(mr) * kc } else { 0 };
+    let (left, right) = scratch(&mut cpu.scratch, left + nc * kc).split_at_mut(left);
     let (threads, level) = (&cpu.threads, cpu.level);
     let c = Shared::new(c);
 
@@ -77,7 +80,7 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
         for first in (0..n).step_by(nc.max(1)) {
             let columns = nc.min(n - first);
             // The left factor is packed once a depth, with the first columns.
-            let left_tasks = if first == 0 { m.div_ceil(mc) } else { 0 };
+            let left_tasks = if packed && first == 0 { m.div_ceil(mc) } else { 0 };
             let (pack_left, pack_right) = (Shared::new(left), Shared::new(right));
             threads.each(left_tasks + columns.div_ceil(tc), |task| {
                 if task < left_tasks {
@@ -99,7 +102,9 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
             threads.each(m.div_ceil(mc) * across, |task| {
                 let (i, j) = (task / across * mc, task % across * tc);
                 let block = tile::Block { rows: i..m.min(i + mc), columns: first + j..first + columns.min(j + tc), depth: kc, stride: n };
-                tile::block(level, &left[i * kc..], &right[j * kc..], write, block, &c);
+                let left =
+                    if packed { Left::Panels(&left[i * kc..]) } else { Left::Rows { data: &a.data[ks.start..], stride: a.strides[0] } };
+                tile::block(level, left, &right[j * kc..], write, block, &c);
             });
         }
     }

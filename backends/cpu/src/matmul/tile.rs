@@ -5,6 +5,7 @@ use crate::{
     Float,
     simd::{Level, Tile},
     threads::Shared,
+    tile::products,
 };
 use core::ops::Range;
 
@@ -17,57 +18,71 @@ pub(super) struct Block {
     pub(super) stride: usize,
 }
 
-/// Computes a block from its packed panels.
-pub(super) fn block<F: Float>(level: Level, left: &[F], right: &[F], write: Write<F>, block: Block, c: &Shared<F>) {
-    F::tile(level, Panels { left, right, write, block, c });
+/// The left factor of a block.
+#[derive(Clone, Copy)]
+pub(super) enum Left<'a, F> {
+    /// Packed, from the block's first row on.
+    Panels(&'a [F]),
+    /// Where it lies, from the first row of the whole and the block's first depth on; rows are `stride` apart.
+    Rows { data: &'a [F], stride: usize },
 }
 
-struct Panels<'a, F> {
-    left: &'a [F],
+/// Computes a block; `right` is packed.
+pub(super) fn block<F: Float>(level: Level, left: Left<F>, right: &[F], write: Write<F>, block: Block, c: &Shared<F>) {
+    F::tile(level, Product { left, right, write, block, c });
+}
+
+struct Product<'a, F> {
+    left: Left<'a, F>,
     right: &'a [F],
     write: Write<'a, F>,
     block: Block,
     c: &'a Shared<'a, F>,
 }
 
-impl<F: Float> Tile for Panels<'_, F> {
+impl<F: Float> Tile for Product<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool, const MR: usize, const NR: usize>(self) {
-        let Block { rows, columns, depth, stride } = self.block;
-        for (j, first) in columns.clone().step_by(NR).enumerate() {
-            let right = &self.right[j * NR * depth..][..NR * depth];
-            let width = NR.min(columns.end - first);
-            for (i, top) in rows.clone().step_by(MR).enumerate() {
-                let left = &self.left[i * MR * depth..][..MR * depth];
-                let sums = tile::<F, FMA, MR, NR>(left, right);
-                for (sums, row) in sums.iter().zip(top..rows.end) {
-                    let at = row * stride + first;
-                    // SAFETY: each block is one task's.
-                    let c = unsafe { self.c.slice(at, width) };
-                    // The usual width is known to the compiler: a few vectors, and no loop.
-                    match c.as_mut_array::<NR>() {
-                        Some(c) => write(sums, self.write, first, at, c),
-                        None => write(&sums[..width], self.write, first, at, c),
-                    }
+        let Block { ref rows, depth, .. } = self.block;
+        for (i, top) in rows.clone().step_by(MR).enumerate() {
+            match self.left {
+                Left::Panels(panels) => {
+                    let (panel, _) = panels[i * MR * depth..][..MR * depth].as_chunks::<MR>();
+                    self.across::<FMA, MR, NR>(top, panel.iter().copied());
+                }
+                Left::Rows { data, stride } => {
+                    // Rows that the last tile lacks: any other, whose sums are not written.
+                    let rows: [&[F]; MR] = core::array::from_fn(|i| &data[(top + i).min(rows.end - 1) * stride..][..depth]);
+                    // SAFETY: each of the rows has `depth` elements.
+                    let at = |k: usize| core::array::from_fn(|i| unsafe { *rows[i].get_unchecked(k) });
+                    self.across::<FMA, MR, NR>(top, (0..depth).map(at));
                 }
             }
         }
     }
 }
 
-/// `Σ_k left[k, i] · right[k, j]`
-#[inline(always)]
-fn tile<F: Float, const FMA: bool, const MR: usize, const NR: usize>(left: &[F], right: &[F]) -> [[F; NR]; MR] {
-    let mut sums = [[F::ZERO; NR]; MR];
-    let ((left, _), (right, _)) = (left.as_chunks::<MR>(), right.as_chunks::<NR>());
-    for (a, b) in left.iter().zip(right) {
-        for i in 0..MR {
-            for j in 0..NR {
-                sums[i][j] = a[i].mul_add::<FMA>(b[j], sums[i][j]);
+impl<F: Float> Product<'_, F> {
+    /// The tiles side by side of the rows from `top` on; `left`: those rows, depth by depth.
+    #[inline(always)]
+    fn across<const FMA: bool, const MR: usize, const NR: usize>(&self, top: usize, left: impl Iterator<Item = [F; MR]> + Clone) {
+        let Block { rows, columns, depth, stride } = &self.block;
+        for (j, first) in columns.clone().step_by(NR).enumerate() {
+            let (right, _) = self.right[j * NR * depth..][..NR * depth].as_chunks::<NR>();
+            let width = NR.min(columns.end - first);
+            let sums = products::<F, FMA, MR, NR>(left.clone(), right.iter().copied());
+            for (sums, row) in sums.iter().zip(top..rows.end) {
+                let at = row * stride + first;
+                // SAFETY: each block is one task's.
+                let c = unsafe { self.c.slice(at, width) };
+                // The usual width is known to the compiler: a few vectors, and no loop.
+                match c.as_mut_array::<NR>() {
+                    Some(c) => write(sums, self.write, first, at, c),
+                    None => write(&sums[..width], self.write, first, at, c),
+                }
             }
         }
     }
-    sums
 }
 
 #[inline(always)]
