@@ -21,6 +21,7 @@ mod hebbian;
 mod last;
 mod lookup;
 mod matmul;
+mod memory;
 mod mix;
 mod norm;
 mod polynomial;

@@ -4,7 +4,7 @@
 
 use crate::{Float, Threads, tensor::scratch, threads::Shared};
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::{hint::black_box, ops::Range};
 
 /// Independent sums: enough for four vectors of AVX2 or two of AVX-512.
 const LANES: usize = 32;
@@ -48,17 +48,19 @@ pub(crate) fn largest<F: Float>(a: &[F]) -> F {
     lanes.iter().chain(rest).fold(F::NEG_INFINITY, |m, &a| a.max(m))
 }
 
-/// Sum of the lanes, by halves.
+/// Sum of the lanes, a multiple of 8 of them.
 #[inline(always)]
-fn total<F: Float>(mut lanes: [F; LANES]) -> F {
-    let mut n = LANES / 2;
-    while n > 0 {
-        for i in 0..n {
-            lanes[i] += lanes[i + n];
+pub(crate) fn total<F: Float, const N: usize>(lanes: [F; N]) -> F {
+    let mut eight = [F::ZERO; 8];
+    // The compiler must not see how they end: it would keep them in pairs, as the last addition wants them, and not in
+    // whole vectors.
+    for lanes in black_box(lanes).as_chunks::<8>().0 {
+        for i in 0..8 {
+            eight[i] += lanes[i];
         }
-        n /= 2;
     }
-    lanes[0]
+    let [a, b, c, d, e, f, g, h] = black_box(eight);
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// Adds sums over rows to `total`: `f(rows, partial)` adds what some rows contribute to a `partial` of `total`'s length.

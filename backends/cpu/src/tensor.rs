@@ -1,7 +1,12 @@
 //! What the backend holds, and the backend itself.
 
-use crate::{float::Float, simd::Level, threads::Threads};
-use alloc::{vec, vec::Vec};
+use crate::{
+    float::Float,
+    memory::{Arena, Buffer, own},
+    simd::Level,
+    threads::Threads,
+};
+use alloc::vec::Vec;
 use hh_core::{
     backend::{Device, Precision},
     shape::{Shape, Shaped},
@@ -11,7 +16,7 @@ use hh_core::{
 #[derive(Clone, Debug)]
 pub struct Tensor<F> {
     shape: Shape,
-    data: Vec<F>,
+    data: Buffer<F>,
 }
 
 impl<F> Tensor<F> {
@@ -75,6 +80,7 @@ pub struct Cpu<F> {
     pub(crate) threads: Threads,
     /// Working memory of kernels; grows to the largest need during the first step and stays.
     pub(crate) scratch: Vec<F>,
+    arena: Arena,
 }
 
 impl<F: Float> Cpu<F> {
@@ -85,7 +91,7 @@ impl<F: Float> Cpu<F> {
 
     /// The same with chosen instructions.
     pub fn with_level(threads: Threads, level: Level) -> Self {
-        Self { level, threads, scratch: Vec::new() }
+        Self { level, threads, scratch: Vec::new(), arena: Arena::default() }
     }
 
     /// Its instructions.
@@ -107,23 +113,16 @@ pub(crate) fn scratch<F: Float>(memory: &mut Vec<F>, len: usize) -> &mut [F] {
     &mut memory[..len]
 }
 
-fn zeros<N: Copy + Default>(count: usize) -> Result<Vec<N>, OutOfMemory> {
-    let bytes = count.saturating_mul(size_of::<N>());
-    // `try_reserve` asks first; `vec!` then takes zeroed pages, which cost nothing until they are touched.
-    Vec::<N>::new().try_reserve_exact(count).map_err(|_| OutOfMemory(bytes))?;
-    Ok(vec![N::default(); count])
-}
-
 impl<F: Float> Device for Cpu<F> {
     type Tensor = Tensor<F>;
     type Indices = Indices;
     type Error = OutOfMemory;
 
     fn alloc(&mut self, shape: Shape, _: Precision) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape, data: zeros(shape.count())? })
+        Ok(Tensor { shape, data: self.arena.zeros(shape.count())? })
     }
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, OutOfMemory> {
-        Ok(Indices { shape, data: zeros(shape.count())? })
+        Ok(Indices { shape, data: own(shape.count())? })
     }
     fn upload(&mut self, src: &[f32], dst: &mut Tensor<F>) -> Result<(), OutOfMemory> {
         assert_eq!(src.len(), dst.data.len(), "upload into {}", dst.shape);
@@ -138,7 +137,7 @@ impl<F: Float> Device for Cpu<F> {
     }
     fn download(&mut self, src: &Tensor<F>, dst: &mut [f32]) -> Result<(), OutOfMemory> {
         assert_eq!(src.data.len(), dst.len(), "download of {}", src.shape);
-        for (d, s) in dst.iter_mut().zip(&src.data) {
+        for (d, s) in dst.iter_mut().zip(src.data.iter()) {
             *d = s.to_f32();
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use crate::{
     float::Float,
-    reduce::dot,
+    reduce::{dot, total},
     simd::{Kernel, nested},
 };
 
@@ -182,19 +182,6 @@ pub(crate) fn exponentials<F: Float>(x: &mut [F], shift: F) -> F {
         }
     }
     total(sums)
-}
-
-/// The sum, halving.
-#[inline(always)]
-fn total<F: Float>(mut sums: [F; LANES]) -> F {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
 }
 
 /// `1 / sqrt(|v|² + 1e-6)`: what makes `v` a unit vector.
