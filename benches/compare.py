@@ -6,8 +6,9 @@ REFERENCE_DIR holds reference.py and configs/; this Python needs torch, safetens
 then runs ours and the peer's in turn (A B A B …) and prints medians, ratios and peak memory; figures.json keeps them.
 With --data it also trains char-0.8m for 2000 steps of 12 x 64 (minutes).
 """
-import argparse, json, os, re, statistics, subprocess, sys, tempfile, time
+import argparse, functools, json, os, re, statistics, subprocess, sys, tempfile, time
 
+print = functools.partial(print, flush=True)  # A run takes minutes: each line appears when it is known.
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -30,6 +31,13 @@ def in_turn(runs, **commands):
             rates[name].append(float(re.search(r"([\d.]+) (?:tokens|steps)/s", out).group(1)))
             memory[name] = max(memory[name], peak)
     return {k: (statistics.median(v), memory[k]) for k, v in rates.items()}
+
+
+def has_bf16():
+    """Whether bf16 is an instruction here; elsewhere the peer takes minutes a step."""
+    with open("/proc/cpuinfo") as f:
+        flags = f.read()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def first_token(program, threads):
@@ -64,14 +72,17 @@ def main():
     peer = [sys.executable, reference, "bench"]
     figures = {}
 
-    r = in_turn(a.runs, hh=[ours, "train", "char-4.5m", *shape], reference=[*peer, config("char-4.5m"), *shape],
-                bf16=[*peer, config("char-4.5m"), *shape, "--bf16"], gpt=[*peer, config("gpt-4.5m"), *shape],
-                hh_gpt=[ours, "train", "gpt-4.5m", *shape])
+    commands = dict(hh=[ours, "train", "char-4.5m", *shape], reference=[*peer, config("char-4.5m"), *shape],
+                    hh_gpt=[ours, "train", "gpt-4.5m", *shape], gpt=[*peer, config("gpt-4.5m"), *shape])
+    if has_bf16():
+        commands["bf16"] = [*peer, config("char-4.5m"), *shape, "--bf16"]
+    r = in_turn(a.runs, **commands)
     for name, (rate, memory) in r.items():
         figures["train " + name] = {"tokens/s": rate, "peak MB": round(memory)}
         print(f"train 8x256  {name:10} {rate:8.0f} tokens/s  {memory:6.0f} MB")
-    print(f"char-4.5m: {r['hh'][0] / r['reference'][0]:.2f} x the reference in f32, {r['hh'][0] / r['bf16'][0]:.2f} x in bf16; "
-          f"memory {r['hh'][1] / r['reference'][1]:.2f} x; gpt-4.5m: {r['hh_gpt'][0] / r['gpt'][0]:.2f} x")
+    bf16 = f", {r['hh'][0] / r['bf16'][0]:.2f} x in bf16" if "bf16" in r else " (no bf16 instructions on this machine)"
+    print(f"char-4.5m: {r['hh'][0] / r['reference'][0]:.2f} x the reference in f32{bf16}; memory {r['hh'][1] / r['reference'][1]:.2f} x; "
+          f"gpt-4.5m: {r['hh_gpt'][0] / r['gpt'][0]:.2f} x")
 
     for name, threads in [("bpe-97m", n), ("bpe-97m", "1"), ("char-4.5m", n)]:
         out, _ = run([ours, "decode", name, "--threads", threads, "--steps", "40" if name == "bpe-97m" else "400"])

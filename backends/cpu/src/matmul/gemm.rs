@@ -51,10 +51,14 @@ pub(crate) enum Write<'a, F> {
 /// Largest depth of a block: a tile's rows of the left factor stay in the first-level cache, and the result is gone over
 /// rarely.
 const DEPTH: usize = 512;
-/// Rows of a task.
+/// Rows of a task, at most.
 const TASK_ROWS: usize = 96;
+/// Fewer tasks than this are made smaller.
+const TASKS: usize = 16;
 /// Columns of a task: its block of the right factor stays in the second-level cache.
 const TASK_COLUMNS: usize = 256;
+/// Columns that one task packs.
+const PACK_COLUMNS: usize = 64;
 /// Elements of a packed block of the right factor: it stays in the last-level cache, whatever the vocabulary.
 const RIGHT: usize = 1 << 20;
 
@@ -65,7 +69,9 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
     let [mr, nr] = F::tile_extents(cpu.level);
     let depths = depth.div_ceil(DEPTH).max(1);
     let kc = depth.div_ceil(depths);
-    let (mc, tc) = (TASK_ROWS.next_multiple_of(mr), TASK_COLUMNS.next_multiple_of(nr));
+    let (tc, pc) = (TASK_COLUMNS.next_multiple_of(nr), PACK_COLUMNS.next_multiple_of(nr));
+    let few = m.div_ceil(TASK_ROWS) * n.div_ceil(tc) < TASKS;
+    let mc = if few { m.div_ceil(TASKS).clamp(1, TASK_ROWS) } else { TASK_ROWS }.next_multiple_of(mr);
     let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
     // Rows that lie along the depth are read where they are.
     let packed = a.strides[1] != 1;
@@ -82,15 +88,15 @@ pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write
             // The left factor is packed once a depth, with the first columns.
             let left_tasks = if packed && first == 0 { m.div_ceil(mc) } else { 0 };
             let (pack_left, pack_right) = (Shared::new(left), Shared::new(right));
-            threads.each(left_tasks + columns.div_ceil(tc), |task| {
+            threads.each(left_tasks + columns.div_ceil(pc), |task| {
                 if task < left_tasks {
                     let rows = task * mc..m.min((task + 1) * mc);
                     // SAFETY: each run of panels is one task's.
                     let to = unsafe { pack_left.slice(rows.start * kc, rows.len().next_multiple_of(mr) * kc) };
                     pack(level, Side::Left, a, rows, ks.clone(), to);
                 } else {
-                    let start = (task - left_tasks) * tc;
-                    let run = start..columns.min(start + tc);
+                    let start = (task - left_tasks) * pc;
+                    let run = start..columns.min(start + pc);
                     // SAFETY: as above.
                     let to = unsafe { pack_right.slice(start * kc, run.len().next_multiple_of(nr) * kc) };
                     pack(level, Side::Right, b.transposed(), first + run.start..first + run.end, ks.clone(), to);
