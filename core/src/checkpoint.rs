@@ -70,6 +70,11 @@ impl<'a> Checkpoint<'a> {
         Ok(Self { archive, config, step })
     }
 
+    /// The file behind it, which is any safetensors file.
+    pub fn archive(&self) -> &Archive<'a> {
+        &self.archive
+    }
+
     /// The model's configuration, which is valid.
     pub fn config(&self) -> &Config {
         &self.config

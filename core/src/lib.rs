@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+#[cfg(feature = "ndarray")]
+pub mod arrays;
 pub mod backend;
 pub mod checkpoint;
 pub mod config;

@@ -1,5 +1,9 @@
 //! Text from a model, token by token, as it comes.
 
+mod several;
+
+pub use several::{Begun, write_several};
+
 use anyhow::Result;
 use hh_core::backend::Forward;
 use hh_core::model::Model;
@@ -63,13 +67,13 @@ impl<'t, B: Forward, M: Deref<Target = Model<B::Tensor>>> Writer<'t, B, M> {
             self.held.extend_from_slice(bytes);
             self.held = unfinished(&self.held).to_vec();
             let stopped = stops.filter(&mut text);
-            emit(&mut text, out, &mut written)?;
+            written.ends_line = emit(&mut text, out)?.unwrap_or(written.ends_line);
             if stopped {
                 return Ok(written);
             }
         }
         text = stops.rest();
-        emit(&mut text, out, &mut written)?;
+        written.ends_line = emit(&mut text, out)?.unwrap_or(written.ends_line);
         Ok(written)
     }
 
@@ -79,14 +83,16 @@ impl<'t, B: Forward, M: Deref<Target = Model<B::Tensor>>> Writer<'t, B, M> {
     }
 }
 
-fn emit(text: &mut String, out: &mut dyn Write, written: &mut Written) -> Result<()> {
-    if !text.is_empty() {
-        written.ends_line = text.ends_with('\n');
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        text.clear();
+/// Writes a text, if there is any, and empties it; whether it ends a line.
+fn emit(text: &mut String, out: &mut dyn Write) -> Result<Option<bool>> {
+    if text.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    let ends_line = text.ends_with('\n');
+    text.clear();
+    Ok(Some(ends_line))
 }
 
 /// The beginning of a character that the bytes end with.
@@ -200,6 +206,33 @@ mod tests {
         let parts: String = [1, 0, 7, 13, 2, 37].into_iter().map(|n| stretch(&source, &cuts, n)).collect();
         assert_eq!(parts, whole);
         assert_eq!(Conversation::open(&cuts).unwrap(), Conversation::open(&folder.path().join("whole")).unwrap());
+    }
+
+    #[test]
+    fn texts_side_by_side_are_what_each_is_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let sampler = |seed| Sampler::new(SamplerConfig { top_k: 12, seed, ..SamplerConfig::default() }, 256).unwrap();
+        let stops = Stops::new(["\u{e9}a".to_owned()]);
+        let mut alone = String::new();
+        for seed in 0..4 {
+            let mut backend = models::cpu();
+            let loaded = source.load(&mut backend, None).unwrap();
+            let session = Session::new(backend, &loaded.model, LAYOUT).unwrap();
+            let mut out = Vec::new();
+            let mut writer = Writer::new(session, sampler(seed), &*loaded.tokenizer, vec![97, 99], Vec::new());
+            writer.write(40, &mut stops.clone(), &mut out, &|| true).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            alone += &format!("text {seed}: {text}{}", if text.ends_with('\n') { "" } else { "\n" });
+        }
+        let mut backend = models::cpu();
+        let loaded = source.load(&mut backend, None).unwrap();
+        let session = Session::new(backend, &loaded.model, Options { batch: 4, ..LAYOUT }).unwrap();
+        let begun = |seed| Begun { sampler: sampler(seed), tokens: vec![97, 99], before: format!("text {seed}: ") };
+        let mut out = Vec::new();
+        let written = write_several(session, &*loaded.tokenizer, (0..4).map(begun).collect(), 40, &stops, &mut out, &|| true).unwrap();
+        assert_eq!(String::from_utf8(out).expect("valid UTF-8 only"), alone);
+        assert!(alone.contains('\u{e9}') && written.tokens < 4 * 40, "characters of two bytes, and stops, come up: {alone:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod generate;
 pub mod loading;
 pub mod machine;
 pub mod measure;
+pub mod speak;
 pub mod tokenizers;
 pub mod train;
 

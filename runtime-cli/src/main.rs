@@ -3,6 +3,7 @@
 pub mod commands;
 
 use clap::Parser;
+use hh_runtime::speak::say;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {}", sentence(&e));
+            say(format_args!("error: {}", sentence(&e)));
             ExitCode::from(2)
         }
     }

@@ -34,14 +34,17 @@ pub(crate) fn no_c_compiler() -> Vec<Step> {
 }
 
 pub(crate) fn lint() -> Vec<Step> {
-    vec![cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]
+    vec![
+        cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        cargo(["clippy", "-p", "hh-core", "--all-targets", "--features", "ndarray", "--", "-D", "warnings"]),
+    ]
 }
 
 pub(crate) fn docs() -> Vec<Step> {
     vec![cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")]
 }
 
-/// The command of the README; the last, so that its closing lines are the last to be read.
+/// What is off by default, then the command of the README: the last, so that its closing lines are the last to be read.
 pub(crate) fn test() -> Vec<Step> {
-    vec![cargo(["test", "--release"])]
+    vec![cargo(["test", "--release", "-p", "hh-core", "--features", "ndarray"]), cargo(["test", "--release"])]
 }

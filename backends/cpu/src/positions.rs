@@ -8,10 +8,10 @@ use hh_core::{
 
 /// `[B, T, D]` and the row of the table that the chunk begins at.
 fn dims<F>(op: &Positions<Tensor<F>, Indices>, y: Shape) -> ([usize; 3], usize) {
-    let ([batch, time, width], table) = (y.extents(), op.table.shape());
+    let (extents, table) = (op.dims(y), op.table.shape());
     let start = op.clock.map_or(0, |clock| clock.data()[0] as usize);
-    assert!(table.width() == width && start + time <= table.rows(), "positions: {start} + {time} of {table} onto {y}");
-    ([batch, time, width], start)
+    assert!(start + extents[1] <= table.rows(), "positions: {start} + {} of {table} onto {y}", extents[1]);
+    (extents, start)
 }
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indices>, y: &mut Tensor<F>) {

@@ -37,6 +37,18 @@ pub struct Positions<'a, T, I> {
     pub clock: Option<&'a I>,
 }
 
+impl<T: Shaped, I: Shaped> Positions<'_, T, I> {
+    /// `[B, T, D]`
+    pub fn dims(&self, y: Shape) -> [usize; 3] {
+        let ([_, time, width], table) = (y.extents(), self.table.shape());
+        assert!(table.width() == width && time <= table.rows(), "positions: {table} onto {y}");
+        if let Some(clock) = self.clock {
+            assert_eq!(clock.shape().count(), 1, "positions: clock");
+        }
+        y.extents()
+    }
+}
+
 /// `y = x · wᵀ (+ bias) (+ add)`, `y` `[…, out]`.
 pub struct Matmul<'a, T> {
     /// `[…, in]`
@@ -143,4 +155,47 @@ pub struct Dropout<'a, T, I> {
     pub rate: f32,
     /// Where the mask comes from.
     pub draw: super::Draw<'a, I>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Of(Shape);
+
+    impl Shaped for Of {
+        fn shape(&self) -> Shape {
+            self.0
+        }
+    }
+
+    /// Extents of [`Positions`] for a table of 8 rows of 4, onto that output.
+    fn positions(y: Shape, clock: Option<usize>) -> [usize; 3] {
+        let clock = clock.map(|n| Of(Shape::vector(n)));
+        Positions { table: &Of(Shape::matrix(8, 4)), clock: clock.as_ref() }.dims(y)
+    }
+
+    #[test]
+    fn positions_fit_their_table() {
+        assert_eq!(positions(Shape::cube(3, 8, 4), None), [3, 8, 4]);
+        assert_eq!(positions(Shape::cube(3, 5, 4), Some(1)), [3, 5, 4]);
+    }
+
+    #[test]
+    #[should_panic = "positions: [8, 4] onto [3, 9, 4]"]
+    fn positions_beyond_the_table_are_refused() {
+        positions(Shape::cube(3, 9, 4), None);
+    }
+
+    #[test]
+    #[should_panic = "positions: [8, 4] onto [3, 8, 5]"]
+    fn positions_of_another_width_are_refused() {
+        positions(Shape::cube(3, 8, 5), None);
+    }
+
+    #[test]
+    #[should_panic = "positions: clock"]
+    fn positions_have_one_clock() {
+        positions(Shape::cube(3, 8, 4), Some(3));
+    }
 }

@@ -15,8 +15,9 @@ Examples:
   hh-runtime data get tinyshakespeare && hh-runtime train --data data/tinyshakespeare/input.txt
   hh-runtime data builtin --out corpus.txt
 
-A download that was cut is gone on with where it stopped, and every file is compared with its SHA-256. Proxies are taken from
-the environment. Without a network, put the files in their places yourself: `data get` then only checks them.";
+A download that was cut is gone on with where it stopped, and every file is compared with its SHA-256. Proxies are taken from \
+the environment, and so is SSL_CERT_FILE: a PEM file of certificates to trust in place of the built-in ones. Without a network, \
+put the files in their places yourself: `data get` then only checks them.";
 
 /// Arguments of `data`.
 #[derive(clap::Args)]
@@ -62,13 +63,14 @@ pub fn run(args: Args) -> Result<()> {
         }
         Action::Get { name, dir } => {
             let set = find(&name)?;
+            let client = Client::from_environment()?;
             let style = ProgressStyle::with_template("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}");
             let bar = ProgressBar::new(0).with_style(style.expect("a template of known keys")).with_message(set.name);
             let mut tell = |progress: Progress| {
                 bar.set_length(progress.total.unwrap_or(progress.done));
                 bar.set_position(progress.done);
             };
-            let got = get(set, &dir, &Client::default(), &mut tell);
+            let got = get(set, &dir, &client, &mut tell);
             bar.finish_and_clear();
             for file in got? {
                 writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const ABOUT: &str = "\
-Everything here is measured within two seconds on whatever else the machine is doing: compare by ratio, not by digits.
-Decoding one token reads all weights once for each segment, so `read bandwidth / bytes of weights` bounds tokens/s;
+Everything here is measured within two seconds on whatever else the machine is doing: compare by ratio, not by digits. \
+Decoding one token reads all weights once for each segment, so `read bandwidth / bytes of weights` bounds tokens/s; \
 training is bound by the matrix products. A missing backend is never an error: what is there is used.";
 
 /// Arguments of `doctor`.

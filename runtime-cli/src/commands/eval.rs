@@ -22,8 +22,8 @@ Examples:
   hh-runtime eval model.safetensors --data wiki.test.tokens --split all --segments 1,2,3
       on a whole file, with one, two and three passes over the blocks
 
-The text is cut into windows of --context tokens that lie one after the other, each read from an empty past, so every token
-but the first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte can be compared
+The text is cut into windows of --context tokens that lie one after the other, each read from an empty past, so every token \
+but the first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte can be compared \
 between tokenizers; of a word vocabulary it counts the bytes of the words as the vocabulary spells them.";
 
 /// Arguments of `eval`.

@@ -15,7 +15,7 @@ Examples:
   hh-runtime export runs/char-4.5m-1 model-bf16.safetensors --dtype bf16
       half the size; every command reads it like any other checkpoint
 
-f16 keeps 11 significant bits of numbers up to 65504, bf16 keeps 8 of any; the largest rounding error is printed. Whether it
+f16 keeps 11 significant bits of numbers up to 65504, bf16 keeps 8 of any; the largest rounding error is printed. Whether it \
 matters is for `hh-runtime eval` to say.";
 
 /// Arguments of `export`.

@@ -18,10 +18,10 @@ Examples:
   hh-runtime info runs/char-0.8m-1 --tensors
   hh-runtime info bpe-97m --context 4096 --segments 1 --json
 
-Counted are products, two operations for each multiply-add; element-wise work is not. With P weights in the blocks' products,
+Counted are products, two operations for each multiply-add; element-wise work is not. With P weights in the blocks' products, \
 S segments, V ids, embedding width E and context T, decoding a token takes
   S (2 P + memories) + (S - 1) 2 P_controller + 2 E V
-where attention of width w adds 4 w T to a layer's memories and a Hopfield path with K refinements 4 w K (T + slots).
+where attention of width w adds 4 w T to a layer's memories and a Hopfield path with K refinements 4 w K (T + slots). \
 Training takes the same forward at the mean length T / 2, and twice that backward through the last segment alone.";
 
 /// Arguments of `info`.

@@ -9,9 +9,10 @@ use hh_core::session::{Options, Session};
 use hh_core::tokenizer::Tokenizer;
 use hh_runtime::conversation::{self, Conversation};
 use hh_runtime::files;
-use hh_runtime::generate::{Stops, Writer};
+use hh_runtime::generate::{Begun, Stops, Writer, write_several};
 use hh_runtime::loading::{self, Source};
 use hh_runtime::machine::{Backend, Machine};
+use hh_runtime::speak::say;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,9 +26,17 @@ Examples:
   hh-runtime sample best.safetensors --prompt 'Q: who?' --stop 'Q:' --echo
   hh-runtime sample best.safetensors --prompt 'Once' --state tale && hh-runtime sample best.safetensors --state tale
       the same text as one run of twice the length
+  hh-runtime sample best.safetensors --prompt 'Once' --batch 4 --seed 7
+      four texts from one prompt, faster together than one after the other
 
-The model reads the prompt and writes what follows. Without a prompt it begins after a line break, or where the
-vocabulary has none, after a token drawn by the seed. The same seed gives the same text on any number of threads.";
+The model reads the prompt and writes what follows. Without a prompt it begins after a line break, or where the \
+vocabulary has none, after a token drawn by the seed. The same seed gives the same text on any number of threads.
+
+With --batch N and --seed S, text k of 1 to N has the seed S + k - 1, as the line above it says, and is what a run without \
+--batch writes with that seed. (Sums of many numbers side by side may be rounded otherwise than alone: where two tokens are \
+all but equally near to be drawn, the other may come.) The first text comes as it is drawn, the others as soon as those before \
+them are done; each ends for itself at --stop. A vocabulary's own mark for the end of a text is a text like any other, as in \
+--stop '<|endoftext|>'.";
 
 /// Arguments of `sample`.
 #[derive(clap::Args)]
@@ -45,8 +54,11 @@ pub struct Args {
     #[arg(long)]
     echo: bool,
     /// Tokens to write
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 256)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     tokens: usize,
+    /// Texts to write side by side, with the seeds --seed, --seed + 1, and so on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
     /// End before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
@@ -99,7 +111,8 @@ struct Choice {
 }
 
 impl Choice {
-    fn config(&self) -> SamplerConfig {
+    /// That of text `k`, from 0 on.
+    fn config(&self, k: u16) -> SamplerConfig {
         SamplerConfig {
             temperature: self.temperature,
             top_k: self.top_k,
@@ -107,7 +120,7 @@ impl Choice {
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
             repetition_window: self.repetition_window,
-            seed: self.seed,
+            seed: self.seed.wrapping_add(u64::from(k)),
         }
     }
 }
@@ -115,7 +128,10 @@ impl Choice {
 /// Samples.
 pub fn run(args: Args) -> Result<()> {
     let began = Instant::now();
-    args.choice.config().validate()?;
+    args.choice.config(0).validate()?;
+    if args.batch > 1 && args.state.is_some() {
+        bail!("--state keeps one text and --batch {} writes {0}: leave out one of the two", args.batch);
+    }
     let source = Source::open(&args.checkpoint)?;
     match args.machine.backend {
         Backend::Auto | Backend::Cpu => {
@@ -131,48 +147,45 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source, began: Instant) 
     let tokenizer = &*loaded.tokenizer;
     let earlier = earlier(args, source)?;
     let prompt = prompt(args)?;
-    let mut sampler = Sampler::new(args.choice.config(), tokenizer.vocab_size())?;
-
     let ids = match &prompt {
         Some(prompt) => tokenizer.encode(prompt).context("the prompt cannot be encoded")?,
         None => Vec::new(),
-    };
-    let (mut pending, held) = match &earlier {
-        Some(earlier) => (earlier.pending.clone(), earlier.held.clone()),
-        None => (Vec::new(), Vec::new()),
     };
     let (saved_context, saved_segments) = earlier.as_ref().map(|earlier| (earlier.context, earlier.segments)).unzip();
     let context = args.context.map(|n| n as usize).or(saved_context);
     let segments = args.segments.map(usize::from).or(saved_segments).unwrap_or(loaded.model.config.segments);
     let context = loading::context(&loaded.model, context, loaded.context)?;
-    let options = Options { context, segments: Some(segments), ..Options::default() };
+    let options = Options { batch: args.batch.into(), context, segments: Some(segments), ..Options::default() };
     let mut session = Session::new(backend, &loaded.model, options)?;
     if let Some(earlier) = &earlier {
         let state = args.state.as_deref().unwrap_or(Path::new(""));
         session.restore(&earlier.snapshot).with_context(|| format!("cannot use {}", state.display()))?;
-        sampler.restore(&earlier.sampler);
     }
-    ids.iter().for_each(|&id| sampler.observe(id));
-    pending.extend(ids);
-    if pending.is_empty() {
-        pending = beginning(tokenizer, args.choice.seed);
-    }
+    let echo = prompt.filter(|_| args.echo).unwrap_or_default();
+    let begin = |k| begin(args, k, tokenizer, earlier.as_ref(), &ids, &echo);
+    let mut texts = (0..args.batch).map(begin).collect::<Result<Vec<_>>>()?;
     let c = session.config();
-    let end = session.position() + (pending.len() + args.tokens).saturating_sub(1) as u64;
+    let end = session.position() + (texts[0].tokens.len() + args.tokens).saturating_sub(1) as u64;
     if c.positions == Positions::Learned && end > c.max_len as u64 {
         bail!("the text would have {end} positions and this model learned {}: ask for fewer --tokens, or shorten the prompt", c.max_len);
     }
     let ready = Instant::now();
 
     let mut out = io::stdout().lock();
-    if args.echo {
-        out.write_all(prompt.unwrap_or_default().as_bytes())?;
-        out.flush()?;
-    }
-    let mut writer = Writer::new(session, sampler, tokenizer, pending, held);
-    let interrupted = args.state.is_some().then(watch_interrupt).transpose()?;
+    let mut stops = Stops::new(args.stop.iter().cloned());
+    let interrupted = (args.state.is_some() || args.batch > 1).then(watch_interrupt).transpose()?;
     let go_on = || interrupted.is_none_or(|flag| !flag.load(Ordering::Relaxed));
-    let written = writer.write(args.tokens, &mut Stops::new(args.stop.iter().cloned()), &mut out, &go_on)?;
+    let (written, rest) = if args.batch > 1 {
+        (write_several(session, tokenizer, texts, args.tokens, &stops, &mut out, &go_on)?, None)
+    } else {
+        let Begun { sampler, tokens, before } = texts.remove(0);
+        out.write_all(before.as_bytes())?;
+        out.flush()?;
+        let held = earlier.map(|earlier| earlier.held).unwrap_or_default();
+        let mut writer = Writer::new(session, sampler, tokenizer, tokens, held);
+        let written = writer.write(args.tokens, &mut stops, &mut out, &go_on)?;
+        (written, Some(writer.into_parts()))
+    };
     let done = Instant::now();
     if out.is_terminal() && !written.ends_line {
         writeln!(out)?;
@@ -180,21 +193,37 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source, began: Instant) 
     if args.timing {
         let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
         let first = written.first.unwrap_or(done);
-        let rate = written.tokens.saturating_sub(1) as f64 / (done - first).as_secs_f64().max(1e-9);
-        eprintln!(
+        let rate = written.tokens.saturating_sub(args.batch.into()) as f64 / (done - first).as_secs_f64().max(1e-9);
+        say(format_args!(
             "loaded in {:.1} ms, first token {:.1} ms later, then {rate:.0} tokens/s ({} tokens)",
             ms(began, ready),
             ms(ready, first),
             written.tokens
-        );
+        ));
     }
-    if let Some(path) = &args.state {
-        let (mut session, sampler, pending, held) = writer.into_parts();
+    if let (Some(path), Some((mut session, sampler, pending, held))) = (&args.state, rest) {
         let origin = conversation::origin(source.header());
         let snapshot = session.snapshot()?;
         Conversation { origin, context, segments, snapshot, sampler: sampler.state(), pending, held }.save(path)?;
     }
     Ok(())
+}
+
+/// Text `k`, from 0 on, before its first token is drawn.
+fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conversation>, ids: &[u32], echo: &str) -> Result<Begun> {
+    let config = args.choice.config(k);
+    let mut sampler = Sampler::new(config, tokenizer.vocab_size())?;
+    let mut tokens = earlier.map_or(Vec::new(), |earlier| earlier.pending.clone());
+    if let Some(earlier) = earlier {
+        sampler.restore(&earlier.sampler);
+    }
+    ids.iter().for_each(|&id| sampler.observe(id));
+    tokens.extend(ids);
+    if tokens.is_empty() {
+        tokens = beginning(tokenizer, config.seed);
+    }
+    let title = if args.batch > 1 { format!("--- {} of {}, seed {} ---\n", k + 1, args.batch, config.seed) } else { String::new() };
+    Ok(Begun { sampler, tokens, before: title + echo })
 }
 
 /// The conversation to go on with, if there is one.

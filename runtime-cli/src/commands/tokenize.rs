@@ -19,7 +19,7 @@ Examples:
   hh-runtime tokenize --data book.txt --tokenizer bpe-train:4096 --show 40
       only a look at the first 40 tokens
 
-Neither the text nor its ids are ever in memory as a whole. The folder appears under its name when all of it is written;
+Neither the text nor its ids are ever in memory as a whole. The folder appears under its name when all of it is written; \
 `train --data DIR` maps it into memory. It keeps the tokenizer in tokenizer.json.";
 
 /// Arguments of `tokenize`.

@@ -9,6 +9,7 @@ use hh_runtime::files;
 use hh_runtime::generate::{Stops, Writer};
 use hh_runtime::loading::{self, Loaded};
 use hh_runtime::machine::Machine;
+use hh_runtime::speak::say;
 use hh_runtime::tokenizers::{Spec, from_json, parse_spec};
 use hh_runtime::train::{
     BUILTIN, DataOptions, Job, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Source, Standing, TrainOptions,
@@ -86,10 +87,27 @@ const STOPPED: i32 = 130;
 /// One sentence that says what was wrong and what to do.
 pub fn run(args: Args) -> Result<()> {
     let began = Instant::now();
-    let Prepared { recipe, source, folder, standing } = match &args.resume {
+    let prepared = match &args.resume {
         Some(folder) => resumed(folder, &args)?,
         None => fresh(&args)?,
     };
+    let folder = &prepared.folder;
+    let stop = listen().inspect_err(|_| folder.abandon())?;
+    // One machine so far: both names of the backend mean it.
+    let threads = Threads::new(args.machine.threads());
+    let outcome = train_in(&prepared, &threads, &stop).inspect_err(|_| folder.abandon())?;
+    if outcome.whole.is_none() {
+        let steps = prepared.recipe.train.steps;
+        let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
+        // Whether anybody reads it or not, the run was stopped.
+        let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}", shown(folder.path()));
+        std::process::exit(STOPPED);
+    }
+    threads.enter(|| conclude(Cpu::<f32>::new(threads.clone()), folder, &outcome, began, &stop))
+}
+
+fn train_in(prepared: &Prepared, threads: &Threads, stop: &AtomicBool) -> Result<Outcome> {
+    let Prepared { recipe, source, folder, standing } = prepared;
     let from = Provenance {
         tokenizer: source.tokenizer.to_json(),
         origins: source.origins.clone(),
@@ -97,24 +115,10 @@ pub fn run(args: Args) -> Result<()> {
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
-    let stop = listen()?;
-    // One machine so far: both names of the backend mean it.
-    let threads = Threads::new(args.machine.threads());
-    introduce(&recipe, &source, &folder, &threads);
-
+    introduce(recipe, source, folder, threads);
     let progress = Progress::new(standing.as_ref().map_or(0, |s| s.step), recipe.train.steps);
-    let job = Job { recipe: &recipe, data: &source.dataset, from: &from, folder: &folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    let outcome = threads.enter(|| train(Cpu::<f32>::new(threads.clone()), &job, standing.as_ref(), progress))?;
-    if outcome.whole.is_none() {
-        println!(
-            "stopped after step {} of {}; to go on: hh-runtime train --resume {}",
-            outcome.step,
-            recipe.train.steps,
-            shown(folder.path())
-        );
-        std::process::exit(STOPPED);
-    }
-    threads.enter(|| conclude(Cpu::<f32>::new(threads.clone()), &folder, &outcome, began))
+    let job = Job { recipe, data: &source.dataset, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
+    threads.enter(|| train(Cpu::<f32>::new(threads.clone()), &job, standing.as_ref(), progress))
 }
 
 /// What a run needs before it begins.
@@ -189,10 +193,10 @@ fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
     recipe.train.steps = steps;
     recipe.validate()?;
     let after = recipe.train.hyper().schedule.lr(standing.step);
-    eprintln!(
+    say(format_args!(
         "{steps} steps in place of {}: the cosine is stretched, and the learning rate goes on at {after:.2e} in place of {before:.2e}",
         standing.recipe.train.steps
-    );
+    ));
     Ok(recipe)
 }
 
@@ -205,7 +209,7 @@ fn listen() -> Result<Arc<AtomicBool>> {
         if pressed.swap(true, Ordering::Relaxed) {
             std::process::exit(STOPPED);
         }
-        eprintln!("\nfinishing the step; once more ends at once");
+        say("\nfinishing what is at hand and saving; once more ends at once");
     })
     .context("cannot listen to Ctrl-C")?;
     #[cfg(unix)]
@@ -217,22 +221,22 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, threads: &Thr
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
     let data = &source.dataset;
-    eprintln!(
+    say(format_args!(
         "{:.2}M weights; {} ids; {} tokens to train on, {} held out",
         weights as f64 / 1e6,
         c.vocab_size,
         data.train.len(),
         data.validation.len()
-    );
+    ));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    eprintln!(
+    say(format_args!(
         "{} steps of {} × {}{accumulated} tokens on the CPU, threads: {}; into {}",
         t.steps,
         t.batch,
         t.context,
         threads.count(),
         shown(folder.path())
-    );
+    ));
 }
 
 fn shown(path: &Path) -> String {
@@ -241,11 +245,11 @@ fn shown(path: &Path) -> String {
 }
 
 /// Says what came of the run, and lets its best weights speak.
-fn conclude<B: Backward>(backend: B, folder: &RunFolder, outcome: &Outcome, began: Instant) -> Result<()> {
+fn conclude<B: Backward>(backend: B, folder: &RunFolder, outcome: &Outcome, began: Instant, stop: &AtomicBool) -> Result<()> {
     let Some(whole) = outcome.whole else { return Ok(()) };
     let mut out = std::io::stdout().lock();
     writeln!(out)?;
-    sample(backend, &loading::Source::open(&folder.best())?, &mut out)?;
+    sample(backend, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
     writeln!(out, "\n")?;
     let average = whole.validation_ema.map_or(String::new(), |nll| format!(", {nll:.4} with averaged weights"));
     writeln!(out, "validation   {:.4} nats per token{average}, over {} held-out tokens", whole.validation, whole.scored)?;
@@ -261,7 +265,7 @@ fn conclude<B: Backward>(backend: B, folder: &RunFolder, outcome: &Outcome, bega
     Ok(())
 }
 
-fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write) -> Result<()> {
+fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
     let Loaded { model, tokenizer, context } = file.load(&mut backend, None)?;
     // Some four hundred characters.
     let count = if model.config.vocab_size < 1000 { 400 } else { 100 };
@@ -271,6 +275,6 @@ fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Wr
     let session = Session::new(backend, &model, Options { context, ..Options::default() })?;
     // A line break is where most texts begin anew; a vocabulary without one begins with its first id.
     let start = tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-    Writer::new(session, sampler, &*tokenizer, start, Vec::new()).write(count, &mut Stops::default(), out, &|| true)?;
+    Writer::new(session, sampler, &*tokenizer, start, Vec::new()).write(count, &mut Stops::default(), out, go_on)?;
     Ok(())
 }

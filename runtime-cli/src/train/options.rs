@@ -98,6 +98,27 @@ pub struct TrainOptions {
     pub log_every: Option<u64>,
 }
 
+impl TrainOptions {
+    /// The real numbers that are given. [`first_wins`] takes one that is not finite for one that is not given, so look first.
+    pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("lr", self.lr),
+            ("min_lr", self.min_lr),
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("adam_eps", self.adam_eps),
+            ("weight_decay", self.weight_decay),
+            ("clip", self.clip),
+            ("dropout", self.dropout),
+            ("smoothing", self.smoothing),
+            ("z_weight", self.z_weight),
+            ("flow_weight", self.flow_weight),
+            ("ema", self.ema),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 /// The text, as flags and as the `[data]` section of a configuration.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Text")]
@@ -112,7 +133,7 @@ pub struct DataOptions {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Vec<PathBuf>>,
-    /// The part of --data that is held out where --validation is not given [default: 0.1]
+    /// The part of --data that is held out; cannot stand beside --validation [default: 0.1]
     #[arg(long, value_name = "PART")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,

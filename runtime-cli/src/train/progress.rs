@@ -1,6 +1,7 @@
 //! What a run shows of itself while it goes on: a bar on a terminal, plain lines elsewhere.
 
 use super::metrics::{Evaluation, Gates, Step};
+use crate::speak::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ impl Progress {
     pub fn new(step: u64, steps: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(8)).with_position(step);
-            let style = "{bar:24.cyan/dim} {pos}/{len} · {eta} left · {msg}";
+            // Two lines that fit 80 columns, where one would be folded wherever the terminal ends.
+            let style = "{bar:40.cyan/dim} {pos}/{len} · {eta} left\n{wide_msg}";
             bar.set_style(ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸─"));
             bar.reset_eta();
             bar
@@ -52,7 +54,7 @@ impl Progress {
             Some(bar) => bar.set_message(message),
             None if self.spoke.elapsed() >= BETWEEN_LINES => {
                 self.spoke = Instant::now();
-                eprintln!("step {}/{} · {} left · {message}", r.step, self.steps, self.left(r.step));
+                say(format_args!("step {}/{} · {} left · {message}", r.step, self.steps, self.left(r.step)));
             }
             None => {}
         }
@@ -69,7 +71,7 @@ impl Progress {
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(line),
             Some(_) => {}
-            None => eprintln!("{line}"),
+            None => say(line),
         }
     }
 

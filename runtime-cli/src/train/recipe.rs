@@ -62,8 +62,9 @@ pub struct Data {
     /// Held-out files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<PathBuf>,
-    /// The part of `files` that is held out where `validation` is empty.
-    pub holdout: f64,
+    /// The part of `files` that is held out where `validation` is empty; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<f64>,
     /// A [`Spec`](crate::tokenizers::Spec); absent, `chars` or that of the shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
@@ -103,8 +104,15 @@ impl RecipeFile {
     /// What these flags say, and where they are silent, what the file says.
     ///
     /// # Errors
-    /// One sentence where a preset meets a model that is already there.
+    /// One sentence where a preset meets a model that is already there, files to hold out meet a part to hold out, or a
+    /// hyper-parameter is not finite.
     pub fn with_flags(mut self, name: Option<&str>, set: &[String], train: &TrainOptions, data: &DataOptions) -> Result<Self> {
+        possible(&self.train, &self.data)?;
+        possible(train, data)?;
+        // A flag that says what to hold out replaces what the file says of it, in either way.
+        if data.validation.is_some() || data.holdout.is_some() {
+            (self.data.validation, self.data.holdout) = (None, None);
+        }
         if let Some(name) = name {
             if !self.model.is_empty() {
                 bail!(
@@ -136,10 +144,11 @@ impl RecipeFile {
     /// The text, with defaults where nothing is said.
     pub fn data(&self) -> Data {
         let d = self.data.clone();
+        let validation = d.validation.unwrap_or_default();
         Data {
             files: d.files.unwrap_or_else(|| vec![super::BUILTIN.into()]),
-            validation: d.validation.unwrap_or_default(),
-            holdout: d.holdout.unwrap_or(0.1),
+            holdout: validation.is_empty().then(|| d.holdout.unwrap_or(0.1)),
+            validation,
             tokenizer: d.tokenizer,
             text_field: d.text_field.unwrap_or_else(|| "text".into()),
         }
@@ -179,6 +188,18 @@ impl RecipeFile {
             let about = message.rsplit_once(" at line ").map_or(&message[..], |(about, _)| about);
             anyhow!("the model cannot be: {about}")
         })
+    }
+}
+
+/// Says what cannot be said, in one place: neither in a file nor by flags.
+fn possible(train: &TrainOptions, data: &DataOptions) -> Result<()> {
+    let mut numbers = train.numbers().into_iter().chain(data.holdout.map(|part| ("holdout", part)));
+    if let Some((name, value)) = numbers.find(|(_, value)| !value.is_finite()) {
+        bail!("{name} is {value}; it must be a finite number");
+    }
+    match (data.validation.as_deref(), data.holdout) {
+        (Some([_, ..]), Some(part)) => bail!("--validation says what is held out, and so does --holdout {part}: give one of the two"),
+        _ => Ok(()),
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Job<'a> {
     pub from: &'a Provenance,
     /// Where everything is written.
     pub folder: &'a RunFolder,
-    /// Asked before each step, with the number of steps taken, whether the run should stop there.
+    /// Asked before each step and each batch of the last validation, with the number of steps taken, whether the run should
+    /// stop there.
     pub stop: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
@@ -32,7 +33,7 @@ pub struct Outcome {
     pub step: u64,
     /// The best validation.
     pub best: Option<Best>,
-    /// Over the whole held-out text; absent where the run was stopped before its last step.
+    /// Over the whole held-out text; absent where the run was stopped before it was done.
     pub whole: Option<Evaluation>,
     /// Tokens a second of this call's steps, validations and checkpoints left out.
     pub tokens_per_second: f64,
@@ -49,7 +50,7 @@ pub fn run<B: Backward>(backend: B, job: &Job<'_>, standing: Option<&Standing>, 
     while run.trainer.step() < steps && !(job.stop)(run.trainer.step()) {
         run.step()?;
     }
-    let whole = if run.trainer.step() >= steps { Some(run.conclude()?) } else { None };
+    let whole = if run.trainer.step() >= steps { run.conclude()? } else { None };
     if whole.is_none() && run.saved != Some(run.trainer.step()) {
         run.save()?;
     }
@@ -180,7 +181,10 @@ impl<'a, B: Backward> Run<'a, B> {
 
     fn evaluate(&mut self) -> Result<()> {
         let t = &self.job.recipe.train;
-        let evaluation = validate(&mut self.trainer, self.job.data, t.batch, t.context, t.eval_tokens)?;
+        // It belongs to the step: the best weights hang on it, and a run that goes on does not come back to it.
+        let never = || false;
+        let evaluation = validate(&mut self.trainer, self.job.data, t.batch, t.context, t.eval_tokens, &never)?;
+        let evaluation = evaluation.expect("nothing stops it");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
             self.progress.finish();
@@ -216,13 +220,15 @@ impl<'a, B: Backward> Run<'a, B> {
         }
     }
 
-    /// The whole held-out text, once.
-    fn conclude(&mut self) -> Result<Evaluation> {
-        let t = &self.job.recipe.train;
-        let whole = Evaluation { whole: true, ..validate(&mut self.trainer, self.job.data, t.batch, t.context, u64::MAX)? };
+    /// The whole held-out text, once; `None` where the run is told to stop. A run that goes on from there has only this to do.
+    fn conclude(&mut self) -> Result<Option<Evaluation>> {
+        let Job { recipe, data, folder, stop, .. } = self.job;
+        let (t, step) = (&recipe.train, self.trainer.step());
+        let Some(part) = validate(&mut self.trainer, data, t.batch, t.context, u64::MAX, &|| stop(step))? else { return Ok(None) };
+        let whole = Evaluation { whole: true, ..part };
         self.metrics.push(Record::Evaluation(whole))?;
-        draw(&self.job.folder.curve(), self.metrics.records())?;
-        Ok(whole)
+        draw(&folder.curve(), self.metrics.records())?;
+        Ok(Some(whole))
     }
 }
 

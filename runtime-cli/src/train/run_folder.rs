@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The folders that were made for it, innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl RunFolder {
@@ -19,20 +21,25 @@ impl RunFolder {
     /// One sentence where a run is there already, or the place cannot be written to.
     pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
         let Some(path) = out else { return Self::numbered(Path::new("runs"), name) };
+        let made = missing(path);
         files::make_folder(path)?;
         let mut content = fs::read_dir(path).map_err(|e| anyhow::anyhow!("cannot read the folder {}: {e}", path.display()))?;
         if content.next().is_some() {
             bail!("{0} is not empty; give another folder to --out, or go on with the run in it by --resume {0}", path.display());
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), made })
     }
 
     fn numbered(parent: &Path, name: &str) -> Result<Self> {
+        let mut made = missing(parent);
         files::make_folder(parent)?;
         for n in 1u32.. {
             let path = parent.join(format!("{name}-{n}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => {
+                    made.insert(0, path.clone());
+                    return Ok(Self { path, made });
+                }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => bail!("cannot make the folder {}: {}", path.display(), files::remedy(&e)),
             }
@@ -45,7 +52,7 @@ impl RunFolder {
     /// # Errors
     /// One sentence where there is nothing to go on from.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = Self { path: path.to_owned() };
+        let folder = Self { path: path.to_owned(), made: Vec::new() };
         if !path.is_dir() {
             bail!("{} is no folder; give --resume the folder of a run", path.display());
         }
@@ -53,6 +60,21 @@ impl RunFolder {
             bail!("{} has no resume.safetensors, so there is no run in it to go on with; give the folder of a run", path.display());
         }
         Ok(folder)
+    }
+
+    /// Leaves nothing of a run that failed before its first checkpoint, so that the next can have the same folder; a run with
+    /// a checkpoint stays as it is.
+    pub fn abandon(&self) {
+        if [self.best(), self.last(), self.resume()].iter().any(|checkpoint| checkpoint.exists()) {
+            return;
+        }
+        // What cannot be removed stays: the failure that led here is what the user should hear of.
+        for file in [self.config(), self.metrics(), self.curve()] {
+            let _ = fs::remove_file(file);
+        }
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     /// The folder itself.
@@ -89,4 +111,10 @@ impl RunFolder {
     pub fn resume(&self) -> PathBuf {
         self.path.join("resume.safetensors")
     }
+}
+
+/// The folders of a path that are not there yet, innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
+    parts.take_while(|part| !part.exists()).map(Path::to_path_buf).collect()
 }

@@ -74,11 +74,9 @@ impl Source {
                 (stream(&*tokenizer, &data.files, &data.text_field)?, tokenizer)
             }
         };
-        let (dataset, split) = if data.validation.is_empty() {
-            let dataset = Dataset::split(&train, data.holdout)?;
-            (dataset, format!("the last {} of the text are held out", data.holdout))
-        } else {
-            (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into())
+        let (dataset, split) = match data.holdout {
+            Some(part) => (Dataset::split(&train, part)?, format!("the last {part} of the text are held out")),
+            None => (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into()),
         };
         Ok(Self { dataset, tokenizer, origins, split })
     }
@@ -141,6 +139,12 @@ impl Origin {
         }
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let inside = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
+        if path.is_dir() && !inside.exists() {
+            bail!(
+                "{} is a folder, but not one of shards: it has no {MANIFEST}; give text files, or what `hh-runtime tokenize` wrote",
+                path.display()
+            );
+        }
         let file = files::open(&inside)?;
         let metadata = file.metadata()?;
         // A pipe can be read only once.

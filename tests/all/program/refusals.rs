@@ -110,6 +110,9 @@ fn flags_that_cannot_be_are_refused() {
         ("train --steps many --out x", "many"),
         ("train --lr -1 --out x", "-1"),
         ("train --lr=-1 --out x", "learning rate"),
+        ("train --lr nan --out x", "lr is NaN"),
+        ("train --ema inf --out x", "ema is inf"),
+        ("train --holdout nan --out x", "holdout is NaN"),
         ("train --dropout 1 --out x", "dropout"),
         ("train --batch 0 --out x", "batch"),
         ("train --context 0 --out x", "context"),
@@ -119,7 +122,11 @@ fn flags_that_cannot_be_are_refused() {
         ("train --threads 0 --out x", "threads"),
         ("train --data text.txt builtin --out x", "alone"),
         ("train --config tiny.json --data text.txt --out run", "not empty"),
+        ("train --config tiny.json --data text.txt --validation text.txt --holdout 0.2 --out x", "one of the two"),
         ("train --nonsense", "--nonsense"),
+        ("sample run --batch 2 --state talk", "--batch 2"),
+        ("sample run --batch 0", "batch"),
+        ("sample run --tokens -3", "--tokens"),
         ("sample run --temperature=-1", "temperature"),
         ("sample run --top-p 2", "top_p"),
         ("sample run --prompt a --prompt-file text.txt", "cannot be used with"),
@@ -134,6 +141,34 @@ fn flags_that_cannot_be_are_refused() {
     ] {
         refused(folder.path(), line, &[said]);
     }
+}
+
+#[test]
+fn a_flag_says_otherwise_than_a_recipe_what_is_held_out() {
+    let folder = desk();
+    let here = folder.path();
+    let recipe = |run: &str| fs::read_to_string(here.join(run).join("config.toml")).expect("a recipe");
+    works(here, &format!("{TRAIN} --steps 1 --validation text.txt --out files"));
+    assert!(recipe("files").contains("validation = ") && !recipe("files").contains("holdout"));
+    works(here, "train --config files/config.toml --holdout 0.3 --out part");
+    assert!(!recipe("part").contains("validation = ") && recipe("part").contains("holdout = 0.3"));
+    works(here, "train --config part/config.toml --validation text.txt --out again");
+    assert_eq!(recipe("again"), recipe("files"));
+    fs::write(here.join("both.toml"), recipe("files") + "holdout = 0.3\n").expect("room");
+    refused(here, "train --config both.toml --out x", &["one of the two"]);
+}
+
+#[test]
+fn a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free() {
+    let folder = desk();
+    let here = folder.path();
+    let diverging = format!("{TRAIN} --steps 100 --lr 1e30 --log-every 1");
+    for out in ["", "--out run", "--out one/two"] {
+        refused(here, &format!("{diverging} {out}"), &["diverged", "nothing was saved"]);
+    }
+    fs::create_dir(here.join("mine")).expect("room");
+    refused(here, &format!("{diverging} --out mine"), &["diverged"]);
+    works(here, &format!("{TRAIN} --steps 1 --out mine"));
 }
 
 #[test]

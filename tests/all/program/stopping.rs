@@ -1,6 +1,6 @@
 //! Ctrl-C: the step is finished, everything is saved, and the run goes on as if it had never stopped.
 
-use super::{TRAIN, command, desk, text_of, weights, words, works};
+use super::{TEXT, TRAIN, command, desk, text_of, weights, words, works};
 use std::{
     io::Read,
     path::Path,
@@ -47,6 +47,32 @@ fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
     assert!(weights(here, "parts") == weights(here, "whole"));
 }
 
+/// The last validation reads the whole held-out text, which may be long.
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_interrupted_in_its_last_validation_has_only_that_to_do() {
+    let folder = desk();
+    let here = folder.path();
+    std::fs::write(here.join("text.txt"), TEXT.repeat(800)).expect("room");
+    let line = format!("{TRAIN} --steps 2 --eval-tokens 32 --holdout 0.9 --out run");
+    let child = command(here, &words(&line)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("the program starts");
+    // The last step saves its state before the validation begins.
+    let began = Instant::now();
+    while steps_saved(here) != Some(2) {
+        assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().expect("a child").is_none(), "it never saved");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal("INT", child.id());
+    let output = child.wait_with_output().expect("it ends");
+    let said = text_of(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("in the last validation") && said.contains("--resume run"), "{said}");
+    let before = weights(here, "run");
+    assert!(works(here, "train --resume run").contains("held-out tokens"));
+    assert!(before == weights(here, "run"), "no step was left to take");
+}
+
 /// Whatever the moment at which it dies, what was saved before is whole.
 #[cfg(unix)]
 #[test]
@@ -66,6 +92,12 @@ fn a_run_that_was_killed_goes_on_from_its_last_checkpoint() {
     works(here, "info run/last.safetensors");
     let resumed = interrupted_resume(here);
     assert!(resumed.contains("--resume run"), "{resumed}");
+}
+
+/// Steps that the saved state of `run` has taken, if there is one.
+fn steps_saved(here: &Path) -> Option<u64> {
+    let bytes = std::fs::read(here.join("run/resume.safetensors")).ok()?;
+    Some(hh_core::checkpoint::Checkpoint::parse(&bytes).expect("it is written whole").step())
 }
 
 /// Goes on for a moment and stops.

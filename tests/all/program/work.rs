@@ -46,6 +46,23 @@ fn sampling_is_a_function_of_the_seed() {
 }
 
 #[test]
+fn texts_side_by_side_are_those_that_their_seeds_write_alone() {
+    let here = RUN.path();
+    for line in ["sample run --prompt 'the quick' --tokens 40", "sample run --tokens 30 --stop o --top-k 5 --repetition-penalty 1.2"] {
+        let together = works(here, &format!("{line} --batch 3 --seed 7"));
+        let mut alone = String::new();
+        for (k, seed) in (1..).zip(7..10) {
+            let text = works(here, &format!("{line} --seed {seed}"));
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            alone += &format!("--- {k} of 3, seed {seed} ---\n{text}{end}");
+        }
+        assert_eq!(together, alone);
+    }
+    let echoed = works(here, "sample run --prompt 'the quick' --tokens 0 --batch 2 --echo");
+    assert_eq!(echoed, "--- 1 of 2, seed 0 ---\nthe quick\n--- 2 of 2, seed 1 ---\nthe quick\n");
+}
+
+#[test]
 fn a_conversation_that_is_saved_goes_on_where_it_was() {
     let folder = desk_with_run();
     let here = folder.path();
@@ -114,6 +131,38 @@ fn every_tokenizer_trains() {
     for (i, tokenizer) in ["bytes", "words:20", "bpe-train:270"].iter().enumerate() {
         works(folder.path(), &format!("{TRAIN} --steps 2 --tokenizer {tokenizer} --out run{i}"));
         works(folder.path(), &format!("sample run{i} --tokens 8"));
+    }
+}
+
+#[test]
+fn packed_texts_train_as_they_do_unpacked() {
+    let folder = desk();
+    let here = folder.path();
+    let text = fs::read_to_string(here.join("text.txt")).expect("the text");
+    let lines: String = text.lines().map(|line| serde_json::json!({ "text": line, "id": 1 }).to_string() + "\n").collect();
+    let gzip = |text: &str| {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(text.as_bytes()).and_then(|()| gz.finish()).expect("room")
+    };
+    let zstd = |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    for (name, content) in [
+        ("packed.txt.gz", gzip(&text)),
+        ("packed.txt.zst", zstd(&text)),
+        ("lines.jsonl", lines.clone().into_bytes()),
+        ("lines.jsonl.gz", gzip(&lines)),
+        ("lines.jsonl.zst", zstd(&lines)),
+    ] {
+        fs::write(here.join(name), content).expect("room");
+    }
+    let trained = |file: &str| {
+        works(here, &format!("{} --steps 3 --out {file}.run", TRAIN.replace("text.txt", file)));
+        weights(here, &format!("{file}.run"))
+    };
+    let (plain, documents) = (trained("text.txt"), trained("lines.jsonl"));
+    for (file, same) in
+        [("packed.txt.gz", &plain), ("packed.txt.zst", &plain), ("lines.jsonl.gz", &documents), ("lines.jsonl.zst", &documents)]
+    {
+        assert!(trained(file) == *same, "{file}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How far a download is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,33 +28,43 @@ pub struct Client {
     pause: Duration,
 }
 
-impl Default for Client {
-    fn default() -> Self {
-        Self::new(6, Duration::from_secs(1))
-    }
-}
-
 impl Client {
+    /// As this program downloads: patiently, and trusting the certificates in the PEM file that `SSL_CERT_FILE` names, if it
+    /// does, in place of the built-in ones. Proxies are taken from the environment, too.
+    ///
+    /// # Errors
+    /// One sentence where the file cannot be read, or has no certificate in it.
+    pub fn from_environment() -> Result<Self> {
+        let client = Self::new(6, Duration::from_secs(1));
+        let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) else {
+            return Ok(client);
+        };
+        let told = || format!("SSL_CERT_FILE names {}", path.display());
+        let pem = files::read_to_string(&path).with_context(told)?;
+        client.trusting(pem.as_bytes()).with_context(told)
+    }
+
     /// Gives up after so many attempts in a row that bring nothing, with pauses between them that begin with `pause` and
     /// double. Proxies are taken from the environment.
     pub fn new(attempts: u32, pause: Duration) -> Self {
-        let provider = provider();
-        let secure = provider.is_some();
-        let mut tls = ureq::tls::TlsConfig::builder();
-        if let Some(provider) = provider {
-            tls = tls.unversioned_rustls_crypto_provider(provider);
+        Self { agent: agent(RootCerts::WebPki), secure: provider().is_some(), attempts, pause }
+    }
+
+    /// Trusts the certificates of this PEM file, and no others.
+    ///
+    /// # Errors
+    /// One sentence where there is none in it.
+    pub fn trusting(self, pem: &[u8]) -> Result<Self> {
+        let mut roots = Vec::new();
+        for item in parse_pem(pem) {
+            if let PemItem::Certificate(root) = item.context("a certificate is damaged")? {
+                roots.push(root);
+            }
         }
-        let patience = Some(Duration::from_secs(60));
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .user_agent(concat!("hh-runtime/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(patience)
-            .timeout_recv_response(patience)
-            .timeout_per_read(patience)
-            .build()
-            .new_agent();
-        Self { agent, secure, attempts, pause }
+        if roots.is_empty() {
+            bail!("there is no certificate in the file; give one in PEM form");
+        }
+        Ok(Self { agent: agent(roots.into()), ..self })
     }
 
     /// Downloads a file. It takes its name only when all of it is there and its sum is right; until then it is `NAME.part`,
@@ -107,6 +118,9 @@ impl Client {
             request = request.header("Range", format!("bytes={done}-"));
         }
         let response = request.call().map_err(|e| match e {
+            e if is_untrusted(&e) => Failure::Final(anyhow!(
+                "cannot download {url}: {e}; where a proxy signs what passes, name the file of its certificate in SSL_CERT_FILE"
+            )),
             ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
                 Failure::Final(anyhow!("cannot download {url}: {e}"))
             }
@@ -153,6 +167,33 @@ impl Client {
     }
 }
 
+fn agent(roots: RootCerts) -> ureq::Agent {
+    let mut tls = TlsConfig::builder().root_certs(roots);
+    if let Some(provider) = provider() {
+        tls = tls.unversioned_rustls_crypto_provider(provider);
+    }
+    let patience = Some(Duration::from_secs(60));
+    ureq::Agent::config_builder()
+        .tls_config(tls.build())
+        .http_status_as_error(false)
+        .user_agent(concat!("hh-runtime/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(patience)
+        .timeout_recv_response(patience)
+        .timeout_per_read(patience)
+        .build()
+        .new_agent()
+}
+
+/// Whether the server's certificate is why there is no connection.
+fn is_untrusted(e: &ureq::Error) -> bool {
+    let cause = match e {
+        ureq::Error::Rustls(e) => Some(e),
+        ureq::Error::Io(e) => e.get_ref().and_then(|e| e.downcast_ref()),
+        _ => None,
+    };
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 enum Failure {
     /// Another attempt may bring more.
     Passing(String),
@@ -175,7 +216,7 @@ fn discard(part: &Path) -> Result<(), Failure> {
 
 /// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
 #[cfg(target_arch = "x86_64")]
-fn provider() -> Option<Arc<CryptoProvider>> {
+pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     let able = is_x86_feature_detected!("aes")
         && is_x86_feature_detected!("ssse3")
         && is_x86_feature_detected!("pclmulqdq")
@@ -189,13 +230,13 @@ fn provider() -> Option<Arc<CryptoProvider>> {
 
 /// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
 #[cfg(target_arch = "aarch64")]
-fn provider() -> Option<Arc<CryptoProvider>> {
+pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     use std::arch::is_aarch64_feature_detected as has;
     (has!("neon") && has!("aes") && has!("pmull") && has!("sha2")).then(|| Arc::new(rustls_graviola::default_provider()))
 }
 
 /// No cryptography that builds without a C compiler runs on this architecture.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn provider() -> Option<Arc<CryptoProvider>> {
+pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     None
 }
