@@ -1,7 +1,7 @@
 //! Against the reference implementation's autograd: hidden states, logits, losses and every gradient.
 
 use hh_core::{
-    backend::{Device, Forward, Precision},
+    backend::{Backward, Device, Forward, Precision},
     layers::Extent,
     model::{self, Acts, Params},
     ops::{CrossEntropy, Matmul},
@@ -9,13 +9,10 @@ use hh_core::{
     train::Trainer,
     weights,
 };
-use hh_cpu::{Float, Tensor};
 use hh_tests::{
-    compare::{all_within, distance},
-    fault::Fault,
+    compare::{F32, F64, all_within, distance},
     golden::{Golden, Objective, names},
-    model::{cpu, hyper, named, wide},
-    probe::Probe,
+    model::{Numbers, cpu, hyper, named, wide},
 };
 
 /// Gradients smaller than this count as zero but for rounding; those of a model like these are around 0.01 to 1.
@@ -23,26 +20,25 @@ const FLOOR: f64 = 1e-3;
 
 #[test]
 fn f64_agrees_with_the_reference_to_rounding() {
-    names().iter().for_each(|name| check::<f64>(name, None, 1e-9).unwrap_or_else(|e| panic!("{name}: {e}")));
+    names().iter().for_each(|name| check(cpu::<f64>(1), name, F64.model).unwrap_or_else(|e| panic!("{name}: {e}")));
 }
 
 #[test]
 fn f32_agrees_with_the_reference() {
-    names().iter().for_each(|name| check::<f32>(name, None, 5e-4).unwrap_or_else(|e| panic!("{name}: {e}")));
+    names().iter().for_each(|name| check(cpu::<f32>(1), name, F32.model).unwrap_or_else(|e| panic!("{name}: {e}")));
 }
 
 /// Compares one case; says what differs.
-pub(crate) fn check<F: Float>(name: &str, fault: Option<Fault>, bound: f64) -> Result<(), String> {
+pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, name: &str, bound: f64) -> Result<(), String> {
     let golden = Golden::read(name);
-    let mut probe = Probe { fault, ..Probe::new(cpu::<F>(1)) };
-    let weights = stored(&mut probe, &golden);
-    let mut distances = run(&mut probe, &golden, &weights);
-    distances.extend(train(probe, &golden, weights));
+    let weights = stored(&mut b, &golden);
+    let mut distances = run(&mut b, &golden, &weights);
+    distances.extend(train(b, &golden, weights));
     all_within(bound, distances)
 }
 
-fn stored<F: Float>(b: &mut Probe<F>, golden: &Golden) -> Params<Tensor<F>> {
-    weights::params(b, &golden.config, |name, shape, out| {
+fn stored<B: Device>(b: &mut B, golden: &Golden) -> Params<B::Tensor> {
+    weights::params(b, &golden.config, Precision::Full, |name, shape, out| {
         let values = golden.singles(&format!("weight.{name}"));
         assert_eq!(values.len(), shape.count(), "{name}");
         out.copy_from_slice(&values);
@@ -52,7 +48,7 @@ fn stored<F: Float>(b: &mut Probe<F>, golden: &Golden) -> Params<Tensor<F>> {
 }
 
 /// Hidden states, logits, and the losses that evaluation sees: `scratch` holds five rows of logits at a time.
-fn run<F: Float>(b: &mut Probe<F>, golden: &Golden, p: &Params<Tensor<F>>) -> Vec<(String, f64)> {
+fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Tensor>) -> Vec<(String, f64)> {
     let (c, (batch, time)) = (&golden.config, golden.extent());
     let mut room = |shape| b.alloc(shape, Precision::Full).expect("room");
     let rows = |width| Shape::cube(batch, time, width);
@@ -76,15 +72,13 @@ fn run<F: Float>(b: &mut Probe<F>, golden: &Golden, p: &Params<Tensor<F>>) -> Ve
 }
 
 /// Losses and all gradients of a training step.
-fn train<F: Float>(mut b: Probe<F>, golden: &Golden, weights: Params<Tensor<F>>) -> Vec<(String, f64)> {
+fn train<B: Backward<Tensor: Numbers>>(b: B, golden: &Golden, weights: Params<B::Tensor>) -> Vec<(String, f64)> {
     let (c, (batch, time)) = (&golden.config, golden.extent());
     let Objective { smoothing, z_weight, flow_weight } = golden.part("objective");
-    if flow_weight > 0.0 {
-        b.given = Some([golden.singles("noise"), golden.singles("time")]);
-    }
     let hyper = hh_core::train::Hyper { smoothing, z_weight, flow_weight, ..hyper(c) };
     let mut trainer = Trainer::new(b, c.clone(), hyper, weights, batch, time).expect("a trainer");
-    trainer.accumulate(&golden.ids("tokens"), &golden.ids("targets")).expect("no device to lose");
+    let drawn = |name| if flow_weight > 0.0 { golden.singles(name) } else { Vec::new() };
+    trainer.accumulate_given(&golden.ids("tokens"), &golden.ids("targets"), &drawn("noise"), &drawn("time")).expect("no device to lose");
     let losses = trainer.losses().expect("no device to lose");
     let total = (1.0 - f64::from(smoothing)) * losses.nll
         + f64::from(smoothing) * losses.smooth

@@ -3,6 +3,7 @@
 //! The tests themselves are the modules of `all/`, one binary.
 
 pub mod compare;
+pub mod desk;
 pub mod fault;
 pub mod golden;
 pub mod model;
