@@ -37,7 +37,7 @@ pub(crate) fn agrees<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: usize
     all_within(bound, found.into_iter().zip(wanted).map(|((name, f), (_, w))| (name, distance(&f, &w, 1e-3))).collect())
 }
 
-fn gradients<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: usize) -> Vec<(String, Vec<f64>)> {
+pub(crate) fn gradients<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: usize) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 3, 2, time);
     let mut trainer = trainer(b, c, hyper(c), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");

@@ -2,6 +2,7 @@
 //!
 //! The tests themselves are the modules of `all/`, one binary.
 
+pub mod against;
 pub mod compare;
 pub mod desk;
 pub mod fault;

@@ -27,7 +27,7 @@ pub(crate) fn apply(b: &mut Tch, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
             let _ = w.f_mul_(&lr.f_mul_scalar(-decay)?.f_add_scalar(1.0)?)?;
         }
         let _ = w.f_sub_(&m.f_div(&root)?.f_mul_(&lr.f_mul(&first_scale)?)?)?;
-        let _ = average.f_lerp_tensor_(w, &ema_rate)?;
+        let _ = average.f_lerp_tensor_(w, &ema_rate.f_mul_scalar(-1.0)?.f_add_scalar(1.0)?)?;
         g.f_zero_().map(drop)
     });
 }

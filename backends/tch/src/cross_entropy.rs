@@ -47,10 +47,10 @@ fn each(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &Tensor, to: &m
     let count = scored.map(|s| s.f_sum(Kind::Int64)?.f_clamp_min(1)).to(b.full);
     let scored = scored.to(b.full);
     let [smoothing, z_weight, scale] = [op.smoothing, op.z_weight, op.scale].map(f64::from);
-    let slope = Value::of(tch::Tensor::f_from_slice(&[1.0 - smoothing, z_weight, smoothing]))
-        .map(|s| s.f_to_device(b.device)?.f_to_kind(b.full))
-        .scaled(scale)
-        .over(&count);
+    let objective = |losses: &Value| {
+        let column = |i: usize, weight: f64| losses.columns(i, 1).total().scaled(weight * scale);
+        column(0, 1.0 - smoothing).plus(&column(1, z_weight)).plus(&column(2, smoothing)).over(&count)
+    };
 
     let mut found = Vec::new();
     for start in (0..rows).step_by(chunk) {
@@ -64,7 +64,7 @@ fn each(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &Tensor, to: &m
         let [d_x, d_table] = slopes([&x, &table], |[x, table]| {
             let losses = losses(b, &rows, x, table);
             seen = Some(losses.map(tch::Tensor::f_detach));
-            losses.times(&slope).total()
+            objective(&losses)
         });
         b.add(&d_table, d.table);
         found.extend(seen.map(|losses| (losses, Some(d_x))));

@@ -75,7 +75,12 @@ pub(crate) fn normal(b: &Tch, draw: Draw<Indices>, count: usize) -> Value {
     if b.device == tch::Device::Cpu {
         return on_host(b, &key, draw.site, count, rng::normals);
     }
-    let pairs = unit_interval(&words(b, &key, draw.site, count.next_multiple_of(4))).view(&[count.div_ceil(4) * 2, 2]);
+    normal_on_device(b, &key, draw.site, count)
+}
+
+/// Box and Muller's formula in torch operations: the numbers of [`rng::normal`] but for the last bits of its logarithm.
+pub(crate) fn normal_on_device(b: &Tch, key: &Value, site: u32, count: usize) -> Value {
+    let pairs = unit_interval(&words(b, key, site, count.next_multiple_of(4))).view(&[count.div_ceil(4) * 2, 2]);
     let [radius, angle] = [pairs.columns(0, 1), pairs.columns(1, 1).scaled(f64::from(std::f32::consts::TAU))];
     let radius = radius.scaled(-1.0).shifted(1.0).map(Tensor::f_log).scaled(-2.0).sqrt();
     let both = [angle.map(Tensor::f_cos), angle.map(Tensor::f_sin)].map(|turn| radius.times(&turn));

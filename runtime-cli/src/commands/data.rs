@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use hh_runtime::data::get::{Client, DATA_SETS, Progress, find, get};
-use hh_runtime::files;
-use hh_runtime::train::builtin;
+use crate::data::get::{Client, DATA_SETS, Progress, find, get};
+use crate::files;
+use crate::train::builtin;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use hh_core::checkpoint::Dtype;
-use hh_runtime::export::export;
-use hh_runtime::loading::Source;
+use crate::export::export;
+use crate::loading::Source;
 use std::io::{self, Write};
 use std::path::PathBuf;
 

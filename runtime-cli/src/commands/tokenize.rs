@@ -3,8 +3,8 @@
 use super::text::TextArgs;
 use anyhow::{Result, bail};
 use hh_core::tokenizer::Tokenizer;
-use hh_runtime::data::shard::{SHARD_TOKENS, ShardWriter};
-use hh_runtime::{loading, tokenizers};
+use crate::data::shard::{SHARD_TOKENS, ShardWriter};
+use crate::{loading, tokenizers};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{self, Write};

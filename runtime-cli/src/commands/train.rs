@@ -4,13 +4,12 @@ use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
 use hh_core::session::{Options, Session};
-use hh_cpu::{Cpu, Threads};
-use hh_runtime::files;
-use hh_runtime::generate::{Stops, Writer};
-use hh_runtime::loading::{self, Loaded};
-use hh_runtime::machine::Machine;
-use hh_runtime::tokenizers::{Spec, from_json, parse_spec};
-use hh_runtime::train::{
+use crate::files;
+use crate::generate::{Stops, Writer};
+use crate::loading::{self, Loaded};
+use crate::machine::{Backends, Machine, Work};
+use crate::tokenizers::{Spec, from_json, parse_spec};
+use crate::train::{
     BUILTIN, DataOptions, Job, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Source, Standing, TrainOptions,
     load_standing, run as train,
 };
@@ -58,7 +57,7 @@ pub struct Args {
     /// The folder of the run, which must be empty or absent [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Goes on with the run in this folder; of the other flags only --steps, --backend and --threads can stand beside it
+    /// Goes on with the run in this folder; of the other flags only --steps, --backend, --precision and --threads can stand beside it
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -66,7 +65,7 @@ pub struct Args {
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) machine: Machine,
 }
 
 const EXAMPLES: &str = "\
@@ -84,8 +83,10 @@ const STOPPED: i32 = 130;
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let began = Instant::now();
+    // Known before the text is read, and before a folder is made.
+    let place = backends.place(&args.machine)?;
     let Prepared { recipe, source, folder, standing } = match &args.resume {
         Some(folder) => resumed(folder, &args)?,
         None => fresh(&args)?,
@@ -98,23 +99,37 @@ pub fn run(args: Args) -> Result<()> {
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     let stop = listen()?;
-    // One machine so far: both names of the backend mean it.
-    let threads = Threads::new(args.machine.threads());
-    introduce(&recipe, &source, &folder, &threads);
-
-    let progress = Progress::new(standing.as_ref().map_or(0, |s| s.step), recipe.train.steps);
+    introduce(&recipe, &source, &folder, &place);
     let job = Job { recipe: &recipe, data: &source.dataset, from: &from, folder: &folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    let outcome = threads.enter(|| train(Cpu::<f32>::new(threads.clone()), &job, standing.as_ref(), progress))?;
-    if outcome.whole.is_none() {
-        println!(
-            "stopped after step {} of {}; to go on: hh-runtime train --resume {}",
-            outcome.step,
-            recipe.train.steps,
-            shown(folder.path())
-        );
-        std::process::exit(STOPPED);
+    backends.run(&args.machine, Training { job, standing: standing.as_ref(), again: args.machine.again(), began })
+}
+
+struct Training<'a> {
+    job: Job<'a>,
+    standing: Option<&'a Standing>,
+    /// Flags that ask for the same machine.
+    again: String,
+    began: Instant,
+}
+
+impl Work for Training<'_> {
+    type Output = ();
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
+        let Self { job, standing, again, began } = self;
+        let progress = Progress::new(standing.map_or(0, |s| s.step), job.recipe.train.steps);
+        let outcome = train(make()?, &job, standing, progress)?;
+        if outcome.whole.is_none() {
+            println!(
+                "stopped after step {} of {}; to go on: hh-runtime train --resume {}{again}",
+                outcome.step,
+                job.recipe.train.steps,
+                shown(job.folder.path())
+            );
+            std::process::exit(STOPPED);
+        }
+        conclude(make()?, job.folder, &outcome, began)
     }
-    threads.enter(|| conclude(Cpu::<f32>::new(threads.clone()), &folder, &outcome, began))
 }
 
 /// What a run needs before it begins.
@@ -157,7 +172,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let other = args.preset.is_some() || args.config.is_some() || args.segments.is_some() || !args.set.is_empty();
     if other || args.training != steps_alone || args.text != DataOptions::default() {
         bail!(
-            "--resume goes on with the recipe of the run: only --steps, --backend and --threads can stand beside it; start a new run for another recipe"
+            "--resume goes on with the recipe of the run: only --steps, --backend, --precision and --threads can stand beside it; start a new run for another recipe"
         );
     }
     let folder = RunFolder::open(path)?;
@@ -213,7 +228,7 @@ fn listen() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, threads: &Threads) {
+fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
     let data = &source.dataset;
@@ -226,11 +241,10 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, threads: &Thr
     );
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
     eprintln!(
-        "{} steps of {} × {}{accumulated} tokens on the CPU, threads: {}; into {}",
+        "{} steps of {} × {}{accumulated} tokens on {place}; into {}",
         t.steps,
         t.batch,
         t.context,
-        threads.count(),
         shown(folder.path())
     );
 }
