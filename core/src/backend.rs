@@ -22,6 +22,9 @@ pub enum Precision {
     Compute,
     /// f32 at least: states, statistics, losses, master weights.
     Full,
+    /// What a kernel leaves for its own gradient, which alone reads it: in any form, and nothing at all on a backend whose
+    /// gradients compute it anew.
+    Saved,
 }
 
 /// Holds tensors and moves them.

@@ -162,6 +162,36 @@ impl<B: Backward> Trainer<B> {
     /// # Panics
     /// Where the slices are not `batch · time` long.
     pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
+        self.send(tokens, targets)?;
+        if let Some([acts, _]) = &mut self.room.flow {
+            flow::draw(&mut self.backend, &self.room.key, acts);
+        }
+        self.gradients();
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// [`accumulate`](Self::accumulate) with what the flow head would draw given, so that an implementation with other
+    /// random numbers can be compared: `noise` `[batch, time, E]` and `times` `[batch, time]`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    ///
+    /// # Panics
+    /// Where a slice is not as long as said.
+    pub fn accumulate_given(&mut self, tokens: &[u32], targets: &[u32], noise: &[f32], times: &[f32]) -> Result<(), Error> {
+        self.send(tokens, targets)?;
+        if let Some([acts, _]) = &mut self.room.flow {
+            self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
+            self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
+        }
+        self.gradients();
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// Puts a micro-batch, and the key of its draws, into the room.
+    fn send(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
         let draw = self.step * self.hyper.accumulate as u64 + self.micro as u64;
         let key = [self.hyper.seed as u32, (self.hyper.seed >> 32) as u32, draw as u32, (draw >> 32) as u32];
         let (b, room) = (&mut self.backend, &mut self.room);
@@ -170,13 +200,7 @@ impl<B: Backward> Trainer<B> {
             b.upload_indices(targets, &mut room.targets)?;
             b.upload_indices(&key, &mut room.key)
         };
-        send().map_err(Error::device)?;
-        if let Some([acts, _]) = &mut room.flow {
-            flow::draw(b, &room.key, acts);
-        }
-        self.gradients();
-        self.micro += 1;
-        Ok(())
+        send().map_err(Error::device)
     }
 
     /// Losses and gradients of the micro-batch in the room.

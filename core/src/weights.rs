@@ -20,13 +20,13 @@ pub struct Model<T> {
 }
 
 impl<T> Model<T> {
-    /// Initial weights; every tensor is a function of its name and the seed.
+    /// Initial weights, to be trained; every tensor is a function of its name and the seed.
     ///
     /// # Errors
     /// [`Error::Config`] for a configuration that cannot be, [`Error::Device`] where the machine has no room.
     pub fn init<B: Device<Tensor = T>>(b: &mut B, config: Config, seed: u64) -> Result<Self, Error> {
         config.validate()?;
-        let params = params(b, &config, |name, shape, out| {
+        let params = params(b, &config, Precision::Full, |name, shape, out| {
             init::value(name, shape, &config, seed, out);
             Ok(())
         })?;
@@ -46,19 +46,20 @@ impl<T> Model<T> {
         }
         let all = shapes(&config);
         checkpoint.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        let params = params(b, &config, |name, shape, out| checkpoint.read(name, shape, out))?;
+        let params = params(b, &config, Precision::Compute, |name, shape, out| checkpoint.read(name, shape, out))?;
         Ok(Self { config, params })
     }
 }
 
-/// Allocates weights (or gradients, moments) and fills each leaf through `fill`, which gets its name, shape and a host
-/// buffer of zeros.
+/// Allocates weights and fills each leaf through `fill`, which gets its name, shape and a host buffer of zeros. Weights to
+/// be trained want [`Precision::Full`]: a step changes them by less than the digits of a compute precision can tell.
 ///
 /// # Errors
 /// `fill`'s own; [`Error::Device`] where the machine has no room.
 pub fn params<B: Device>(
     b: &mut B,
     c: &Config,
+    precision: Precision,
     mut fill: impl FnMut(&str, Shape, &mut [f32]) -> Result<(), Error>,
 ) -> Result<Params<B::Tensor>, Error> {
     let mut host = Vec::new();
@@ -66,7 +67,7 @@ pub fn params<B: Device>(
         host.clear();
         host.resize(shape.count(), 0.0);
         fill(name, shape, &mut host)?;
-        let mut leaf = b.alloc(shape, Precision::Compute).map_err(Error::device)?;
+        let mut leaf = b.alloc(shape, precision).map_err(Error::device)?;
         b.upload(&host, &mut leaf).map_err(Error::device)?;
         Ok(leaf)
     })

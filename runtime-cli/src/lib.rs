@@ -1,5 +1,6 @@
 //! The program `hh-runtime` and the library behind it.
 
+pub mod commands;
 pub mod conversation;
 pub mod corpus;
 pub mod counting;
@@ -8,9 +9,11 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod generate;
+pub mod libtorch;
 pub mod loading;
 pub mod machine;
 pub mod measure;
+pub mod program;
 pub mod speak;
 pub mod tokenizers;
 pub mod train;

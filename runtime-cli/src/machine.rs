@@ -1,27 +1,62 @@
-//! Which machine runs the model: the flags that every command shares.
+//! Which machine runs the model: the flags that every command shares, and who follows them.
 
+use anyhow::{Result, bail};
 use clap::ValueEnum;
+use hh_core::backend::Backward;
 use hh_cpu::{Cpu, Threads};
+use std::str::FromStr;
 use std::thread::available_parallelism;
 
 /// A backend by its name.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Backend {
-    /// The fastest that this build and this machine have.
+    /// The one that every build has: the processor.
     #[default]
     Auto,
     /// The processor.
     Cpu,
+    /// libtorch, on the device of that name, or on the best that there is.
+    Tch(Option<String>),
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let device =
+            |name: &str| ["cpu", "cuda", "mps"].contains(&name) || name.strip_prefix("cuda:").is_some_and(|n| n.parse::<u16>().is_ok());
+        match name.split_once(':') {
+            None if name == "auto" => Ok(Self::Auto),
+            None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "tch" => Ok(Self::Tch(None)),
+            Some(("tch", of)) if device(of) => Ok(Self::Tch(Some(of.to_owned()))),
+            _ => Err("there are auto, cpu, tch, tch:cpu, tch:cuda, tch:cuda:N and tch:mps".to_owned()),
+        }
+    }
+}
+
+/// What products and activations are computed in.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16; weights in training, states and statistics stay f32.
+    Bf16,
 }
 
 /// Where a model runs.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
-    /// What computes; auto takes the fastest that `hh-runtime doctor` lists as usable
-    #[arg(long, value_enum, default_value_t)]
+    /// What computes: cpu, or libtorch's best device (tch) or a chosen one (tch:cpu, tch:cuda, tch:cuda:N, tch:mps); auto is cpu.
+    /// `hh-runtime doctor` tells what is there
+    #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: Backend,
-    /// Threads of the cpu backend; results do not depend on it [default: all cores]
+    /// What it computes in; bf16 on devices of libtorch that know it
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
+    /// Threads of the processor; results of the cpu backend do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
@@ -32,8 +67,89 @@ impl Machine {
         self.threads.map_or_else(|| available_parallelism().map_or(1, |n| n.get()), usize::from)
     }
 
-    /// The cpu backend, in f32.
-    pub fn cpu(&self) -> Cpu<f32> {
-        Cpu::new(Threads::new(self.threads()))
+    /// The flags that ask for the same backend again, with a space before them; none for the cpu backend.
+    pub fn again(&self) -> String {
+        let Backend::Tch(device) = &self.backend else { return String::new() };
+        let device = device.as_ref().map_or(String::new(), |device| format!(":{device}"));
+        let precision = if self.precision == Precision::Bf16 { " --precision bf16" } else { "" };
+        format!(" --backend tch{device}{precision}")
+    }
+
+    /// Whether libtorch is asked for.
+    pub fn wants_libtorch(&self) -> bool {
+        matches!(self.backend, Backend::Tch(_))
+    }
+}
+
+/// Something to be done on whichever backend the command line asks for.
+pub trait Work {
+    /// What comes of it.
+    type Output;
+
+    /// Does it; `make` makes the backend, as often as it is wanted.
+    ///
+    /// # Errors
+    /// The work's own, and those of `make`: a device that is not there.
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Self::Output>;
+}
+
+/// The backends that a program has. A backend is chosen here, once; below, everything is generic over it.
+pub trait Backends {
+    /// Where the work would be done, in words.
+    ///
+    /// # Errors
+    /// One sentence where it cannot be done there.
+    fn place(&self, machine: &Machine) -> Result<String>;
+
+    /// Does the work there.
+    ///
+    /// # Errors
+    /// The work's own; one sentence where it cannot be done there.
+    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output>;
+}
+
+/// The processor alone.
+pub struct OnCpu;
+
+impl Backends for OnCpu {
+    fn place(&self, machine: &Machine) -> Result<String> {
+        if machine.wants_libtorch() {
+            bail!("libtorch is in a program of its own, {}: start that one", crate::libtorch::PROGRAM);
+        }
+        if machine.precision != Precision::F32 {
+            bail!("the cpu backend computes in f32; --precision bf16 goes with --backend tch");
+        }
+        Ok(format!("the CPU, threads: {}", machine.threads()))
+    }
+
+    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
+        self.place(machine)?;
+        let threads = Threads::new(machine.threads());
+        work.on(|| Ok(Cpu::<f32>::new(threads.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_what_its_name_says() {
+        let tch = |device: Option<&str>| Ok(Backend::Tch(device.map(str::to_owned)));
+        let names = [
+            ("auto", Ok(Backend::Auto)),
+            ("cpu", Ok(Backend::Cpu)),
+            ("tch", tch(None)),
+            ("tch:cpu", tch(Some("cpu"))),
+            ("tch:cuda", tch(Some("cuda"))),
+            ("tch:cuda:3", tch(Some("cuda:3"))),
+            ("tch:mps", tch(Some("mps"))),
+        ];
+        for (name, wanted) in names {
+            assert_eq!(name.parse::<Backend>(), wanted, "{name}");
+        }
+        for name in ["", "tch:", "tch:gpu", "tch:cuda:", "tch:cuda:x", "cpu:0", "Cpu", "cuda"] {
+            assert!(name.parse::<Backend>().is_err(), "{name}");
+        }
     }
 }

@@ -78,7 +78,7 @@ fn decode() {
     for threads in [1, 2] {
         for (name, c) in kinds() {
             let mut b = cpu::<f32>(threads);
-            let (pool, model) = (b.threads().clone(), model(&mut b, &c));
+            let model = model(&mut b, &c);
             let mut session = Session::new(b, &model, Options { batch: 2, context: 40, ..Options::default() }).expect("a session");
             let ids: Vec<_> = (0..9).map(|i| text(&c, i, 2)).collect();
             let steps = || {
@@ -86,7 +86,7 @@ fn decode() {
                     session.step(ids).expect("ids of the vocabulary");
                 }
             };
-            let count = pool.enter(|| settled(steps));
+            let count = settled(steps);
             assert_eq!(count, 0, "{name} on {threads} threads");
         }
     }
@@ -102,7 +102,6 @@ fn train() {
     for threads in [1, 2] {
         for (name, c) in kinds().into_iter().chain([("wide", wide.clone())]) {
             let b = cpu::<f32>(threads);
-            let pool = b.threads().clone();
             let mut trainer = trainer(b, &c, Hyper { dropout: 0.1, ..hyper(&c) }, 2, 33);
             let [tokens, targets] = batch(&c, 1, 2, 33);
             let step = || {
@@ -110,7 +109,7 @@ fn train() {
                 trainer.apply().expect("no device to lose");
                 trainer.losses().expect("no device to lose");
             };
-            let count = pool.enter(|| settled(step));
+            let count = settled(step);
             assert_eq!(count, 0, "{name} on {threads} threads");
         }
     }

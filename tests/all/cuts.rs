@@ -1,27 +1,27 @@
 //! A text may be cut anywhere: what a session remembers is all that the past can say.
 
 use hh_core::{
+    backend::Forward,
     config::Config,
     model::Model,
     session::{Options, Session},
     state::Snapshot,
 };
-use hh_cpu::{Float, Tensor};
 use hh_tests::{
     compare::distance,
-    fault::Fault,
-    model::{cpu, hidden, kinds, model, text, wide},
-    probe::Probe,
+    model::{Numbers, cpu, hidden, kinds, model, text, wide},
 };
 
 const TIME: usize = 13;
 const BATCH: usize = 2;
+/// Cuts after each position.
+pub(crate) const EVERYWHERE: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, TIME];
 
 #[test]
 fn a_text_cut_anywhere_is_the_whole_text() {
     for (name, c) in kinds() {
-        check::<f64>(&c, 64, None, 1e-11).unwrap_or_else(|e| panic!("{name}, f64: {e}"));
-        check::<f32>(&c, 64, None, 1e-4).unwrap_or_else(|e| panic!("{name}, f32: {e}"));
+        check(|| cpu::<f64>(1), || cpu::<f64>(1), &c, 64, EVERYWHERE, 1e-11).unwrap_or_else(|e| panic!("{name}, f64: {e}"));
+        check(|| cpu::<f32>(1), || cpu::<f32>(1), &c, 64, EVERYWHERE, 1e-4).unwrap_or_else(|e| panic!("{name}, f32: {e}"));
     }
 }
 
@@ -30,7 +30,8 @@ fn a_text_cut_anywhere_is_the_whole_text() {
 fn a_session_that_forgets_is_a_model_with_windows() {
     for (name, c) in kinds() {
         for context in [1, 3, 5] {
-            check::<f64>(&c, context, None, 1e-11).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
+            let cpu = || cpu::<f64>(1);
+            check(cpu, cpu, &c, context, EVERYWHERE, 1e-11).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
         }
     }
 }
@@ -41,16 +42,22 @@ fn narrowed(c: &Config, context: usize) -> Config {
     Config { attention_window: narrow(c.attention_window), hopfield_window: narrow(c.hopfield_window), ..c.clone() }
 }
 
-/// Compares every way of going through a text with all of it at once; says what differs.
-pub(crate) fn check<F: Float>(c: &Config, context: usize, fault: Option<Fault>, bound: f64) -> Result<(), String> {
-    let mut b = cpu::<F>(1);
-    let model = model(&mut b, c);
+/// Compares ways of going through a text on one machine with all of it at once on another; says what differs.
+pub(crate) fn check<S: Forward<Tensor: Numbers>, B: Forward<Tensor = S::Tensor>>(
+    sound: impl Fn() -> S,
+    make: impl Fn() -> B,
+    c: &Config,
+    context: usize,
+    cuts: &[usize],
+    bound: f64,
+) -> Result<(), String> {
+    let model = model(&mut sound(), c);
     let tokens = text(c, 8, BATCH * TIME);
-    let whole = Whole::new(&model, context, &tokens);
-    for cut in 0..=TIME {
+    let whole = Whole::new(sound(), c, context, &tokens);
+    for &cut in cuts {
         for chunk in [1, 2, 8] {
             let options = Options { batch: BATCH, context, segments: None, chunk };
-            let session = || Session::new(Probe { fault, ..Probe::new(cpu::<F>(1)) }, &model, options).expect("a session");
+            let session = || Session::new(make(), &model, options).expect("a session");
             let mut first = session();
             whole.compare(&mut first, 0..cut, bound).map_err(|e| format!("up to {cut} in chunks of {chunk}: {e}"))?;
             let bytes = first.snapshot().expect("no device to lose").to_bytes();
@@ -79,18 +86,16 @@ struct Whole<'a> {
 }
 
 impl<'a> Whole<'a> {
-    fn new<F: Float>(model: &Model<Tensor<F>>, context: usize, tokens: &'a [u32]) -> Self {
-        let c = &model.config;
-        let mut b = cpu::<F>(1);
+    fn new<B: Forward<Tensor: Numbers>>(mut b: B, c: &Config, context: usize, tokens: &'a [u32]) -> Self {
         let narrow = hh_tests::model::model(&mut b, &narrowed(c, context));
         let down = narrow.params.factors.as_ref().map(|[_, down]| wide(down));
         Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table: wide(&narrow.params.embed), down, width: c.width }
     }
 
     /// Runs positions `range` of both rows: every hidden state, then the logits of the last one.
-    fn compare<F: Float, M>(&self, session: &mut Session<Probe<F>, M>, range: std::ops::Range<usize>, bound: f64) -> Result<(), String>
+    fn compare<B: Forward, M>(&self, session: &mut Session<B, M>, range: std::ops::Range<usize>, bound: f64) -> Result<(), String>
     where
-        M: std::ops::Deref<Target = Model<Tensor<F>>>,
+        M: std::ops::Deref<Target = Model<B::Tensor>>,
     {
         if range.is_empty() {
             return Ok(());

@@ -1,7 +1,13 @@
 //! Tests of the tests: each planted fault must turn one of them red.
 
 use crate::{cuts, differences, golden, optimiser};
-use hh_tests::{fault::Fault, golden::names, model::config};
+use hh_tests::{
+    compare::F64,
+    fault::Fault,
+    golden::names,
+    model::{config, cpu},
+    probe::Probe,
+};
 
 #[test]
 fn every_planted_fault_is_noticed() {
@@ -11,9 +17,9 @@ fn every_planted_fault_is_noticed() {
 
 /// Whether a test that passes without the fault fails with it.
 fn noticed(fault: Fault) -> bool {
-    let some = Some(fault);
-    names().iter().any(|name| golden::check::<f64>(name, some, 1e-9).is_err())
-        || optimiser::check(some).is_err()
-        || differences::dropped_out(some).is_err()
-        || cuts::check::<f64>(&config(""), 64, some, 1e-11).is_err()
+    let probe = || Probe { fault: Some(fault), ..Probe::new(cpu::<f64>(1)) };
+    names().iter().any(|name| golden::check(probe(), name, F64.model).is_err())
+        || optimiser::check(probe()).is_err()
+        || differences::dropped_out(Some(fault)).is_err()
+        || cuts::check(|| cpu::<f64>(1), probe, &config(""), 64, cuts::EVERYWHERE, 1e-11).is_err()
 }

@@ -1,14 +1,17 @@
 //! Lengths that fill no vector, tile or chunk evenly.
 
 use crate::differences;
-use hh_core::session::{Options, Session};
-use hh_cpu::Float;
+use hh_core::{
+    backend::Backward,
+    config::Config,
+    session::{Options, Session},
+};
 use hh_tests::{
     compare::{all_within, distance},
-    model::{batch, cpu, hidden, hyper, kinds, model, named, text, trainer},
+    model::{Numbers, batch, cpu, hidden, hyper, kinds, model, named, text, trainer},
 };
 
-const LENGTHS: [usize; 4] = [1, 63, 65, 500];
+pub(crate) const LENGTHS: [usize; 4] = [1, 63, 65, 500];
 
 #[test]
 fn gradients_are_slopes_at_awkward_lengths() {
@@ -23,17 +26,20 @@ fn gradients_are_slopes_at_awkward_lengths() {
 fn f32_gradients_agree_with_f64_at_awkward_lengths() {
     for time in LENGTHS {
         for (name, c) in kinds() {
-            let gradients = [gradients::<f32>(&c, time), gradients::<f64>(&c, time)];
-            let [single, exact] = &gradients;
-            let far = single.iter().zip(exact).map(|((name, s), (_, e))| (name.clone(), distance(s, e, 1e-3))).collect();
-            all_within(2e-3, far).unwrap_or_else(|e| panic!("{name}, {time} positions: {e}"));
+            agrees(cpu::<f32>(1), &c, time, 2e-3).unwrap_or_else(|e| panic!("{name}, {time} positions: {e}"));
         }
     }
 }
 
-fn gradients<F: Float>(c: &hh_core::config::Config, time: usize) -> Vec<(String, Vec<f64>)> {
+/// Compares all gradients with those in f64 on the processor; says what differs.
+pub(crate) fn agrees<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: usize, bound: f64) -> Result<(), String> {
+    let (found, wanted) = (gradients(b, c, time), gradients(cpu::<f64>(1), c, time));
+    all_within(bound, found.into_iter().zip(wanted).map(|((name, f), (_, w))| (name, distance(&f, &w, 1e-3))).collect())
+}
+
+pub(crate) fn gradients<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: usize) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 3, 2, time);
-    let mut trainer = trainer(cpu::<F>(1), c, hyper(c), 2, time);
+    let mut trainer = trainer(b, c, hyper(c), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
     named(c, &trainer.trees().grads)
 }

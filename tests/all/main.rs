@@ -1,4 +1,5 @@
-//! The one test binary: the whole model on the CPU backend, the readers of foreign bytes, and the program.
+//! The one test binary: every kernel and the whole model on the backends of this build, the readers of foreign bytes, and
+//! the program.
 
 mod agreement;
 mod allocation;
@@ -9,11 +10,14 @@ mod dropout;
 mod energy;
 mod faults;
 mod golden;
+mod kernels;
 mod lengths;
 mod optimiser;
 mod program;
 mod readers;
 mod resume;
+#[cfg(feature = "tch")]
+mod tch;
 
 #[global_allocator]
 static HEAP: allocation::Counting = allocation::Counting;

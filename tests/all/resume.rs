@@ -1,7 +1,7 @@
 //! A run that is stopped, written down, and taken up again is the run that never stopped, bit for bit.
 
 use hh_core::{
-    backend::Device,
+    backend::Backward,
     checkpoint::{Archive, Dtype, write},
     config::Config,
     error::Error,
@@ -9,31 +9,35 @@ use hh_core::{
     shape::Shaped,
     train::{Hyper, Trainer},
 };
-use hh_cpu::Cpu;
-use hh_tests::model::{batch, cpu, hyper, kinds, named, trainer};
+use hh_tests::model::{Numbers, batch, cpu, hyper, kinds, named, trainer};
 
 #[test]
 fn a_run_that_resumes_is_the_run_that_never_stopped() {
     for (name, c) in kinds() {
-        let h = Hyper { dropout: 0.2, accumulate: 2, ..hyper(&c) };
-        let mut whole = trainer(cpu::<f32>(1), &c, h.clone(), 2, 7);
-        run(&mut whole, 0..6);
-        let mut first = trainer(cpu::<f32>(1), &c, h.clone(), 2, 7);
-        run(&mut first, 0..3);
-        let saved = save(&mut first);
-        let mut second = restore(&c, h, &saved);
-        assert_eq!(second.step(), 3);
-        run(&mut second, 3..6);
-        for ((tree, wanted), (_, found)) in whole.trees().named().into_iter().zip(second.trees().named()) {
-            for ((leaf, wanted), (_, found)) in named(&c, wanted).into_iter().zip(named(&c, found)) {
-                assert!(wanted == found, "{name}: {leaf} of the {tree} is another");
-            }
+        check(|| cpu::<f32>(1), name, &c);
+    }
+}
+
+/// The same bits in all trees, on machines that `make` makes.
+pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, name: &str, c: &Config) {
+    let h = Hyper { dropout: 0.2, accumulate: 2, ..hyper(c) };
+    let mut whole = trainer(make(), c, h.clone(), 2, 7);
+    run(&mut whole, 0..6);
+    let mut first = trainer(make(), c, h.clone(), 2, 7);
+    run(&mut first, 0..3);
+    let saved = save(&mut first);
+    let mut second = restore(make(), c, h, &saved);
+    assert_eq!(second.step(), 3);
+    run(&mut second, 3..6);
+    for ((tree, wanted), (_, found)) in whole.trees().named().into_iter().zip(second.trees().named()) {
+        for ((leaf, wanted), (_, found)) in named(c, wanted).into_iter().zip(named(c, found)) {
+            assert!(wanted == found, "{name}: {leaf} of the {tree} is another");
         }
     }
 }
 
 /// Runs steps of two micro-batches; the data are a function of the step.
-fn run(trainer: &mut Trainer<Cpu<f32>>, steps: std::ops::Range<u32>) {
+fn run<B: Backward>(trainer: &mut Trainer<B>, steps: std::ops::Range<u32>) {
     for step in steps {
         for micro in 0..2 {
             let [tokens, targets] = batch(trainer.config(), 100 + 2 * step + micro, 2, 7);
@@ -44,7 +48,7 @@ fn run(trainer: &mut Trainer<Cpu<f32>>, steps: std::ops::Range<u32>) {
 }
 
 /// The trees as files.
-fn save(trainer: &mut Trainer<Cpu<f32>>) -> (u64, Vec<Vec<u8>>) {
+fn save<B: Backward>(trainer: &mut Trainer<B>) -> (u64, Vec<Vec<u8>>) {
     let (c, step) = (trainer.config().clone(), trainer.step());
     let (b, trees) = trainer.trees_mut();
     let shapes = model::shapes(&c);
@@ -63,8 +67,8 @@ fn save(trainer: &mut Trainer<Cpu<f32>>) -> (u64, Vec<Vec<u8>>) {
     (step, files.collect())
 }
 
-fn restore(c: &Config, h: Hyper, (step, files): &(u64, Vec<Vec<u8>>)) -> Trainer<Cpu<f32>> {
-    let mut trainer = trainer(cpu::<f32>(1), c, h, 2, 7);
+fn restore<B: Backward>(b: B, c: &Config, h: Hyper, (step, files): &(u64, Vec<Vec<u8>>)) -> Trainer<B> {
+    let mut trainer = trainer(b, c, h, 2, 7);
     let (b, trees) = trainer.trees_mut();
     for ((_, tree), file) in trees.named_mut().into_iter().zip(files) {
         let archive = Archive::parse(file).expect("what was just written");

@@ -1,4 +1,21 @@
-//! How far numbers are from those that they should be.
+//! How far numbers are from those that they should be, and how far they may be.
+
+/// The tolerance table: how far results in some precision may be from those in f64, as a [`distance`].
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// Of what one kernel computes, and of its gradients.
+    pub kernel: f64,
+    /// Of logits, losses and gradients of a small model: there rounding errors go through all layers.
+    pub model: f64,
+}
+
+/// Of f64: two orders of summation.
+pub const F64: Tolerance = Tolerance { kernel: 1e-11, model: 1e-9 };
+/// Of f32.
+pub const F32: Tolerance = Tolerance { kernel: 2e-5, model: 5e-4 };
+/// Of bf16 products and activations, with all else in f32: 8 bits, so 0.4 % for each rounding. Of a model, its gradient as a
+/// whole: single tensors where much cancels keep no digit.
+pub const BF16: Tolerance = Tolerance { kernel: 5e-2, model: 1e-1 };
 
 /// Root mean square of the error, relative to that of what is wanted; NaN counts as infinitely far.
 ///

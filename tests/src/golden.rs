@@ -3,7 +3,10 @@
 use hh_core::config::Config;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// One file of golden vectors.
 pub struct Golden {
@@ -44,7 +47,15 @@ pub fn names() -> Vec<String> {
 impl Golden {
     /// The case of that name.
     pub fn read(name: &str) -> Self {
-        let bytes = std::fs::read(folder().join(format!("{name}.safetensors"))).expect("a golden file of that name");
+        Self::open(&folder().join(format!("{name}.safetensors")))
+    }
+
+    /// The case in a file that `golden/make.py` or `golden/oracle.py` wrote.
+    ///
+    /// # Panics
+    /// If it is no such file.
+    pub fn open(path: &Path) -> Self {
+        let bytes = std::fs::read(path).expect("a golden file of that name");
         let (_, header) = SafeTensors::read_metadata(&bytes).expect("a safetensors header");
         let case: serde_json::Value = serde_json::from_str(&header.metadata().as_ref().expect("metadata")["case"]).expect("JSON");
         let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");

@@ -2,7 +2,9 @@
 //!
 //! The tests themselves are the modules of `all/`, one binary.
 
+pub mod against;
 pub mod compare;
+pub mod desk;
 pub mod fault;
 pub mod golden;
 pub mod model;

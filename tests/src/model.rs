@@ -1,7 +1,7 @@
 //! Small models with weights that leave nothing silent, and the ways to run them.
 
 use hh_core::{
-    backend::{Backward, Forward},
+    backend::{Backward, Forward, Precision},
     config::Config,
     init,
     layers::Extent,
@@ -72,7 +72,7 @@ pub fn disturbed(name: &str, shape: Shape, config: &Config, out: &mut [f32]) {
 
 /// Disturbed weights on a device.
 pub fn weights<B: Forward>(b: &mut B, c: &Config) -> Params<B::Tensor> {
-    weights::params(b, c, |name, shape, out| {
+    weights::params(b, c, Precision::Full, |name, shape, out| {
         disturbed(name, shape, c, out);
         Ok(())
     })
@@ -121,7 +121,7 @@ pub fn batch(c: &Config, seed: u32, batch: usize, time: usize) -> [Vec<u32>; 2] 
 }
 
 /// Hidden states `[batch, time, D]` of a whole text at once, as training computes them: without a state.
-pub fn hidden<B: Forward<Tensor = Tensor<F>>, F: Float>(b: &mut B, m: &Model<B::Tensor>, tokens: &[u32], batch: usize) -> Vec<f64> {
+pub fn hidden<B: Forward<Tensor: Numbers>>(b: &mut B, m: &Model<B::Tensor>, tokens: &[u32], batch: usize) -> Vec<f64> {
     let (c, time) = (&m.config, tokens.len() / batch);
     let mut acts = Acts::new(b, c, Extent { batch, time, saved: true }).expect("room");
     let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("room");
@@ -135,13 +135,32 @@ pub fn model<B: Forward>(b: &mut B, c: &Config) -> Model<B::Tensor> {
     Model { config: c.clone(), params: weights(b, c) }
 }
 
+/// A tensor whose numbers can be seen as they are, not rounded to the host's f32.
+pub trait Numbers {
+    /// All of them.
+    fn numbers(&self) -> Vec<f64>;
+}
+
+impl<F: Float> Numbers for Tensor<F> {
+    fn numbers(&self) -> Vec<f64> {
+        self.data().iter().map(|x| x.to_f64()).collect()
+    }
+}
+
+#[cfg(feature = "tch")]
+impl Numbers for hh_tch::Tensor {
+    fn numbers(&self) -> Vec<f64> {
+        self.numbers().expect("no device to lose")
+    }
+}
+
 /// The numbers of a tensor.
-pub fn wide<F: Float>(t: &Tensor<F>) -> Vec<f64> {
-    t.data().iter().map(|x| x.to_f64()).collect()
+pub fn wide(t: &impl Numbers) -> Vec<f64> {
+    t.numbers()
 }
 
 /// Names and numbers of a tree.
-pub fn named<F: Float>(c: &Config, tree: &Params<Tensor<F>>) -> Vec<(String, Vec<f64>)> {
+pub fn named<T: Numbers>(c: &Config, tree: &Params<T>) -> Vec<(String, Vec<f64>)> {
     model::shapes(c).into_iter().zip(tree.leaves()).map(|((name, _), leaf)| (name, wide(leaf))).collect()
 }
 

@@ -1,6 +1,6 @@
 use crate::{
     STEPS,
-    run::{Step, cargo},
+    run::{Step, cargo, program},
 };
 
 /// Runs the steps of these names, all if there are none.
@@ -35,13 +35,39 @@ pub(crate) fn no_c_compiler() -> Vec<Step> {
 
 pub(crate) fn lint() -> Vec<Step> {
     vec![
-        cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        cargo(["clippy", "--workspace", "--exclude", "hh-tch", "--all-targets", "--", "-D", "warnings"]),
         cargo(["clippy", "-p", "hh-core", "--all-targets", "--features", "ndarray", "--", "-D", "warnings"]),
     ]
 }
 
 pub(crate) fn docs() -> Vec<Step> {
-    vec![cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")]
+    vec![cargo(["doc", "--workspace", "--exclude", "hh-tch", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")]
+}
+
+/// The libtorch backend, which all else does without: on the libtorch that the environment names, or on one that is
+/// installed for it.
+pub(crate) fn libtorch() -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut path = std::env::var("PATH").unwrap_or_default();
+    if ["LIBTORCH", "LIBTORCH_USE_PYTORCH"].iter().all(|name| std::env::var_os(name).is_none()) {
+        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+        let venv = std::path::absolute(target).unwrap_or_default().join("libtorch");
+        let bin = venv.join("bin");
+        steps.push(program("python3", ["-m", "venv", &venv.to_string_lossy()]));
+        steps.push(program(&bin.join("pip").to_string_lossy(), ["install", "--quiet", "torch==2.11.0", "numpy"]));
+        path = format!("{}:{path}", bin.display());
+    }
+    let on = |args: &[&str]| {
+        let step = cargo(args.iter().copied()).env("PATH", &path);
+        if std::env::var_os("LIBTORCH").is_some() { step } else { step.env("LIBTORCH_USE_PYTORCH", "1") }
+    };
+    let packages = ["-p", "hh-tch", "-p", "hh-runtime", "-p", "hh-tests", "--features", "hh-runtime/tch,hh-tests/tch"];
+    let refused = ["--", "-D", "warnings"];
+    steps.push(on(&[&["clippy", "--release", "--all-targets"][..], &packages, &refused].concat()));
+    steps.push(on(&["doc", "--release", "-p", "hh-tch", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));
+    steps.push(on(&["test", "--release", "-p", "hh-tch"]));
+    steps.push(on(&["test", "--release", "-p", "hh-tests", "--features", "tch", "--", "tch", "kernels"]));
+    steps
 }
 
 /// What is off by default, then the command of the README: the last, so that its closing lines are the last to be read.

@@ -1,4 +1,4 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `cargo xtask golden`, `cargo xtask fuzz`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `fuzz`.
 
 mod ci;
 mod run;
@@ -9,6 +9,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask ci [STEP...]           what continuous integration runs: all of it, or the steps named
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
+cargo xtask oracle CHECKPOINT REFERENCE.py
+                                   compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain";
 
 fn main() -> ExitCode {
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["golden", reference] => golden(reference),
+        ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -40,6 +43,15 @@ fn golden(reference: &str) -> Result<(), String> {
     program(&python, ["tests/golden/make.py", &reference.to_string_lossy(), "tests/golden"]).run()
 }
 
+/// Both paths as they are from here; the build finds libtorch as the README says.
+fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
+    let [checkpoint, reference] =
+        [checkpoint, reference].map(|path| std::path::absolute(path).map(|path| path.to_string_lossy().into_owned()));
+    let (checkpoint, reference) = (checkpoint.map_err(|e| e.to_string())?, reference.map_err(|e| e.to_string())?);
+    let args = ["run", "--quiet", "--release", "-p", "hh-tests", "--features", "tch", "--bin", "oracle", "--", &checkpoint, &reference];
+    cargo(args).run()
+}
+
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
     cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
 }
@@ -48,11 +60,12 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 6] = [
+const STEPS: [Check; 7] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
+    ("libtorch", ci::libtorch),
     ("test", ci::test),
 ];

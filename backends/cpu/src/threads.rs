@@ -38,11 +38,6 @@ impl Threads {
         1
     }
 
-    /// Runs `f` here: the calling thread takes its share of each kernel, and nothing is handed over as a whole.
-    pub fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        f()
-    }
-
     /// Calls `f(0) … f(tasks − 1)`, in any order, and returns when all are done.
     pub(crate) fn each(&self, tasks: usize, f: impl Fn(usize) + Sync) {
         #[cfg(feature = "std")]

@@ -47,11 +47,11 @@ fn main() {
         }
     }
     let threads = Threads::new(args.threads);
-    threads.enter(|| match mode.as_str() {
+    match mode.as_str() {
         "train" => train(&preset, &args, &threads),
         "decode" => decode(&preset, &args, &threads),
         _ => panic!("unknown mode {mode}"),
-    });
+    }
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

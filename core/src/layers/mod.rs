@@ -51,9 +51,12 @@ impl Extent {
         b.alloc(Shape::cube(self.batch, self.time, width), Precision::Full)
     }
 
-    /// As [`full`](Self::full), where saving is asked for.
+    /// What a kernel leaves for its gradient, `[B, T, width]`, where saving is asked for.
     pub(crate) fn saved<B: Device>(self, b: &mut B, width: usize) -> Result<Option<B::Tensor>, B::Error> {
-        if self.saved { self.full(b, width).map(Some) } else { Ok(None) }
+        if !self.saved {
+            return Ok(None);
+        }
+        b.alloc(Shape::cube(self.batch, self.time, width), Precision::Saved).map(Some)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `hh-runtime data`: texts to train on.
 
+use crate::data::get::{Client, DATA_SETS, Progress, find, get};
+use crate::files;
+use crate::train::builtin;
 use anyhow::Result;
 use clap::Subcommand;
-use hh_runtime::data::get::{Client, DATA_SETS, Progress, find, get};
-use hh_runtime::files;
-use hh_runtime::train::builtin;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;

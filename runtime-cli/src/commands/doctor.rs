@@ -1,9 +1,10 @@
 //! `hh-runtime doctor`: what this machine and this build can do, what is missing, and what follows from it.
 
+use crate::libtorch;
+use crate::machine::Machine;
+use crate::measure::{gemm, read_bandwidth};
 use anyhow::Result;
 use hh_cpu::Level;
-use hh_runtime::machine::Machine;
-use hh_runtime::measure::{gemm, read_bandwidth};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -29,8 +30,11 @@ pub fn run(args: Args) -> Result<()> {
     writeln!(out, "hh-runtime {} on {} {}\n", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)?;
     writeln!(out, "backends")?;
     writeln!(out, "  cpu    ready: {} in f32, {threads} threads", level.name())?;
-    writeln!(out, "  cuda   not in this build: this version has the cpu backend alone{}", gpu_note())?;
-    writeln!(out, "  tch    not in this build: this version has the cpu backend alone; libtorch is never needed")?;
+    writeln!(out, "  cuda   not in this version: --backend tch:cuda is what runs on an NVIDIA GPU{}", gpu_note())?;
+    match libtorch::look() {
+        Ok(sees) => writeln!(out, "  tch    ready: {sees}")?,
+        Err(e) => writeln!(out, "  tch    not here, and never needed: {e:#}")?,
+    }
 
     writeln!(out, "\nprocessor")?;
     let (there, missing): (Vec<_>, Vec<_>) = features().into_iter().partition(|(_, there, _)| *there);
@@ -67,13 +71,9 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// What a graphics processor that is there could do, and cannot.
+/// Whether there is a GPU to run on.
 fn gpu_note() -> &'static str {
-    if Path::new("/dev/nvidiactl").exists() {
-        "; this machine has an NVIDIA GPU, which stays unused: training runs on the processor"
-    } else {
-        "; no NVIDIA driver was found either, so nothing is lost"
-    }
+    if Path::new("/dev/nvidiactl").exists() { "; this machine has one" } else { "; no NVIDIA driver was found here" }
 }
 
 /// Instructions that matter: name, whether they are there, and what follows if not.

@@ -1,13 +1,13 @@
 //! `hh-runtime eval`: how well a checkpoint predicts a text.
 
 use super::text::TextArgs;
+use crate::data::{Dataset, Windows};
+use crate::evaluate::{Evaluator, Figures};
+use crate::loading::{self, Source};
+use crate::machine::{Backends, Machine, Work};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use hh_core::backend::Forward;
-use hh_runtime::data::{Dataset, Windows};
-use hh_runtime::evaluate::{Evaluator, Figures};
-use hh_runtime::loading::{self, Source};
-use hh_runtime::machine::{Backend, Machine};
+use hh_core::backend::{Backward, Forward};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) machine: Machine,
 }
 
 /// Which part of the text.
@@ -87,15 +87,9 @@ struct Row {
 }
 
 /// Evaluates.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let source = Source::open(&args.checkpoint)?;
-    let report = match args.machine.backend {
-        Backend::Auto | Backend::Cpu => {
-            let backend = args.machine.cpu();
-            let threads = backend.threads().clone();
-            threads.enter(|| on(backend, &args, &source))?
-        }
-    };
+    let report = backends.run(&args.machine, Job { args: &args, source: &source })?;
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
@@ -112,6 +106,19 @@ pub fn run(args: Args) -> Result<()> {
         writeln!(out, "{segments:>8}  {:>8.4}  {:>10.3}  {:>13.4}  {:>10}", f.nll, f.perplexity, f.bits_per_byte, f.tokens)?;
     }
     Ok(())
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    source: &'a Source,
+}
+
+impl Work for Job<'_> {
+    type Output = Report;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Report> {
+        on(make()?, self.args, self.source)
+    }
 }
 
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {

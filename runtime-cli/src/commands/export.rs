@@ -1,10 +1,10 @@
 //! `hh-runtime export`: a checkpoint for use, without what only training needs.
 
+use crate::export::export;
+use crate::loading::Source;
 use anyhow::Result;
 use clap::ValueEnum;
 use hh_core::checkpoint::Dtype;
-use hh_runtime::export::export;
-use hh_runtime::loading::Source;
 use std::io::{self, Write};
 use std::path::PathBuf;
 

@@ -1,13 +1,13 @@
 //! `hh-runtime info`: what a checkpoint or a preset is, and what it costs.
 
+use crate::counting::{Flops, Parameters, StateBytes};
+use crate::files;
+use crate::loading::{self, Source};
 use anyhow::{Result, bail};
 use hh_core::checkpoint::{self, Metadata};
 use hh_core::config::Config;
 use hh_core::model::shapes;
 use hh_core::presets::{PRESETS, preset};
-use hh_runtime::counting::{Flops, Parameters, StateBytes};
-use hh_runtime::files;
-use hh_runtime::loading::{self, Source};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;

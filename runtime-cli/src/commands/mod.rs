@@ -10,6 +10,7 @@ mod text;
 pub mod tokenize;
 pub mod train;
 
+use crate::machine::{Backends, Machine};
 use clap::{Parser, Subcommand};
 
 /// Train, evaluate and sample small hybrid language models: state space, Hopfield memory and attention in every block.
@@ -47,15 +48,25 @@ pub enum Command {
 }
 
 impl Command {
+    /// The machine that the command asks for, if it runs a model.
+    pub fn machine(&self) -> Option<&Machine> {
+        match self {
+            Self::Train(args) => Some(&args.machine),
+            Self::Sample(args) => Some(&args.machine),
+            Self::Eval(args) => Some(&args.machine),
+            _ => None,
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors
     /// One sentence that says what was wrong and what to do.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, backends: &impl Backends) -> anyhow::Result<()> {
         match self {
-            Self::Train(args) => train::run(args),
-            Self::Sample(args) => sample::run(args),
-            Self::Eval(args) => eval::run(args),
+            Self::Train(args) => train::run(args, backends),
+            Self::Sample(args) => sample::run(args, backends),
+            Self::Eval(args) => eval::run(args, backends),
             Self::Info(args) => info::run(args),
             Self::Export(args) => export::run(args),
             Self::Tokenize(args) => tokenize::run(args),

@@ -1,18 +1,18 @@
 //! `hh-runtime sample`: text from a checkpoint, as it comes.
 
+use crate::conversation::{self, Conversation};
+use crate::files;
+use crate::generate::{Begun, Stops, Writer, write_several};
+use crate::loading::{self, Source};
+use crate::machine::{Backends, Machine, Work};
+use crate::speak::say;
 use anyhow::{Context, Result, bail};
-use hh_core::backend::Forward;
+use hh_core::backend::{Backward, Forward};
 use hh_core::config::Positions;
 use hh_core::rng;
 use hh_core::sample::{Sampler, SamplerConfig};
 use hh_core::session::{Options, Session};
 use hh_core::tokenizer::Tokenizer;
-use hh_runtime::conversation::{self, Conversation};
-use hh_runtime::files;
-use hh_runtime::generate::{Begun, Stops, Writer, write_several};
-use hh_runtime::loading::{self, Source};
-use hh_runtime::machine::{Backend, Machine};
-use hh_runtime::speak::say;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: Option<u8>,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) machine: Machine,
 }
 
 /// How a token is drawn.
@@ -126,19 +126,27 @@ impl Choice {
 }
 
 /// Samples.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let began = Instant::now();
     args.choice.config(0).validate()?;
     if args.batch > 1 && args.state.is_some() {
         bail!("--state keeps one text and --batch {} writes {0}: leave out one of the two", args.batch);
     }
     let source = Source::open(&args.checkpoint)?;
-    match args.machine.backend {
-        Backend::Auto | Backend::Cpu => {
-            let backend = args.machine.cpu();
-            let threads = backend.threads().clone();
-            threads.enter(|| on(backend, &args, &source, began))
-        }
+    backends.run(&args.machine, Job { args: &args, source: &source, began })
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    source: &'a Source,
+    began: Instant,
+}
+
+impl Work for Job<'_> {
+    type Output = ();
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
+        on(make()?, self.args, self.source, self.began)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The text that a command reads: the same words as in `train`.
 
+use crate::data::shard::ShardFolder;
+use crate::data::{TokenStream, texts};
+use crate::train::{BUILTIN, builtin};
 use anyhow::{Result, bail};
 use hh_core::tokenizer::Tokenizer;
-use hh_runtime::data::shard::ShardFolder;
-use hh_runtime::data::{TokenStream, texts};
-use hh_runtime::train::{BUILTIN, builtin};
 use std::path::PathBuf;
 
 /// Which text.

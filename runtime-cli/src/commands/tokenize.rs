@@ -1,10 +1,10 @@
 //! `hh-runtime tokenize`: a text of any size as shards of ids.
 
 use super::text::TextArgs;
+use crate::data::shard::{SHARD_TOKENS, ShardWriter};
+use crate::{loading, tokenizers};
 use anyhow::{Result, bail};
 use hh_core::tokenizer::Tokenizer;
-use hh_runtime::data::shard::{SHARD_TOKENS, ShardWriter};
-use hh_runtime::{loading, tokenizers};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{self, Write};

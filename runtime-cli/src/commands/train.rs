@@ -1,20 +1,19 @@
 //! `hh-runtime train`
 
+use crate::files;
+use crate::generate::{Stops, Writer};
+use crate::loading::{self, Loaded};
+use crate::machine::{Backends, Machine, Work};
+use crate::speak::say;
+use crate::tokenizers::{Spec, from_json, parse_spec};
+use crate::train::{
+    BUILTIN, DataOptions, Job, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Source, Standing, TrainOptions,
+    load_standing, run as train,
+};
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
 use hh_core::session::{Options, Session};
-use hh_cpu::{Cpu, Threads};
-use hh_runtime::files;
-use hh_runtime::generate::{Stops, Writer};
-use hh_runtime::loading::{self, Loaded};
-use hh_runtime::machine::Machine;
-use hh_runtime::speak::say;
-use hh_runtime::tokenizers::{Spec, from_json, parse_spec};
-use hh_runtime::train::{
-    BUILTIN, DataOptions, Job, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Source, Standing, TrainOptions,
-    load_standing, run as train,
-};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +58,7 @@ pub struct Args {
     /// The folder of the run, which must be empty or absent [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Goes on with the run in this folder; of the other flags only --steps, --backend and --threads can stand beside it
+    /// Goes on with the run in this folder; of the other flags only --steps, --backend, --precision and --threads can stand beside it
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -67,7 +66,7 @@ pub struct Args {
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) machine: Machine,
 }
 
 const EXAMPLES: &str = "\
@@ -85,28 +84,29 @@ const STOPPED: i32 = 130;
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let began = Instant::now();
+    // Known before the text is read, and before a folder is made.
+    let place = backends.place(&args.machine)?;
     let prepared = match &args.resume {
         Some(folder) => resumed(folder, &args)?,
         None => fresh(&args)?,
     };
     let folder = &prepared.folder;
     let stop = listen().inspect_err(|_| folder.abandon())?;
-    // One machine so far: both names of the backend mean it.
-    let threads = Threads::new(args.machine.threads());
-    let outcome = train_in(&prepared, &threads, &stop).inspect_err(|_| folder.abandon())?;
+    let outcome = train_on(backends, &args.machine, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
+        let again = args.machine.again();
         // Whether anybody reads it or not, the run was stopped.
-        let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}", shown(folder.path()));
+        let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}{again}", shown(folder.path()));
         std::process::exit(STOPPED);
     }
-    threads.enter(|| conclude(Cpu::<f32>::new(threads.clone()), folder, &outcome, began, &stop))
+    backends.run(&args.machine, Conclusion { folder, outcome: &outcome, began, stop: &stop })
 }
 
-fn train_in(prepared: &Prepared, threads: &Threads, stop: &AtomicBool) -> Result<Outcome> {
+fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
     let Prepared { recipe, source, folder, standing } = prepared;
     let from = Provenance {
         tokenizer: source.tokenizer.to_json(),
@@ -115,10 +115,38 @@ fn train_in(prepared: &Prepared, threads: &Threads, stop: &AtomicBool) -> Result
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
-    introduce(recipe, source, folder, threads);
-    let progress = Progress::new(standing.as_ref().map_or(0, |s| s.step), recipe.train.steps);
+    introduce(recipe, source, folder, place);
     let job = Job { recipe, data: &source.dataset, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    threads.enter(|| train(Cpu::<f32>::new(threads.clone()), &job, standing.as_ref(), progress))
+    backends.run(machine, Training { job, standing: standing.as_ref() })
+}
+
+struct Training<'a> {
+    job: Job<'a>,
+    standing: Option<&'a Standing>,
+}
+
+impl Work for Training<'_> {
+    type Output = Outcome;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
+        let progress = Progress::new(self.standing.map_or(0, |s| s.step), self.job.recipe.train.steps);
+        train(make()?, &self.job, self.standing, progress)
+    }
+}
+
+struct Conclusion<'a> {
+    folder: &'a RunFolder,
+    outcome: &'a Outcome,
+    began: Instant,
+    stop: &'a AtomicBool,
+}
+
+impl Work for Conclusion<'_> {
+    type Output = ();
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
+        conclude(make()?, self.folder, self.outcome, self.began, self.stop)
+    }
 }
 
 /// What a run needs before it begins.
@@ -161,7 +189,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let other = args.preset.is_some() || args.config.is_some() || args.segments.is_some() || !args.set.is_empty();
     if other || args.training != steps_alone || args.text != DataOptions::default() {
         bail!(
-            "--resume goes on with the recipe of the run: only --steps, --backend and --threads can stand beside it; start a new run for another recipe"
+            "--resume goes on with the recipe of the run: only --steps, --backend, --precision and --threads can stand beside it; start a new run for another recipe"
         );
     }
     let folder = RunFolder::open(path)?;
@@ -217,7 +245,7 @@ fn listen() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, threads: &Threads) {
+fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
     let data = &source.dataset;
@@ -229,14 +257,7 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, threads: &Thr
         data.validation.len()
     ));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    say(format_args!(
-        "{} steps of {} × {}{accumulated} tokens on the CPU, threads: {}; into {}",
-        t.steps,
-        t.batch,
-        t.context,
-        threads.count(),
-        shown(folder.path())
-    ));
+    say(format_args!("{} steps of {} × {}{accumulated} tokens on {place}; into {}", t.steps, t.batch, t.context, shown(folder.path())));
 }
 
 fn shown(path: &Path) -> String {

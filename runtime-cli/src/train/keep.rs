@@ -5,7 +5,7 @@ use super::source::Origin;
 use crate::loading::{CONTEXT, Source as File};
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, anyhow};
-use hh_core::backend::{Backward, Device};
+use hh_core::backend::{Backward, Device, Precision};
 use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, STEP, TOKENIZER, Writer};
 use hh_core::config::Config;
 use hh_core::error::Error;
@@ -185,7 +185,7 @@ impl Standing {
         let (c, t) = (recipe.model.clone(), &recipe.train);
         let shapes = model::shapes(&c);
         file.expect(shapes.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        let weights = model::params(&mut backend, &c, |name, shape, out| file.read(name, shape, out))?;
+        let weights = model::params(&mut backend, &c, Precision::Full, |name, shape, out| file.read(name, shape, out))?;
         let mut trainer = Trainer::new(backend, c, t.hyper(), weights, t.batch, t.context)?;
         let (b, trees) = trainer.trees_mut();
         let mut host = Vec::new();

@@ -69,7 +69,7 @@ impl Bench {
         let stop = |step| step >= until;
         let job = Job { recipe: &self.recipe, data: &self.source.dataset, from: &from, folder, stop: &stop };
         let threads = Threads::new(threads);
-        threads.enter(|| run(Cpu::<f32>::new(threads.clone()), &job, standing, Progress::hidden()))
+        run(Cpu::<f32>::new(threads.clone()), &job, standing, Progress::hidden())
     }
 
     fn go_on(&self, folder: &RunFolder, until: u64, threads: usize) -> Result<Outcome> {

@@ -1,6 +1,7 @@
 //! The program, driven as a user drives it.
 
 mod disk;
+mod libtorch;
 mod refusals;
 mod shared;
 mod stopping;
@@ -21,7 +22,11 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     // TARGET/PROFILE/deps/all-HASH
     let folder = here.parent().and_then(Path::parent).expect("a folder of the profile");
     let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    build.args(["build", "--quiet", "--package", "hh-runtime", "--bin", "hh-runtime", "--target-dir"]);
+    build.args(["build", "--quiet", "--package", "hh-runtime", "--bin", "hh-runtime"]);
+    if cfg!(feature = "tch") {
+        build.args(["--features", "tch", "--bin", "hh-runtime-tch"]);
+    }
+    build.arg("--target-dir");
     build.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         build.arg("--release");

@@ -15,8 +15,8 @@ fn signal(name: &str, process: u32) {
 }
 
 /// Trains until the first metrics are written, then interrupts.
-fn interrupted(here: &Path, run: &str, steps: u64) -> String {
-    let mut child = command(here, &words(&format!("{TRAIN} --steps {steps} --log-every 1 --out {run}")));
+pub(super) fn interrupted(here: &Path, run: &str, steps: u64, backend: &str) -> String {
+    let mut child = command(here, &words(&format!("{TRAIN} --steps {steps} --log-every 1 --out {run} {backend}")));
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let metrics = here.join(run).join("metrics.jsonl");
     let began = Instant::now();
@@ -39,7 +39,7 @@ fn interrupted(here: &Path, run: &str, steps: u64) -> String {
 fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
     let (folder, steps) = (desk(), 400);
     let here = folder.path();
-    let said = interrupted(here, "parts", steps);
+    let said = interrupted(here, "parts", steps, "");
     assert!(said.contains("--resume parts"), "it says how to go on: {said}");
     works(here, &format!("{TRAIN} --steps {steps} --log-every 1 --out whole"));
     assert!(weights(here, "parts") != weights(here, "whole"), "it was interrupted before its end");

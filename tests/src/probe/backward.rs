@@ -4,11 +4,7 @@ use super::{
     lost, map, map_columns,
 };
 use crate::fault::Fault;
-use hh_core::{
-    backend::{Backward, Device},
-    ops::*,
-    shape::Shaped,
-};
+use hh_core::{backend::Backward, ops::*, shape::Shaped};
 use hh_cpu::{Float, Indices, Tensor};
 
 impl<F: Float> Probe<F> {
@@ -137,16 +133,10 @@ impl<F: Float> Backward for Probe<F> {
         self.cpu.dropout_grad(op, dy, dx);
     }
     fn normal(&mut self, draw: Draw<Indices>, y: &mut Tensor<F>) {
-        match &self.given {
-            Some([noise, _]) => self.cpu.upload(noise, y).expect("no device to lose"),
-            None => self.cpu.normal(draw, y),
-        }
+        self.cpu.normal(draw, y);
     }
     fn uniform(&mut self, draw: Draw<Indices>, y: &mut Tensor<F>) {
-        match &self.given {
-            Some([_, time]) => self.cpu.upload(time, y).expect("no device to lose"),
-            None => self.cpu.uniform(draw, y),
-        }
+        self.cpu.uniform(draw, y);
     }
     fn flow_point(&mut self, op: FlowPoint<Tensor<F>, Indices>, point: &mut Tensor<F>, velocity: &mut Tensor<F>) {
         self.cpu.flow_point(op, point, velocity);

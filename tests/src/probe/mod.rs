@@ -10,14 +10,12 @@ use hh_core::{
 };
 use hh_cpu::{Cpu, Float, Indices, OutOfMemory, Tensor};
 
-/// [`Cpu`], with at most one [`Fault`], given random numbers, and memory that comes dirty.
+/// [`Cpu`], with at most one [`Fault`], and memory that comes dirty.
 pub struct Probe<F> {
     /// Does the work.
     pub cpu: Cpu<F>,
     /// What goes wrong.
     pub fault: Option<Fault>,
-    /// Noise and times of the flow head, in place of drawn ones.
-    pub given: Option<[Vec<f32>; 2]>,
     /// Tensors `[B, T, …]` of these extents, the activations, come filled with NaN.
     pub poisoned: Option<(usize, usize)>,
 }
@@ -25,7 +23,7 @@ pub struct Probe<F> {
 impl<F: Float> Probe<F> {
     /// Nothing wrong yet.
     pub fn new(cpu: Cpu<F>) -> Self {
-        Self { cpu, fault: None, given: None, poisoned: None }
+        Self { cpu, fault: None, poisoned: None }
     }
 
     fn has(&self, fault: Fault) -> bool {

@@ -1,0 +1,215 @@
+//! The backend itself: what it computes in, and how results find their tensors.
+
+use crate::{
+    fault::Fault,
+    place::Place,
+    tensor::{Indices, Tensor, columns_mut, extents},
+    value::Value,
+};
+use hh_core::{
+    backend::{self, Precision},
+    ops::ColumnsMut,
+    shape::Shape,
+};
+use tch::Kind;
+
+/// What products and activations are computed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Compute {
+    /// f32.
+    #[default]
+    F32,
+    /// bf16; weights, states, statistics and losses stay f32.
+    Bf16,
+    /// f64 throughout, to check gradients.
+    F64,
+}
+
+/// The libtorch backend.
+///
+/// Kernels return nothing, so the first fault since the last call of `alloc`, `upload` or `download` surfaces there.
+pub struct Tch {
+    pub(crate) device: tch::Device,
+    /// Of products and activations.
+    pub(crate) compute: Kind,
+    /// Of everything else.
+    pub(crate) full: Kind,
+    fault: Option<Fault>,
+}
+
+impl Tch {
+    /// A backend on a device.
+    ///
+    /// # Errors
+    /// [`Fault::Absent`] where libtorch does not see the device, [`Fault::Precision`] where it does not compute so.
+    pub fn new(place: Place, compute: Compute) -> Result<Self, Fault> {
+        let device = place.device()?;
+        let (name, compute, full) = match compute {
+            Compute::F32 => ("f32", Kind::Float, Kind::Float),
+            Compute::Bf16 => ("bf16", Kind::BFloat16, Kind::Float),
+            Compute::F64 => ("f64", Kind::Double, Kind::Double),
+        };
+        let new = Self { device, compute, full, fault: None };
+        // Only trying tells: which GPU knows which precision is not in libtorch's C interface.
+        let try_it = Value::of(tch::Tensor::f_ones([1, 8, 8], (compute, device)));
+        match try_it.matmul(&try_it).get() {
+            Ok(_) => Ok(new),
+            Err(Fault::Libtorch(_)) => Err(Fault::Precision { device: new.place().to_string(), precision: name }),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Where it computes.
+    pub fn place(&self) -> Place {
+        match self.device {
+            tch::Device::Cuda(n) => Place::Cuda(n),
+            tch::Device::Mps => Place::Mps,
+            _ => Place::Cpu,
+        }
+    }
+
+    /// Threads that libtorch uses on the processor, for all backends of this process.
+    pub fn set_threads(threads: usize) {
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    }
+
+    /// Numbers `0 .. n` as integers.
+    pub(crate) fn count(&self, n: usize) -> Value {
+        Value::of(tch::Tensor::f_arange(n as i64, (Kind::Int64, self.device)))
+    }
+
+    /// In full precision.
+    pub(crate) fn wide(&self, value: &Value) -> Value {
+        value.to(self.full)
+    }
+
+    /// A tensor in full precision.
+    pub(crate) fn whole(&self, tensor: &Tensor) -> Value {
+        self.wide(&tensor.value())
+    }
+
+    /// A vector in full precision, `[n]`.
+    pub(crate) fn vector(&self, tensor: &Tensor) -> Value {
+        self.whole(tensor).flat()
+    }
+
+    /// A matrix in full precision, `[rows, columns]`.
+    pub(crate) fn matrix(&self, tensor: &Tensor) -> Value {
+        self.whole(tensor).rows(tensor.shape.width())
+    }
+
+    fn note(&mut self, outcome: Result<(), Fault>) {
+        if let (Err(fault), None) = (outcome, &self.fault) {
+            self.fault = Some(fault);
+        }
+    }
+
+    /// `to = value`. The tensor takes the value's memory where it can, so nothing else may share that.
+    pub(crate) fn put(&mut self, value: &Value, to: &mut Tensor) {
+        let extents = to.shape.extents();
+        let value = value.view(&extents).with(&to.value(), |x, to| x.f_to_kind(to.kind())?.f_contiguous());
+        let outcome = value.get().map(|x| to.inner = x);
+        self.note(outcome);
+    }
+
+    /// `to = value` for columns of a tensor, whose other columns stay.
+    pub(crate) fn put_columns(&mut self, value: &Value, to: ColumnsMut<Tensor>) {
+        self.copy_to(value, &columns_mut(&to));
+    }
+
+    /// Copies into the memory of `to`.
+    pub(crate) fn copy_to(&mut self, value: &Value, to: &Value) {
+        let outcome = value.with(to, |x, to| {
+            let mut to = to.shallow_clone();
+            to.f_copy_(&x.f_reshape(to.size())?).map(|()| to)
+        });
+        self.note(outcome.get().map(drop));
+    }
+
+    /// `to += value`
+    pub(crate) fn add(&mut self, value: &Value, to: &mut Tensor) {
+        let value = value.view(&to.shape.extents());
+        let outcome = value.get().and_then(|x| Ok(to.inner.f_add_(&x)?));
+        self.note(outcome.map(drop));
+    }
+
+    /// Takes note of a change in place.
+    pub(crate) fn settle(&mut self, done: Value) {
+        self.note(done.get().map(drop));
+    }
+
+    /// Changes tensors in place.
+    pub(crate) fn change(&mut self, change: impl FnOnce() -> Result<(), tch::TchError>) {
+        self.note(change().map_err(Fault::from));
+    }
+}
+
+impl backend::Device for Tch {
+    type Tensor = Tensor;
+    type Indices = Indices;
+    type Error = Fault;
+
+    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, Fault> {
+        self.surface()?;
+        let (kind, extents) = match precision {
+            // Vectors are few, and hold what must be exact: decays, temperatures, gains.
+            Precision::Compute if shape.rank() > 1 => (self.compute, extents(shape)),
+            Precision::Compute | Precision::Full => (self.full, extents(shape)),
+            // A replay needs nothing but the inputs.
+            Precision::Saved => (self.full, [0; 3]),
+        };
+        Ok(Tensor { inner: tch::Tensor::f_zeros(extents, (kind, self.device))?, shape })
+    }
+
+    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, Fault> {
+        self.surface()?;
+        Ok(Indices { inner: tch::Tensor::f_zeros(extents(shape), (Kind::Int64, self.device))?, shape })
+    }
+
+    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
+        let host = tch::Tensor::f_from_slice(src)?;
+        Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
+    }
+
+    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
+        let wide: Vec<i64> = src.iter().map(|&i| i.into()).collect();
+        let host = tch::Tensor::f_from_slice(&wide)?;
+        Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
+    }
+
+    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
+        let host = src.inner.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu)?;
+        Ok(host.f_contiguous()?.f_copy_data(dst, dst.len())?)
+    }
+
+    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
+        let mut wide = vec![0i64; dst.len()];
+        src.inner.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_copy_data(&mut wide, dst.len())?;
+        dst.iter_mut().zip(wide).for_each(|(to, from)| *to = from as u32);
+        Ok(())
+    }
+
+    fn fill(&mut self, value: f32, dst: &mut Tensor) {
+        self.change(|| dst.inner.f_fill_(f64::from(value)).map(drop));
+    }
+
+    fn copy(&mut self, src: &Tensor, dst: &mut Tensor) {
+        assert_eq!(src.shape, dst.shape, "copy");
+        self.change(|| dst.inner.f_copy_(&src.inner));
+    }
+}
+
+impl Tch {
+    /// The first fault of the kernels since this was last asked.
+    fn surface(&mut self) -> Result<(), Fault> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,44 @@
+//! The libtorch backend: CPU, CUDA and MPS devices.
+//!
+//! Every kernel is written once, as a formula in torch operations. [`Forward`](hh_core::backend::Forward) evaluates it;
+//! [`Backward`](hh_core::backend::Backward) replays it under torch's autograd, so that no gradient here rests on a
+//! derivation of this project's: this is what the other backends are checked against. Products alone are differentiated
+//! by hand, since a replay would multiply once more than is needed; a test replays them.
+
+mod adamw;
+mod attend;
+mod backward;
+mod conv;
+mod cross_entropy;
+mod device;
+mod draw;
+mod dropout;
+mod embed;
+mod fault;
+mod flow;
+mod forward;
+mod gate;
+mod heads;
+mod hebbian;
+mod matmul;
+mod mix;
+mod norm;
+mod place;
+mod pool;
+mod positions;
+mod recall;
+mod replay;
+mod ring;
+mod rotate;
+mod scan;
+mod squared_error;
+mod swiglu;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use device::{Compute, Tch};
+pub use fault::Fault;
+pub use place::{LIBTORCH, Place, devices};
+pub use tensor::{Indices, Tensor};

@@ -1,0 +1,36 @@
+//! Products with weights.
+
+use crate::{Tch, Tensor, value::Value};
+use hh_core::ops::{Matmul, MatmulDims, MatmulGrad, Sink};
+
+pub(crate) fn forward(b: &mut Tch, op: Matmul<Tensor>, y: &mut Tensor) {
+    let MatmulDims { inp, out, .. } = op.dims(y.shape);
+    let (x, w) = (op.x.value().rows(inp).to(b.compute), op.w.matrix().to(b.compute));
+    let bias = op.bias.map(|bias| bias.vector().to(b.compute));
+    let y_rows = match (op.add, &bias) {
+        (Some(add), None) => {
+            let (add, w) = (add.value().rows(out).to(b.compute), w.transposed(0, 1));
+            Value::all(&[&add, &x, &w], |t| t[0].f_addmm(t[1], t[2]))
+        }
+        (Some(add), Some(_)) => x.linear(&w, bias.as_ref()).plus(&add.value().rows(out)),
+        (None, _) => x.linear(&w, bias.as_ref()),
+    };
+    b.put(&y_rows, y);
+}
+
+/// Two products: a replay under autograd would do the same two, after a third that nobody needs.
+pub(crate) fn backward(b: &mut Tch, op: Matmul<Tensor>, dy: &Tensor, d: MatmulGrad<Tensor>) {
+    let MatmulDims { inp, out, .. } = op.dims(dy.shape);
+    let dy = dy.value().rows(out).to(b.compute);
+    let dx = || dy.matmul(&op.w.matrix().to(b.compute));
+    match d.x {
+        Sink::Set(to) => b.put(&dx(), to),
+        Sink::Add(to) => b.add(&dx(), to),
+        Sink::Skip => {}
+    }
+    b.add(&dy.transposed(0, 1).matmul(&op.x.value().rows(inp).to(b.compute)), d.w);
+    if let Some(d_bias) = d.bias {
+        let sum = b.wide(&dy).map(|dy| dy.f_sum_dim_intlist(0i64, false, None));
+        b.add(&sum, d_bias);
+    }
+}

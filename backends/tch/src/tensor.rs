@@ -1,0 +1,87 @@
+//! What the backend holds.
+
+use crate::{fault::Fault, value::Value};
+use hh_core::{
+    ops::{Columns, ColumnsMut},
+    shape::{Shape, Shaped},
+};
+
+/// Numbers on a device. The torch tensor inside always has three extents, those of the [`Shape`].
+#[derive(Debug)]
+pub struct Tensor {
+    pub(crate) inner: tch::Tensor,
+    pub(crate) shape: Shape,
+}
+
+/// Token ids, clocks and random keys, as 64-bit integers: torch computes with these, not with u32.
+#[derive(Debug)]
+pub struct Indices {
+    pub(crate) inner: tch::Tensor,
+    pub(crate) shape: Shape,
+}
+
+impl Shaped for Tensor {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+impl Shaped for Indices {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+/// The extents as torch wants them.
+pub(crate) fn extents(shape: Shape) -> [i64; 3] {
+    shape.extents().map(|n| n as i64)
+}
+
+impl Tensor {
+    /// The numbers, `[outer, rows, columns]`.
+    pub(crate) fn value(&self) -> Value {
+        Value::share(&self.inner)
+    }
+
+    /// The numbers of a vector, `[n]`.
+    pub(crate) fn vector(&self) -> Value {
+        self.value().flat()
+    }
+
+    /// The numbers of a matrix, `[rows, columns]`.
+    pub(crate) fn matrix(&self) -> Value {
+        self.value().rows(self.shape.width())
+    }
+}
+
+impl Indices {
+    /// The numbers in a row.
+    pub(crate) fn vector(&self) -> Value {
+        Value::share(&self.inner).flat()
+    }
+}
+
+/// The columns, `[B, T, width]`.
+pub(crate) fn columns(columns: &Columns<Tensor>) -> Value {
+    columns.layout();
+    columns.of.value().columns(columns.start, columns.width)
+}
+
+/// A view of the columns, to be written through.
+pub(crate) fn columns_mut(columns: &ColumnsMut<Tensor>) -> Value {
+    columns.layout();
+    columns.of.value().columns(columns.start, columns.width)
+}
+
+impl Tensor {
+    /// All elements, not rounded to f32.
+    ///
+    /// # Errors
+    /// [`Fault`] where the device fails.
+    pub fn numbers(&self) -> Result<Vec<f64>, Fault> {
+        let host = self.inner.f_to_kind(tch::Kind::Double)?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+        let mut numbers = vec![0.0; self.shape.count()];
+        host.f_copy_data(&mut numbers, self.shape.count())?;
+        Ok(numbers)
+    }
+}

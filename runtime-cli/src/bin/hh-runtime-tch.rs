@@ -1,0 +1,56 @@
+//! `hh-runtime-tch`: `hh-runtime` linked with libtorch. See [`hh_runtime::libtorch`] for why it is a program of its own.
+
+use anyhow::Result;
+use clap::Parser;
+use hh_runtime::commands::Cli;
+use hh_runtime::libtorch::QUESTION;
+use hh_runtime::machine::{Backend, Backends, Machine, OnCpu, Precision, Work};
+use hh_runtime::program;
+use hh_tch::{Compute, LIBTORCH, Place, Tch, devices};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == QUESTION) {
+        let seen: Vec<String> = devices().iter().map(Place::to_string).collect();
+        println!("{}: libtorch {LIBTORCH} sees {}", env!("CARGO_PKG_VERSION"), seen.join(", "));
+        return ExitCode::SUCCESS;
+    }
+    program::run(Cli::parse(), &WithTch)
+}
+
+/// libtorch where it is asked for, else the processor.
+struct WithTch;
+
+impl Backends for WithTch {
+    fn place(&self, machine: &Machine) -> Result<String> {
+        match make(machine)? {
+            None => OnCpu.place(machine),
+            Some(tch) => match tch.place() {
+                Place::Cpu => Ok(format!("libtorch's cpu, threads: {}", machine.threads())),
+                place => Ok(format!("libtorch's {place}")),
+            },
+        }
+    }
+
+    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
+        match make(machine)? {
+            None => OnCpu.run(machine, work),
+            Some(tch) => work.on(|| Ok(Tch::new(tch.place(), compute(machine))?)),
+        }
+    }
+}
+
+fn compute(machine: &Machine) -> Compute {
+    match machine.precision {
+        Precision::F32 => Compute::F32,
+        Precision::Bf16 => Compute::Bf16,
+    }
+}
+
+/// The libtorch backend, if that is asked for.
+fn make(machine: &Machine) -> Result<Option<Tch>> {
+    let Backend::Tch(device) = &machine.backend else { return Ok(None) };
+    let place = device.as_deref().map_or(Place::Best, |name| name.parse().unwrap_or_default());
+    Tch::set_threads(machine.threads());
+    Ok(Some(Tch::new(place, compute(machine))?))
+}

@@ -1,0 +1,120 @@
+//! Rotation, attention, modern and classic Hopfield memory.
+
+use super::Kernel;
+use hh_core::{backend::Backward, ops::*, shape::Shape};
+use hh_tests::{
+    desk::{Desk, Size},
+    model::Numbers,
+};
+
+const HEADS: usize = 2;
+const D: usize = 4;
+const W: usize = HEADS * D;
+const K: usize = 3;
+
+pub(super) fn all<B: Backward<Tensor: Numbers>>() -> Vec<Kernel<B>> {
+    vec![
+        ("rotate", rotate),
+        ("attend", |d, size| attend(d, size, 0)),
+        ("attend in a window", |d, size| attend(d, size, 5)),
+        ("recall", |d, size| recall(d, size, 3, 0, true)),
+        ("recall without slots", |d, size| recall(d, size, 0, 0, true)),
+        ("recall in a window", |d, size| recall(d, size, 2, 5, true)),
+        ("recall of the same", |d, size| recall(d, size, 0, 0, false)),
+        ("recall of the same in a window of one", |d, size| recall(d, size, 1, 1, false)),
+        ("recall in a window of one", |d, size| recall(d, size, 0, 1, true)),
+        ("hebbian", |d, size| hebbian(d, size, true)),
+        ("hebbian of the same", |d, size| hebbian(d, size, false)),
+    ]
+}
+
+fn rotate<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
+    let late = d.indices(Shape::vector(1), &[100_003]);
+    for (clock, inverse) in [(None, false), (Some(&late), false), (None, true)] {
+        let mut x = d.packed(size, W);
+        d.b.rotate(Rotate { clock, head_dim: D, base: 10_000.0, inverse }, x.write());
+        d.keep_columns("x", &x);
+    }
+}
+
+/// Starts of a stream: at its beginning, and where a ring of seven rows has gone round.
+const CLOCKS: [u32; 2] = [0, 24];
+const ROWS: usize = 7;
+
+fn attend<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size, window: usize) {
+    let (qkv, dy) = (d.packed(size, 3 * W), d.packed(size, W));
+    let op = || Attend { qkv: qkv.read(), head_dim: D, window };
+    for at in CLOCKS {
+        let (mut y, mut items) = (d.room(size, W), d.full(Shape::cube(size.batch, ROWS, 2 * W)));
+        let mut clock = d.indices(Shape::vector(1), &[at]);
+        d.b.attend(op(), Some(Ring { items: &mut items, clock: &clock }), None, y.write());
+        d.b.advance(3, &mut clock);
+        d.keep_columns("y after a state", &y);
+        d.keep("ring", &items);
+        let mut now = [0];
+        d.b.download_indices(&clock, &mut now).expect("no device to lose");
+        assert_eq!(now[0], at + 3);
+    }
+    let (mut y, mut saved, mut d_qkv) = (d.room(size, W), d.saved(size.rows(HEADS)), d.room(size, 3 * W));
+    d.b.attend(op(), None, Some(&mut saved), y.write());
+    d.b.attend_grad(op(), y.read(), &saved, dy.read(), d_qkv.write());
+    d.keep_columns("y", &y);
+    d.keep_columns("qkv", &d_qkv);
+}
+
+fn recall<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size, slots: usize, window: usize, successor: bool) {
+    let (qpv, dy, depth, log_beta) = (d.packed(size, 3 * W), d.packed(size, W), d.input(size.rows(K)), d.full(Shape::vector(HEADS)));
+    let learned = Shape::cube(HEADS, slots.max(1), D);
+    let (patterns, values) = (d.full(learned), d.full(learned));
+    let op = || Recall {
+        qpv: qpv.read(),
+        depth: &depth,
+        log_beta: &log_beta,
+        slots: (slots > 0).then_some(Slots { patterns: &patterns, values: &values }),
+        head_dim: D,
+        window,
+        successor,
+    };
+    for at in CLOCKS {
+        let (mut y, mut items) = (d.room(size, W), d.full(Shape::cube(size.batch, ROWS, 2 * W)));
+        let (clock, mut last) = (d.indices(Shape::vector(1), &[at]), d.full(Shape::matrix(size.batch, W)));
+        let ring = Ring { items: &mut items, clock: &clock };
+        d.b.recall(op(), Some(RecallState { ring, last: &mut last }), None, y.write());
+        d.keep_columns("y after a state", &y);
+        d.keep("ring", &items);
+        d.keep("last", &last);
+    }
+    let [reads, moved, log_sum] = [K * W, K * W, K * HEADS].map(|width| d.saved(size.rows(width)));
+    let (mut saved, mut y, mut d_qpv) = (RecallSaved { reads, moved, log_sum }, d.room(size, W), d.room(size, 3 * W));
+    d.b.recall(op(), None, Some(&mut saved), y.write());
+    let (mut d_depth, mut d_beta) = (d.output(size.rows(K)), d.gradient(Shape::vector(HEADS)));
+    let (mut d_patterns, mut d_values) = (d.gradient(learned), d.gradient(learned));
+    let d_slots = (slots > 0).then_some(SlotsGrad { patterns: &mut d_patterns, values: &mut d_values });
+    let to = RecallGrad { qpv: d_qpv.write(), depth: &mut d_depth, log_beta: &mut d_beta, slots: d_slots };
+    d.b.recall_grad(op(), &saved, dy.read(), to);
+    d.keep_columns("y", &y);
+    d.keep_columns("qpv", &d_qpv);
+    for (name, found) in [("depth", &d_depth), ("log_beta", &d_beta), ("patterns", &d_patterns), ("values", &d_values)] {
+        d.keep(name, found);
+    }
+}
+
+fn hebbian<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size, successor: bool) {
+    let (qpv, dy, depth) = (d.packed(size, 3 * W), d.packed(size, W), d.input(size.rows(K)));
+    let (log_beta, decay) = (d.full(Shape::vector(HEADS)), d.full(Shape::vector(HEADS)));
+    let op = || Hebbian { qpv: qpv.read(), depth: &depth, log_beta: &log_beta, decay: &decay, head_dim: D, successor };
+    let (mut y, mut after) = (d.room(size, W), d.room(size, W));
+    let (mut matrices, mut last) = (d.full(Shape::cube(size.batch, 2 * W, D)), d.full(Shape::matrix(size.batch, W)));
+    d.b.hebbian(op(), None, y.write());
+    d.b.hebbian(op(), Some(HebbianState { matrices: &mut matrices, last: &mut last }), after.write());
+    let (mut d_qpv, mut d_depth) = (d.room(size, 3 * W), d.output(size.rows(K)));
+    let (mut d_beta, mut d_decay) = (d.gradient(Shape::vector(HEADS)), d.gradient(Shape::vector(HEADS)));
+    let to = HebbianGrad { qpv: d_qpv.write(), depth: &mut d_depth, log_beta: &mut d_beta, decay: &mut d_decay };
+    d.b.hebbian_grad(op(), dy.read(), to);
+    for (name, found) in [("y", &y), ("y after a state", &after), ("qpv", &d_qpv)] {
+        d.keep_columns(name, found);
+    }
+    for (name, found) in [("matrices", &matrices), ("last", &last), ("depth", &d_depth), ("log_beta", &d_beta), ("decay", &d_decay)] {
+        d.keep(name, found);
+    }
+}

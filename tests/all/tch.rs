@@ -1,0 +1,119 @@
+//! The suite on libtorch: every kernel, the whole model, and a training step, against the processor in f64 and against the
+//! reference's golden vectors. The processor is the one device that every libtorch has; `HH_TCH=cuda` runs it elsewhere.
+
+use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
+use hh_core::train::Hyper;
+use hh_cpu::{Cpu, Threads};
+use hh_tch::{Compute, Place, Tch};
+use hh_tests::{
+    compare::{BF16, F32, F64, distance},
+    golden::names,
+    model::{cpu, hyper, kinds},
+};
+
+fn tch(compute: Compute) -> Tch {
+    let place = std::env::var("HH_TCH").map_or(Place::Cpu, |name| name.parse().expect("HH_TCH names a device"));
+    Tch::new(place, compute).expect("that device")
+}
+
+#[test]
+fn every_kernel_in_f64_is_the_processors() {
+    kernels::check(|| tch(Compute::F64), F64);
+}
+
+#[test]
+fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
+    kernels::check(|| tch(Compute::F32), F32);
+}
+
+#[test]
+fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
+    kernels::check(|| tch(Compute::Bf16), BF16);
+}
+
+#[test]
+fn autograd_finds_the_gradients_of_the_reference() {
+    for name in names() {
+        golden::check(tch(Compute::F64), &name, F64.model).unwrap_or_else(|e| panic!("{name}, f64: {e}"));
+        golden::check(tch(Compute::F32), &name, F32.model).unwrap_or_else(|e| panic!("{name}, f32: {e}"));
+    }
+}
+
+#[test]
+fn it_trains_as_the_processor_does_with_the_same_dropout() {
+    for (name, c) in kinds().into_iter().chain([("wide", agreement::wide())]) {
+        let h = agreement::noisy(&c);
+        let exact = agreement::train(Cpu::<f64>::new(Threads::one()), &c, h.clone(), 17);
+        for (compute, bound) in [(Compute::F64, 1e-7), (Compute::F32, 2e-3)] {
+            let found = agreement::train(tch(compute), &c, h.clone(), 17);
+            agreement::compare(found, &exact, bound).unwrap_or_else(|e| panic!("{name}, {compute:?}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn it_trains_in_bf16_with_master_weights_in_f32() {
+    for (name, c) in kinds() {
+        let whole = |gradients: Vec<(String, Vec<f64>)>| gradients.into_iter().flat_map(|(_, g)| g).collect::<Vec<_>>();
+        let [found, exact] = [lengths::gradients(tch(Compute::Bf16), &c, 17), lengths::gradients(cpu::<f64>(1), &c, 17)].map(whole);
+        let far = distance(&found, &exact, 1e-3);
+        assert!(far < BF16.model, "{name}: the gradient is off by {far:.1e}");
+    }
+    let c = &kinds()[0].1;
+    // A step far below what bf16 can tell from the weights.
+    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
+    let moved = |compute, scale: f32| {
+        let mut h = h.clone();
+        h.schedule.peak_lr *= scale;
+        h.schedule.min_lr *= scale;
+        let last = agreement::train(tch(compute), c, h, 9);
+        last[last.len() / 2..].to_vec()
+    };
+    let (still, step) = (moved(Compute::Bf16, 0.0), moved(Compute::Bf16, 1e-3));
+    let changed = still.iter().zip(&step).filter(|((_, a), (_, b))| a != b).count();
+    assert_eq!(changed, still.len(), "every tensor moves, by ever so little");
+}
+
+#[test]
+fn its_optimiser_is_pytorchs() {
+    optimiser::check(tch(Compute::F64)).unwrap();
+}
+
+#[test]
+fn gradients_agree_at_awkward_lengths() {
+    for time in lengths::LENGTHS {
+        for (name, c) in kinds() {
+            lengths::agrees(tch(Compute::F64), &c, time, 1e-8).unwrap_or_else(|e| panic!("{name}, {time} positions: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_text_cut_anywhere_is_the_whole_text() {
+    for (name, c) in kinds() {
+        for context in [64, 3] {
+            let make = || tch(Compute::F64);
+            cuts::check(make, make, &c, context, &[0, 5, 13], 1e-11).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_later_token_changes_no_earlier_hidden_state() {
+    causality::reaches_back(tch(Compute::F64), &kinds(), 1e-12);
+}
+
+#[test]
+fn a_run_that_resumes_is_the_run_that_never_stopped() {
+    for (name, c) in kinds() {
+        resume::check(|| tch(Compute::F32), name, &c);
+    }
+}
+
+#[test]
+fn its_coins_are_the_processors() {
+    for key in [[7, 0, 1, 0], [u32::MAX, 1 << 31, 5, 0]] {
+        let [there, here] = [dropout::masks(tch(Compute::F32), 0.3, key, 4), dropout::masks(cpu::<f32>(1), 0.3, key, 4)];
+        assert!(there == here, "the same mask, forward and back");
+    }
+}
