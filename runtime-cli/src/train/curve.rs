@@ -33,13 +33,10 @@ const POINTS: usize = 600;
 /// One sentence where the file cannot be written.
 pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
     let steps: Vec<Step> = records.iter().filter_map(|r| if let Record::Step(r) = r { Some(*r) } else { None }).collect();
-    let evaluations: Vec<Evaluation> = records
-        .iter()
-        .filter_map(|r| match r {
-            Record::Evaluation(r) if !r.whole => Some(*r),
-            _ => None,
-        })
-        .collect();
+    let evaluations = records.iter().filter_map(|r| if let Record::Evaluation(r) = r { Some(*r) } else { None });
+    // Those on the way score the beginning of what is held out, the last one all of it: two different figures.
+    let (whole, evaluations): (Vec<Evaluation>, _) = evaluations.partition(|r| r.whole);
+    let evaluations = Evaluations { on_the_way: evaluations, whole: whole.last().copied() };
     if steps.is_empty() {
         return Ok(());
     }
@@ -48,12 +45,17 @@ pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
     files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
 }
 
-fn picture(svg: &mut String, steps: &[Step], evaluations: &[Evaluation]) -> Result<(), Box<dyn std::error::Error>> {
+struct Evaluations {
+    on_the_way: Vec<Evaluation>,
+    whole: Option<Evaluation>,
+}
+
+fn picture(svg: &mut String, steps: &[Step], evaluations: &Evaluations) -> Result<(), Box<dyn std::error::Error>> {
     let gated = steps.iter().any(|r| r.gates != Gates::default());
     let height = if gated { SIZE.1 } else { LOSSES + 30 };
     let root = SVGBackend::with_string(svg, (SIZE.0, height)).into_drawing_area();
     root.fill(&WHITE)?;
-    let last = steps.last().map_or(1, |r| r.step).max(evaluations.last().map_or(1, |r| r.step));
+    let last = steps.last().map_or(1, |r| r.step).max(evaluations.on_the_way.last().map_or(1, |r| r.step));
     let across = 0.0..last.max(2) as f64;
     if gated {
         let (above, below) = root.split_vertically(LOSSES);
@@ -70,13 +72,17 @@ fn losses(
     area: &Area,
     across: Range<f64>,
     steps: &[Step],
-    evaluations: &[Evaluation],
+    evaluations: &Evaluations,
     x_desc: &str,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let train = thinned(steps.iter().map(|r| (r.step as f64, r.nll)));
-    let validation: Vec<_> = evaluations.iter().map(|r| (r.step as f64, r.validation)).collect();
-    let average: Vec<_> = evaluations.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
-    let up = span(&train, &validation, &average);
+    let Evaluations { on_the_way, whole } = evaluations;
+    let validation: Vec<_> = on_the_way.iter().map(|r| (r.step as f64, r.validation)).collect();
+    let average: Vec<_> = on_the_way.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
+    let held_out = on_the_way.last().map_or("validation".into(), |r| format!("validation, first {} tokens", r.scored));
+    let averaged = format!("{held_out}, averaged weights");
+    let end = whole.map(|r| (r.step as f64, r.validation_ema.unwrap_or(f64::INFINITY).min(r.validation)));
+    let up = span(&train, &validation, &average, end.map(|p| p.1));
     let mut chart = ChartBuilder::on(area)
         .margin(16)
         .margin_right(24)
@@ -88,7 +94,7 @@ fn losses(
     let inside = |points: &[(f64, f64)]| points.iter().copied().filter(|&(_, y)| y <= up.end).collect::<Vec<_>>();
     let swatch = |color: RGBColor, width| move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
     chart.draw_series(LineSeries::new(inside(&train), TRAIN.stroke_width(1)))?.label(named("training", &train)).legend(swatch(TRAIN, 2));
-    for (name, color, points) in [("validation", VALIDATION, &validation), ("validation, averaged weights", AVERAGE, &average)] {
+    for (name, color, points) in [(&held_out, VALIDATION, &validation), (&averaged, AVERAGE, &average)] {
         if points.is_empty() {
             continue;
         }
@@ -96,6 +102,11 @@ fn losses(
         if points.len() <= 40 {
             chart.draw_series(inside(points).into_iter().map(|at| Circle::new(at, 3, color.filled())))?;
         }
+    }
+    if let (Some(whole), Some(at)) = (whole, end) {
+        let name = format!("validation, all {} tokens", whole.scored);
+        let style = INK.stroke_width(2);
+        chart.draw_series([Circle::new(at, 5, style)])?.label(named(&name, &[at])).legend(move |(x, y)| Circle::new((x + 11, y), 5, style));
     }
     let style = (FONT, 14).into_font().color(&INK);
     chart
@@ -160,11 +171,11 @@ fn named(name: &str, points: &[(f64, f64)]) -> String {
 }
 
 /// From a little below the lowest value to where the steep fall at the beginning is over: its rest leaves the picture above.
-fn span(train: &[(f64, f64)], validation: &[(f64, f64)], average: &[(f64, f64)]) -> Range<f64> {
+fn span(train: &[(f64, f64)], validation: &[(f64, f64)], average: &[(f64, f64)], end: Option<f64>) -> Range<f64> {
     let low = train.iter().chain(validation).chain(average).map(|p| p.1).fold(f64::INFINITY, f64::min);
     let mut sorted: Vec<f64> = train.iter().map(|p| p.1).collect();
     sorted.sort_by(f64::total_cmp);
-    let high = sorted[(sorted.len() - 1) * 97 / 100].max(validation.first().map_or(low, |p| p.1));
+    let high = sorted[(sorted.len() - 1) * 97 / 100].max(validation.first().map_or(low, |p| p.1)).max(end.unwrap_or(low));
     let room = ((high - low) * 0.05).max(1e-3);
     (low - room).max(0.0)..high + room
 }
