@@ -237,7 +237,8 @@ fn listen() -> Result<Arc<AtomicBool>> {
         if pressed.swap(true, Ordering::Relaxed) {
             std::process::exit(STOPPED);
         }
-        say("\nfinishing what is at hand and saving; once more ends at once");
+        // The bar takes back the two lines above the cursor when it draws itself anew: not this one.
+        say("\nfinishing what is at hand and saving; once more ends at once\n");
     })
     .context("cannot listen to Ctrl-C")?;
     #[cfg(unix)]
