@@ -45,7 +45,10 @@ impl std::error::Error for Fault {}
 impl From<TchError> for Fault {
     /// libtorch tells its faults apart by their words alone; what follows the first line is a C++ stack.
     fn from(e: TchError) -> Self {
-        let text = e.to_string();
+        let text = match e {
+            TchError::Torch(text) => text,
+            other => other.to_string(),
+        };
         let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory", "calculation overflowed"];
         if out_of_memory.iter().any(|words| text.contains(words)) {
             return Self::OutOfMemory;
