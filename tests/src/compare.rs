@@ -14,8 +14,9 @@ pub const F64: Tolerance = Tolerance { kernel: 1e-11, model: 1e-9 };
 /// Of f32.
 pub const F32: Tolerance = Tolerance { kernel: 2e-5, model: 5e-4 };
 /// Of bf16 products and activations, with all else in f32: 8 bits, so 0.4 % for each rounding. Of a model, its gradient as a
-/// whole: single tensors where much cancels keep no digit.
-pub const BF16: Tolerance = Tolerance { kernel: 5e-2, model: 1e-1 };
+/// whole: the models here are made to be touchy, and magnify rounding errors a hundredfold, so that little more is left than
+/// where the gradient points.
+pub const BF16: Tolerance = Tolerance { kernel: 5e-2, model: 3e-1 };
 
 /// Root mean square of the error, relative to that of what is wanted; NaN counts as infinitely far.
 ///

@@ -113,7 +113,7 @@ mod with_tch {
     #[test]
     fn a_batch_that_has_no_room_is_refused() {
         let folder = desk();
-        let line = format!("{TRAIN} --steps 1 --out run {TCH}").replace("--batch 2", "--batch 2000000000");
+        let line = format!("{TRAIN} --steps 1 --out run {TCH}").replace("--batch 2", "--batch 65536 --set ffn=262144");
         let output = command(folder.path(), &words(&line)).output().expect("the program starts");
         is_refusal(&line, &output, &["out of memory", "batch"]);
     }
