@@ -13,6 +13,7 @@
 //! defined for such chunks only.
 
 use crate::ops::*;
+use crate::quant::Blocks;
 use crate::shape::{Shape, Shaped};
 
 /// What precision a tensor is held in.
@@ -44,6 +45,9 @@ pub trait Device: Sized {
     fn upload(&mut self, src: &[f32], dst: &mut Self::Tensor) -> Result<(), Self::Error>;
     /// Copies indices from the host.
     fn upload_indices(&mut self, src: &[u32], dst: &mut Self::Indices) -> Result<(), Self::Error>;
+    /// A new matrix from one in blocks, which is kept so by a backend that has products over blocks, and widened by others
+    /// ([`widened`](crate::quant::widened)). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
+    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Self::Tensor, Self::Error>;
     /// Waits for all queued work, then copies to the host.
     fn download(&mut self, src: &Self::Tensor, dst: &mut [f32]) -> Result<(), Self::Error>;
     /// Waits for all queued work, then copies indices to the host.
@@ -52,6 +56,12 @@ pub trait Device: Sized {
     fn fill(&mut self, value: f32, dst: &mut Self::Tensor);
     /// Copies between two tensors of one shape.
     fn copy(&mut self, src: &Self::Tensor, dst: &mut Self::Tensor);
+}
+
+/// Reads weights where they lie, for as long as the program runs: in a microcontroller's flash.
+pub trait Lend: Device {
+    /// As [`upload_blocks`](Device::upload_blocks), of memory that stays.
+    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Self::Tensor;
 }
 
 /// Runs a model.

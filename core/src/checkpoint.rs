@@ -11,14 +11,15 @@
 //! ```
 
 mod archive;
+mod blocks;
 mod dtype;
 mod write;
 
 pub use archive::{Archive, Tensor};
 pub use dtype::Dtype;
-pub use write::{Writer, write};
+pub use write::{Stored, Writer, write};
 
-use crate::{config::Config, error::Error, shape::Shape};
+use crate::{config::Config, error::Error, quant::Blocks, shape::Shape};
 use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String};
 
 /// The `__metadata__` of a safetensors file.
@@ -33,7 +34,8 @@ pub const STEP: &str = "step";
 /// Key of the version of these conventions.
 pub const FORMAT: &str = "format";
 
-const VERSION: &str = "1";
+/// Every tensor as numbers; and matrices in blocks ([`quant`]).
+const FORMATS: [&str; 2] = ["1", "2"];
 
 /// A checkpoint over the bytes of its file.
 #[derive(Clone, Debug)]
@@ -52,9 +54,10 @@ impl<'a> Checkpoint<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let archive = Archive::parse(bytes)?;
         let metadata = archive.metadata();
-        if let Some(format) = metadata.get(FORMAT).filter(|&format| format != VERSION) {
+        if let Some(format) = metadata.get(FORMAT).filter(|&format| !FORMATS.contains(&format.as_str())) {
             return Err(Error::Checkpoint(format!(
-                "the checkpoint has format {format:?} and this program knows {VERSION}: it is from a newer version; update the program"
+                "the checkpoint has format {format:?} and this program knows {}: it is from a newer version; update the program",
+                FORMATS.join(" and ")
             )));
         }
         let config = metadata.get(CONFIG).ok_or_else(|| {
@@ -100,15 +103,18 @@ impl<'a> Checkpoint<'a> {
         self.archive.names()
     }
 
-    /// Checks that the file has these tensors; see [`Archive::expect`].
+    /// Checks that the file has these tensors, as numbers ([`Archive::expect`]) or in blocks.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the first that is missing or has another shape.
     pub fn expect<'n>(&self, tensors: impl IntoIterator<Item = (&'n str, Shape)>) -> Result<(), Error> {
-        self.archive.expect(tensors)
+        tensors.into_iter().try_for_each(|(name, shape)| match self.blocks(name, shape)? {
+            Some(_) => Ok(()),
+            None => self.archive.expect([(name, shape)]),
+        })
     }
 
-    /// Copies a tensor, widened to f32; see [`Archive::read`].
+    /// Copies a tensor, widened to f32, whether numbers ([`Archive::read`]) or blocks.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is missing, has another shape, or a value that is not finite.
@@ -116,7 +122,19 @@ impl<'a> Checkpoint<'a> {
     /// # Panics
     /// If `dst` does not have the length that `shape` says.
     pub fn read(&self, name: &str, shape: Shape, dst: &mut [f32]) -> Result<(), Error> {
-        self.archive.read(name, shape, dst)
+        match self.blocks(name, shape)? {
+            Some(blocks) => blocks.widen(dst),
+            None => self.archive.read(name, shape, dst)?,
+        }
+        Ok(())
+    }
+
+    /// A matrix where it lies, if the file has it in blocks.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it has another shape, no scales, or a scale that is not finite.
+    pub fn blocks(&self, name: &str, shape: Shape) -> Result<Option<Blocks<'a>>, Error> {
+        blocks::read(&self.archive, name, shape)
     }
 
     /// A tensor where it lies; see [`Archive::tensor`].
@@ -134,7 +152,7 @@ impl<'a> Checkpoint<'a> {
 pub fn metadata(config: &Config, notes: &Metadata) -> Metadata {
     let mut metadata = notes.clone();
     metadata.insert(CONFIG.to_owned(), config.to_json());
-    metadata.insert(FORMAT.to_owned(), VERSION.to_owned());
+    metadata.insert(FORMAT.to_owned(), FORMATS[0].to_owned());
     metadata
 }
 

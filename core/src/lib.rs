@@ -16,6 +16,7 @@ pub mod layers;
 pub mod model;
 pub mod ops;
 pub mod presets;
+pub mod quant;
 pub mod rng;
 pub mod sample;
 pub mod schedule;

@@ -1,12 +1,13 @@
 //! Weights on a device: fresh, from a checkpoint, or zeros of their shapes.
 
 use crate::{
-    backend::{Device, Precision},
+    backend::{Device, Lend, Precision},
     checkpoint::Checkpoint,
     config::Config,
     error::Error,
     init,
     model::{Params, shapes},
+    quant::Blocks,
     shape::Shape,
 };
 use alloc::vec::Vec;
@@ -39,14 +40,37 @@ impl<T> Model<T> {
     /// # Errors
     /// [`Error::Checkpoint`] naming the first tensor that is missing, of another shape, or not finite;
     /// [`Error::Device`] where the machine has no room.
+    ///
+    /// Matrices in blocks stay so where the backend computes with them; such a model runs, and cannot be trained.
     pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, blocks| b.upload_blocks(blocks).map_err(Error::device))
+    }
+
+    /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and only
+    /// what is stored as numbers is copied.
+    ///
+    /// # Errors
+    /// Those of [`from_checkpoint`](Self::from_checkpoint).
+    pub fn in_place<B: Lend<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, blocks| Ok(b.lend_blocks(blocks)))
+    }
+
+    fn read<'a, B: Device<Tensor = T>>(
+        b: &mut B,
+        checkpoint: &Checkpoint<'a>,
+        matrix: impl Fn(&mut B, Blocks<'a>) -> Result<T, Error>,
+    ) -> Result<Self, Error> {
         let mut config = checkpoint.config().clone();
         if !checkpoint.names().any(|name| name.starts_with("flow.")) {
             config.flow_hidden = 0;
         }
         let all = shapes(&config);
         checkpoint.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        let params = params(b, &config, Precision::Compute, |name, shape, out| checkpoint.read(name, shape, out))?;
+        let mut host = Vec::new();
+        let params = Params::new(&config, &mut |name, shape| match checkpoint.blocks(name, shape)? {
+            Some(blocks) => matrix(b, blocks),
+            None => leaf(b, shape, Precision::Compute, &mut host, |out| checkpoint.read(name, shape, out)),
+        })?;
         Ok(Self { config, params })
     }
 }
@@ -63,14 +87,23 @@ pub fn params<B: Device>(
     mut fill: impl FnMut(&str, Shape, &mut [f32]) -> Result<(), Error>,
 ) -> Result<Params<B::Tensor>, Error> {
     let mut host = Vec::new();
-    Params::new(c, &mut |name, shape| {
-        host.clear();
-        host.resize(shape.count(), 0.0);
-        fill(name, shape, &mut host)?;
-        let mut leaf = b.alloc(shape, precision).map_err(Error::device)?;
-        b.upload(&host, &mut leaf).map_err(Error::device)?;
-        Ok(leaf)
-    })
+    Params::new(c, &mut |name, shape| leaf(b, shape, precision, &mut host, |out| fill(name, shape, out)))
+}
+
+/// A tensor that `fill` fills, through `host`.
+fn leaf<B: Device>(
+    b: &mut B,
+    shape: Shape,
+    precision: Precision,
+    host: &mut Vec<f32>,
+    fill: impl FnOnce(&mut [f32]) -> Result<(), Error>,
+) -> Result<B::Tensor, Error> {
+    host.clear();
+    host.resize(shape.count(), 0.0);
+    fill(host)?;
+    let mut leaf = b.alloc(shape, precision).map_err(Error::device)?;
+    b.upload(host, &mut leaf).map_err(Error::device)?;
+    Ok(leaf)
 }
 
 /// A parameter tree of zeros: gradients, moments.

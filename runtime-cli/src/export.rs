@@ -3,9 +3,10 @@
 use crate::files;
 use crate::loading::Source;
 use anyhow::{Context, Result};
-use hh_core::checkpoint::{self, Dtype, Writer};
+use hh_core::checkpoint::{self, Checkpoint, Stored, Writer};
 use hh_core::error::Error;
 use hh_core::model::shapes;
+use hh_core::shape::Shape;
 use std::io;
 use std::path::Path;
 
@@ -39,46 +40,34 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Writes a checkpoint anew, whole or not at all, with its metadata, without a rectified-flow head, as `dtype`.
+/// Writes a checkpoint anew, whole or not at all, with its metadata, without a rectified-flow head, stored as `stored` says.
 ///
 /// # Errors
-/// One sentence for a source that is no checkpoint or is damaged, a value too large for `dtype`, and a place that cannot be
+/// One sentence for a source that is no checkpoint or is damaged, a value too large for the type, and a place that cannot be
 /// written to.
-pub fn export(source: &Source, out: &Path, dtype: Dtype) -> Result<Exported> {
+pub fn export(source: &Source, out: &Path, stored: Stored) -> Result<Exported> {
     let from = source.checkpoint()?;
     let mut config = from.config().clone();
-    let whole: usize = from.names().filter_map(|name| from.tensor(name).ok()).map(|tensor| tensor.shape.count()).sum();
+    let flow = from.names().filter(|name| name.starts_with("flow.")).filter_map(|name| from.tensor(name).ok());
+    let stripped = flow.map(|tensor| tensor.shape.count()).sum();
     config.flow_hidden = 0;
     let all = shapes(&config);
     let named = || all.iter().map(|(name, shape)| (name.as_str(), *shape));
     from.expect(named()).with_context(|| source.cannot_use())?;
     let metadata = checkpoint::metadata(&config, from.metadata());
     let mut bytes = 0;
-    let (mut largest, mut errors, mut squares) = ((0.0f32, String::new()), 0.0f64, 0.0f64);
     files::write_atomically(out, |file| {
         let mut write = || -> Result<(), Failure> {
             let sink = |piece: &[u8]| -> Result<(), Failure> {
                 bytes += piece.len() as u64;
                 Ok(file.write_all(piece)?)
             };
-            let mut writer = Writer::begin(&metadata, named(), dtype, sink)?;
-            let (mut values, mut stored, mut rounded) = (Vec::new(), Vec::new(), Vec::new());
+            let mut writer = Writer::begin(&metadata, named(), stored, sink)?;
+            let mut values = Vec::new();
             for (name, shape) in named() {
                 values.resize(shape.count(), 0.0);
                 from.read(name, shape, &mut values)?;
                 writer.tensor(name, &values)?;
-                stored.resize(values.len() * dtype.size(), 0);
-                rounded.resize(values.len(), 0.0);
-                dtype.encode(&values, &mut stored);
-                dtype.decode(&stored, &mut rounded);
-                for (&x, rounded) in values.iter().zip(&rounded) {
-                    let error = (x - rounded).abs();
-                    if error > largest.0 {
-                        largest = (error, name.to_owned());
-                    }
-                    errors += f64::from(error).powi(2);
-                    squares += f64::from(x).powi(2);
-                }
             }
             writer.finish();
             Ok(())
@@ -86,14 +75,40 @@ pub fn export(source: &Source, out: &Path, dtype: Dtype) -> Result<Exported> {
         write().map_err(|Failure(e)| e)
     })?;
     let written = named().map(|(_, shape)| shape.count()).sum();
-    let relative = (errors / squares.max(f64::MIN_POSITIVE)).sqrt();
-    Ok(Exported { stripped: whole - written, written, bytes: [source.bytes().len() as u64, bytes], largest, relative })
+    let made = Source::open(out)?;
+    let (largest, relative) = distance(&from, &made.checkpoint()?, &all)?;
+    Ok(Exported { stripped, written, bytes: [source.bytes().len() as u64, bytes], largest, relative })
+}
+
+/// The largest difference of two checkpoints and its tensor; and the relative root mean square of all.
+fn distance(from: &Checkpoint<'_>, made: &Checkpoint<'_>, all: &[(String, Shape)]) -> Result<((f32, String), f64)> {
+    let (mut largest, mut errors, mut squares) = ((0.0f32, String::new()), 0.0f64, 0.0f64);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (name, shape) in all {
+        before.resize(shape.count(), 0.0);
+        after.resize(shape.count(), 0.0);
+        from.read(name, *shape, &mut before)?;
+        made.read(name, *shape, &mut after)?;
+        for (x, y) in before.iter().zip(&after) {
+            let error = (x - y).abs();
+            if error > largest.0 {
+                largest = (error, name.clone());
+            }
+            errors += f64::from(error).powi(2);
+            squares += f64::from(*x).powi(2);
+        }
+    }
+    Ok((largest, (errors / squares.max(f64::MIN_POSITIVE)).sqrt()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::loading::tests as models;
+    use hh_core::checkpoint::Dtype;
+    use hh_core::config::Config;
+    use hh_core::quant::Format;
+    use hh_core::tokenizer::Tokenizer;
     use std::fs;
 
     #[test]
@@ -103,7 +118,7 @@ mod tests {
         fs::write(&model, models::good()).unwrap();
         let source = Source::open(&model).unwrap();
         for (dtype, size, worst) in [(Dtype::F32, 4, 0.0), (Dtype::F16, 2, 1.0 / 1024.0), (Dtype::Bf16, 2, 1.0 / 128.0)] {
-            let done = export(&source, &out, dtype).unwrap();
+            let done = export(&source, &out, dtype.into()).unwrap();
             assert_eq!(done.stripped, 2 * 16 * 8 + 8 * 16 + 2 * 8, "the head of {dtype:?}");
             assert_eq!(done.bytes[1], fs::metadata(&out).unwrap().len());
             let again = Source::open(&out).unwrap();
@@ -127,11 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn an_export_in_blocks_is_smaller_and_can_be_exported_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [model, small, again] = ["m", "small", "again"].map(|name| folder.path().join(name));
+        let config = Config { width: 64, embed_dim: 64, ffn: 96, head_dim: 16, ..models::config() };
+        let notes = [(checkpoint::TOKENIZER, models::chars().to_json())];
+        fs::write(&model, models::checkpoint(&config, &notes, |_, _| ())).unwrap();
+        let source = Source::open(&model).unwrap();
+        let mut sizes = vec![source.bytes().len() as u64];
+        for (format, worst) in [(Format::Q8, 0.007), (Format::Q4, 0.1)] {
+            let done = export(&source, &small, Stored::Blocks(format)).unwrap();
+            assert!(done.relative > 0.0 && done.relative < worst, "{format:?}: {}", done.relative);
+            sizes.push(done.bytes[1]);
+            let widened = export(&Source::open(&small).unwrap(), &again, Dtype::F32.into()).unwrap();
+            assert_eq!((widened.relative, widened.stripped, widened.written), (0.0, 0, done.written));
+            Source::open(&small).unwrap().load(&mut models::cpu(), None).unwrap();
+        }
+        assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+    }
+
+    #[test]
     fn a_value_too_large_is_named_and_nothing_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let (model, out) = (folder.path().join("m.safetensors"), folder.path().join("out.safetensors"));
         fs::write(&model, models::checkpoint(&models::config(), &[], |_, values| values[0] = 1e6)).unwrap();
-        let error = format!("{:#}", export(&Source::open(&model).unwrap(), &out, Dtype::F16).unwrap_err());
+        let error = format!("{:#}", export(&Source::open(&model).unwrap(), &out, Dtype::F16.into()).unwrap_err());
         assert!(error.contains("embed.weight has the value 1000000") && error.contains("too large for F16"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

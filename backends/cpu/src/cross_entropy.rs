@@ -37,7 +37,7 @@ fn chunks<F: Float>(
     mut d: Option<CrossEntropyGrad<Tensor<F>>>,
 ) {
     let CrossEntropyDims { rows, width, vocab, chunk } = op.dims(logits.shape(), losses.shape());
-    let (targets, table) = (op.targets.data(), op.table.data());
+    let targets = op.targets.data();
     let scored = targets.iter().filter(|&&t| t != IGNORE).count();
     let slope = Slope {
         nll: F::of_f32(1.0 - op.smoothing),
@@ -49,7 +49,7 @@ fn chunks<F: Float>(
         let count = chunk.min(rows - start);
         let x = &op.x.data()[start * width..][..count * width];
         let logits = &mut logits.data_mut()[..count * vocab];
-        product(cpu, x, table, [count, width, vocab], Write::Set { bias: None, add: None }, logits);
+        product(cpu, x, op.table, [count, width, vocab], Write::Set { bias: None, add: None }, logits);
 
         let (level, shared) = (cpu.level, Shared::new(logits));
         let losses = Shared::new(&mut losses.data_mut()[3 * start..][..3 * count]);
@@ -69,7 +69,7 @@ fn chunks<F: Float>(
         if let Some(d) = &mut d {
             let (logits, x) = (Matrix::new(logits, [count, vocab]), Matrix::new(x, [count, width]));
             let dx = &mut d.x.data_mut()[start * width..][..count * width];
-            gemm(cpu, logits, Matrix::new(table, [vocab, width]), Write::Set { bias: None, add: None }, dx);
+            gemm(cpu, logits, Matrix::new(op.table.data(), [vocab, width]), Write::Set { bias: None, add: None }, dx);
             gemm(cpu, logits.transposed(), x, Write::Add, d.table.data_mut());
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of the embedding table.
 
-use crate::{Cpu, Float, Indices, Tensor, threads::Shared};
+use crate::{Cpu, Float, Indices, Tensor, blocks, tensor::Values, threads::Shared};
 use hh_core::{
     ops::{Embed, EmbedDims},
     shape::Shaped,
@@ -16,7 +16,11 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>,
         for row in run {
             let token = op.tokens.data()[row] as usize;
             // SAFETY: each row is one task's.
-            unsafe { y.slice(row * width, width) }.copy_from_slice(&op.table.data()[token * width..][..width]);
+            let y = unsafe { y.slice(row * width, width) };
+            match op.table.values() {
+                Values::Numbers(table) => y.copy_from_slice(&table[token * width..][..width]),
+                Values::Blocks(table) => blocks::row(table.blocks(), token, y),
+            }
         }
     });
 }

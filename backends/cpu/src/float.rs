@@ -1,6 +1,7 @@
 //! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
 
 use crate::{
+    memory::Number,
     simd::{Closure, Kernel, Level, Tile},
     tensor::{Cpu, Indices, OutOfMemory, Tensor},
 };
@@ -41,6 +42,7 @@ pub trait Float:
     + MulAssign
     + DivAssign
     + 'static
+    + Number
     + OnCpu<Machine = Cpu<Self>>
     + OnCpu<Machine: Backward<Tensor = Tensor<Self>, Indices = Indices, Error = OutOfMemory>>
 {

@@ -7,6 +7,7 @@ extern crate alloc;
 mod adamw;
 mod attend;
 mod backward;
+mod blocks;
 mod channels;
 mod conv;
 mod cross_entropy;

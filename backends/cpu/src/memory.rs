@@ -6,6 +6,13 @@
 use crate::tensor::OutOfMemory;
 use alloc::{vec, vec::Vec};
 
+/// What memory of zeros may be read as.
+pub trait Number: Copy + Default {}
+impl Number for f32 {}
+impl Number for f64 {}
+impl Number for u8 {}
+impl Number for [u8; 2] {}
+
 /// Numbers that one tensor owns; zeros at first.
 pub(crate) struct Buffer<N>(Place<N>);
 
@@ -66,8 +73,8 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Zeros for a tensor of f32 or f64.
-    pub(crate) fn zeros<F: crate::Float>(&mut self, count: usize) -> Result<Buffer<F>, OutOfMemory> {
+    /// Zeros.
+    pub(crate) fn zeros<N: Number>(&mut self, count: usize) -> Result<Buffer<N>, OutOfMemory> {
         #[cfg(all(feature = "std", target_os = "linux"))]
         if let Some(part) = self.chunks.part(count) {
             return Ok(Buffer(Place::Chunk(part)));
@@ -99,8 +106,8 @@ mod chunk {
 
     impl Chunks {
         /// Room for `count` numbers; `None` while all is too small for a huge page, or where the system gives none.
-        pub(super) fn part<F: crate::Float>(&mut self, count: usize) -> Option<Part<F>> {
-            let bytes = count.checked_mul(size_of::<F>())?.checked_next_multiple_of(ALIGN)?;
+        pub(super) fn part<N: super::Number>(&mut self, count: usize) -> Option<Part<N>> {
+            let bytes = count.checked_mul(size_of::<N>())?.checked_next_multiple_of(ALIGN)?;
             self.total = self.total.saturating_add(bytes);
             if self.total < PAGE {
                 return None;

@@ -1,6 +1,7 @@
 //! What the backend holds, and the backend itself.
 
 use crate::{
+    blocks::{Matrix, Rounded},
     float::Float,
     memory::{Arena, Buffer, own},
     simd::Level,
@@ -8,25 +9,49 @@ use crate::{
 };
 use alloc::vec::Vec;
 use hh_core::{
-    backend::{Device, Precision},
+    backend::{Device, Lend, Precision},
+    quant::Blocks,
     shape::{Shape, Shaped},
 };
 
-/// Numbers in row-major order.
+/// Numbers in row-major order; or a weight in blocks, which products and embeddings read.
 #[derive(Clone, Debug)]
 pub struct Tensor<F> {
     shape: Shape,
-    data: Buffer<F>,
+    values: Values<F>,
+}
+
+/// What a tensor holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Values<F> {
+    Numbers(Buffer<F>),
+    Blocks(Matrix),
 }
 
 impl<F> Tensor<F> {
     /// All elements.
+    ///
+    /// # Panics
+    /// If it is a weight in blocks.
     pub fn data(&self) -> &[F] {
-        &self.data
+        match &self.values {
+            Values::Numbers(numbers) => numbers,
+            Values::Blocks(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
+        }
     }
     /// All elements.
+    ///
+    /// # Panics
+    /// If it is a weight in blocks.
     pub fn data_mut(&mut self) -> &mut [F] {
-        &mut self.data
+        match &mut self.values {
+            Values::Numbers(numbers) => numbers,
+            Values::Blocks(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
+        }
+    }
+    /// Either of what it may hold.
+    pub(crate) fn values(&self) -> &Values<F> {
+        &self.values
     }
 }
 
@@ -80,6 +105,8 @@ pub struct Cpu<F> {
     pub(crate) threads: Threads,
     /// Working memory of kernels; grows to the largest need during the first step and stays.
     pub(crate) scratch: Vec<F>,
+    /// Likewise of products with blocks.
+    pub(crate) rounded: Rounded,
     arena: Arena,
 }
 
@@ -91,7 +118,7 @@ impl<F: Float> Cpu<F> {
 
     /// The same with chosen instructions.
     pub fn with_level(threads: Threads, level: Level) -> Self {
-        Self { level, threads, scratch: Vec::new(), arena: Arena::default() }
+        Self { level, threads, scratch: Vec::new(), rounded: Rounded::default(), arena: Arena::default() }
     }
 
     /// Its instructions.
@@ -113,32 +140,42 @@ pub(crate) fn scratch<F: Float>(memory: &mut Vec<F>, len: usize) -> &mut [F] {
     &mut memory[..len]
 }
 
+impl<F: Float> Lend for Cpu<F> {
+    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Tensor<F> {
+        Tensor { shape: blocks.shape(), values: Values::Blocks(Matrix::lent(blocks)) }
+    }
+}
+
 impl<F: Float> Device for Cpu<F> {
     type Tensor = Tensor<F>;
     type Indices = Indices;
     type Error = OutOfMemory;
 
     fn alloc(&mut self, shape: Shape, _: Precision) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape, data: self.arena.zeros(shape.count())? })
+        Ok(Tensor { shape, values: Values::Numbers(self.arena.zeros(shape.count())?) })
     }
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, OutOfMemory> {
         Ok(Indices { shape, data: own(shape.count())? })
     }
     fn upload(&mut self, src: &[f32], dst: &mut Tensor<F>) -> Result<(), OutOfMemory> {
-        assert_eq!(src.len(), dst.data.len(), "upload into {}", dst.shape);
-        for (d, s) in dst.data.iter_mut().zip(src) {
+        assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
+        for (d, s) in dst.data_mut().iter_mut().zip(src) {
             *d = F::of_f32(*s);
         }
         Ok(())
+    }
+    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor<F>, OutOfMemory> {
+        Ok(Tensor { shape: src.shape(), values: Values::Blocks(Matrix::copied(src, &mut self.arena)?) })
     }
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), OutOfMemory> {
         dst.data.copy_from_slice(src);
         Ok(())
     }
     fn download(&mut self, src: &Tensor<F>, dst: &mut [f32]) -> Result<(), OutOfMemory> {
-        assert_eq!(src.data.len(), dst.len(), "download of {}", src.shape);
-        for (d, s) in dst.iter_mut().zip(src.data.iter()) {
-            *d = s.to_f32();
+        assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
+        match &src.values {
+            Values::Numbers(numbers) => dst.iter_mut().zip(numbers.iter()).for_each(|(d, s)| *d = s.to_f32()),
+            Values::Blocks(matrix) => matrix.blocks().widen(dst),
         }
         Ok(())
     }
@@ -147,10 +184,10 @@ impl<F: Float> Device for Cpu<F> {
         Ok(())
     }
     fn fill(&mut self, value: f32, dst: &mut Tensor<F>) {
-        dst.data.fill(F::of_f32(value));
+        dst.data_mut().fill(F::of_f32(value));
     }
     fn copy(&mut self, src: &Tensor<F>, dst: &mut Tensor<F>) {
         assert_eq!(src.shape, dst.shape, "copy");
-        dst.data.copy_from_slice(&src.data);
+        dst.data_mut().copy_from_slice(src.data());
     }
 }

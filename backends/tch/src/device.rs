@@ -9,6 +9,7 @@ use crate::{
 use hh_core::{
     backend::{self, Precision},
     ops::ColumnsMut,
+    quant::{self, Blocks},
     shape::Shape,
 };
 use tch::Kind;
@@ -179,6 +180,10 @@ impl backend::Device for Tch {
         let wide: Vec<i64> = src.iter().map(|&i| i.into()).collect();
         let host = tch::Tensor::f_from_slice(&wide)?;
         Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
+    }
+
+    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor, Fault> {
+        quant::widened(self, src)
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! throughput train  PRESET [--batch B] [--len T] [--threads N] [--steps N]
-//! throughput decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S]
+//! throughput decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S] [--quant q8|q4]
 //! ```
 //!
 //! `train` times forward, backward and AdamW as the reference's `bench` does and prints the same line; `decode` prints
@@ -10,8 +10,11 @@
 
 use hh_core::backend::{Device, Precision};
 use hh_core::{
-    model::Model,
+    config::Config,
+    init,
+    model::{Model, Params},
     presets,
+    quant::Format,
     schedule::Schedule,
     session::{Options, Session},
     shape::{Shape, Shaped},
@@ -26,16 +29,21 @@ struct Args {
     threads: usize,
     steps: usize,
     segments: Option<usize>,
+    quant: Option<Format>,
 }
 
 fn main() {
     let mut words = std::env::args().skip(1);
     let (Some(mode), Some(preset)) = (words.next(), words.next()) else {
-        eprintln!("usage: throughput train|decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S]");
+        eprintln!("usage: throughput train|decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S] [--quant q8|q4]");
         std::process::exit(2);
     };
-    let mut args = Args { batch: 1, len: 256, threads: 2, steps: 8, segments: None };
+    let mut args = Args { batch: 1, len: 256, threads: 2, steps: 8, segments: None, quant: None };
     while let (Some(flag), Some(value)) = (words.next(), words.next()) {
+        if flag == "--quant" {
+            args.quant = Some([Format::Q8, Format::Q4].into_iter().find(|f| f.name() == value).expect("--quant takes q8 or q4"));
+            continue;
+        }
         let value = value.parse().unwrap_or_else(|_| panic!("{flag} takes a number, not {value}"));
         match flag.as_str() {
             "--batch" => args.batch = value,
@@ -107,12 +115,10 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
 /// One token at a time after a context of `len`, in 7 turns.
 fn decode(preset: &str, args: &Args, threads: &Threads) {
     let mut cpu = Cpu::<f32>::new(threads.clone());
-    let model = model(preset, &mut cpu);
-    let c = &model.config;
+    let config = presets::preset(preset).unwrap_or_else(|| panic!("no preset {preset}"));
     let segments = args.segments.unwrap_or(1);
-    // Each segment reads every block; the embedding is read once, as the output table; the flow head never.
-    let blocks: usize = model.params.blocks.iter().flat_map(|p| p.leaves()).map(|t| t.shape().count()).sum();
-    let bytes = 4 * (segments * blocks + c.vocab_size * c.embed_dim + if c.factorised() { 2 * c.embed_dim * c.width } else { 0 });
+    let (model, bytes) = weights(&mut cpu, config, segments, args.quant);
+    let c = &model.config;
     let options = Options { batch: args.batch, segments: Some(segments), context: 1024, ..Options::default() };
     let mut session = Session::new(cpu, &model, options).expect("room for a session");
     let prompt: Vec<u32> = (0..args.batch * args.len).map(|i| (i * 7 % c.vocab_size) as u32).collect();
@@ -143,6 +149,33 @@ fn decode(preset: &str, args: &Args, threads: &Threads) {
         reading / 1e9,
         args.threads,
     );
+}
+
+/// Random weights, in blocks if asked for, and how many bytes of them a step reads: each segment every block; the embedding
+/// once, as the output table; the controller between segments; the flow head never.
+fn weights(cpu: &mut Cpu<f32>, config: Config, segments: usize, quant: Option<Format>) -> (Model<hh_cpu::Tensor<f32>>, usize) {
+    let (mut bytes, mut host) = (0, Vec::new());
+    let params = Params::new(&config, &mut |name, shape| {
+        let times = match name {
+            _ if name.starts_with("blocks.") => segments,
+            _ if name.starts_with("embed.") => 1,
+            _ if name.starts_with("controller.") => segments - 1,
+            _ => 0,
+        };
+        host.clear();
+        host.resize(shape.count(), 0.0);
+        init::value(name, shape, &config, 0, &mut host);
+        if let Some(format) = quant.and_then(|quant| quant.of(name, shape)) {
+            let made = format.quantise(&host, shape.width());
+            bytes += times * (made.blocks().codes().len() + 2 * made.blocks().scales().len());
+            return cpu.upload_blocks(made.blocks());
+        }
+        bytes += times * 4 * shape.count();
+        let mut leaf = cpu.alloc(shape, Precision::Full)?;
+        cpu.upload(&host, &mut leaf)?;
+        Ok::<_, hh_cpu::OutOfMemory>(leaf)
+    });
+    (Model { params: params.expect("room for the weights"), config }, bytes)
 }
 
 /// Bytes per second of summing `data`.

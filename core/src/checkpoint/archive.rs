@@ -123,6 +123,24 @@ impl<'a> Archive<'a> {
         }
     }
 
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// The bytes of a tensor that must be of this type and shape.
+    pub(super) fn bytes(&self, name: &str, dtype: safetensors::Dtype, shape: Shape) -> Result<&'a [u8], Error> {
+        let info = self.info(name)?;
+        if info.dtype != dtype || info.shape != shape.dims() {
+            return Err(Error::Checkpoint(format!(
+                "tensor {name} is {} of shape {:?} in the file where the model has {dtype} of {shape}: its configuration is of another model",
+                info.dtype, info.shape
+            )));
+        }
+        let (start, end) = info.data_offsets;
+        Ok(&self.data[start..end])
+    }
+
     fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
         self.header.info(name).ok_or_else(|| {
             Error::Checkpoint(format!(

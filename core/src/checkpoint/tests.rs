@@ -1,5 +1,6 @@
 use super::*;
 use crate::presets::preset;
+use crate::quant::Format;
 use crate::rng;
 use alloc::{string::ToString, vec, vec::Vec};
 
@@ -114,7 +115,7 @@ fn files_of_other_kinds_are_told_apart() {
             raw(&format!("{{{}}}", entry("a", "[288230376151711744]", 0, 1152921504606846976)), &[0; 4]),
             "cut short: it should have 11529215046068470",
         ),
-        (with(&format!(r#""config":"{config}","format":"2""#)), "format \"2\""),
+        (with(&format!(r#""config":"{config}","format":"3""#)), "format \"3\""),
         (with(&format!(r#""config":"{config}","step":"many""#)), "step is \"many\""),
         (with(r#""config":"{}""#), "in the checkpoint: the configuration is not readable: missing field"),
         (with(r#""config":"""#), "in the checkpoint: the configuration is not readable"),
@@ -242,4 +243,57 @@ fn every_preset_survives_a_checkpoint() {
         let bytes = write(&config, &Metadata::new(), [], Dtype::F32).unwrap();
         assert_eq!(Checkpoint::parse(&bytes).unwrap().config(), &config);
     }
+}
+
+/// A model of one block wide enough for blocks of numbers, in both forms.
+fn quantised(format: Format) -> (Config, Vec<(String, Shape, Vec<f32>)>, Vec<u8>) {
+    let config = Config { width: 40, embed_dim: 40, ssm_width: vec![40], ffn: 48, head_dim: 4, ..tiny() };
+    let tensors: Vec<_> = crate::model::shapes(&config)
+        .into_iter()
+        .map(|(name, shape)| (name, shape, (0..shape.count() as u32).map(|i| rng::normal([1, 0, 0, 0], 2, i)).collect::<Vec<_>>()))
+        .collect();
+    let bytes = write(&config, &notes(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Blocks(format)).unwrap();
+    (config, tensors, bytes)
+}
+
+#[test]
+fn matrices_in_blocks_are_read_as_such_and_as_numbers() {
+    for format in [Format::Q8, Format::Q4] {
+        let (config, tensors, bytes) = quantised(format);
+        let checkpoint = Checkpoint::parse(&bytes).unwrap();
+        assert_eq!((checkpoint.config(), checkpoint.metadata()[FORMAT].as_str()), (&config, "2"));
+        checkpoint.expect(tensors.iter().map(|(n, s, _)| (n.as_str(), *s))).unwrap();
+        let mut kinds = [0; 3];
+        for (name, shape, values) in &tensors {
+            let mut out = vec![f32::NAN; shape.count()];
+            checkpoint.read(name, *shape, &mut out).unwrap();
+            let blocks = checkpoint.blocks(name, *shape).unwrap();
+            assert_eq!(blocks.map(|b| b.format()), format.of(name, *shape), "{name}");
+            match blocks {
+                None => assert_eq!(&out, values, "{name}"),
+                Some(blocks) => {
+                    let mut wide = vec![f32::NAN; shape.count()];
+                    format.of(name, *shape).unwrap().quantise(values, shape.width()).blocks().widen(&mut wide);
+                    assert_eq!(out, wide, "{name}");
+                    assert!(bytes.as_ptr_range().contains(&blocks.codes().as_ptr()), "no copy was made");
+                }
+            }
+            kinds[blocks.map_or(0, |b| 1 + (b.format() == Format::Q4) as usize)] += 1;
+        }
+        assert!(kinds[0] > 0 && kinds[1] > 0 && (kinds[2] > 0) == (format == Format::Q4), "{kinds:?}");
+    }
+}
+
+#[test]
+fn blocks_of_another_model_or_damaged_ones_are_refused_by_name() {
+    let (_, _, bytes) = quantised(Format::Q8);
+    let checkpoint = Checkpoint::parse(&bytes).unwrap();
+    let error = checkpoint.expect([("embed.weight", Shape::matrix(6, 40))]).unwrap_err().to_string();
+    assert!(error.contains("embed.weight.q8") && error.contains("[5, 64]") && error.contains("[6, 64]"), "{error}");
+    let scales = checkpoint.blocks("blocks.0.in_proj.weight", Shape::matrix(160, 40)).unwrap().unwrap().scales().as_flattened().as_ptr();
+    let place = scales.addr() - bytes.as_ptr().addr();
+    let mut broken = bytes.clone();
+    broken[place..place + 2].copy_from_slice(&[0xc0, 0x7f]);
+    let error = Checkpoint::parse(&broken).unwrap().blocks("blocks.0.in_proj.weight", Shape::matrix(160, 40)).unwrap_err().to_string();
+    assert!(error.contains("block 0 of blocks.0.in_proj.weight"), "{error}");
 }

@@ -1,5 +1,5 @@
 use super::{Dtype, Metadata};
-use crate::{config::Config, error::Error, shape::Shape};
+use crate::{config::Config, error::Error, quant::Format, shape::Shape};
 use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -9,10 +9,40 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 /// `sink` takes the bytes piece by piece and may fail in its own way.
 pub struct Writer<S> {
     sink: S,
-    dtype: Dtype,
+    stored: Stored,
     tensors: Vec<(String, Shape)>,
     written: usize,
     buffer: Vec<u8>,
+}
+
+/// How a file stores its weights.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// All as numbers of one type.
+    Numbers(Dtype),
+    /// The matrices of products in blocks, as [`Format::of`] says; all else as f32.
+    Blocks(Format),
+}
+
+impl Stored {
+    /// What is written for a tensor.
+    fn of(self, name: &str, shape: Shape) -> Form {
+        match self {
+            Self::Numbers(dtype) => Form::Numbers(dtype),
+            Self::Blocks(format) => format.of(name, shape).map_or(Form::Numbers(Dtype::F32), Form::Blocks),
+        }
+    }
+}
+
+impl From<Dtype> for Stored {
+    fn from(dtype: Dtype) -> Self {
+        Self::Numbers(dtype)
+    }
+}
+
+enum Form {
+    Numbers(Dtype),
+    Blocks(Format),
 }
 
 /// Values that go to the sink at a time.
@@ -26,15 +56,16 @@ impl<S> Writer<S> {
     pub fn begin<'n, E: From<Error>>(
         metadata: &Metadata,
         tensors: impl IntoIterator<Item = (&'n str, Shape)>,
-        dtype: Dtype,
+        stored: impl Into<Stored>,
         mut sink: S,
     ) -> Result<Self, E>
     where
         S: FnMut(&[u8]) -> Result<(), E>,
     {
         let tensors: Vec<_> = tensors.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
-        sink(&header(metadata, &tensors, dtype)?)?;
-        Ok(Self { sink, dtype, tensors, written: 0, buffer: Vec::new() })
+        let stored = stored.into();
+        sink(&header(metadata, &tensors, stored)?)?;
+        Ok(Self { sink, stored, tensors, written: 0, buffer: Vec::new() })
     }
 
     /// Writes the next tensor, in the order that [`begin`](Self::begin) was given. The name guards against another order.
@@ -51,14 +82,27 @@ impl<S> Writer<S> {
         let (expected, shape) = self.tensors.get(self.written).expect("checkpoint: all tensors are written");
         assert_eq!(expected, name, "checkpoint: tensors come in the order of the header");
         assert_eq!(values.len(), shape.count(), "checkpoint: {name} of shape {shape}");
-        for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
-            let overflow = self.dtype.overflow();
-            if let Some(i) = piece.iter().position(|x| x.is_nan() || x.abs() >= overflow) {
-                return Err(unstorable(name, start + i, piece[i], self.dtype).into());
+        match self.stored.of(name, *shape) {
+            Form::Numbers(dtype) => {
+                for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
+                    let overflow = dtype.overflow();
+                    if let Some(i) = piece.iter().position(|x| x.is_nan() || x.abs() >= overflow) {
+                        return Err(unstorable(name, start + i, piece[i], dtype).into());
+                    }
+                    self.buffer.resize(piece.len() * dtype.size(), 0);
+                    dtype.encode(piece, &mut self.buffer);
+                    (self.sink)(&self.buffer)?;
+                }
             }
-            self.buffer.resize(piece.len() * self.dtype.size(), 0);
-            self.dtype.encode(piece, &mut self.buffer);
-            (self.sink)(&self.buffer)?;
+            Form::Blocks(format) => {
+                // Beyond this a scale has no bfloat16.
+                if let Some(i) = values.iter().position(|x| x.is_nan() || x.abs() >= Dtype::Bf16.overflow()) {
+                    return Err(unstorable(name, i, values[i], Dtype::Bf16).into());
+                }
+                let made = format.quantise(values, shape.width());
+                (self.sink)(made.blocks().codes())?;
+                (self.sink)(made.blocks().scales().as_flattened())?;
+            }
         }
         self.written += 1;
         Ok(())
@@ -84,17 +128,16 @@ pub fn write<'n>(
     config: &Config,
     notes: &Metadata,
     tensors: impl IntoIterator<Item = (&'n str, Shape, &'n [f32])>,
-    dtype: Dtype,
+    stored: impl Into<Stored>,
 ) -> Result<Vec<u8>, Error> {
     let tensors: Vec<_> = tensors.into_iter().collect();
-    let size: usize = tensors.iter().map(|(_, _, values)| values.len() * dtype.size()).sum();
-    let mut bytes = Vec::with_capacity(size);
+    let mut bytes = Vec::new();
     let sink = |piece: &[u8]| -> Result<(), Error> {
         bytes.extend_from_slice(piece);
         Ok(())
     };
     let shapes = tensors.iter().map(|&(name, shape, _)| (name, shape));
-    let mut writer = Writer::begin(&super::metadata(config, notes), shapes, dtype, sink)?;
+    let mut writer = Writer::begin(&super::metadata(config, notes), shapes, stored, sink)?;
     for (name, _, values) in tensors {
         writer.tensor(name, values)?;
     }
@@ -111,7 +154,11 @@ fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
 }
 
 /// The length of the JSON header, then the header, with spaces up to a multiple of 8: tensors begin aligned.
-fn header(metadata: &Metadata, tensors: &[(String, Shape)], dtype: Dtype) -> Result<Vec<u8>, Error> {
+fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> Result<Vec<u8>, Error> {
+    let mut metadata = metadata.clone();
+    if let (Stored::Blocks(_), Some(format)) = (stored, metadata.get_mut(super::FORMAT)) {
+        *format = super::FORMATS[1].to_owned();
+    }
     let mut seen = BTreeSet::new();
     let mut entries = Vec::with_capacity(tensors.len());
     let mut start = 0u64;
@@ -119,14 +166,21 @@ fn header(metadata: &Metadata, tensors: &[(String, Shape)], dtype: Dtype) -> Res
         if name == METADATA || !seen.insert(name) {
             return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved")));
         }
-        let size = shape.dims().iter().try_fold(dtype.size() as u64, |size, &n| size.checked_mul(n as u64));
-        let end = size
-            .and_then(|size| start.checked_add(size))
-            .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file")))?;
-        entries.push((name.as_str(), Entry { dtype: dtype.name(), shape: shape.dims(), data_offsets: [start, end] }));
-        start = end;
+        let mut entry = |name: String, dtype: safetensors::Dtype, shape: Shape| {
+            let size = shape.dims().iter().try_fold(dtype.bitsize() as u64 / 8, |size, &n| size.checked_mul(n as u64));
+            let end = size
+                .and_then(|size| start.checked_add(size))
+                .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file")))?;
+            entries.push((name, Entry { dtype, shape: shape.dims().to_vec(), data_offsets: [start, end] }));
+            start = end;
+            Ok::<(), Error>(())
+        };
+        match stored.of(name, *shape) {
+            Form::Numbers(dtype) => entry(name.clone(), dtype.safetensors(), *shape)?,
+            Form::Blocks(format) => super::blocks::entries(format, name, *shape).into_iter().try_for_each(|(n, d, s)| entry(n, d, s))?,
+        }
     }
-    let mut json = serde_json::to_vec(&Layout { metadata, entries }).expect("strings and numbers are JSON");
+    let mut json = serde_json::to_vec(&Layout { metadata: &metadata, entries }).expect("strings and numbers are JSON");
     json.resize(json.len().next_multiple_of(8), b' ');
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.append(&mut json);
@@ -136,16 +190,16 @@ fn header(metadata: &Metadata, tensors: &[(String, Shape)], dtype: Dtype) -> Res
 const METADATA: &str = "__metadata__";
 
 #[derive(Serialize)]
-struct Entry<'a> {
-    dtype: &'static str,
-    shape: &'a [usize],
+struct Entry {
+    dtype: safetensors::Dtype,
+    shape: Vec<usize>,
     data_offsets: [u64; 2],
 }
 
 /// The header's JSON. The safetensors crate sorts tensors by name and leaves the order of metadata to a hash.
 struct Layout<'a> {
     metadata: &'a Metadata,
-    entries: Vec<(&'a str, Entry<'a>)>,
+    entries: Vec<(String, Entry)>,
 }
 
 impl Serialize for Layout<'_> {

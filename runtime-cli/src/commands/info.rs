@@ -131,7 +131,10 @@ fn subject(args: &Args) -> Result<Subject> {
     let all = shapes(&config);
     file.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape))).map_err(|e| anyhow::anyhow!("{}: {e}", source.cannot_use()))?;
     let tensors = all.iter().map(|(name, shape)| {
-        let dtype = file.tensor(name)?.dtype.name();
+        let dtype = match file.blocks(name, *shape)? {
+            Some(blocks) => blocks.format().name(),
+            None => file.tensor(name)?.dtype.name(),
+        };
         Ok(Tensor { name: name.clone(), shape: shape.dims().to_vec(), dtype: Some(dtype) })
     });
     let tensors = tensors.collect::<Result<_>>()?;

@@ -26,7 +26,7 @@ impl TextArgs {
     /// One sentence for a file that cannot be read, and for `builtin` beside files.
     pub(super) fn texts(&self) -> Result<Box<dyn Iterator<Item = Result<String>> + Send + '_>> {
         match &self.data[..] {
-            [one] if one.as_os_str() == BUILTIN => Ok(Box::new([Ok(builtin())].into_iter())),
+            _ if self.is_builtin() => Ok(Box::new([Ok(builtin())].into_iter())),
             files if files.iter().any(|file| file.as_os_str() == BUILTIN) => bail!("{BUILTIN} can only stand alone: leave out the files"),
             files => Ok(Box::new(texts(files, &self.text_field)?)),
         }
@@ -45,6 +45,11 @@ impl TextArgs {
             }
             _ => TokenStream::from_texts(tokenizer, self.texts()?),
         }
+    }
+
+    /// Whether it is the corpus that the program writes itself, the default.
+    pub(super) fn is_builtin(&self) -> bool {
+        matches!(&self.data[..], [one] if one.as_os_str() == BUILTIN)
     }
 
     /// Its name, for people.

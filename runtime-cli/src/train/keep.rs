@@ -65,6 +65,12 @@ fn prefix(tree: &str) -> String {
     if tree == "weights" { String::new() } else { format!("{tree}.") }
 }
 
+/// Whether a checkpoint says that it was trained on the file of this name alone.
+pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
+    let origins = metadata.get(ORIGINS).and_then(|json| serde_json::from_str::<Vec<Origin>>(json).ok());
+    matches!(origins.as_deref(), Some([one]) if one.name == name)
+}
+
 impl Provenance {
     fn notes(&self, recipe: &Recipe, step: u64) -> Metadata {
         let seen = step * recipe.train.tokens_per_step();

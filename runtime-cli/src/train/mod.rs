@@ -17,7 +17,7 @@ mod tests;
 mod validate;
 
 pub use curve::draw;
-pub use keep::{Best, Provenance, Standing, load_standing};
+pub use keep::{Best, Provenance, Standing, load_standing, trained_on};
 pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
 pub use options::{DataOptions, TrainOptions};
 pub use progress::Progress;

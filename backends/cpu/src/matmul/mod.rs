@@ -1,14 +1,14 @@
 //! Matrix products: `y = x · wᵀ` and its gradients.
 //!
 //! Many rows go through packed panels ([`gemm`]); few rows, as in decoding, read each weight once
-//! where it lies ([`vector`]).
+//! where it lies ([`vector`]). Weights in blocks have products of their own ([`blocks`]).
 
 pub(crate) mod gemm;
 mod pack;
 mod tile;
 mod vector;
 
-use crate::{Cpu, Float, Tensor, reduce::over_rows};
+use crate::{Cpu, Float, Tensor, blocks, reduce::over_rows, tensor::Values};
 use gemm::{Matrix, Write, gemm};
 use hh_core::{
     ops::{Matmul, MatmulDims, MatmulGrad, Sink},
@@ -18,15 +18,15 @@ use hh_core::{
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut Tensor<F>) {
     let MatmulDims { rows, inp, out } = op.dims(y.shape());
     let write = Write::Set { bias: op.bias.map(Tensor::data), add: op.add.map(Tensor::data) };
-    product(cpu, op.x.data(), op.w.data(), [rows, inp, out], write, y.data_mut());
+    product(cpu, op.x.data(), op.w, [rows, inp, out], write, y.data_mut());
 }
 
 /// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
-pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
-    if rows <= vector::ROWS {
-        vector::product(cpu, x, w, [rows, inp, out], write, y);
-    } else {
-        gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y);
+pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &Tensor<F>, [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
+    match w.values() {
+        Values::Blocks(w) => blocks::product(cpu, x, w.blocks(), rows, write, y),
+        Values::Numbers(w) if rows <= vector::ROWS => vector::product(cpu, x, w, [rows, inp, out], write, y),
+        Values::Numbers(w) => gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The dense kernels against plain formulas in f64, and their gradients against finite differences of those.
 
+mod blocks;
 mod dense;
 mod losses;
 mod optimise;
