@@ -9,7 +9,11 @@ pub(super) const SUMS: usize = 8;
 /// A block of q8 as 16-bit integers.
 #[inline(always)]
 pub(super) fn eights(codes: &[u8; BLOCK]) -> [i16; BLOCK] {
-    codes.map(|q| q as i8 as i16)
+    let mut w = [0; BLOCK];
+    for (w, &q) in w.iter_mut().zip(codes) {
+        *w = i16::from(q as i8);
+    }
+    w
 }
 
 /// A block of q4 as 16-bit integers.
@@ -34,7 +38,14 @@ pub(super) fn dot<const FMA: bool>(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; 
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     return wasm::dot(w, x);
     #[allow(unreachable_code)]
-    core::array::from_fn(|l| [2 * l, 2 * l + 1, 2 * l + 16, 2 * l + 17].map(|i| i32::from(w[i]) * i32::from(x[i])).iter().sum())
+    {
+        let mut sums = [0; SUMS];
+        let at = |i: usize| i32::from(w[i]) * i32::from(x[i]);
+        for (l, sum) in sums.iter_mut().enumerate() {
+            *sum = at(2 * l) + at(2 * l + 1) + at(2 * l + 16) + at(2 * l + 17);
+        }
+        sums
+    }
 }
 
 /// The sum of all in one order.
@@ -55,7 +66,7 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn dot(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; SUMS] {
-        let [w, x] = [w, x].map(|v| v.as_ptr().cast::<__m256i>());
+        let (w, x) = (w.as_ptr().cast::<__m256i>(), x.as_ptr().cast::<__m256i>());
         // SAFETY: 32 numbers of 16 bits are two vectors; eight of 32 bits are one.
         unsafe {
             let low = _mm256_madd_epi16(_mm256_loadu_si256(w), _mm256_loadu_si256(x));
@@ -73,7 +84,7 @@ mod wasm {
     #[inline(always)]
     pub(super) fn dot(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; SUMS] {
         let eight = |v: &[i16; BLOCK], i: usize| {
-            let v: [i16; 8] = core::array::from_fn(|j| v[8 * i + j]);
+            let v = &v[8 * i..8 * i + 8];
             i16x8(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7])
         };
         let pairs = |i| i32x4_dot_i16x8(eight(w, i), eight(x, i));

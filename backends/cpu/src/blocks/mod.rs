@@ -105,74 +105,103 @@ impl<F: Float> Kernel for Dots<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
+        match self.w.format() {
+            Format::Q8 => self.each::<FMA, BLOCK>(eights),
+            Format::Q4 => self.each::<FMA, { BLOCK / 2 }>(fours),
+        }
+    }
+}
+
+impl<F: Float> Dots<'_, F> {
+    /// Every row of the weights, whose blocks have `BYTES` bytes, with every row of the left factor.
+    #[inline(always)]
+    fn each<const FMA: bool, const BYTES: usize>(self, unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK] + Copy) {
         let [_, out, inp] = self.w.shape().extents();
         let blocks = inp.div_ceil(BLOCK);
+        let (codes, scales) = (self.w.codes().as_chunks::<BYTES>().0, self.w.scales());
         for o in self.run.clone() {
-            let scales = &self.w.scales()[o * blocks..][..blocks];
+            let (codes, scales) = (&codes[o * blocks..][..blocks], &scales[o * blocks..][..blocks]);
             let mut first = 0;
-            while first < self.rows {
-                let several = self.rows - first >= ROWS;
-                let mut sums = [0.0; ROWS];
-                if several {
-                    sums = self.sums::<FMA, ROWS>(o, blocks, scales, first);
-                } else {
-                    [sums[0]] = self.sums::<FMA, 1>(o, blocks, scales, first);
+            while first + ROWS <= self.rows {
+                let x = self.x.rows(first, ROWS, blocks);
+                let sums = several::<FMA, BYTES>(codes, scales, unpack, x);
+                for r in 0..ROWS {
+                    self.write((first + r) * out + o, o, sums[r]);
                 }
-                let count = if several { ROWS } else { 1 };
-                for (r, sum) in (first..first + count).zip(sums) {
-                    let at = r * out + o;
-                    // SAFETY: each column of `y` is one task's.
-                    let y = unsafe { self.y.slice(at, 1) };
-                    let sum = F::of_f32(sum);
-                    y[0] = match self.write {
-                        Write::Add => y[0] + sum,
-                        Write::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
-                    };
-                }
-                first += count;
+                first += ROWS;
+            }
+            for r in first..self.rows {
+                let x = self.x.rows(r, 1, blocks);
+                self.write(r * out + o, o, one::<FMA, BYTES>(codes, scales, unpack, x));
             }
         }
     }
-}
 
-impl<F> Dots<'_, F> {
-    /// Row `o` of the weights with rows `first …` of the left factor.
     #[inline(always)]
-    fn sums<const FMA: bool, const R: usize>(&self, o: usize, blocks: usize, scales: &[[u8; 2]], first: usize) -> [f32; R] {
-        let x: [_; R] = core::array::from_fn(|r| self.x.row(first + r, blocks));
-        match self.w.format() {
-            Format::Q8 => {
-                let codes = self.w.codes().as_chunks::<BLOCK>().0;
-                along::<FMA, R, _>(&codes[o * blocks..][..blocks], eights, scales, x)
-            }
-            Format::Q4 => {
-                let codes = self.w.codes().as_chunks::<{ BLOCK / 2 }>().0;
-                along::<FMA, R, _>(&codes[o * blocks..][..blocks], fours, scales, x)
-            }
-        }
+    fn write(&self, at: usize, o: usize, sum: f32) {
+        let sum = F::of_f32(sum);
+        // SAFETY: each column of `y` is one task's.
+        let y = unsafe { self.y.slice(at, 1) };
+        y[0] = match self.write {
+            Write::Add => y[0] + sum,
+            Write::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
+        };
     }
 }
 
-/// `Σ over blocks of scale · scale · (integers · integers)`, for R left rows at once.
+/// Rows of the left factor, and their scales.
+type Left<'a> = (&'a [[i16; BLOCK]], &'a [f32]);
+
+/// `Σ over blocks of scale · scale · (integers · integers)`
 #[inline(always)]
-fn along<const FMA: bool, const R: usize, C>(
-    codes: &[C],
-    unpack: impl Fn(&C) -> [i16; BLOCK],
+fn one<const FMA: bool, const BYTES: usize>(
+    codes: &[[u8; BYTES]],
     scales: &[[u8; 2]],
-    x: [(&[[i16; BLOCK]], &[f32]); R],
-) -> [f32; R] {
-    let mut sums = [[0.0f32; SUMS]; R];
-    let count = codes.len();
-    let x = x.map(|(q, s)| (&q[..count], &s[..count]));
-    for b in 0..count {
-        let w = unpack(&codes[b]);
-        let scale = bf16_to_f32(u16::from_le_bytes(scales[b]));
-        for (sums, (q, s)) in sums.iter_mut().zip(x) {
-            let (part, scale) = (dot::<FMA>(&w, &q[b]), scale * s[b]);
-            for l in 0..SUMS {
-                sums[l] += part[l] as f32 * scale;
-            }
+    unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
+    (x, x_scales): Left,
+) -> f32 {
+    let mut sums = [0.0; SUMS];
+    for ((codes, scale), (x, x_scale)) in codes.iter().zip(scales).zip(x.iter().zip(x_scales)) {
+        add(&mut sums, dot::<FMA>(&unpack(codes), x), widened(scale) * x_scale);
+    }
+    ordered(sums)
+}
+
+/// The same for [`ROWS`] left rows.
+#[inline(always)]
+fn several<const FMA: bool, const BYTES: usize>(
+    codes: &[[u8; BYTES]],
+    scales: &[[u8; 2]],
+    unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
+    (x, x_scales): Left,
+) -> [f32; ROWS] {
+    let mut sums = [[0.0; SUMS]; ROWS];
+    let n = codes.len();
+    let (scales, mut rows) = (&scales[..n], [(&x[..0], &x_scales[..0]); ROWS]);
+    for r in 0..ROWS {
+        rows[r] = (&x[r * n..][..n], &x_scales[r * n..][..n]);
+    }
+    for b in 0..n {
+        let (w, scale) = (unpack(&codes[b]), widened(&scales[b]));
+        for r in 0..ROWS {
+            add(&mut sums[r], dot::<FMA>(&w, &rows[r].0[b]), scale * rows[r].1[b]);
         }
     }
-    sums.map(ordered)
+    let mut totals = [0.0; ROWS];
+    for r in 0..ROWS {
+        totals[r] = ordered(sums[r]);
+    }
+    totals
+}
+
+#[inline(always)]
+fn widened(scale: &[u8; 2]) -> f32 {
+    bf16_to_f32(u16::from_le_bytes(*scale))
+}
+
+#[inline(always)]
+fn add(sums: &mut [f32; SUMS], part: [i32; SUMS], scale: f32) {
+    for l in 0..SUMS {
+        sums[l] += part[l] as f32 * scale;
+    }
 }

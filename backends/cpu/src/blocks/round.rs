@@ -42,10 +42,10 @@ impl Rounded {
         }
     }
 
-    /// Integers and scales of a row.
+    /// Integers and scales of some rows.
     #[inline(always)]
-    pub(super) fn row(&self, row: usize, blocks: usize) -> (&[[i16; BLOCK]], &[f32]) {
-        (&self.codes[row * blocks..][..blocks], &self.scales[row * blocks..][..blocks])
+    pub(super) fn rows(&self, first: usize, count: usize, blocks: usize) -> (&[[i16; BLOCK]], &[f32]) {
+        (&self.codes[first * blocks..][..count * blocks], &self.scales[first * blocks..][..count * blocks])
     }
 }
 
