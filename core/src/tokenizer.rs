@@ -1,10 +1,12 @@
 //! Text to token ids and back.
 
+mod bpe;
 mod bytes;
 mod chars;
 mod decode;
 mod words;
 
+pub use bpe::Bpe;
 pub use bytes::Bytes;
 pub use chars::Chars;
 pub use decode::{Utf8Stream, decode};
@@ -41,6 +43,9 @@ pub fn from_json(json: &str) -> Result<Box<dyn Tokenizer>, Error> {
     if !KINDS.contains(&kind.as_str()) {
         return Err(Error::Tokenizer(format!("the tokenizer is of kind {kind:?}; known here are {}", KINDS.join(", "))));
     }
+    if kind == bpe::KIND {
+        return Ok(Box::new(Bpe::from_json(json)?));
+    }
     Ok(match serde_json::from_str(json).map_err(unreadable)? {
         Description::Bytes => Box::new(Bytes),
         Description::Chars { chars } => Box::new(Chars::from_sorted(&chars)?),
@@ -60,7 +65,7 @@ pub fn kind(json: &str) -> Result<String, Error> {
     Ok(serde_json::from_str::<Kind>(json).map_err(unreadable)?.kind)
 }
 
-const KINDS: [&str; 3] = ["bytes", "chars", "words"];
+const KINDS: [&str; 4] = [bpe::KIND, "bytes", "chars", "words"];
 
 fn unreadable(e: serde_json::Error) -> Error {
     Error::Tokenizer(format!("the description of the tokenizer is not readable: {e}"))

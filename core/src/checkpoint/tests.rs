@@ -245,8 +245,10 @@ fn every_preset_survives_a_checkpoint() {
     }
 }
 
+type Named = (String, Shape, Vec<f32>);
+
 /// A model of one block wide enough for blocks of numbers, in both forms.
-fn quantised(format: Format) -> (Config, Vec<(String, Shape, Vec<f32>)>, Vec<u8>) {
+fn quantised(format: Format) -> (Config, Vec<Named>, Vec<u8>) {
     let config = Config { width: 40, embed_dim: 40, ssm_width: vec![40], ffn: 48, head_dim: 4, ..tiny() };
     let tensors: Vec<_> = crate::model::shapes(&config)
         .into_iter()

@@ -78,7 +78,8 @@ fn bad_vocabularies_and_descriptions_are_named() {
         ("", "not readable"),
         ("[]", "not readable"),
         ("{}", "missing field `kind`"),
-        (r#"{"kind":"bpe","vocab":1}"#, r#"kind "bpe"; known here are bytes, chars, words"#),
+        (r#"{"kind":"runes","vocab":1}"#, r#"kind "runes"; known here are bpe, bytes, chars, words"#),
+        (r#"{"kind":"bpe","vocab":1}"#, "missing field `tokenizer`"),
         (r#"{"kind":"chars"}"#, "missing field `chars`"),
         (r#"{"kind":"chars","chars":""}"#, "at least one character"),
         (r#"{"kind":"chars","chars":"ba"}"#, "not sorted"),
@@ -137,4 +138,63 @@ fn a_character_cut_in_two_waits_for_its_other_half() {
     assert_eq!(text, "a日b");
     assert_eq!(decode(&Bytes, &[0x61, 256, 0x62]), "a\u{fffd}b");
     assert_eq!(decode(&Bytes, &[0xe6, 0x97]).to_string(), "\u{fffd}");
+}
+
+/// A BPE of the 256 bytes, these further tokens, and these merges.
+fn bpe(tokens: &[&str], merges: &str, more: &str) -> Result<Bpe, Error> {
+    let bytes = (0..=255u8).map(|b| match b {
+        0..=0x20 => char::from_u32(0x100 + b as u32).unwrap(),
+        0x7f..=0xa0 => char::from_u32(0x121 + (b - 0x7f) as u32).unwrap(),
+        0xad => '\u{143}',
+        _ => b.into(),
+    });
+    let vocab: Vec<String> = bytes.map(String::from).chain(tokens.iter().map(|&t| t.into())).collect();
+    let vocab =
+        vocab.iter().enumerate().map(|(i, t)| alloc::format!("{}:{i}", serde_json::to_string(t).unwrap())).collect::<Vec<_>>().join(",");
+    Bpe::from_json(&alloc::format!(
+        r#"{{"kind":"bpe","tokenizer":{{"pre_tokenizer":{{"type":"ByteLevel","add_prefix_space":false}},"normalizer":null{more},
+            "model":{{"type":"BPE","vocab":{{{vocab}}},"merges":{merges}}}}}}}"#
+    ))
+}
+
+#[test]
+fn pairs_are_merged_by_rank_and_then_from_the_left() {
+    for merges in [r#"["a a", "aa aa", "b a", "Ġ b"]"#, r#"[["a", "a"], ["aa", "aa"], ["b", "a"], ["Ġ", "b"]]"#] {
+        let bpe = bpe(&["aa", "aaaa", "ba", "Ġb"], merges, "").unwrap();
+        let ids = |text: &str| bpe.encode(text).unwrap();
+        assert_eq!(ids("aaaaaaa"), [257, 256, 97], "seven: four, two, one");
+        assert_eq!(ids("ba baa"), [258, 259, 256], "the lower rank first, and a space goes with its word");
+        assert_eq!((bpe.vocab_size(), bpe.token_bytes(259), bpe.token_bytes(260)), (260, Some(&b" b"[..]), None));
+        let any = "naïve — 漢字 \u{ad}\u{7f}\0";
+        assert_eq!(decode(&bpe, &ids(any)), any);
+        assert_eq!(from_json(&bpe.to_json()).unwrap().encode("baa").unwrap(), ids("baa"));
+    }
+}
+
+#[test]
+fn added_tokens_stand_wherever_they_are_and_the_longest_counts() {
+    let added = r#","added_tokens":[{"id":256,"content":"<|end|>"},{"id":258,"content":"<|end|>!"}]"#;
+    let bpe = bpe(&["<|end|>", "a b"], "[]", added);
+    assert!(bpe.unwrap_err().to_string().contains("\"a b\", which is not made of bytes"));
+    let bpe = self::bpe(&["<|end|>"], "[]", added).unwrap();
+    assert_eq!(bpe.encode("a<|end|>b<|end|>!<|end").unwrap()[..4], [97, 256, 98, 258]);
+    assert_eq!(bpe.token_bytes(256), Some(&b"<|end|>"[..]));
+    assert_eq!((bpe.vocab_size(), bpe.token_bytes(257)), (259, Some(&b""[..])), "an id that the vocabulary skips");
+}
+
+#[test]
+fn a_bpe_of_another_form_is_refused() {
+    let error = |tokens: &[&str], merges: &str, more: &str| bpe(tokens, merges, more).unwrap_err().to_string();
+    assert!(error(&[], r#"["a b"]"#, "").contains("lacks \"ab\""));
+    assert!(error(&["ab"], r#"["ab"]"#, "").contains("not two tokens"));
+    assert!(error(&[], "[]", r#","added_tokens":[{"id":256,"content":"x","lstrip":true}]"#).contains("its neighbours"));
+    let whole = bpe(&[], "[]", "").unwrap().to_json();
+    for (from, to) in
+        [(r#""normalizer":null"#, r#""normalizer":{"type":"NFC"}"#), ("ByteLevel", "Split"), (r#""type":"BPE""#, r#""ignore_merges":true"#)]
+    {
+        let changed = whole.replacen(from, to, 1);
+        assert_ne!(changed, whole);
+        assert!(Bpe::from_json(&changed).unwrap_err().to_string().contains("GPT-2's form"), "{to}");
+    }
+    assert!(Bpe::from_json(&whole.replacen("\"a\":97,", "", 1)).unwrap_err().to_string().contains("lacks \"a\""));
 }

@@ -271,6 +271,36 @@ mod tests {
         assert_eq!(again.to_json(), bpe.to_json());
     }
 
+    /// Texts that a pattern could cut wrongly: every kind of character beside every other.
+    fn mixtures() -> impl Iterator<Item = String> {
+        const KINDS: [&str; 18] =
+            ["a", "Ĳ", "漢", "7", "Ⅷ", "½", " ", "  ", "\n", "\u{a0}", "\u{3000}", "'", "'s", "'LL", "!", "\u{301}", "\u{5d0}\u{5b0}", "🜂"];
+        let pairs = KINDS.iter().flat_map(|a| KINDS.iter().flat_map(move |b| KINDS.iter().map(move |c| [*a, b, c, "x"].concat())));
+        let all = ('\0'..='\u{2ffff}').collect::<Vec<_>>();
+        pairs.chain(all.chunks(997).map(|c| c.iter().collect()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn core_s_own_encoder_gives_the_same_ids() {
+        let trained = Bpe::train(400, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
+        let shared = std::env::var_os("HH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
+        for bpe in gpt2().into_iter().chain([trained]) {
+            let own = hh_core::tokenizer::Bpe::from_json(&bpe.to_json()).unwrap();
+            assert_eq!(own.vocab_size(), bpe.vocab_size());
+            assert!((0..own.vocab_size() as u32 + 1).all(|id| own.token_bytes(id) == bpe.token_bytes(id)));
+            for text in mixtures() {
+                assert_eq!(own.encode(&text).unwrap(), bpe.encode(&text).unwrap(), "{text:?}");
+            }
+            for long in ["a".repeat(5000), " ".repeat(5000), "ab ".repeat(2000)] {
+                assert_eq!(own.encode(&long).unwrap(), bpe.encode(&long).unwrap());
+            }
+            match std::fs::read_to_string(shared.join("data/tinyshakespeare/input.txt")) {
+                Ok(text) => assert!(own.encode(&text).unwrap() == bpe.encode(&text).unwrap(), "a real text"),
+                Err(_) => eprintln!("skipped: no real text at {} (set HH_SHARED)", shared.display()),
+            }
+        }
+    }
+
     #[test]
     fn a_text_in_pieces_has_the_ids_of_the_whole() {
         let trained = Bpe::train(300, [Ok(TEXT.repeat(3))].into_iter()).unwrap();

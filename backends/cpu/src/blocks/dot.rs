@@ -48,6 +48,18 @@ pub(super) fn dot<const FMA: bool>(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; 
     }
 }
 
+/// Asks for memory that is read soon.
+#[inline(always)]
+pub(super) fn ahead(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, whatever the address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The sum of all in one order.
 #[inline(always)]
 pub(super) fn ordered(s: [f32; SUMS]) -> f32 {

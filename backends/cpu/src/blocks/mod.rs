@@ -19,7 +19,7 @@ use crate::{
     threads::Shared,
 };
 use core::ops::Range;
-use dot::{SUMS, dot, eights, fours, ordered};
+use dot::{SUMS, ahead, dot, eights, fours, ordered};
 use hh_core::{
     half::bf16_to_f32,
     quant::{BLOCK, Blocks, Format},
@@ -74,6 +74,8 @@ pub(crate) fn row<F: Float>(w: Blocks<'_>, row: usize, y: &mut [F]) {
 
 /// Weights of one task: as of plain numbers, by bytes.
 const TASK: usize = 1 << 17;
+/// Bytes that are asked for ahead of their use: the rows of a task lie one after the other.
+const AHEAD: usize = 2048;
 /// Rows of the left factor that a block of weights meets once it is unpacked.
 const ROWS: usize = 4;
 
@@ -125,8 +127,8 @@ impl<F: Float> Dots<'_, F> {
             while first + ROWS <= self.rows {
                 let x = self.x.rows(first, ROWS, blocks);
                 let sums = several::<FMA, BYTES>(codes, scales, unpack, x);
-                for r in 0..ROWS {
-                    self.write((first + r) * out + o, o, sums[r]);
+                for (r, sum) in (first..).zip(sums) {
+                    self.write(r * out + o, o, sum);
                 }
                 first += ROWS;
             }
@@ -162,6 +164,7 @@ fn one<const FMA: bool, const BYTES: usize>(
 ) -> f32 {
     let mut sums = [0.0; SUMS];
     for ((codes, scale), (x, x_scale)) in codes.iter().zip(scales).zip(x.iter().zip(x_scales)) {
+        ahead(codes.as_ptr().wrapping_add(AHEAD));
         add(&mut sums, dot::<FMA>(&unpack(codes), x), widened(scale) * x_scale);
     }
     ordered(sums)

@@ -56,7 +56,7 @@ fn rounded(x: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
     for x in x.as_chunks::<8>().0 {
         for i in 0..8 {
             most[i] = Float::max(x[i].abs(), most[i]);
-            broken[i] += x[i] - x[i];
+            broken[i] += x[i] * 0.0;
         }
     }
     let most = most.into_iter().fold(0.0, Float::max);

@@ -1,0 +1,137 @@
+//! A language model on a Cortex-M4: its checkpoint is part of the program, and the matrices in it, blocks of 8-bit integers,
+//! are read where they lie in flash. Writes a prompt and what the model makes of it, then what that took.
+//!
+//! ```text
+//! cargo run --release      in this folder, with qemu-system-arm installed
+//! ```
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod heap;
+
+use alloc::{string::String, vec::Vec};
+use core::panic::PanicInfo;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::entry;
+use cortex_m_semihosting::{debug, hprint, hprintln};
+use hh_core::{
+    checkpoint::Checkpoint,
+    error::Error,
+    sample::{Sampler, SamplerConfig},
+    session::{Options, Session},
+    tokenizer::{self, Utf8Stream},
+    weights::Model,
+};
+use hh_cpu::{Cpu, Threads};
+
+/// Trained and exported by the commands in README.md.
+static MODEL: &[u8] = include_bytes!("../model.safetensors");
+
+const PROMPT: &str = "ROMEO:\n";
+const TOKENS: usize = 96;
+const TEMPERATURE: f32 = 0.8;
+const SEED: u64 = 1;
+/// Positions that attention and Hopfield memories hold: the model's windows.
+const CONTEXT: usize = 32;
+/// Instructions of a tick: the clock of the board has 25 MHz, and the emulator one instruction a nanosecond.
+const INSTRUCTIONS: usize = 40;
+
+#[entry]
+fn main() -> ! {
+    heap::begin();
+    let status = match write() {
+        Ok(()) => debug::EXIT_SUCCESS,
+        Err(e) => {
+            hprintln!("error: {}", e);
+            debug::EXIT_FAILURE
+        }
+    };
+    debug::exit(status);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+fn write() -> Result<(), Error> {
+    let mut clock = cortex_m::Peripherals::take().expect("nobody else asks").SYST;
+    clock.set_clock_source(SystClkSource::Core);
+    clock.set_reload(0x00ff_ffff);
+    clock.clear_current();
+    clock.enable_counter();
+
+    let mut cpu = Cpu::<f32>::new(Threads::one());
+    let (model, words) = {
+        let checkpoint = Checkpoint::parse(MODEL)?;
+        let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#))?;
+        (Model::in_place(&mut cpu, &checkpoint)?, words)
+    };
+    // A chunk of one position: a prompt takes no more memory than a step.
+    let options = Options { context: CONTEXT, chunk: 1, ..Options::default() };
+    let mut session = Session::new(cpu, &model, options)?;
+    let mut sampler = Sampler::new(SamplerConfig { temperature: TEMPERATURE, seed: SEED, ..SamplerConfig::default() }, words.vocab_size())?;
+    session.prefill(&words.encode(PROMPT)?)?;
+    hprint!("{}", PROMPT);
+
+    // Written at the end: the clock stands still for no console.
+    let mut text = Vec::with_capacity(TOKENS);
+    let [used, _, before] = heap::count();
+    let mut ticks = 0;
+    for _ in 0..TOKENS {
+        let start = cortex_m::peripheral::SYST::get_current();
+        let token = sampler.next(session.logits())?;
+        text.push(token);
+        session.step(&[token])?;
+        // It counts down, in 24 bits.
+        ticks += (start.wrapping_sub(cortex_m::peripheral::SYST::get_current()) & 0x00ff_ffff) as usize;
+    }
+    let [_, peak, after] = heap::count();
+
+    let (mut stream, mut line) = (Utf8Stream::default(), String::new());
+    for token in text {
+        stream.push(words.token_bytes(token).unwrap_or_default(), &mut line);
+    }
+    hprintln!("{}", line);
+    hprintln!("--");
+    hprintln!("allocations in {} steps: {}", TOKENS, after - before);
+    hprintln!("flash: {} bytes, {} of them the checkpoint", flash(), MODEL.len());
+    hprintln!("RAM: {} bytes at most: {} of heap ({} in a step), {} of stack", peak + stack(), peak, used, stack());
+    hprintln!("instructions a token: {}", ticks / TOKENS * INSTRUCTIONS);
+    Ok(())
+}
+
+/// Bytes of the program with its constants.
+fn flash() -> usize {
+    unsafe extern "C" {
+        static __sidata: u32;
+        static __sdata: u32;
+        static __edata: u32;
+    }
+    let at = |symbol: *const u32| symbol as usize;
+    at(&raw const __sidata) + at(&raw const __edata) - at(&raw const __sdata)
+}
+
+/// The most bytes of stack that were ever in use: below them the paint of the start is still there.
+fn stack() -> usize {
+    unsafe extern "C" {
+        static _stack_end: u32;
+        static _stack_start: u32;
+    }
+    const PAINT: u32 = 0xcccc_cccc;
+    let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
+    // SAFETY: memory between the linker's symbols.
+    while at < top && unsafe { at.read_volatile() } == PAINT {
+        at = at.wrapping_add(1);
+    }
+    top as usize - at as usize
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    hprintln!("{}", info);
+    debug::exit(debug::EXIT_FAILURE);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
