@@ -8,7 +8,7 @@ use core::{
 use embedded_alloc::LlffHeap;
 
 /// Bytes that the heap may have.
-const SIZE: usize = 1024 << 10;
+const SIZE: usize = 256 << 10;
 
 static mut ROOM: [MaybeUninit<u8>; SIZE] = [MaybeUninit::uninit(); SIZE];
 

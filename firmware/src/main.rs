@@ -67,6 +67,7 @@ fn write() -> Result<(), Error> {
         let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#))?;
         (Model::in_place(&mut cpu, &checkpoint)?, words)
     };
+    let [weights, ..] = heap::count();
     // A chunk of one position: a prompt takes no more memory than a step.
     let options = Options { context: CONTEXT, chunk: 1, ..Options::default() };
     let mut session = Session::new(cpu, &model, options)?;
@@ -96,7 +97,14 @@ fn write() -> Result<(), Error> {
     hprintln!("--");
     hprintln!("allocations in {} steps: {}", TOKENS, after - before);
     hprintln!("flash: {} bytes, {} of them the checkpoint", flash(), MODEL.len());
-    hprintln!("RAM: {} bytes at most: {} of heap ({} in a step), {} of stack", peak + stack(), peak, used, stack());
+    hprintln!(
+        "RAM: {} bytes at most: {} of stack, {} of heap while loading; {} of heap in a step",
+        peak.max(used) + stack(),
+        stack(),
+        peak,
+        used
+    );
+    hprintln!("heap in a step: {} bytes of weights and vocabulary, {} of state and activations", weights, used - weights);
     hprintln!("instructions a token: {}", ticks / TOKENS * INSTRUCTIONS);
     Ok(())
 }

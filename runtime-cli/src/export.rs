@@ -145,7 +145,7 @@ mod tests {
     fn an_export_in_blocks_is_smaller_and_can_be_exported_again() {
         let folder = tempfile::tempdir().unwrap();
         let [model, small, again] = ["m", "small", "again"].map(|name| folder.path().join(name));
-        let config = Config { width: 64, embed_dim: 64, ffn: 96, head_dim: 16, ..models::config() };
+        let config = Config { width: 64, embed_dim: 64, ffn: 96, ..models::config() };
         let notes = [(checkpoint::TOKENIZER, models::chars().to_json())];
         fs::write(&model, models::checkpoint(&config, &notes, |_, _| ())).unwrap();
         let source = Source::open(&model).unwrap();

@@ -70,6 +70,13 @@ pub(crate) fn libtorch() -> Vec<Step> {
     steps
 }
 
+/// A language model on a microcontroller, and that it says what it says here.
+pub(crate) fn firmware() -> Vec<Step> {
+    let manifest = ["--manifest-path", "firmware/Cargo.toml"];
+    let all = [&["fmt"][..], &manifest, &["--check"]].concat();
+    vec![cargo(all), cargo(["xtask", "firmware"])]
+}
+
 /// What is off by default, then the command of the README: the last, so that its closing lines are the last to be read.
 pub(crate) fn test() -> Vec<Step> {
     vec![cargo(["test", "--release", "-p", "hh-core", "--features", "ndarray"]), cargo(["test", "--release"])]

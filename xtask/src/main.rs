@@ -1,6 +1,7 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `fuzz`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `firmware`, `fuzz`.
 
 mod ci;
+mod firmware;
 mod run;
 
 use run::{Step, cargo, program};
@@ -11,6 +12,7 @@ cargo xtask ci [STEP...]           what continuous integration runs, or the step
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
+cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain";
 
 fn main() -> ExitCode {
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
+        ["firmware"] => firmware::run(),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -60,12 +63,13 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 7] = [
+const STEPS: [Check; 8] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
     ("libtorch", ci::libtorch),
+    ("firmware", ci::firmware),
     ("test", ci::test),
 ];

@@ -1,0 +1,48 @@
+//! The firmware on an emulated Cortex-M4, beside the program on this machine.
+
+use std::{path::Path, process::Command};
+
+/// RAM that it may take, in bytes.
+const RAM: usize = 512 << 10;
+
+/// Runs the firmware, shows what it writes, and has the program continue the same prompt from the same checkpoint and seed.
+///
+/// # Errors
+/// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
+pub(crate) fn run() -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    if Command::new("qemu-system-arm").arg("--version").output().is_err() {
+        return Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into());
+    }
+    let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root.join("firmware")))?;
+    print!("{said}");
+    let (text, figures) = said.split_once("\n--\n").ok_or("the firmware did not come to its end")?;
+    let (prompt, written) = text.split_once('\n').ok_or("the firmware wrote no line")?;
+    let prompt = format!("{prompt}\n");
+
+    let mut host = Command::new(&cargo);
+    host.args(["run", "--release", "--quiet", "-p", "hh-runtime", "--", "sample", "firmware/model.safetensors", "--prompt", &prompt]);
+    host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root);
+    let here = output(&mut host)?;
+    if here.trim_end() != written.trim_end() {
+        return Err(format!("this machine writes another text:\n{here}"));
+    }
+    let figure = |before: &str| {
+        let rest = figures.split_once(before).map(|(_, rest)| rest.trim_start())?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
+    };
+    match (figure("allocations in 96 steps:"), figure("RAM:")) {
+        (Some(0), Some(ram)) if ram <= RAM => Ok(()),
+        (Some(0), Some(ram)) => Err(format!("it took {ram} bytes of RAM; {RAM} are allowed")),
+        (Some(count), _) => Err(format!("its steps allocated {count} times")),
+        _ => Err("the firmware printed no figures".into()),
+    }
+}
+
+fn output(command: &mut Command) -> Result<String, String> {
+    let shown = format!("{command:?}");
+    let done = command.output().map_err(|e| format!("{shown} does not start: {e}"))?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    if done.status.success() { Ok(said) } else { Err(format!("{shown} failed:\n{said}{}", String::from_utf8_lossy(&done.stderr))) }
+}
