@@ -14,6 +14,7 @@ mod kernels;
 mod lengths;
 mod optimiser;
 mod program;
+mod quantised;
 mod readers;
 mod resume;
 #[cfg(feature = "tch")]
