@@ -1,7 +1,8 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `fuzz`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `fuzz`, `web`.
 
 mod ci;
 mod run;
+mod web;
 
 use run::{Step, cargo, program};
 use std::process::ExitCode;
@@ -11,7 +12,9 @@ cargo xtask ci [STEP...]           what continuous integration runs, or the step
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
-cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain";
+cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
+cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
+                                   rust-src and, to test, Chromium";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
+        ["web", ref words @ ..] => web::run(words),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -60,12 +64,13 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 7] = [
+const STEPS: [Check; 8] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
+    ("web", ci::web),
     ("libtorch", ci::libtorch),
     ("test", ci::test),
 ];

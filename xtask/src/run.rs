@@ -26,6 +26,13 @@ pub(crate) fn program<'a>(program: &str, args: impl IntoIterator<Item = &'a str>
 }
 
 impl Step {
+    /// In a folder of the workspace.
+    pub(crate) fn within(mut self, folder: &str) -> Self {
+        let root = self.command.get_current_dir().map(Path::to_path_buf).unwrap_or_default();
+        self.command.current_dir(root.join(folder));
+        self
+    }
+
     /// With a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
@@ -44,4 +51,10 @@ impl Step {
         eprintln!("xtask> {:.0} s", began.elapsed().as_secs_f64());
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
     }
+}
+
+/// Whether a program of this name is on the path.
+pub(crate) fn found(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
