@@ -40,9 +40,8 @@ fn shares(c: &Config, p: &Params<Tensor<f32>>, a: &Acts<Tensor<f32>>, layer: usi
     let Memory::Modern(slots) = &p.memory else { return Vec::new() };
     let (d, w, heads) = (c.head_dim, c.hopfield_width[layer], c.hopfield_width[layer] / c.head_dim);
     let (packed, rows) = (wide(&a.blocks[layer].packed), c.in_rows(layer));
-    let column = |t: usize, part: usize, head: usize| {
-        &packed[(sequence * LENGTH + t) * rows + 4 * c.ssm_width[layer] + part * w + head * d..][..d]
-    };
+    let column =
+        |t: usize, part: usize, head: usize| &packed[(sequence * LENGTH + t) * rows + 4 * c.ssm_width[layer] + part * w + head * d..][..d];
     let depths = softmax(&wide(&acts.depth)[(sequence * LENGTH + t) * c.depth(layer)..][..c.depth(layer)]);
     let successor = usize::from(c.hopfield_association == Association::Successor);
     let window = if c.hopfield_window == 0 { usize::MAX } else { c.hopfield_window };
@@ -85,10 +84,13 @@ fn gates_and_what_was_recalled_are_those_of_a_plain_computation() {
             session.watch(&step, &mut inspector).expect("ids of the vocabulary");
             for (sequence, layer) in (0..BATCH).flat_map(|s| (0..c.layers).map(move |l| (s, l))) {
                 let (seen, at) = (&inspector.layers(sequence)[layer], format!("{name}, layer {layer}, position {t} of {sequence}"));
-                let mut gates = acts.blocks[layer].mixer.gate.iter().flat_map(|g| wide(&g.gates)).skip((sequence * LENGTH + t) * c.gates(layer));
+                let mut gates =
+                    acts.blocks[layer].mixer.gate.iter().flat_map(|g| wide(&g.gates)).skip((sequence * LENGTH + t) * c.gates(layer));
                 for (gate, on) in seen.gates.iter().zip(c.on(layer)) {
                     match gates.next_if(on && c.gates(layer) > 0) {
-                        Some(expected) => assert!((f64::from(gate.expect("a gate")) - expected).abs() < 1e-4, "{at}: {gate:?}, not {expected}"),
+                        Some(expected) => {
+                            assert!((f64::from(gate.expect("a gate")) - expected).abs() < 1e-4, "{at}: {gate:?}, not {expected}")
+                        }
                         None => assert_eq!(*gate, None, "{at}"),
                     }
                 }

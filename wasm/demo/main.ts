@@ -10,7 +10,9 @@ import { Text } from "./text.js";
 const INSPECT = 8;
 
 const [write, more, stop] = ["write", "more", "stop"].map((id) => element<HTMLButtonElement>(id)) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
-const [status, progress, error, speed] = [element("model"), element<HTMLProgressElement>("progress"), element("error"), element("speed")];
+const [status, said, progress, error, speed] = [
+  element("model"), element("said"), element<HTMLProgressElement>("progress"), element("error"), element("speed"),
+];
 const story = new Story();
 const text = new Text(element("text"), story, choose);
 const picture = new Picture(element("canvas"), element("scroll"), element("sheet"), element("layers"), story, choose);
@@ -89,6 +91,7 @@ async function run(fresh: boolean): Promise<void> {
   const mine = (writing = new AbortController());
   complain(undefined);
   buttons();
+  said.textContent = "Writing";
   try {
     if (fresh || !session) {
       const prompt = element<HTMLTextAreaElement>("prompt").value;
@@ -112,6 +115,7 @@ async function run(fresh: boolean): Promise<void> {
     if (!mine.signal.aborted) complain(failure);
   } finally {
     writing = undefined;
+    said.textContent = `The text has ${story.tokens.length} tokens`;
     refresh();
     buttons();
   }

@@ -6,7 +6,7 @@ type Call = Exclude<keyof Host, "load">;
 /** A host that is spoken to, wherever it runs. */
 export interface Engine {
   /** Loads a model. */
-  load(source: Parameters<Host["load"]>[0], report: (progress: Progress) => void): ReturnType<Host["load"]>;
+  load(...args: Parameters<Host["load"]>): ReturnType<Host["load"]>;
   /** Calls a method of the host. */
   call<K extends Call>(name: K, ...args: Parameters<Host[K]>): Promise<Awaited<ReturnType<Host[K]>>>;
   /** Ends it, with all that it holds. */
@@ -82,8 +82,8 @@ export class Elsewhere implements Engine {
     };
   }
 
-  load(source: Parameters<Host["load"]>[0], report: (progress: Progress) => void): ReturnType<Host["load"]> {
-    return this.#send("load", [source], report);
+  load(...[source, threads, report]: Parameters<Host["load"]>): ReturnType<Host["load"]> {
+    return this.#send("load", [source, threads], report);
   }
 
   call<K extends Call>(name: K, ...args: Parameters<Host[K]>): Promise<Awaited<ReturnType<Host[K]>>> {

@@ -1,4 +1,5 @@
-import init, { Loader, type Embedder, type Model, type Session, Snapshot } from "./generated/hh_wasm.js";
+import * as module from "./generated/hh_wasm.js";
+import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js";
 import { open, pour } from "./source.js";
 import type { EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
@@ -13,16 +14,39 @@ export interface Drawn {
   seen: Float64Array | null;
 }
 
-let memory: Promise<WebAssembly.Memory> | undefined;
+type Module = typeof import("./generated/hh_wasm.js");
 
-/** Starts the module, once a thread. */
-function start(): Promise<WebAssembly.Memory> {
-  return (memory ??= (async () => {
-    const address = new URL("./generated/hh_wasm_bg.wasm", import.meta.url);
-    if (address.protocol !== "file:") return (await init({ module_or_path: address })).memory;
-    const { readFile } = await import("node:fs/promises");
-    return (await init({ module_or_path: await readFile(address) })).memory;
-  })());
+/** A module that runs, and its memory. */
+interface Running {
+  module: Module;
+  memory: WebAssembly.Memory;
+}
+
+let running: Promise<Running> | undefined;
+
+/** Starts the module, once a thread: on as many threads as are asked for, where they may share memory. */
+function start(threads: number): Promise<Running> {
+  return (running ??= threads > 1 ? shared(threads) : alone());
+}
+
+async function alone(): Promise<Running> {
+  const address = new URL("./generated/hh_wasm_bg.wasm", import.meta.url);
+  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory };
+  const { readFile } = await import("node:fs/promises");
+  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory };
+}
+
+/** Helpers that do not come are not waited for: the work is shared among those that do. */
+async function shared(threads: number): Promise<Running> {
+  const code = WebAssembly.compileStreaming(fetch(new URL("./generated/threads/hh_wasm_bg.wasm", import.meta.url)));
+  const module: Module = await import("./generated/threads/hh_wasm.js");
+  const { memory } = await module.default({ module_or_path: await code });
+  module.hire(threads);
+  for (let helper = 1; helper < threads; helper++) {
+    const worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: `hh ${helper}` });
+    worker.postMessage({ code: await code, memory });
+  }
+  return { module, memory };
 }
 
 /** The sampler's seed is 64 bits wide. */
@@ -46,10 +70,9 @@ export class Host {
   #snapshots = new Map<Handle, Snapshot>();
   #handles = 0;
 
-  async load(source: Source, report: (progress: Progress) => void): Promise<ModelInfo> {
-    const [stream] = await Promise.all([open(source), start()]);
-    const loader = new Loader(stream.total ?? 0);
-    let model: Model;
+  async load(source: Source, threads: number, report: (progress: Progress) => void): Promise<ModelInfo> {
+    const [stream, { module }] = await Promise.all([open(source), start(threads)]);
+    const loader = new module.Loader(stream.total ?? 0);
     let bytes: number;
     try {
       bytes = await pour(stream, (piece) => loader.push(piece), report);
@@ -57,7 +80,7 @@ export class Host {
       loader.free();
       throw error;
     }
-    model = this.#model = loader.finish();
+    const model = (this.#model = loader.finish());
     return {
       parameters: model.parameters,
       bytes,
@@ -66,7 +89,7 @@ export class Host {
       tokenizer: JSON.parse(model.tokenizer).kind,
       config: JSON.parse(model.config),
       instructions: model.instructions,
-      threads: 1,
+      threads: model.threads,
     };
   }
 
@@ -135,8 +158,8 @@ export class Host {
     }
   }
 
-  fromBytes(handle: Handle, bytes: Uint8Array): void {
-    const snapshot = new Snapshot(bytes);
+  async fromBytes(handle: Handle, bytes: Uint8Array): Promise<void> {
+    const snapshot = new (await start(1)).module.Snapshot(bytes);
     try {
       this.#session(handle).session.restore(snapshot);
     } finally {
@@ -162,7 +185,7 @@ export class Host {
   }
 
   async memory(): Promise<number> {
-    return (await start()).buffer.byteLength;
+    return (await start(1)).memory.buffer.byteLength;
   }
 
   free(handle: Handle): void {

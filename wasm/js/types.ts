@@ -11,6 +11,11 @@ export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
   /** Run in a Web Worker, so that the page never freezes. Default: true where there is one. */
   worker?: boolean;
+  /**
+   * Threads that share the work, at most as many as the machine has. Only where the page is cross-origin isolated and
+   * the model runs in a worker; one elsewhere. The text is the same. Default: those of the machine, up to 8.
+   */
+  threads?: number;
 }
 
 export interface SessionOptions {

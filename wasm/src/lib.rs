@@ -8,11 +8,13 @@ mod embed;
 mod model;
 mod saved;
 mod session;
+mod threads;
 
 pub use embed::Embedder;
 pub use model::{Loader, Model};
 pub use saved::Snapshot;
 pub use session::Session;
+pub use threads::{hire, work};
 
 use hh_core::error::Error;
 use wasm_bindgen::JsError;

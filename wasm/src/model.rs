@@ -1,4 +1,4 @@
-use crate::{embed::Embedder, js, session::Session};
+use crate::{embed::Embedder, js, session::Session, threads};
 use hh_core::{
     checkpoint::{Checkpoint, Metadata},
     config::Positions,
@@ -83,7 +83,7 @@ impl Model {
                 c.vocab_size
             )));
         }
-        let threads = Threads::one();
+        let threads = threads::hired();
         let model = model::Model::from_checkpoint(&mut Cpu::<f32>::new(threads.clone()), &checkpoint)?;
         let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
         let context = trained_context(checkpoint.metadata()).min(most);
@@ -160,6 +160,12 @@ impl Model {
     #[wasm_bindgen(getter)]
     pub fn step(&self) -> f64 {
         self.0.step as f64
+    }
+
+    /// Threads that share its work.
+    #[wasm_bindgen(getter)]
+    pub fn threads(&self) -> usize {
+        self.0.threads.count()
     }
 
     /// Its vector instructions.

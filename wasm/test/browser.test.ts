@@ -59,7 +59,9 @@ async function write(page: Page, length: number, seed = 7): Promise<string> {
 
 test("it loads, and writes what the native program writes", async () => {
   const { page, faults } = await visit();
-  assert.match(await page.locator("#model").innerText(), /797 thousand weights in 4 layers, 1\.6 MB · chars · simd128/);
+  const threads = Math.min(8, await page.evaluate(() => navigator.hardwareConcurrency));
+  const machine = `simd128, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  assert.equal(await page.locator("#model").innerText(), `797 thousand weights in 4 layers, 1.6 MB · chars · ${machine}`);
   const options = { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 };
   assert.equal(await write(page, 300), `ROMEO:\n${native("ROMEO:\n", options)}`.trimEnd());
   assert.match(await page.locator("#speed").innerText(), /^300 tokens · \d+ a second$/);
@@ -69,6 +71,16 @@ test("it loads, and writes what the native program writes", async () => {
   assert.equal(await page.locator("#text span").count(), 7 + 600);
   assert.deepEqual(faults, []);
   await page.context().close();
+});
+
+test("where memory cannot be shared it writes the same on one thread", async () => {
+  const served = await serve(0, { isolated: false });
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`${served.address}/demo/`);
+  await page.getByText("simd128, 1 thread").waitFor();
+  assert.equal(await write(page, 300), `ROMEO:\n${native("ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 })}`.trimEnd());
+  await page.context().close();
+  served.server.close();
 });
 
 test("what a token came from is shown to the mouse, the finger, the keyboard and the ear", async () => {

@@ -52,9 +52,3 @@ impl Step {
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
     }
 }
-
-/// Whether a program of this name is on the path.
-pub(crate) fn found(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
-}

@@ -1,6 +1,6 @@
 //! `cargo xtask web`: the npm package and its demo, in `wasm/dist`.
 
-use crate::run::{Step, cargo, found, program};
+use crate::run::{Step, cargo, program};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -8,6 +8,9 @@ use std::{
 
 /// What the module may use of WebAssembly: all that browsers of 2023 and later have.
 const FEATURES: &str = "-Ctarget-feature=+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals";
+/// And for threads: memory that they share, of which each has its own stack and its own variables.
+const SHARED: &str = "-Ctarget-feature=+atomics -Clink-arg=--shared-memory -Clink-arg=--import-memory -Clink-arg=--max-memory=2147483648 \
+    -Clink-arg=--export=__wasm_init_tls -Clink-arg=--export=__tls_size -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base";
 /// The standard library is built along, small and without the words of its panics, which nobody in a page could read.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
@@ -34,29 +37,36 @@ fn build() -> Result<(), String> {
     let manifest = wasm.join("bindgen/Cargo.toml");
     cargo(["build", "--quiet", "--manifest-path", &shown(&manifest), "--target-dir", &shown(&bindgen)]).run()?;
 
-    let web = target.join("web");
-    let package = ["build", "--profile", "web", "--package", "hh-wasm", "--target", TARGET, "--target-dir", &shown(&web)];
-    cargo(package.into_iter().chain(STD)).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", &format!("{FEATURES} {SMALL}")).run()?;
-
-    let (module, generated) = (web.join(TARGET).join("web/hh_wasm.wasm"), wasm.join("js/generated"));
-    program(&shown(&bindgen.join("debug/bindgen")), [&*shown(&module), &shown(&generated), "hh_wasm"]).run()?;
-    let module = shown(&generated.join("hh_wasm_bg.wasm"));
-    if found("wasm-opt") {
-        program("wasm-opt", ["--all-features", "-Os", "--strip-debug", "--strip-producers", &module, "-o", &module]).run()?;
-    } else {
-        eprintln!("xtask: wasm-opt is not here, so the module stays a tenth larger; it comes with binaryen");
-    }
-
     if !wasm.join("node_modules").exists() {
         npm(&["ci", "--no-fund", "--no-audit"]).run()?;
     }
+    let generated = wasm.join("js/generated");
+    module(&bindgen, &target.join("web"), &generated, FEATURES)?;
+    module(&bindgen, &target.join("web-threads"), &generated.join("threads"), &format!("{FEATURES} {SHARED}"))?;
+
     let dist = wasm.join("dist");
     if dist.exists() {
         fs::remove_dir_all(&dist).map_err(|e| failed(&dist, e))?;
     }
     node(&["node_modules/typescript/bin/tsc"]).run()?;
-    copy(&generated, &dist.join("js/generated"), |name| !name.ends_with(".wasm.d.ts"))?;
+    for folder in ["", "threads"] {
+        copy(&generated.join(folder), &dist.join("js/generated").join(folder), |name| !name.ends_with(".wasm.d.ts"))?;
+    }
     copy(&wasm.join("demo"), &dist.join("demo"), |name| !name.ends_with(".ts"))
+}
+
+/// The module with these features and the JavaScript beside it, in a folder.
+fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(), String> {
+    let package = ["build", "--profile", "web", "--package", "hh-wasm", "--target", TARGET, "--target-dir", &shown(target)];
+    cargo(package.into_iter().chain(STD)).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", &format!("{flags} {SMALL}")).run()?;
+    let module = target.join(TARGET).join("web/hh_wasm.wasm");
+    program(&shown(&bindgen.join("debug/bindgen")), [&*shown(&module), &shown(folder), "hh_wasm"]).run()?;
+    let module = shown(&folder.join("hh_wasm_bg.wasm"));
+    let may =
+        ["simd", "bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue", "threads"];
+    let may = may.map(|feature| format!("--enable-{feature}"));
+    let smaller = ["node_modules/binaryen/bin/wasm-opt", "-Os", "--strip-debug", "--strip-producers", &module, "-o", &module];
+    node(&smaller.into_iter().chain(may.iter().map(String::as_str)).collect::<Vec<_>>()).run()
 }
 
 /// The package in node, the page in Chromium; both against the native program.
