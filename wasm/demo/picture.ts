@@ -1,3 +1,4 @@
+import type { Layer } from "../js/index.js";
 import { make, percent, visible } from "./dom.js";
 import { NAMES, PATHS, type Story, part } from "./story.js";
 
@@ -68,48 +69,54 @@ export class Picture {
   }
 
   draw(): void {
-    const [canvas, story] = [this.#canvas, this.#story];
-    const [width, height, scale] = [this.#scroll.clientWidth, this.#rows * (this.#row + GAP) - GAP, devicePixelRatio];
-    if (width === 0 || height <= 0) return;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
-      [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
-    }
-    const paint = canvas.getContext("2d");
-    if (!paint) return;
-    paint.setTransform(scale, 0, 0, scale, 0, 0);
-    paint.clearRect(0, 0, width, height);
-    const style = getComputedStyle(document.documentElement);
-    const probe = getComputedStyle(this.#labels);
-    const colours = PATHS.map((path) => resolve(style, `--${path}`));
+    const { tokens, given, chosen } = this.#story;
+    const [width, height] = [this.#scroll.clientWidth, this.#rows * (this.#row + GAP) - GAP];
+    const paint = this.#canvas.getContext("2d");
+    if (!paint || width === 0 || height <= 0) return;
+    this.#fit(paint, width, height);
+    const colours = PATHS.map(colour);
+    paint.strokeStyle = getComputedStyle(this.#canvas).color;
+    paint.lineWidth = 2;
     const from = Math.floor(this.#scroll.scrollLeft / COLUMN);
-    const offset = from * COLUMN - this.#scroll.scrollLeft;
-    for (let i = 0; i * COLUMN + offset < width; i++) {
-      const [token, x] = [story.tokens[from + i], i * COLUMN + offset];
-      paint.globalAlpha = from + i < story.given ? 0.55 : 1;
+    const start = from * COLUMN - this.#scroll.scrollLeft;
+    for (let i = 0; start + i * COLUMN < width; i++) {
+      const token = tokens[from + i];
       for (let layer = 0; layer < this.#rows; layer++) {
-        const seen = token?.layers?.[layer];
-        let y = layer * (this.#row + GAP) + this.#row;
-        if (!seen || PATHS.every((path) => part(seen, path) === null)) {
-          paint.fillStyle = probe.color;
-          paint.globalAlpha = 0.18;
-          paint.fillRect(x, y - 1, COLUMN - 1, 1);
-          continue;
-        }
-        PATHS.forEach((path, i) => {
-          const tall = (part(seen, path) ?? 0) * this.#row;
-          paint.fillStyle = colours[i] ?? "";
-          paint.fillRect(x, y - tall, COLUMN - 1, Math.max(tall - 0.75, 0));
-          y -= tall;
-        });
+        paint.globalAlpha = from + i < given ? 0.55 : 1;
+        this.#cell(paint, token?.layers?.[layer], start + i * COLUMN, layer * (this.#row + GAP) + this.#row, colours);
       }
     }
     paint.globalAlpha = 1;
-    if (story.chosen !== null) {
-      paint.strokeStyle = style.color;
-      paint.lineWidth = 2;
-      paint.strokeRect((story.chosen - from) * COLUMN + offset - 0.5, 1, COLUMN, height - 2);
+    if (chosen !== null) paint.strokeRect(start + (chosen - from) * COLUMN - 0.5, 1, COLUMN, height - 2);
+  }
+
+  /** Makes the canvas as large as it is shown, in the pixels of the screen. */
+  #fit(paint: CanvasRenderingContext2D, width: number, height: number): void {
+    const [canvas, scale] = [this.#canvas, devicePixelRatio];
+    const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== across || canvas.height !== down) {
+      [canvas.width, canvas.height] = [across, down];
+      [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
     }
+    paint.setTransform(scale, 0, 0, scale, 0, 0);
+    paint.clearRect(0, 0, width, height);
+  }
+
+  /** Stacks the paths' parts from `y` upwards; a line on the ground where there are none. */
+  #cell(paint: CanvasRenderingContext2D, layer: Layer | undefined, x: number, y: number, colours: string[]): void {
+    const parts = PATHS.map((path) => layer && part(layer, path));
+    if (parts.every((share) => share == null)) {
+      paint.globalAlpha = 0.18;
+      paint.fillStyle = paint.strokeStyle;
+      paint.fillRect(x, y - 1, COLUMN - 1, 1);
+      return;
+    }
+    parts.forEach((share, i) => {
+      const tall = (share ?? 0) * this.#row;
+      paint.fillStyle = colours[i] ?? "";
+      paint.fillRect(x, y - tall, COLUMN - 1, Math.max(tall - 0.75, 0));
+      y -= tall;
+    });
   }
 
   /** Says the chosen token to those who hear the page. */
@@ -131,9 +138,8 @@ export class Picture {
   }
 }
 
-/** A custom property as a colour that a canvas knows. */
-function resolve(style: CSSStyleDeclaration, name: string): string {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const [, light = "", other = ""] = /light-dark\(([^,]+),\s*([^)]+)\)/.exec(style.getPropertyValue(name)) ?? [];
-  return (dark ? other : light).trim() || style.getPropertyValue(name);
+/** The colour of a path, as the legend has it: by day or by night. */
+function colour(path: string): string {
+  const sample = document.querySelector(`.legend .${path}`);
+  return sample ? getComputedStyle(sample, "::before").backgroundColor : "";
 }
