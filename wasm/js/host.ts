@@ -24,9 +24,12 @@ interface Running {
 
 let running: Promise<Running> | undefined;
 
-/** Starts the module, once a thread: on as many threads as are asked for, where they may share memory. */
+/**
+ * Starts the module, once a thread: on as many threads as are asked for, or on one where the machine does not give the
+ * memory that they would share, which is reserved at its largest.
+ */
 function start(threads: number): Promise<Running> {
-  return (running ??= threads > 1 ? shared(threads) : alone());
+  return (running ??= threads > 1 ? shared(threads).catch(alone) : alone());
 }
 
 async function alone(): Promise<Running> {
