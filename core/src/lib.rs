@@ -12,6 +12,7 @@ pub mod embed;
 pub mod error;
 pub mod half;
 pub mod init;
+pub mod inspect;
 pub mod layers;
 pub mod model;
 pub mod ops;

@@ -4,6 +4,7 @@ use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
     error::Error,
+    inspect::Inspector,
     layers::Extent,
     model::{self, Acts, Model, State},
     ops::Matmul,
@@ -42,6 +43,8 @@ pub struct Session<B: Forward, M> {
     position: u64,
     /// Rooms for chunks of 1, 2, 4, … positions, made when first needed.
     rooms: Vec<Option<Room<B>>>,
+    /// A room for one position that keeps the activations of every block, made when a step is first watched.
+    watched: Option<Room<B>>,
     /// Ids of the chunk at hand, gathered from the rows.
     ids: Vec<u32>,
     last: B::Tensor,
@@ -56,8 +59,8 @@ struct Room<B: Forward> {
 }
 
 impl<B: Forward> Room<B> {
-    fn new(b: &mut B, c: &Config, batch: usize, time: usize) -> Result<Self, B::Error> {
-        Ok(Self { tokens: b.alloc_indices(Shape::matrix(batch, time))?, acts: Acts::new(b, c, Extent { batch, time, saved: false })? })
+    fn new(b: &mut B, c: &Config, extent: Extent) -> Result<Self, B::Error> {
+        Ok(Self { tokens: b.alloc_indices(Shape::matrix(extent.batch, extent.time))?, acts: Acts::new(b, c, extent)? })
     }
 }
 
@@ -82,14 +85,14 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let mut make = || -> Result<_, B::Error> {
             let state = State::new(b, c, options.batch, options.context, segments)?;
             let mut rooms: Vec<Option<Room<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
-            rooms[0] = Some(Room::new(b, c, options.batch, 1)?);
+            rooms[0] = Some(Room::new(b, c, Extent { batch: options.batch, time: 1, saved: false })?);
             let last = b.alloc(rows(c.width), Precision::Compute)?;
             let projected = if c.factorised() { Some(b.alloc(rows(c.embed_dim), Precision::Compute)?) } else { None };
             Ok((state, rooms, last, projected, b.alloc(rows(c.vocab_size), Precision::Full)?))
         };
         let (state, rooms, last, projected, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
-        Ok(Self { backend, model, options, state, position: 0, rooms, ids, last, projected, logits, host })
+        Ok(Self { backend, model, options, state, position: 0, rooms, watched: None, ids, last, projected, logits, host })
     }
 
     /// Positions seen since the beginning.
@@ -100,6 +103,11 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// The model's configuration.
     pub fn config(&self) -> &Config {
         &self.model.config
+    }
+
+    /// What leads to the weights.
+    pub fn model(&self) -> &M {
+        &self.model
     }
 
     /// How the session is laid out.
@@ -128,6 +136,11 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// learned table has; nothing has happened then. [`Error::Device`] where the machine fails.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         self.run(tokens, |_, _| Ok(()))?;
+        self.project()
+    }
+
+    /// Logits from the last hidden states.
+    fn project(&mut self) -> Result<&[f32], Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
         let x = model::project(b, p, &self.last, self.projected.as_mut());
         b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
@@ -138,6 +151,31 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// One token for each sequence; the same as [`prefill`](Self::prefill) of one position. Allocates nothing.
     pub fn step(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         self.prefill(tokens)
+    }
+
+    /// A [`step`](Self::step) of which an inspector sees what each layer did.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step), and [`Error::Input`] for more than one token of a sequence.
+    pub fn watch(&mut self, tokens: &[u32], inspector: &mut Inspector) -> Result<&[f32], Error> {
+        let n = self.check(tokens)?;
+        if n > 1 {
+            return Err(Error::Input(format!("a step that is watched takes one token of each sequence, and here are {n}")));
+        }
+        let (b, model, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
+        let mut run = || -> Result<(), B::Error> {
+            let room = match &mut self.watched {
+                Some(room) => room,
+                none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time: 1, saved: true })?),
+            };
+            b.upload_indices(tokens, &mut room.tokens)?;
+            model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens, segments, None);
+            b.last(&room.acts.hidden, &mut self.last);
+            self.position += 1;
+            inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &room.acts, self.position - 1)
+        };
+        run().map_err(Error::device)?;
+        self.project()
     }
 
     /// The logits `[batch, V]` that the last [`prefill`](Self::prefill) or [`step`](Self::step) returned.
@@ -169,7 +207,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                 }
                 let room = match &mut self.rooms[size as usize] {
                     Some(room) => room,
-                    none => none.insert(Room::new(b, &model.config, self.options.batch, time)?),
+                    none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time, saved: false })?),
                 };
                 b.upload_indices(&self.ids[..self.options.batch * time], &mut room.tokens)?;
                 model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens, segments, None);

@@ -26,8 +26,8 @@ pub struct Snapshot {
     pub(crate) values: Vec<f32>,
 }
 
-/// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
+/// FNV-1a, the checksum of saved states.
+pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ b as u64).wrapping_mul(0x100_0000_01b3))
 }
 

@@ -10,6 +10,7 @@ mod dropout;
 mod energy;
 mod faults;
 mod golden;
+mod inspection;
 mod kernels;
 mod lengths;
 mod optimiser;

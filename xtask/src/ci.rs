@@ -44,6 +44,11 @@ pub(crate) fn docs() -> Vec<Step> {
     vec![cargo(["doc", "--workspace", "--exclude", "hh-tch", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")]
 }
 
+/// The package for the web: built, in node, and its demo in Chromium.
+pub(crate) fn web() -> Vec<Step> {
+    vec![cargo(["run", "--quiet", "--package", "xtask", "--", "web", "--test"])]
+}
+
 /// The libtorch backend, which all else does without: on the libtorch that the environment names, or on one that is
 /// installed for it.
 pub(crate) fn libtorch() -> Vec<Step> {

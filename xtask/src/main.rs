@@ -1,8 +1,9 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `firmware`, `fuzz`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `firmware`, `fuzz`, `web`.
 
 mod ci;
 mod firmware;
 mod run;
+mod web;
 
 use run::{Step, cargo, program};
 use std::process::ExitCode;
@@ -13,7 +14,9 @@ cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew;
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
-cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain";
+cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
+cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
+                                   rust-src and, to test, Chromium";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["firmware"] => firmware::run(),
+        ["web", ref words @ ..] => web::run(words),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -63,12 +67,13 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 8] = [
+const STEPS: [Check; 9] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
+    ("web", ci::web),
     ("libtorch", ci::libtorch),
     ("firmware", ci::firmware),
     ("test", ci::test),

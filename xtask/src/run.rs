@@ -26,6 +26,13 @@ pub(crate) fn program<'a>(program: &str, args: impl IntoIterator<Item = &'a str>
 }
 
 impl Step {
+    /// In a folder of the workspace.
+    pub(crate) fn within(mut self, folder: &str) -> Self {
+        let root = self.command.get_current_dir().map(Path::to_path_buf).unwrap_or_default();
+        self.command.current_dir(root.join(folder));
+        self
+    }
+
     /// With a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);

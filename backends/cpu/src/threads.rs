@@ -29,6 +29,14 @@ impl Threads {
         Self { workers: (n > 1).then(|| std::sync::Arc::new(Workers::new(n - 1))) }
     }
 
+    /// `n` threads, the calling one among them, of which somebody else starts the others, as where a system has threads
+    /// that std does not know: `start` takes what one of them has to do, which lasts until these threads are dropped, and
+    /// says whether it will. A thread that comes late, or never, is not waited for.
+    #[cfg(feature = "std")]
+    pub fn started_by(n: usize, start: impl FnMut(std::boxed::Box<dyn FnOnce() + Send>) -> bool) -> Self {
+        Self { workers: (n > 1).then(|| std::sync::Arc::new(Workers::started_by(n - 1, start))) }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         #[cfg(feature = "std")]

@@ -35,8 +35,13 @@ pub(crate) fn lane() -> usize {
 /// The threads beside the calling one; they end when this is dropped.
 pub(crate) struct Workers {
     board: Arc<Board>,
+    count: usize,
+    /// Those that are ours to wait for at the end.
     threads: Vec<JoinHandle<()>>,
 }
+
+/// What a worker does until it is told to stop.
+pub(crate) type Life = Box<dyn FnOnce() + Send>;
 
 /// What the calling thread and the workers share.
 struct Board {
@@ -71,6 +76,17 @@ unsafe impl Sync for Board {}
 impl Workers {
     /// `n` threads, or as many as the system gives.
     pub(crate) fn new(n: usize) -> Self {
+        let mut threads = Vec::new();
+        let mut workers = Self::started_by(n, |life| {
+            let thread = thread::Builder::new().name("hh-cpu".into()).spawn(life);
+            thread.map(|thread| threads.push(thread)).is_ok()
+        });
+        workers.threads = threads;
+        workers
+    }
+
+    /// `n` threads that somebody else starts: `start` takes what one of them does, and says whether it will.
+    pub(crate) fn started_by(n: usize, mut start: impl FnMut(Life) -> bool) -> Self {
         unsafe fn nothing(_: *const (), _: usize) {}
         let board = Arc::new(Board {
             open: AtomicU64::new(0),
@@ -82,21 +98,20 @@ impl Workers {
             stop: AtomicBool::new(false),
             bell: (Mutex::new(()), Condvar::new()),
         });
-        let spawn = |lane| {
+        let life = |lane| -> Life {
             let board = board.clone();
-            let work = move || {
+            Box::new(move || {
                 LANE.set(lane);
                 board.serve();
-            };
-            thread::Builder::new().name("hh-cpu".into()).spawn(work).ok()
+            })
         };
-        let threads = (1..=n).map_while(spawn).collect();
-        Self { board, threads }
+        let count = (1..=n).take_while(|&lane| start(life(lane))).count();
+        Self { board, count, threads: Vec::new() }
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.threads.len()
+        self.count
     }
 
     /// Calls `f(0) … f(tasks − 1)` on the workers and the calling thread. Where a job is running already (another
@@ -231,6 +246,28 @@ mod tests {
             thread::scope(|s| (0..3).for_each(|_| drop(s.spawn(|| workers.each(10, &|_| workers.each(10, &add))))));
         }
         assert_eq!(sum.into_inner(), 20 * 3 * 10 * 45);
+    }
+
+    #[test]
+    fn threads_that_somebody_else_started_share_the_work_and_end_with_it() {
+        let mut lives = Vec::new();
+        let workers = Workers::started_by(3, |life| {
+            lives.push(life);
+            lives.len() < 3
+        });
+        assert_eq!(workers.count(), 2);
+        let sum = AtomicUsize::new(0);
+        let add = |i: usize| {
+            sum.fetch_add(i, Ordering::Relaxed);
+        };
+        // Before any of them has come, the caller is enough.
+        workers.each(10, &add);
+        thread::scope(|s| {
+            lives.into_iter().for_each(|life| drop(s.spawn(life)));
+            (0..50).for_each(|_| workers.each(10, &add));
+            drop(workers);
+        });
+        assert_eq!(sum.into_inner(), 51 * 45);
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Utf8Stream {
         }
     }
 
+    /// The beginning of a character whose rest has not come.
+    pub fn held(&self) -> &[u8] {
+        &self.held[..self.len]
+    }
+
     /// Appends U+FFFD for a character that was never completed.
     pub fn finish(&mut self, out: &mut String) {
         if self.len > 0 {

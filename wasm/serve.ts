@@ -1,0 +1,46 @@
+/** `node dist/serve.js [PORT]`: the demo on loopback, cross-origin isolated, so that threads may share memory. */
+
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { type Server, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const ROOT = fileURLToPath(new URL(".", import.meta.url));
+
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".wasm": "application/wasm",
+  ".safetensors": "application/octet-stream",
+};
+
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** Serves the built package and its demo; port 0 is any that is free. */
+export async function serve(port: number, { isolated = true } = {}): Promise<{ server: Server; address: string }> {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    if (pathname === "/") return response.writeHead(302, { Location: "/demo/" }).end();
+    const path = join(ROOT, normalize(decodeURIComponent(pathname)), pathname.endsWith("/") ? "index.html" : "");
+    const file = await stat(path).catch(() => undefined);
+    if (!file?.isFile()) return response.writeHead(404).end();
+    response.writeHead(200, {
+      "Content-Type": TYPES[extname(path)] ?? "application/octet-stream",
+      "Content-Length": file.size,
+      "Cache-Control": "no-cache",
+      ...(isolated ? ISOLATED : {}),
+    });
+    createReadStream(path).pipe(response);
+    return undefined;
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve));
+  return { server, address: `http://localhost:${(server.address() as AddressInfo).port}` };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { address } = await serve(Number(process.argv[2] ?? 8080));
+  console.log(`the demo is at ${address}/demo/; Ctrl-C ends it`);
+}

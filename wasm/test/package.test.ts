@@ -1,0 +1,217 @@
+/** The package in node. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { type GenerateOptions, Model, type Session } from "../js/index.js";
+import { checkpoint, native } from "./native.js";
+
+const load = () => Model.load(checkpoint(), { worker: false });
+
+async function written(session: Session, options: GenerateOptions): Promise<string> {
+  let text = "";
+  for await (const piece of session.generate(options)) text += piece;
+  return text;
+}
+
+test("a checkpoint is read and described, and says how far it has come", async () => {
+  const bytes = checkpoint();
+  const seen: number[] = [];
+  const model = await Model.load(bytes, { worker: false, onProgress: ({ loaded, total }) => seen.push(loaded / (total ?? NaN)) });
+  assert.equal(seen.at(-1), 1);
+  assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
+  const { parameters, context, tokenizer, config, instructions } = model.info();
+  assert.deepEqual({ parameters, context, tokenizer, instructions }, { parameters: 796956, context: 64, tokenizer: "chars", instructions: "simd128" });
+  assert.equal(config.layers, 4);
+  assert.equal(model.info().bytes, bytes.length);
+  assert.equal(await model.decode(await model.encode("To be,\nor")), "To be,\nor");
+  model.free();
+});
+
+test("it writes what the native program writes", async () => {
+  const model = await load();
+  const cases: [string, GenerateOptions][] = [
+    ["ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 }],
+    ["O", { temperature: 1.2, topP: 0.9, seed: 123456789, maxTokens: 300 }],
+    ["What say you to my", { temperature: 0.7, minP: 0.05, seed: 2, maxTokens: 300 }],
+    ["First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.", { temperature: 0, maxTokens: 300 }],
+    ["JULIET:\n", { seed: 18446744073709551615n, maxTokens: 300 }],
+  ];
+  for (const [prompt, options] of cases) {
+    const session = await model.session();
+    await session.prefill(prompt);
+    assert.equal(await written(session, options), native(prompt, options));
+    session.free();
+  }
+  model.free();
+});
+
+test("to be watched changes nothing, and what is seen adds up", async () => {
+  const model = await load();
+  const options = { temperature: 0.8, seed: 5, maxTokens: 80 };
+  const plain = await model.session();
+  await plain.prefill("KING ");
+  const session = await model.session();
+  const given = await session.prefill("KING ", { inspect: 4 });
+  assert.deepEqual(given.map(({ text, position }) => [text, position]), [..."KING "].map((c, i) => [c, i]));
+  assert.equal(given[0]?.layers, null);
+  let text = "";
+  for await (const token of session.tokens({ ...options, inspect: 4 })) {
+    text += token.text;
+    assert.equal(token.layers?.length, 4);
+    for (const { gates, recalled } of token.layers ?? []) {
+      const sum = (gates.ssm ?? NaN) + (gates.hopfield ?? NaN) + (gates.attention ?? NaN);
+      assert.ok(Math.abs(sum - 3) < 1e-4, `gates sum to ${sum}`);
+      const shares = recalled.map(({ share }) => share);
+      assert.equal(shares.length, 4);
+      assert.deepEqual(shares, shares.toSorted((a, b) => b - a));
+      assert.ok(shares.reduce((a, b) => a + b) <= 1.0001);
+      for (const { position, slot } of recalled) {
+        assert.ok((position === null) !== (slot === null));
+        assert.ok(position === null || (position > 0 && position < token.position), `${position} of ${token.position}`);
+      }
+    }
+  }
+  assert.equal(text, await written(plain, options));
+  model.free();
+});
+
+test("a session goes back to its snapshot, and on from its bytes in another one", async () => {
+  const model = await load();
+  const session = await model.session();
+  await session.prefill("The ");
+  await written(session, { seed: 1, maxTokens: 17 });
+  const [snapshot, bytes, position] = [await session.snapshot(), await session.toBytes(), await session.position()];
+  assert.equal(position, 4 + 17);
+  const first = await written(session, { seed: 2, maxTokens: 60 });
+  await session.restore(snapshot);
+  assert.equal(await session.position(), position);
+  assert.equal(await written(session, { seed: 2, maxTokens: 60 }), first);
+  const other = await model.session();
+  await other.fromBytes(bytes);
+  assert.equal(await written(other, { seed: 2, maxTokens: 60 }), first);
+
+  const narrow = await model.session({ context: 8 });
+  await assert.rejects(narrow.fromBytes(bytes), /context 64/);
+  await assert.rejects(other.fromBytes(bytes.subarray(0, 100)), /cut short or damaged/);
+  await assert.rejects(other.fromBytes(bytes.with(500, (bytes[500] ?? 0) ^ 1)), /checksum/);
+  await assert.rejects(other.fromBytes(new Uint8Array(3)), /no saved session/);
+  snapshot.free();
+  await assert.rejects(session.restore(snapshot), /snapshot was freed/);
+  model.free();
+});
+
+test("what is cut into several readings is read alike", async () => {
+  const model = await load();
+  const [whole, cut] = [await model.session(), await model.session()];
+  await whole.prefill("JULIET:\nO Romeo, Romeo!");
+  for (const part of ["JULIET:\nO", " Rom", "", "eo, Romeo!"]) await cut.prefill(part);
+  const options = { temperature: 0, maxTokens: 50 };
+  assert.equal(await written(cut, options), await written(whole, options));
+  await cut.reset();
+  await assert.rejects(written(cut, options), /nothing to go on from/);
+  model.free();
+});
+
+test("texts become vectors of length 1", async () => {
+  const model = await load();
+  const [king, queen, again] = await model.embed(["the king is dead", "the queen is dead", "the king is dead"]);
+  assert.ok(king && queen && again);
+  const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? NaN), 0);
+  assert.deepEqual([king.length, Math.abs(dot(king, king) - 1) < 1e-5], [128, true]);
+  assert.deepEqual(again, king);
+  assert.ok(dot(king, queen) < 0.9999);
+  const [short] = await model.embed(["the king is dead"], { dimensions: 16, pooling: "weighted" });
+  assert.equal(short?.length, 16);
+  await assert.rejects(model.embed([""]), /empty text has no embedding/);
+  await assert.rejects(model.embed(["x"], { pooling: "max" as "mean" }), /no pooling; there are mean, last and weighted/);
+  await assert.rejects(model.embed(["x"], { dimensions: 129 }), /129 numbers was asked of a model of width 128/);
+  model.free();
+});
+
+test("a generation stops when it is told to, and remembers what was taken out", async () => {
+  const model = await load();
+  const session = await model.session();
+  await session.prefill("A");
+  const stop = new AbortController();
+  let count = 0;
+  const all = (async () => {
+    for await (const _ of session.tokens({ maxTokens: 1e6, signal: stop.signal })) if (++count === 30) stop.abort();
+  })();
+  await assert.rejects(all, { name: "AbortError" });
+  assert.deepEqual([count, await session.position()], [30, 31]);
+  for await (const _ of session.generate()) break;
+  assert.equal(await session.position(), 32);
+  model.free();
+});
+
+test("what cannot be is refused in a sentence", async () => {
+  const broken = async (bytes: Uint8Array<ArrayBuffer>, sentence: RegExp) =>
+    assert.rejects(Model.load(bytes, { worker: false }), (error) => error instanceof Error && sentence.test(error.message));
+  const bytes = checkpoint();
+  await broken(new Uint8Array(), /the file is empty/);
+  await broken(bytes.slice(0, 1e6), /cut short/);
+  await broken(new TextEncoder().encode("First Citizen:\nBefore we proceed"), /not a safetensors file/);
+  await broken(bytes.with(100, 0), /header of the file is damaged/);
+  const model = await load();
+  const session = await model.session();
+  await assert.rejects(session.prefill("π"), /U\+03C0.* is not among the 65 characters/);
+  await session.prefill("A");
+  for (const [options, sentence] of [
+    [{ temperature: -1 }, /temperature is -1; it must be 0 \(greedy\) or above/],
+    [{ topP: 0 }, /top_p is 0; it must be above 0/],
+    [{ topK: -1 }, /topK is -1; it must be a whole number/],
+    [{ seed: 0.5 }, /seed is 0.5; it must be a whole number/],
+  ] as [GenerateOptions, RegExp][]) {
+    await assert.rejects(written(session, options), sentence);
+  }
+  await assert.rejects(model.session({ context: 0 }), /context is 0; it must be at least 1/);
+  await assert.rejects(model.session({ segments: -1 }), /segments is -1/);
+  session.free();
+  await assert.rejects(session.prefill("A"), /session was freed/);
+  model.free();
+  await assert.rejects(model.session(), /model was freed/);
+});
+
+test("memory that is freed is used again", async () => {
+  const round = async () => {
+    const model = await load();
+    for (let i = 0; i < 3; i++) {
+      const session = await model.session();
+      await session.prefill("ROMEO:");
+      await written(session, { maxTokens: 5 });
+      (await session.snapshot()).free();
+      await model.embed(["Romeo"]);
+      session.free();
+    }
+    const memory = await model.memory();
+    model.free();
+    return memory;
+  };
+  await round();
+  const settled = await round();
+  for (let i = 0; i < 20; i++) assert.equal(await round(), settled);
+});
+
+test("memory of what was forgotten is used again", async () => {
+  const collect = globalThis.gc;
+  assert.ok(collect, "node runs with --expose-gc");
+  const model = await load();
+  const forget = async () => {
+    const session = await model.session({ context: 1024 });
+    await session.prefill("ROMEO:");
+    await session.snapshot();
+  };
+  const round = async () => {
+    for (let i = 0; i < 8; i++) await forget();
+    // What is collected is freed in a task of its own.
+    for (let i = 0; i < 4; i++) {
+      await collect({ execution: "async", type: "major" });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return model.memory();
+  };
+  let settled = 0;
+  for (let i = 0; i < 5; i++) settled = await round();
+  for (let i = 0; i < 8; i++) assert.ok((await round()) <= settled, "the heap grows");
+  model.free();
+});

@@ -1,0 +1,116 @@
+//! `cargo xtask web`: the npm package and its demo, in `wasm/dist`.
+
+use crate::run::{Step, cargo, program};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What the module may use of WebAssembly: all that browsers of 2023 and later have.
+const FEATURES: &str = "-Ctarget-feature=+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals";
+/// And for threads: memory that they share, of which each has its own stack and its own variables.
+const SHARED: &str = "-Ctarget-feature=+atomics -Clink-arg=--shared-memory -Clink-arg=--import-memory -Clink-arg=--max-memory=2147483648 \
+    -Clink-arg=--export=__wasm_init_tls -Clink-arg=--export=__tls_size -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base";
+/// The standard library is built along, small and without the words of its panics, which nobody in a page could read.
+const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
+const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Builds the package, then does what the words ask for: `--serve` the demo, `--test` all of it.
+///
+/// # Errors
+/// The first command that fails, or a word that is none of these.
+pub(crate) fn run(words: &[&str]) -> Result<(), String> {
+    if let Some(word) = words.iter().find(|word| !["--serve", "--test"].contains(word)) {
+        return Err(format!("cargo xtask web knows no {word}; there are --serve and --test"));
+    }
+    build()?;
+    if words.contains(&"--test") {
+        test()?;
+    }
+    if words.contains(&"--serve") { node(&["dist/serve.js"]).run() } else { Ok(()) }
+}
+
+fn build() -> Result<(), String> {
+    let (wasm, target) = (root().join("wasm"), target());
+    let bindgen = target.join("bindgen");
+    let manifest = wasm.join("bindgen/Cargo.toml");
+    cargo(["build", "--quiet", "--manifest-path", &shown(&manifest), "--target-dir", &shown(&bindgen)]).run()?;
+
+    if !wasm.join("node_modules").exists() {
+        npm(&["ci", "--no-fund", "--no-audit"]).run()?;
+    }
+    let generated = wasm.join("js/generated");
+    module(&bindgen, &target.join("web"), &generated, FEATURES)?;
+    module(&bindgen, &target.join("web-threads"), &generated.join("threads"), &format!("{FEATURES} {SHARED}"))?;
+
+    let dist = wasm.join("dist");
+    if dist.exists() {
+        fs::remove_dir_all(&dist).map_err(|e| failed(&dist, e))?;
+    }
+    node(&["node_modules/typescript/bin/tsc"]).run()?;
+    for folder in ["", "threads"] {
+        copy(&generated.join(folder), &dist.join("js/generated").join(folder), |name| !name.ends_with(".wasm.d.ts"))?;
+    }
+    copy(&wasm.join("demo"), &dist.join("demo"), |name| !name.ends_with(".ts"))
+}
+
+/// The module with these features and the JavaScript beside it, in a folder.
+fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(), String> {
+    let package = ["build", "--profile", "web", "--package", "hh-wasm", "--target", TARGET, "--target-dir", &shown(target)];
+    cargo(package.into_iter().chain(STD)).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", &format!("{flags} {SMALL}")).run()?;
+    let module = target.join(TARGET).join("web/hh_wasm.wasm");
+    program(&shown(&bindgen.join("debug/bindgen")), [&*shown(&module), &shown(folder), "hh_wasm"]).run()?;
+    let module = shown(&folder.join("hh_wasm_bg.wasm"));
+    let may =
+        ["simd", "bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue", "threads"];
+    let may = may.map(|feature| format!("--enable-{feature}"));
+    let smaller = ["node_modules/binaryen/bin/wasm-opt", "-Os", "--strip-debug", "--strip-producers", &module, "-o", &module];
+    node(&smaller.into_iter().chain(may.iter().map(String::as_str)).collect::<Vec<_>>()).run()
+}
+
+/// The package in node, the page in Chromium; both against the native program.
+fn test() -> Result<(), String> {
+    cargo(["build", "--release", "--package", "hh-runtime"]).run()?;
+    let program = target().join("release").join(format!("hh-runtime{}", std::env::consts::EXE_SUFFIX));
+    node(&["--test", "--expose-gc", "--test-concurrency=1", "dist/test/"]).env("HH_RUNTIME", &shown(&program)).run()
+}
+
+fn node(args: &[&str]) -> Step {
+    program("node", args.iter().copied()).within("wasm")
+}
+
+fn npm(args: &[&str]) -> Step {
+    program("npm", args.iter().copied()).within("wasm")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(named.unwrap_or_else(|| "target".into()))
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn failed(path: &Path, e: io::Error) -> String {
+    format!("{}: {e}", path.display())
+}
+
+/// Copies the files of a folder whose names are wanted.
+fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(|e| failed(to, e))?;
+    for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {
+        let entry = entry.map_err(|e| failed(from, e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if wanted(&name) {
+            fs::copy(entry.path(), to.join(&name)).map_err(|e| failed(&entry.path(), e))?;
+        }
+    }
+    Ok(())
+}
