@@ -14,12 +14,15 @@ export interface Drawn {
   seen: Float64Array | null;
 }
 
-type Module = typeof import("./generated/hh_wasm.js");
+/** What the module for one thread and the one for several have in common. */
+type Module = Pick<typeof module, "Loader" | "Snapshot">;
 
 /** A module that runs, and its memory. */
 interface Running {
   module: Module;
   memory: WebAssembly.Memory;
+  /** Threads that have come to help. */
+  helpers: number;
 }
 
 let running: Promise<Running> | undefined;
@@ -34,22 +37,24 @@ function start(threads: number): Promise<Running> {
 
 async function alone(): Promise<Running> {
   const address = new URL("./generated/hh_wasm_bg.wasm", import.meta.url);
-  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory };
+  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory, helpers: 0 };
   const { readFile } = await import("node:fs/promises");
-  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory };
+  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory, helpers: 0 };
 }
 
 /** Helpers that do not come are not waited for: the work is shared among those that do. */
 async function shared(threads: number): Promise<Running> {
   const code = WebAssembly.compileStreaming(fetch(new URL("./generated/threads/hh_wasm_bg.wasm", import.meta.url)));
-  const module: Module = await import("./generated/threads/hh_wasm.js");
+  const module = await import("./generated/threads/hh_wasm.js");
   const { memory } = await module.default({ module_or_path: await code });
+  const running = { module, memory, helpers: 0 };
   module.hire(threads);
   for (let helper = 1; helper < threads; helper++) {
     const worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: `hh ${helper}` });
+    worker.onmessage = ({ data }: MessageEvent<number>) => (running.helpers += data);
     worker.postMessage({ code: await code, memory });
   }
-  return { module, memory };
+  return running;
 }
 
 /** The sampler's seed is 64 bits wide. */
@@ -189,6 +194,10 @@ export class Host {
 
   async memory(): Promise<number> {
     return (await start(1)).memory.buffer.byteLength;
+  }
+
+  async helpers(): Promise<number> {
+    return (await start(1)).helpers;
   }
 
   free(handle: Handle): void {

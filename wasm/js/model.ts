@@ -78,6 +78,11 @@ export class Model {
     return this.#engine.call("memory");
   }
 
+  /** Threads that have come to help the first, which does not wait for them: in the end one less than `info().threads`. */
+  helpers(): Promise<number> {
+    return this.#engine.call("helpers");
+  }
+
   /** Gives its memory back, with all of its sessions. What is called of them afterwards fails. */
   free(): void {
     forgotten.unregister(this);

@@ -83,6 +83,25 @@ test("where memory cannot be shared it writes the same on one thread", async () 
   served.server.close();
 });
 
+test("where memory is shared the other threads come and stay", async () => {
+  const { page, faults } = await visit();
+  const [threads, helpers, text] = await page.evaluate(async () => {
+    const { Model } = (await import(new URL("../js/index.js", document.baseURI).href)) as typeof import("../js/index.js");
+    const model = await Model.load("model.safetensors");
+    const { threads } = model.info();
+    const wait = () => new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 0; i < 500 && (await model.helpers()) < threads - 1; i++) await wait();
+    const session = await model.session();
+    await session.prefill("JULIET:\n");
+    let text = "";
+    for await (const piece of session.generate({ seed: 3, maxTokens: 300 })) text += piece;
+    return [threads, await model.helpers(), text] as const;
+  });
+  assert.deepEqual([helpers, text], [threads - 1, native("JULIET:\n", { seed: 3, maxTokens: 300 })]);
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
 test("what a token came from is shown to the mouse, the finger, the keyboard and the ear", async () => {
   const { page, faults } = await visit();
   await write(page, 120);
