@@ -3,6 +3,11 @@ import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js"
 import { open, pour } from "./source.js";
 import type { EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
+/** Checkpoints below these bytes run on one thread unless told otherwise: to hand a share over would take longer than the share. */
+const SMALL = 8e6;
+/** More threads than this wait for each other longer than they help. */
+const MANY = 8;
+
 /** A number by which the page knows an object of the host. */
 export type Handle = number;
 
@@ -78,8 +83,10 @@ export class Host {
   #snapshots = new Map<Handle, Snapshot>();
   #handles = 0;
 
-  async load(source: Source, threads: number, report: (progress: Progress) => void): Promise<ModelInfo> {
-    const [stream, { module }] = await Promise.all([open(source), start(threads)]);
+  /** Loads the model, to run on `threads`; on as many as help where they are not given. */
+  async load(source: Source, threads: number | undefined, report: (progress: Progress) => void): Promise<ModelInfo> {
+    const stream = await open(source);
+    const { module } = await start(threads ?? ((stream.total ?? Infinity) < SMALL ? 1 : Math.min(MANY, navigator.hardwareConcurrency)));
     const loader = new module.Loader(stream.total ?? 0);
     let bytes: number;
     try {
