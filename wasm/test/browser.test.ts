@@ -59,7 +59,7 @@ async function write(page: Page, length: number, seed = 7): Promise<string> {
 
 test("it loads, and writes what the native program writes", async () => {
   const { page, faults } = await visit();
-  assert.equal(await page.locator("#model").innerText(), "797 thousand weights in 4 layers, 1.6 MB · chars · simd128, 1 thread");
+  assert.equal(await page.locator("#model").innerText(), "4.5 million weights in 6 layers, 2.7 MB · chars · simd128, 1 thread");
   const options = { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 };
   assert.equal(await write(page, 300), `ROMEO:\n${native("ROMEO:\n", options)}`.trimEnd());
   assert.match(await page.locator("#speed").innerText(), /^300 tokens · \d+ a second$/);
