@@ -20,8 +20,8 @@ test("a checkpoint is read and described, and says how far it has come", async (
   assert.equal(seen.at(-1), 1);
   assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
   const { parameters, context, tokenizer, config, instructions } = model.info();
-  assert.deepEqual({ parameters, context, tokenizer, instructions }, { parameters: 796956, context: 64, tokenizer: "chars", instructions: "simd128" });
-  assert.equal(config.layers, 4);
+  assert.deepEqual({ parameters, context, tokenizer, instructions }, { parameters: 4513832, context: 256, tokenizer: "chars", instructions: "simd128" });
+  assert.equal(config.layers, 6);
   assert.equal(model.info().bytes, bytes.length);
   assert.equal(await model.decode(await model.encode("To be,\nor")), "To be,\nor");
   model.free();
@@ -57,7 +57,7 @@ test("to be watched changes nothing, and what is seen adds up", async () => {
   let text = "";
   for await (const token of session.tokens({ ...options, inspect: 4 })) {
     text += token.text;
-    assert.equal(token.layers?.length, 4);
+    assert.equal(token.layers?.length, 6);
     for (const { gates, recalled } of token.layers ?? []) {
       const sum = (gates.ssm ?? NaN) + (gates.hopfield ?? NaN) + (gates.attention ?? NaN);
       assert.ok(Math.abs(sum - 3) < 1e-4, `gates sum to ${sum}`);
@@ -117,14 +117,14 @@ test("texts become vectors of length 1", async () => {
   const [king, queen, again] = await model.embed(["the king is dead", "the queen is dead", "the king is dead"]);
   assert.ok(king && queen && again);
   const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? NaN), 0);
-  assert.deepEqual([king.length, Math.abs(dot(king, king) - 1) < 1e-5], [128, true]);
+  assert.deepEqual([king.length, Math.abs(dot(king, king) - 1) < 1e-5], [256, true]);
   assert.deepEqual(again, king);
   assert.ok(dot(king, queen) < 0.9999);
   const [short] = await model.embed(["the king is dead"], { dimensions: 16, pooling: "weighted" });
   assert.equal(short?.length, 16);
   await assert.rejects(model.embed([""]), /empty text has no embedding/);
   await assert.rejects(model.embed(["x"], { pooling: "max" as "mean" }), /no pooling; there are mean, last and weighted/);
-  await assert.rejects(model.embed(["x"], { dimensions: 129 }), /129 numbers was asked of a model of width 128/);
+  await assert.rejects(model.embed(["x"], { dimensions: 257 }), /257 numbers was asked of a model of width 256/);
   model.free();
 });
 
