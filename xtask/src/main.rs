@@ -67,13 +67,14 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 9] = [
+const STEPS: [Check; 10] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
     ("web", ci::web),
+    ("cuda", ci::cuda),
     ("libtorch", ci::libtorch),
     ("firmware", ci::firmware),
     ("test", ci::test),
