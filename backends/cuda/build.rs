@@ -5,7 +5,10 @@ fn main() {}
 
 #[cfg(feature = "emulate")]
 fn main() {
-    println!("cargo::rerun-if-changed=src");
+    let files = ["src", "src/emulate"].into_iter().flat_map(|folder| std::fs::read_dir(folder).expect("the sources"));
+    for path in files.map(|file| file.expect("a source").path()).filter(|path| path.is_file() && path.extension().is_none_or(|e| e != "rs")) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     let compiler = || {
         let mut build = cc::Build::new();
         build.cpp(true).std("c++17").opt_level(1).define("HH_EMULATE", None).include("src").warnings(true).extra_warnings(true);

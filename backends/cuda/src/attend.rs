@@ -21,9 +21,9 @@ pub(crate) fn forward(b: &mut Cuda, op: Attend<Tensor>, ring: Option<Ring<Tensor
     let dims = op.dims(ring.as_ref().map(|r| r.items.shape()), saved.as_ref().map(|s| s.shape()));
     let MemoryDims { batch, time, width, head_dim, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "attend: output of {} columns", y.width);
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
+    let (qkv, y) = (columns(&op.qkv), columns_mut(&y));
+    let Some(tiles) = Tiles::new(b, head_dim, &[qkv, y]) else { return };
     b.begin();
-    let qkv = columns(&op.qkv);
     let kept = ring.as_ref().map(|ring| lookup::ring(&ring.items.mat(), ring.items.shape().extents()[1], ring.clock));
     let memory = match &kept {
         None => Memory { of: qkv, rows: time, pattern: width, value: 2 * width },
@@ -46,7 +46,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Attend<Tensor>, ring: Option<Ring<Tensor
         head_dim.into(),
         scale(head_dim),
         saved.map_or(0, |s| s.mat().address).into(),
-        columns_mut(&y).into(),
+        y.into(),
     ];
     tiles.run(b, "attend", "attend_forward", &dims, time, [1, 2], &args);
     if let Some(ring) = kept {
@@ -73,9 +73,9 @@ pub(crate) fn backward(
     ] {
         assert!((of, t, columns) == (batch, time, want), "attend: {name} of {columns} columns");
     }
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
-    b.begin();
     let (qkv, y, dy, d) = (columns(&op.qkv), columns(&y), columns(&dy), columns_mut(&d));
+    let Some(tiles) = Tiles::new(b, head_dim, &[qkv, y, dy, d]) else { return };
+    b.begin();
     let memory = Memory { of: qkv, rows: time, pattern: width, value: 2 * width }.arg();
     let view = lookup::view(&dims, None, false);
     let saved: Arg = saved.mat().address.into();

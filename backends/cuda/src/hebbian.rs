@@ -35,13 +35,14 @@ pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianSt
     let dims = op.dims(state.as_ref().map(|s| s.matrices.shape()));
     let MemoryDims { batch, time, width, head_dim, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "hebbian: output of {} columns", y.width);
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
+    let y = columns_mut(&y);
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), y]) else { return };
     b.begin();
     match state {
-        Some(state) => stream(b, op, &dims, state, columns_mut(&y)),
+        Some(state) => stream(b, op, &dims, state, y),
         None => {
             let refinement = refinement(b, &op, &dims);
-            let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), columns_mut(&y).into()];
+            let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), y.into()];
             tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &args);
         }
     }
@@ -75,10 +76,10 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     assert!(d.qpv.layout().0 == batch && d.qpv.layout().1 == time && d.qpv.width == 3 * width, "hebbian: gradient of the input");
     assert!(d.depth.shape() == op.depth.shape(), "hebbian: gradient of depth");
     assert!(d.log_beta.shape().count() == heads && d.decay.shape().count() == heads, "hebbian: gradients of the parameters");
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
+    let (dy, d_qpv) = (columns(&dy), columns_mut(&d.qpv));
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
     b.begin();
     let refinement = refinement(b, &op, &dims);
-    let (dy, d_qpv) = (columns(&dy), columns_mut(&d.qpv));
     // Nothing was saved: the refinements once more.
     let kept = Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
     let y = b.take_compute(batch * time, width);

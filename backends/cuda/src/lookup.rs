@@ -21,8 +21,12 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// Tiles for heads of `head_dim`; a fault is noted where there are none as wide.
-    pub(crate) fn new(b: &mut Cuda, head_dim: usize) -> Option<Self> {
+    /// Tiles for heads of `head_dim`, filled from and written to these; a fault is noted where there are none as wide.
+    ///
+    /// # Panics
+    /// Where one of the tensors is in another precision than products are: tiles are loaded as they lie.
+    pub(crate) fn new(b: &mut Cuda, head_dim: usize, of: &[Mat]) -> Option<Self> {
+        assert!(of.iter().all(|mat| mat.bf16 == b.bf16()), "lookups over columns of another precision than products");
         let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
         let head = head.ok_or_else(|| Fault::Unsupported(format!("heads of {head_dim} columns, more than 128")));
         let bf16 = b.bf16();

@@ -42,6 +42,7 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
 }
 
 fn kept(saved: &RecallSaved<Tensor>) -> Kept {
+    assert!(![&saved.reads, &saved.moved, &saved.log_sum].iter().any(|t| t.bf16), "recall: what is saved is f32");
     Kept { reads: saved.reads.mat(), moved: saved.moved.mat(), log_sum: saved.log_sum.mat() }
 }
 
@@ -55,7 +56,8 @@ pub(crate) fn forward(
     let dims = op.dims(state.as_ref().map(|s| s.ring.items.shape()));
     let MemoryDims { batch, time, width, heads, head_dim, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "recall: output of {} columns", y.width);
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
+    let y = columns_mut(&y);
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), y]) else { return };
     b.begin();
     let ring = state.as_ref().map(|s| {
         assert_eq!((s.last.shape().rows(), s.last.shape().width()), (batch, width), "recall: last pattern");
@@ -64,7 +66,7 @@ pub(crate) fn forward(
     let refinement = refinement(b, &op, &dims, ring.as_ref().map(|(ring, last)| (ring, *last)));
     let saved = saved.map_or(Kept::NONE, |s| kept(s));
     let clock = clock(state.as_ref().map(|s| s.ring.clock)).into();
-    let args = [refinement.arg(), clock, saved.arg(), columns_mut(&y).into()];
+    let args = [refinement.arg(), clock, saved.arg(), y.into()];
     tiles.run(b, "recall", "recall_forward", &dims, time, [1, 2], &args);
     if let Some((ring, last)) = ring {
         let qpv = refinement.qpv.into();
@@ -81,10 +83,10 @@ pub(crate) fn backward(b: &mut Cuda, op: Recall<Tensor>, saved: &RecallSaved<Ten
     assert!(d.qpv.layout().0 == batch && d.qpv.layout().1 == time && d.qpv.width == 3 * width, "recall: gradient of the input");
     assert!(d.depth.shape() == op.depth.shape() && d.log_beta.shape().count() == heads, "recall: gradients");
     assert_eq!(d.slots.is_some(), op.slots.is_some(), "recall: gradient of the slots");
-    let Some(tiles) = Tiles::new(b, head_dim) else { return };
+    let (saved, dy, d_qpv) = (kept(saved), columns(&dy), columns_mut(&d.qpv));
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
     b.begin();
     let refinement = refinement(b, &op, &dims, None);
-    let (saved, dy, d_qpv) = (kept(saved), columns(&dy), columns_mut(&d.qpv));
     let chain = Chain::new(b, &dims);
     let blocks = batch * Tiles::blocks(time);
     let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
