@@ -21,6 +21,11 @@ DEVICE size_t pool_end(const PoolPlace& p, int chunk, int width) {
     return (static_cast<size_t>(p.sequence) * p.chunks + chunk) * width + p.channel;
 }
 
+// Place in `ends` of the state that a stream began with, behind all chunks, as in the scan.
+DEVICE size_t pool_start(const PoolPlace& p, int batch, int width) {
+    return (static_cast<size_t>(batch) * p.chunks + p.sequence) * width + p.channel;
+}
+
 DEVICE void pool_rates(const Tensor& decay, int channel, float (&a)[LANES]) {
     load(decay, channel, a);
 #pragma unroll
@@ -45,7 +50,10 @@ KERNEL(pool_ends, 128, Tensor x, Tensor decay, Tensor state, int batch, int time
     if (!p.inside) return;
     float a[LANES], m[LANES] = {}, v[LANES];
     pool_rates(decay, p.channel, a);
-    if (p.chunk == 0 && present(state)) load(state, at(state, p.sequence, p.channel), m);
+    if (p.chunk == 0 && present(state)) {
+        load(state, at(state, p.sequence, p.channel), m);
+        store(ends, pool_start(p, batch, width), m);
+    }
     for (int t = p.from; t < p.to; t++) {
         load(x, at(x, p.sequence * time + t, p.channel), v);
 #pragma unroll
@@ -60,7 +68,12 @@ KERNEL(pool_forward, 128, Tensor x, Tensor decay, Tensor ends, Tensor state, int
     if (!p.inside) return;
     float a[LANES], m[LANES] = {}, v[LANES];
     pool_rates(decay, p.channel, a);
-    if (!present(ends) && present(state)) load(state, at(state, p.sequence, p.channel), m);
+    if (p.chunk == 0 && present(state)) {
+        if (present(ends))
+            load(ends, pool_start(p, batch, width), m);
+        else
+            load(state, at(state, p.sequence, p.channel), m);
+    }
     pool_fold(ends, p, a, 0, 1, p.chunk, time, width, m);
     for (int t = p.from; t < p.to; t++) {
         load(x, at(x, p.sequence * time + t, p.channel), v);

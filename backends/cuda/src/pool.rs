@@ -18,10 +18,10 @@ fn extent([batch, time, width]: [usize; 3], lanes: usize) -> Extent {
     Extent::threads(batch * time.div_ceil(CHUNK) * width / lanes, 128)
 }
 
-/// Room for what each chunk hands on, where there are several.
+/// Room for what each chunk hands on, and for the state of the beginning, where there are several.
 fn ends(b: &mut Cuda, [batch, time, width]: [usize; 3]) -> Mat {
     let chunks = time.div_ceil(CHUNK);
-    if chunks > 1 { b.take_full(batch * chunks, width) } else { Mat::NONE }
+    if chunks > 1 { b.take_full(batch * (chunks + 1), width) } else { Mat::NONE }
 }
 
 pub(crate) fn forward(b: &mut Cuda, op: Pool<Tensor>, state: Option<&mut Tensor>, y: &mut Tensor) {

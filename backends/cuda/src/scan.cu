@@ -51,6 +51,12 @@ DEVICE ScanGates scan_gates(float g_in, float g_forget, float rate) {
     return {sigmoid(g_in), forget, expf(log_a), sqrtf(1e-6f - expm1f(2.0f * log_a))};
 }
 
+// Place in `ends` of the state that a stream began with, behind all chunks: by the time that the first chunk wants it, the last
+// one may have left another.
+DEVICE size_t scan_start(const ScanInputs& in, const ScanPlace& p) {
+    return (static_cast<size_t>(in.batch) * p.chunks * 2 + p.sequence) * in.width + p.channel;
+}
+
 // Place of a chunk's numbers in `ends`, [B, chunks, 2, w].
 DEVICE size_t scan_end(const ScanInputs& in, const ScanPlace& p, int chunk, int which) {
     return ((static_cast<size_t>(p.sequence) * p.chunks + chunk) * 2 + which) * in.width + p.channel;
@@ -71,7 +77,10 @@ KERNEL(scan_ends, 128, ScanInputs in, Tensor state, Tensor ends) {
     const ScanChannel c = scan_channel(in, p.channel);
     float h[LANES] = {}, whole[LANES], x[LANES];
     ScanGates g[LANES];
-    if (p.chunk == 0 && present(state)) load(state, at(state, p.sequence, p.channel), h);
+    if (p.chunk == 0 && present(state)) {
+        load(state, at(state, p.sequence, p.channel), h);
+        store(ends, scan_start(in, p), h);
+    }
 #pragma unroll
     for (int n = 0; n < LANES; n++) whole[n] = 1.0f;
     for (int t = p.from; t < p.to; t++) {
@@ -94,7 +103,12 @@ KERNEL(scan_forward, 128, ScanInputs in, Tensor ends, Tensor state, Tensor saved
     float h[LANES] = {}, whole[LANES], x[LANES], gate[LANES], skip[LANES];
     ScanGates g[LANES];
     load(in.skip, p.channel, skip);
-    if (!present(ends) && present(state)) load(state, at(state, p.sequence, p.channel), h);
+    if (p.chunk == 0 && present(state)) {
+        if (present(ends))
+            load(ends, scan_start(in, p), h);
+        else
+            load(state, at(state, p.sequence, p.channel), h);
+    }
     for (int chunk = 0; chunk < p.chunk; chunk++) {
         load(ends, scan_end(in, p, chunk, 0), whole);
         load(ends, scan_end(in, p, chunk, 1), x);

@@ -25,10 +25,10 @@ fn extent(dims: &ScanDims, lanes: usize) -> Extent {
     Extent::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
 }
 
-/// Room for what each chunk makes of `h`, where there are several.
+/// Room for what each chunk makes of `h`, and for the `h` of the beginning, where there are several.
 fn ends(b: &mut Cuda, dims: &ScanDims) -> Mat {
     let chunks = dims.time.div_ceil(CHUNK);
-    if chunks > 1 { b.take_full(dims.batch * chunks * 2, dims.width) } else { Mat::NONE }
+    if chunks > 1 { b.take_full(dims.batch * (chunks * 2 + 1), dims.width) } else { Mat::NONE }
 }
 
 pub(crate) fn forward(b: &mut Cuda, op: Scan<Tensor>, state: Option<&mut Tensor>, saved: Option<&mut Tensor>, y: ColumnsMut<Tensor>) {

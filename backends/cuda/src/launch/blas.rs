@@ -171,7 +171,7 @@ impl Blas {
             layout(key.kinds[1], false, [rows, columns], to)?,
         ];
         let wishes = result::create_matmul_pref().map_err(fault)?;
-        let mut wish = |attribute, value: *const c_void, size| {
+        let wish = |attribute, value: *const c_void, size| {
             // SAFETY: the preference lives until the end of this function, and the value is as long as said.
             unsafe { result::set_matmul_pref_attribute(wishes, attribute, value, size) }.map_err(fault)
         };
