@@ -6,7 +6,8 @@ fn main() {}
 #[cfg(feature = "emulate")]
 fn main() {
     let files = ["src", "src/emulate"].into_iter().flat_map(|folder| std::fs::read_dir(folder).expect("the sources"));
-    for path in files.map(|file| file.expect("a source").path()).filter(|path| path.is_file() && path.extension().is_none_or(|e| e != "rs")) {
+    for path in files.map(|file| file.expect("a source").path()).filter(|path| path.is_file() && path.extension().is_none_or(|e| e != "rs"))
+    {
         println!("cargo::rerun-if-changed={}", path.display());
     }
     let compiler = || {
@@ -21,7 +22,9 @@ fn main() {
         // One source for all: a folder of its own for each object.
         let folder = format!("{}/{real}-{head}", std::env::var("OUT_DIR").expect("cargo sets it"));
         std::fs::create_dir_all(&folder).expect("room for objects");
-        objects.extend(compiler().out_dir(folder).define("REAL", real).define("HEAD", head).file("src/emulate/heads.cpp").compile_intermediates());
+        objects.extend(
+            compiler().out_dir(folder).define("REAL", real).define("HEAD", head).file("src/emulate/heads.cpp").compile_intermediates(),
+        );
     }
     let mut library = cc::Build::new();
     objects.iter().for_each(|object| {

@@ -64,7 +64,9 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
 
 /// The suite goes to the device where HH_CUDA names one.
 fn gpu(ordinal: &str) -> Result<(), String> {
-    cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"]).env("HH_CUDA", ordinal).run()?;
+    cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])
+        .env("HH_CUDA", ordinal)
+        .run()?;
     cargo(["run", "--release", "-p", "hh-cuda", "--example", "gpu", "--", ordinal]).run()
 }
 

@@ -26,7 +26,8 @@ struct Line {
 
 impl Line {
     fn print(&self) {
-        let floor = self.floor.map_or(String::new(), |floor| format!("{:9.1} us floor, {:3.0} %", floor * 1e6, 100.0 * floor / self.seconds));
+        let floor =
+            self.floor.map_or(String::new(), |floor| format!("{:9.1} us floor, {:3.0} %", floor * 1e6, 100.0 * floor / self.seconds));
         println!("{:44} {:11.1} us {floor} {}", self.name, self.seconds * 1e6, self.note);
     }
 

@@ -17,7 +17,13 @@ fn scale(head_dim: usize) -> Arg {
     ((1.0 / (head_dim as f64).sqrt()) as f32).into()
 }
 
-pub(crate) fn forward(b: &mut Cuda, op: Attend<Tensor>, ring: Option<Ring<Tensor, Indices>>, saved: Option<&mut Tensor>, y: ColumnsMut<Tensor>) {
+pub(crate) fn forward(
+    b: &mut Cuda,
+    op: Attend<Tensor>,
+    ring: Option<Ring<Tensor, Indices>>,
+    saved: Option<&mut Tensor>,
+    y: ColumnsMut<Tensor>,
+) {
     let dims = op.dims(ring.as_ref().map(|r| r.items.shape()), saved.as_ref().map(|s| s.shape()));
     let MemoryDims { batch, time, width, head_dim, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "attend: output of {} columns", y.width);
@@ -56,14 +62,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Attend<Tensor>, ring: Option<Ring<Tensor
     }
 }
 
-pub(crate) fn backward(
-    b: &mut Cuda,
-    op: Attend<Tensor>,
-    y: Columns<Tensor>,
-    saved: &Tensor,
-    dy: Columns<Tensor>,
-    d: ColumnsMut<Tensor>,
-) {
+pub(crate) fn backward(b: &mut Cuda, op: Attend<Tensor>, y: Columns<Tensor>, saved: &Tensor, dy: Columns<Tensor>, d: ColumnsMut<Tensor>) {
     let dims = op.dims(None, Some(saved.shape()));
     let MemoryDims { batch, time, width, heads, head_dim, .. } = dims;
     for (name, (of, t, _), columns, want) in [

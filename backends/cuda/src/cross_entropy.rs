@@ -59,8 +59,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
             to: logits,
         };
         b.product(&product);
-        let args =
-            [logits.into(), targets.into(), start.into(), vocab.into(), share.into(), objective, slopes.into(), losses.into()];
+        let args = [logits.into(), targets.into(), start.into(), vocab.into(), share.into(), objective, slopes.into(), losses.into()];
         b.run("cross_entropy", "cross_entropy_rows", Variant::Lanes(n), Extent { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
         if let Some(d) = &d {
             let to = d.x.mat().from_row(start);

@@ -42,9 +42,15 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         match self {
-            Self::NoDriver => write!(f, "there is no NVIDIA driver on this machine (libcuda was not found); install it, or choose --backend cpu"),
-            Self::Absent { asked, there: 0 } => write!(f, "cuda:{asked} is not there: the NVIDIA driver sees no device; choose --backend cpu"),
-            Self::Absent { asked, there } => write!(f, "cuda:{asked} is not there: devices are cuda:0 to cuda:{}; choose one of these", there - 1),
+            Self::NoDriver => {
+                write!(f, "there is no NVIDIA driver on this machine (libcuda was not found); install it, or choose --backend cpu")
+            }
+            Self::Absent { asked, there: 0 } => {
+                write!(f, "cuda:{asked} is not there: the NVIDIA driver sees no device; choose --backend cpu")
+            }
+            Self::Absent { asked, there } => {
+                write!(f, "cuda:{asked} is not there: devices are cuda:0 to cuda:{}; choose one of these", there - 1)
+            }
             Self::Old { name, capability } => write!(
                 f,
                 "{name} has compute capability {}.{}, and the cuda backend needs 8.0; choose --backend cpu",
@@ -62,7 +68,9 @@ impl std::fmt::Display for Fault {
                 gib(*free),
                 gib(*total)
             ),
-            Self::Unsupported(what) => write!(f, "the cuda backend does not do that: {what}; choose another configuration or --backend cpu"),
+            Self::Unsupported(what) => {
+                write!(f, "the cuda backend does not do that: {what}; choose another configuration or --backend cpu")
+            }
             Self::Driver(what) => write!(f, "CUDA failed: {what}; if the device was lost, start again"),
         }
     }

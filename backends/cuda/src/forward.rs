@@ -29,13 +29,7 @@ impl Forward for Cuda {
     fn rotate(&mut self, op: Rotate<Indices>, x: ColumnsMut<Tensor>) {
         rotate::forward(self, op, x);
     }
-    fn attend(
-        &mut self,
-        op: Attend<Tensor>,
-        ring: Option<Ring<Tensor, Indices>>,
-        saved: Option<&mut Tensor>,
-        y: ColumnsMut<Tensor>,
-    ) {
+    fn attend(&mut self, op: Attend<Tensor>, ring: Option<Ring<Tensor, Indices>>, saved: Option<&mut Tensor>, y: ColumnsMut<Tensor>) {
         attend::forward(self, op, ring, saved, y);
     }
     fn recall(

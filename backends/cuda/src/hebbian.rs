@@ -81,7 +81,8 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     b.begin();
     let refinement = refinement(b, &op, &dims);
     // Nothing was saved: the refinements once more.
-    let kept = Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
+    let kept =
+        Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
     let y = b.take_compute(batch * time, width);
     tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &[refinement.arg(), 0u64.into(), kept.arg(), y.into()]);
 

@@ -52,7 +52,8 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
         assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");
         let (w, to) = (operand(b, op.w.mat(), out, inp), dx.mat());
         let add = add.then_some(to);
-        let product = Product { rows, columns: inp, inner: out, a: slopes, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
+        let product =
+            Product { rows, columns: inp, inner: out, a: slopes, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
         b.product(&product);
     }
     let x = operand(b, op.x.mat(), rows, inp);
@@ -64,7 +65,17 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
 
 /// `to += aᵀ · b`, `a` `[rows, out]`, `b` `[rows, inp]`.
 pub(crate) fn accumulate(b: &mut Cuda, slopes: Mat, x: Mat, [rows, out, inp]: [usize; 3], to: Mat) {
-    let product =
-        Product { rows: out, columns: inp, inner: rows, a: slopes, transpose_a: true, b: x, transpose_b: false, bias: None, add: Some(to), to };
+    let product = Product {
+        rows: out,
+        columns: inp,
+        inner: rows,
+        a: slopes,
+        transpose_a: true,
+        b: x,
+        transpose_b: false,
+        bias: None,
+        add: Some(to),
+        to,
+    };
     b.product(&product);
 }

@@ -23,7 +23,8 @@ impl Rates {
         let (from, mut to) = (b.alloc(large, Precision::Compute)?, b.alloc(large, Precision::Compute)?);
         let bytes = 4.0 * large.count() as f64 / time(b, |b| b.copy(&from, &mut to))?;
         let n = 8192;
-        let (x, w, mut y) = (numbers(b, Shape::matrix(n, n))?, numbers(b, Shape::matrix(n, n))?, b.alloc(Shape::matrix(n, n), Precision::Compute)?);
+        let (x, w, mut y) =
+            (numbers(b, Shape::matrix(n, n))?, numbers(b, Shape::matrix(n, n))?, b.alloc(Shape::matrix(n, n), Precision::Compute)?);
         let operations = 2.0 * (n as f64).powi(3) / time(b, |b| b.matmul(Matmul::new(&x, &w), &mut y))?;
         Ok(Self { bytes, operations })
     }
@@ -77,7 +78,13 @@ fn scan(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), 
     let seconds = time(b, |b| b.scan(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
     line("scan (16, 1024, 1024)", seconds, n * (2.0 * 5.0 + 4.0), 0.0);
     let seconds = time(b, |b| {
-        let d = ScanGrad { x: &mut dx, gates: ColumnsMut::all(&mut d_gates), gate_bias: &mut d_bias, log_decay: &mut d_decay, skip: &mut d_skip };
+        let d = ScanGrad {
+            x: &mut dx,
+            gates: ColumnsMut::all(&mut d_gates),
+            gate_bias: &mut d_bias,
+            log_decay: &mut d_decay,
+            skip: &mut d_skip,
+        };
         b.scan_grad(op(), &saved, Columns::all(&dy), d);
     })?;
     line("scan, gradient", seconds, n * (2.0 * 9.0 + 4.0), 0.0);
@@ -138,7 +145,8 @@ fn recall(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<()
 
 fn cross_entropy(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
     let (rows, width, vocab) = (16_384, 512, 267_735);
-    let (x, table, targets) = (numbers(b, Shape::cube(16, 1024, width))?, full(b, Shape::matrix(vocab, width))?, ids(b, 16, 1024, vocab as u32)?);
+    let (x, table, targets) =
+        (numbers(b, Shape::cube(16, 1024, width))?, full(b, Shape::matrix(vocab, width))?, ids(b, 16, 1024, vocab as u32)?);
     // 512 MB of logits at a time.
     let mut scratch = full(b, Shape::matrix((1 << 27) / vocab, vocab))?;
     let (mut losses, mut dx, mut d_table) =

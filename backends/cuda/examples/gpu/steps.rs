@@ -40,7 +40,8 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, keep: &mut impl FnMut(
             seed: 1,
         };
         let mut trainer = Trainer::new(b, config.clone(), hyper, weights, batch, context)?;
-        let tokens: Vec<u32> = (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % config.vocab_size as u32).collect();
+        let tokens: Vec<u32> =
+            (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % config.vocab_size as u32).collect();
         let mut clock = make()?;
         let mut failed = None;
         let seconds = time(&mut clock, |_| {

@@ -71,7 +71,10 @@ fn paste(text: &str, seen: &mut Vec<&'static str>, out: &mut String) {
 fn options(variant: Variant, architecture: i32) -> Vec<String> {
     let defines = variant.defines();
     let defines = defines.split_whitespace().map(|define| format!("-D{define}"));
-    [format!("--gpu-architecture=sm_{architecture}"), "--std=c++17".into(), "--disable-warnings".into()].into_iter().chain(defines).collect()
+    [format!("--gpu-architecture=sm_{architecture}"), "--std=c++17".into(), "--disable-warnings".into()]
+        .into_iter()
+        .chain(defines)
+        .collect()
 }
 
 /// Machine code of a source, from the cache where it has been compiled before.

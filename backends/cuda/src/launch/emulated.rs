@@ -96,17 +96,13 @@ pub(super) fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(),
 fn get(m: Mat, row: usize, column: usize) -> f32 {
     let i = row * m.stride + column;
     // SAFETY: products are over memory of the extents that they say.
-    unsafe {
-        if m.bf16 { f32::from_bits(u32::from(*(m.address as *const u16).add(i)) << 16) } else { *(m.address as *const f32).add(i) }
-    }
+    unsafe { if m.bf16 { f32::from_bits(u32::from(*(m.address as *const u16).add(i)) << 16) } else { *(m.address as *const f32).add(i) } }
 }
 
 fn put(m: Mat, row: usize, column: usize, x: f32) {
     let i = row * m.stride + column;
     // SAFETY: as above.
-    unsafe {
-        if m.bf16 { *(m.address as *mut u16).add(i) = hh_core::half::f32_to_bf16(x) } else { *(m.address as *mut f32).add(i) = x }
-    }
+    unsafe { if m.bf16 { *(m.address as *mut u16).add(i) = hh_core::half::f32_to_bf16(x) } else { *(m.address as *mut f32).add(i) = x } }
 }
 
 pub(super) fn product(p: &Product) {
