@@ -5,6 +5,7 @@
 use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
 use hh_core::{
     backend::{Device, Precision},
+    config::Config,
     ops::{Attend, Columns, ColumnsMut},
     shape::Shape,
     train::Hyper,
@@ -22,6 +23,11 @@ fn cuda(compute: Compute) -> Cuda {
         Ok(ordinal) => Cuda::new(ordinal.parse().expect("HH_CUDA is the number of a GPU"), compute).expect("that GPU"),
         Err(_) => Cuda::emulated(compute),
     }
+}
+
+/// Architectures that between them have every kernel: an emulated machine is in no hurry.
+fn few() -> Vec<(&'static str, Config)> {
+    kinds().into_iter().filter(|(name, _)| ["full", "classic", "windows", "factorised", "learned positions"].contains(name)).collect()
 }
 
 #[test]
@@ -91,8 +97,8 @@ fn its_optimiser_is_pytorchs() {
 
 #[test]
 fn gradients_agree_at_awkward_lengths() {
-    for time in [1, 2, 33, 65] {
-        for (name, c) in kinds() {
+    for time in [1, 33, 65] {
+        for (name, c) in few() {
             lengths::agrees(cuda(Compute::F32), &c, time, 2e-3).unwrap_or_else(|e| panic!("{name}, {time} positions: {e}"));
         }
     }
@@ -100,7 +106,7 @@ fn gradients_agree_at_awkward_lengths() {
 
 #[test]
 fn a_text_cut_anywhere_is_the_whole_text() {
-    for (name, c) in kinds() {
+    for (name, c) in few() {
         for context in [64, 3] {
             let make = || cuda(Compute::F32);
             cuts::check(make, make, &c, context, &[0, 5, 13], 1e-4).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
@@ -115,7 +121,7 @@ fn a_later_token_changes_no_earlier_hidden_state() {
 
 #[test]
 fn a_run_that_resumes_is_the_run_that_never_stopped() {
-    for (name, c) in kinds() {
+    for (name, c) in few() {
         resume::check(|| cuda(Compute::F32), name, &c);
     }
 }
