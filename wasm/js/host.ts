@@ -3,6 +3,11 @@ import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js"
 import { open, pour } from "./source.js";
 import type { EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
+/** Checkpoints below these bytes run on one thread unless told otherwise: to hand a share over would take longer than the share. */
+const SMALL = 8e6;
+/** More threads than this wait for each other longer than they help. */
+const MANY = 8;
+
 /** A number by which the page knows an object of the host. */
 export type Handle = number;
 
@@ -14,12 +19,15 @@ export interface Drawn {
   seen: Float64Array | null;
 }
 
-type Module = typeof import("./generated/hh_wasm.js");
+/** What the module for one thread and the one for several have in common. */
+type Module = Pick<typeof module, "Loader" | "Snapshot">;
 
 /** A module that runs, and its memory. */
 interface Running {
   module: Module;
   memory: WebAssembly.Memory;
+  /** Threads that have come to help. */
+  helpers: number;
 }
 
 let running: Promise<Running> | undefined;
@@ -34,22 +42,24 @@ function start(threads: number): Promise<Running> {
 
 async function alone(): Promise<Running> {
   const address = new URL("./generated/hh_wasm_bg.wasm", import.meta.url);
-  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory };
+  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory, helpers: 0 };
   const { readFile } = await import("node:fs/promises");
-  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory };
+  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory, helpers: 0 };
 }
 
 /** Helpers that do not come are not waited for: the work is shared among those that do. */
 async function shared(threads: number): Promise<Running> {
   const code = WebAssembly.compileStreaming(fetch(new URL("./generated/threads/hh_wasm_bg.wasm", import.meta.url)));
-  const module: Module = await import("./generated/threads/hh_wasm.js");
+  const module = await import("./generated/threads/hh_wasm.js");
   const { memory } = await module.default({ module_or_path: await code });
+  const running = { module, memory, helpers: 0 };
   module.hire(threads);
   for (let helper = 1; helper < threads; helper++) {
     const worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: `hh ${helper}` });
+    worker.onmessage = ({ data }: MessageEvent<number>) => (running.helpers += data);
     worker.postMessage({ code: await code, memory });
   }
-  return { module, memory };
+  return running;
 }
 
 /** The sampler's seed is 64 bits wide. */
@@ -73,8 +83,10 @@ export class Host {
   #snapshots = new Map<Handle, Snapshot>();
   #handles = 0;
 
-  async load(source: Source, threads: number, report: (progress: Progress) => void): Promise<ModelInfo> {
-    const [stream, { module }] = await Promise.all([open(source), start(threads)]);
+  /** Loads the model, to run on `threads`; on as many as help where they are not given. */
+  async load(source: Source, threads: number | undefined, report: (progress: Progress) => void): Promise<ModelInfo> {
+    const stream = await open(source);
+    const { module } = await start(threads ?? ((stream.total ?? Infinity) < SMALL ? 1 : Math.min(MANY, navigator.hardwareConcurrency)));
     const loader = new module.Loader(stream.total ?? 0);
     let bytes: number;
     try {
@@ -189,6 +201,10 @@ export class Host {
 
   async memory(): Promise<number> {
     return (await start(1)).memory.buffer.byteLength;
+  }
+
+  async helpers(): Promise<number> {
+    return (await start(1)).helpers;
   }
 
   free(handle: Handle): void {

@@ -2,9 +2,6 @@ import { Elsewhere, type Engine, Here } from "./engine.js";
 import { Session } from "./session.js";
 import type { EmbedOptions, LoadOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
-/** More threads than this wait for each other longer than they help. */
-const MANY = 8;
-
 /** Models that nobody refers to any more are freed, with their worker. */
 const forgotten = new FinalizationRegistry<Engine>((engine) => engine.end());
 
@@ -31,10 +28,10 @@ export class Model {
    * @throws Error with one sentence for a file that does not come, is damaged, or is no checkpoint.
    */
   static async load(source: Source, options: LoadOptions | ((progress: Progress) => void) = {}): Promise<Model> {
-    const { onProgress = () => {}, worker = typeof Worker !== "undefined", threads = MANY } =
+    const { onProgress = () => {}, worker = typeof Worker !== "undefined", threads } =
       typeof options === "function" ? { onProgress: options } : options;
     // Only a worker may wait for others, and only an isolated page may share memory with them.
-    const together = worker && globalThis.crossOriginIsolated ? Math.max(1, Math.min(threads, navigator.hardwareConcurrency)) : 1;
+    const together = worker && globalThis.crossOriginIsolated ? threads && Math.max(1, Math.min(threads, navigator.hardwareConcurrency)) : 1;
     const engine: Engine = worker ? new Elsewhere() : new Here();
     try {
       return new Model(engine, await engine.load(absolute(source), together, onProgress));
@@ -76,6 +73,11 @@ export class Model {
   /** Bytes of memory that its module holds. */
   memory(): Promise<number> {
     return this.#engine.call("memory");
+  }
+
+  /** Threads that have come to help the first, which does not wait for them: in the end one less than `info().threads`. */
+  helpers(): Promise<number> {
+    return this.#engine.call("helpers");
   }
 
   /** Gives its memory back, with all of its sessions. What is called of them afterwards fails. */

@@ -13,7 +13,8 @@ export interface LoadOptions {
   worker?: boolean;
   /**
    * Threads that share the work, at most as many as the machine has. Only where the page is cross-origin isolated and
-   * the model runs in a worker; one elsewhere. The text is the same. Default: those of the machine, up to 8.
+   * the model runs in a worker; one elsewhere. The text is the same. Default: those of the machine, up to 8, and one for a
+   * checkpoint below 8 MB, whose work is not worth handing over.
    */
   threads?: number;
 }

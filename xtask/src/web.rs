@@ -102,13 +102,13 @@ fn failed(path: &Path, e: io::Error) -> String {
     format!("{}: {e}", path.display())
 }
 
-/// Copies the files of a folder whose names are wanted.
+/// Copies the files of a folder whose names are wanted, not the folders in it.
 fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|e| failed(to, e))?;
     for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {
         let entry = entry.map_err(|e| failed(from, e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if wanted(&name) {
+        if entry.path().is_file() && wanted(&name) {
             fs::copy(entry.path(), to.join(&name)).map_err(|e| failed(&entry.path(), e))?;
         }
     }
