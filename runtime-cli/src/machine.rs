@@ -11,7 +11,7 @@ use std::thread::available_parallelism;
 /// A backend by its name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Backend {
-    /// The first NVIDIA GPU that the cuda backend can use, else the processor.
+    /// The processor: the cuda backend, which has not been on a device yet, runs where it is asked for.
     #[default]
     Auto,
     /// The processor.
@@ -55,7 +55,7 @@ pub enum Precision {
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
     /// What computes: cpu, an NVIDIA GPU (cuda, cuda:N), or libtorch's best device (tch) or a chosen one (tch:cpu, tch:cuda,
-    /// tch:cuda:N, tch:mps); auto is cuda where it can be, else cpu. `hh-runtime doctor` tells what is there
+    /// tch:cuda:N, tch:mps); auto is cpu. `hh-runtime doctor` tells what is there
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: Backend,
     /// What it computes in; bf16 on NVIDIA GPUs, and on devices of libtorch that know it
@@ -124,9 +124,7 @@ pub struct Own;
 fn gpu(machine: &Machine) -> Result<Option<Found>> {
     match machine.backend {
         Backend::Cuda(n) => Ok(Some(hh_cuda::find(n.into())?)),
-        // What is missing is no fault of who has not asked for it; `doctor` tells.
-        Backend::Auto => Ok(hh_cuda::find(0).ok()),
-        Backend::Cpu | Backend::Tch(_) => Ok(None),
+        Backend::Auto | Backend::Cpu | Backend::Tch(_) => Ok(None),
     }
 }
 

@@ -45,7 +45,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
     let n = lanes(8, &[vocab], &[logits, slopes]);
     for start in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - start);
-        let x = x.from_row(start);
+        let x = x.rows_from(start);
         let product = Product {
             rows: count,
             columns: vocab,
@@ -62,7 +62,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
         let args = [logits.into(), targets.into(), start.into(), vocab.into(), share.into(), objective, slopes.into(), losses.into()];
         b.run("cross_entropy", "cross_entropy_rows", Variant::Lanes(n), Extent { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
         if let Some(d) = &d {
-            let to = d.x.mat().from_row(start);
+            let to = d.x.mat().rows_from(start);
             b.product(&Product { columns: width, inner: vocab, a: slopes, transpose_b: false, to, ..product });
             accumulate(b, slopes, x, [count, vocab, width], d.table.mat());
         }

@@ -34,6 +34,7 @@ impl Tiles {
     }
 
     /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` and `COLUMNS` rows.
+    #[expect(clippy::too_many_arguments, reason = "one launch: where, what, how large, with what")]
     pub(crate) fn run(
         &self,
         b: &mut Cuda,

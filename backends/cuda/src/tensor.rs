@@ -62,7 +62,7 @@ impl Mat {
     }
 
     /// The same from row `n` on.
-    pub(crate) fn from_row(self, n: usize) -> Self {
+    pub(crate) fn rows_from(self, n: usize) -> Self {
         Self { address: self.address + (n * self.stride * self.size()) as u64, ..self }
     }
 
