@@ -4,17 +4,20 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::backend::Backward;
 use hh_cpu::{Cpu, Threads};
+use hh_cuda::{Compute, Cuda, Found};
 use std::str::FromStr;
 use std::thread::available_parallelism;
 
 /// A backend by its name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Backend {
-    /// The one that every build has: the processor.
+    /// The processor: the cuda backend, which has not been on a device yet, runs where it is asked for.
     #[default]
     Auto,
     /// The processor.
     Cpu,
+    /// The NVIDIA GPU of that number.
+    Cuda(u16),
     /// libtorch, on the device of that name, or on the best that there is.
     Tch(Option<String>),
 }
@@ -28,9 +31,11 @@ impl FromStr for Backend {
         match name.split_once(':') {
             None if name == "auto" => Ok(Self::Auto),
             None if name == "cpu" => Ok(Self::Cpu),
+            None if name == "cuda" => Ok(Self::Cuda(0)),
             None if name == "tch" => Ok(Self::Tch(None)),
+            Some(("cuda", n)) if n.parse::<u16>().is_ok() => Ok(Self::Cuda(n.parse().unwrap_or_default())),
             Some(("tch", of)) if device(of) => Ok(Self::Tch(Some(of.to_owned()))),
-            _ => Err("there are auto, cpu, tch, tch:cpu, tch:cuda, tch:cuda:N and tch:mps".to_owned()),
+            _ => Err("there are auto, cpu, cuda, cuda:N, tch, tch:cpu, tch:cuda, tch:cuda:N and tch:mps".to_owned()),
         }
     }
 }
@@ -49,11 +54,11 @@ pub enum Precision {
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
-    /// What computes: cpu, or libtorch's best device (tch) or a chosen one (tch:cpu, tch:cuda, tch:cuda:N, tch:mps); auto is cpu.
-    /// `hh-runtime doctor` tells what is there
+    /// What computes: cpu, an NVIDIA GPU (cuda, cuda:N), or libtorch's best device (tch) or a chosen one (tch:cpu, tch:cuda,
+    /// tch:cuda:N, tch:mps); auto is cpu. `hh-runtime doctor` tells what is there
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: Backend,
-    /// What it computes in; bf16 on devices of libtorch that know it
+    /// What it computes in; bf16 on NVIDIA GPUs, and on devices of libtorch that know it
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
     /// Threads of the processor; results of the cpu backend do not depend on it [default: all cores]
@@ -69,10 +74,14 @@ impl Machine {
 
     /// The flags that ask for the same backend again, with a space before them; none for the cpu backend.
     pub fn again(&self) -> String {
-        let Backend::Tch(device) = &self.backend else { return String::new() };
-        let device = device.as_ref().map_or(String::new(), |device| format!(":{device}"));
+        let name = match &self.backend {
+            Backend::Auto | Backend::Cpu => return String::new(),
+            Backend::Cuda(n) => format!("cuda:{n}"),
+            Backend::Tch(None) => "tch".to_owned(),
+            Backend::Tch(Some(device)) => format!("tch:{device}"),
+        };
         let precision = if self.precision == Precision::Bf16 { " --precision bf16" } else { "" };
-        format!(" --backend tch{device}{precision}")
+        format!(" --backend {name}{precision}")
     }
 
     /// Whether libtorch is asked for.
@@ -108,22 +117,44 @@ pub trait Backends {
     fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output>;
 }
 
-/// The processor alone.
-pub struct OnCpu;
+/// What needs no program of its own: the processor, and NVIDIA GPUs.
+pub struct Own;
 
-impl Backends for OnCpu {
+/// The GPU that the command line asks for, `None` if that is the processor.
+fn gpu(machine: &Machine) -> Result<Option<Found>> {
+    match machine.backend {
+        Backend::Cuda(n) => Ok(Some(hh_cuda::find(n.into())?)),
+        Backend::Auto | Backend::Cpu | Backend::Tch(_) => Ok(None),
+    }
+}
+
+fn compute(machine: &Machine) -> Compute {
+    match machine.precision {
+        Precision::F32 => Compute::F32,
+        Precision::Bf16 => Compute::Bf16,
+    }
+}
+
+impl Backends for Own {
     fn place(&self, machine: &Machine) -> Result<String> {
         if machine.wants_libtorch() {
             bail!("libtorch is in a program of its own, {}: start that one", crate::libtorch::PROGRAM);
         }
+        if let Some(gpu) = gpu(machine)? {
+            let precision = if machine.precision == Precision::Bf16 { "bf16" } else { "f32" };
+            return Ok(format!("{}, cuda:{}, in {precision}", gpu.name, gpu.ordinal));
+        }
         if machine.precision != Precision::F32 {
-            bail!("the cpu backend computes in f32; --precision bf16 goes with --backend tch");
+            bail!("the cpu backend computes in f32; --precision bf16 goes with --backend cuda or --backend tch");
         }
         Ok(format!("the CPU, threads: {}", machine.threads()))
     }
 
     fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
         self.place(machine)?;
+        if let Some(gpu) = gpu(machine)? {
+            return work.on(|| Ok(Cuda::new(gpu.ordinal, compute(machine))?));
+        }
         let threads = Threads::new(machine.threads());
         work.on(|| Ok(Cpu::<f32>::new(threads.clone())))
     }
@@ -139,6 +170,8 @@ mod tests {
         let names = [
             ("auto", Ok(Backend::Auto)),
             ("cpu", Ok(Backend::Cpu)),
+            ("cuda", Ok(Backend::Cuda(0))),
+            ("cuda:3", Ok(Backend::Cuda(3))),
             ("tch", tch(None)),
             ("tch:cpu", tch(Some("cpu"))),
             ("tch:cuda", tch(Some("cuda"))),
@@ -148,7 +181,7 @@ mod tests {
         for (name, wanted) in names {
             assert_eq!(name.parse::<Backend>(), wanted, "{name}");
         }
-        for name in ["", "tch:", "tch:gpu", "tch:cuda:", "tch:cuda:x", "cpu:0", "Cpu", "cuda"] {
+        for name in ["", "tch:", "tch:gpu", "tch:cuda:", "tch:cuda:x", "cpu:0", "Cpu", "cuda:", "cuda:x"] {
             assert!(name.parse::<Backend>().is_err(), "{name}");
         }
     }

@@ -19,7 +19,7 @@ fn every_planted_fault_is_noticed() {
 fn noticed(fault: Fault) -> bool {
     let probe = || Probe { fault: Some(fault), ..Probe::new(cpu::<f64>(1)) };
     names().iter().any(|name| golden::check(probe(), name, F64.model).is_err())
-        || optimiser::check(probe()).is_err()
+        || optimiser::check(probe(), 1e-6).is_err()
         || differences::dropped_out(Some(fault)).is_err()
         || cuts::check(|| cpu::<f64>(1), probe, &config(""), 64, cuts::EVERYWHERE, 1e-11).is_err()
 }

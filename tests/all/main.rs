@@ -4,6 +4,8 @@
 mod agreement;
 mod allocation;
 mod causality;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod cuts;
 mod differences;
 mod dropout;

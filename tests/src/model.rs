@@ -147,6 +147,13 @@ impl<F: Float> Numbers for Tensor<F> {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Numbers for hh_cuda::Tensor {
+    fn numbers(&self) -> Vec<f64> {
+        self.numbers().expect("no device to lose").into_iter().map(f64::from).collect()
+    }
+}
+
 #[cfg(feature = "tch")]
 impl Numbers for hh_tch::Tensor {
     fn numbers(&self) -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `firmware`, `fuzz`, `web`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `firmware`, `fuzz`, `web`.
 
 mod ci;
 mod firmware;
@@ -9,10 +9,11 @@ use run::{Step, cargo, program};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask ci [STEP...]           what continuous integration runs, or the steps named
+cargo xtask ci [STEP...]           what continuous integration runs (all but cuda), or the steps named
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
+cargo xtask gpu [ORDINAL]          run the suite on a GPU, then time its kernels and training steps; prints a table, writes gpu.json
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["firmware"] => firmware::run(),
         ["web", ref words @ ..] => web::run(words),
+        ["gpu"] => gpu("0"),
+        ["gpu", ordinal] => gpu(ordinal),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -59,6 +62,14 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     cargo(args).run()
 }
 
+/// The suite goes to the device where HH_CUDA names one.
+fn gpu(ordinal: &str) -> Result<(), String> {
+    cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])
+        .env("HH_CUDA", ordinal)
+        .run()?;
+    cargo(["run", "--release", "-p", "hh-cuda", "--example", "gpu", "--", ordinal]).run()
+}
+
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
     cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
 }
@@ -67,13 +78,14 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 9] = [
+const STEPS: [Check; 10] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
     ("web", ci::web),
+    ("cuda", ci::cuda),
     ("libtorch", ci::libtorch),
     ("firmware", ci::firmware),
     ("test", ci::test),

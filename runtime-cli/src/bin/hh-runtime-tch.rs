@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use hh_runtime::commands::Cli;
 use hh_runtime::libtorch::QUESTION;
-use hh_runtime::machine::{Backend, Backends, Machine, OnCpu, Precision, Work};
+use hh_runtime::machine::{Backend, Backends, Machine, Own, Precision, Work};
 use hh_runtime::program;
 use hh_tch::{Compute, LIBTORCH, Place, Tch, devices};
 use std::process::ExitCode;
@@ -18,13 +18,13 @@ fn main() -> ExitCode {
     program::run(Cli::parse(), &WithTch)
 }
 
-/// libtorch where it is asked for, else the processor.
+/// libtorch where it is asked for, else what the program without it does.
 struct WithTch;
 
 impl Backends for WithTch {
     fn place(&self, machine: &Machine) -> Result<String> {
         match make(machine)? {
-            None => OnCpu.place(machine),
+            None => Own.place(machine),
             Some(tch) => match tch.place() {
                 Place::Cpu => Ok(format!("libtorch's cpu, threads: {}", machine.threads())),
                 place => Ok(format!("libtorch's {place}")),
@@ -34,7 +34,7 @@ impl Backends for WithTch {
 
     fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
         match make(machine)? {
-            None => OnCpu.run(machine, work),
+            None => Own.run(machine, work),
             Some(tch) => work.on(|| Ok(Tch::new(tch.place(), compute(machine))?)),
         }
     }

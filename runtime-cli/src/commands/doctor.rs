@@ -30,7 +30,9 @@ pub fn run(args: Args) -> Result<()> {
     writeln!(out, "hh-runtime {} on {} {}\n", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)?;
     writeln!(out, "backends")?;
     writeln!(out, "  cpu    ready: {} in f32, {threads} threads", level.name())?;
-    writeln!(out, "  cuda   not in this version: --backend tch:cuda is what runs on an NVIDIA GPU{}", gpu_note())?;
+    for line in gpus() {
+        writeln!(out, "  cuda   {line}")?;
+    }
     match libtorch::look() {
         Ok(sees) => writeln!(out, "  tch    ready: {sees}")?,
         Err(e) => writeln!(out, "  tch    not here, and never needed: {e:#}")?,
@@ -71,9 +73,21 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is a GPU to run on.
-fn gpu_note() -> &'static str {
-    if Path::new("/dev/nvidiactl").exists() { "; this machine has one" } else { "; no NVIDIA driver was found here" }
+/// What the cuda backend has to say of this machine, a line a device.
+fn gpus() -> Vec<String> {
+    match hh_cuda::look() {
+        Err(e) => vec![format!("not here, and never needed: {e}")],
+        Ok(found) if found.is_empty() => vec!["not here, and never needed: the NVIDIA driver sees no device".to_owned()],
+        Ok(found) => found.iter().map(gpu).collect(),
+    }
+}
+
+fn gpu(found: &hh_cuda::Found) -> String {
+    let place = format!("cuda:{}: {}, {:.0} GiB", found.ordinal, found.name, gib(found.memory as u64));
+    match hh_cuda::find(found.ordinal) {
+        Ok(_) => format!("ready: {place}, in f32 and bf16"),
+        Err(e) => format!("not ready: {place}: {e}"),
+    }
 }
 
 /// Instructions that matter: name, whether they are there, and what follows if not.

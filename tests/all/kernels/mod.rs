@@ -48,6 +48,17 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, toleranc
     all_within(tolerance.kernel, far).unwrap();
 }
 
+/// Compares attention and both memories with heads of one width.
+#[cfg(feature = "cuda")]
+pub(crate) fn heads<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, head_dim: usize, bound: f64) -> Result<(), String> {
+    let size = Size { batch: 1, time: 70 };
+    let (mut desk, mut truth) = (Desk::new(make()), Desk::new(cpu::<f64>(1)));
+    memory::heads(&mut desk, size, head_dim);
+    memory::heads(&mut truth, size, head_dim);
+    let far = desk.found().into_iter().zip(truth.found()).map(|((what, found), (_, wanted))| (what, distance(&found, &wanted, 1e-2)));
+    all_within(bound, far.collect())
+}
+
 #[test]
 fn every_kernel_in_f32_is_the_one_in_f64_but_for_rounding() {
     check(|| cpu::<f32>(2), F32);

@@ -22,7 +22,7 @@ fn a_program_without_libtorch_says_how_to_build_one() {
     let doctor = alone(folder.path(), "doctor");
     assert!(doctor.status.success() && super::text_of(&doctor.stdout).contains("--features tch"));
     is_refusal("a name", &alone(folder.path(), &LINE.replace("tch", "torch")), &["tch:cuda"]);
-    is_refusal("a precision", &alone(folder.path(), &LINE.replace("tch", "cpu --precision bf16")), &["bf16", "--backend tch"]);
+    is_refusal("a precision", &alone(folder.path(), &LINE.replace("tch", "cpu --precision bf16")), &["bf16", "--backend cuda"]);
 }
 
 /// The loader's refusal as the program sees it: a library that is missing or another version ends a program before it begins.

@@ -1,5 +1,6 @@
 //! The program, driven as a user drives it.
 
+mod cuda;
 mod disk;
 mod libtorch;
 mod refusals;

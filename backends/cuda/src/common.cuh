@@ -1,0 +1,119 @@
+// What every kernel starts from: tensors of either kind, numbers, sums over a warp.
+//
+// A kernel is declared KERNEL(name, most threads of a block, parameters…). Rows, columns and counts are int, places in
+// memory size_t. LANES is how many adjacent numbers a thread takes at a time, a define of the compilation.
+#pragma once
+
+#ifdef HH_EMULATE
+#include "emulate/machine.hpp"
+#else
+#define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+#define SHARED(type, name, count) __shared__ type name[count]
+#define DYNAMIC_SHARED(type, name)                      \
+    extern __shared__ __align__(16) char name##_bytes[]; \
+    type* name = reinterpret_cast<type*>(name##_bytes)
+#endif
+
+#define DEVICE static __device__ __forceinline__
+constexpr unsigned ALL_LANES = 0xffffffffu;
+constexpr float FAR_BELOW = -1e30f;
+// A target that is not scored.
+constexpr unsigned IGNORE_TARGET = 0xffffffffu;
+
+// A brain float: the upper half of an f32.
+struct bf16 {
+    unsigned short bits;
+};
+
+DEVICE float wide(bf16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
+DEVICE float wide(float x) { return x; }
+
+// Rounds to nearest, ties to even.
+DEVICE void narrow(float x, bf16& y) {
+#ifdef HH_EMULATE
+    unsigned u = __float_as_uint(x);
+    y.bits = x != x ? 0x7fc0 : static_cast<unsigned short>((u + 0x7fff + (u >> 16 & 1)) >> 16);
+#else
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#endif
+}
+DEVICE void narrow(float x, float& y) { y = x; }
+
+// Rows of numbers, `stride` apart; absent where data is null. Passed by value, 16 bytes.
+struct Tensor {
+    void* data;
+    int is_bf16;
+    int stride;
+};
+
+DEVICE bool present(const Tensor& t) { return t.data != nullptr; }
+DEVICE size_t at(const Tensor& t, int row, int column) { return static_cast<size_t>(row) * t.stride + column; }
+
+DEVICE float get(const Tensor& t, size_t i) {
+    return t.is_bf16 ? wide(static_cast<const bf16*>(t.data)[i]) : static_cast<const float*>(t.data)[i];
+}
+DEVICE void put(const Tensor& t, size_t i, float x) {
+    if (t.is_bf16)
+        narrow(x, static_cast<bf16*>(t.data)[i]);
+    else
+        static_cast<float*>(t.data)[i] = x;
+}
+
+// N adjacent numbers in accesses of up to 16 bytes; `i` and the tensor's start are multiples of N.
+template <class Number, int N>
+struct alignas(N * sizeof(Number) < 16 ? N * sizeof(Number) : 16) Packed {
+    Number x[N];
+};
+
+template <int N>
+DEVICE void load(const Tensor& t, size_t i, float (&to)[N]) {
+    if (t.is_bf16) {
+        const auto packed = *reinterpret_cast<const Packed<bf16, N>*>(static_cast<const bf16*>(t.data) + i);
+#pragma unroll
+        for (int n = 0; n < N; n++) to[n] = wide(packed.x[n]);
+    } else {
+        const auto packed = *reinterpret_cast<const Packed<float, N>*>(static_cast<const float*>(t.data) + i);
+#pragma unroll
+        for (int n = 0; n < N; n++) to[n] = packed.x[n];
+    }
+}
+
+template <int N>
+DEVICE void store(const Tensor& t, size_t i, const float (&from)[N]) {
+    if (t.is_bf16) {
+        Packed<bf16, N> packed;
+#pragma unroll
+        for (int n = 0; n < N; n++) narrow(from[n], packed.x[n]);
+        *reinterpret_cast<Packed<bf16, N>*>(static_cast<bf16*>(t.data) + i) = packed;
+    } else {
+        Packed<float, N> packed;
+#pragma unroll
+        for (int n = 0; n < N; n++) packed.x[n] = from[n];
+        *reinterpret_cast<Packed<float, N>*>(static_cast<float*>(t.data) + i) = packed;
+    }
+}
+
+DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+DEVICE float silu(float x) { return x * sigmoid(x); }
+DEVICE float silu_grad(float x) {
+    const float s = sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+DEVICE float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+
+DEVICE int lane() { return threadIdx.x & 31; }
+DEVICE int warp() { return threadIdx.x >> 5; }
+DEVICE int warps() { return blockDim.x >> 5; }
+// This thread among all of the launch, which is one-dimensional.
+DEVICE size_t thread() { return static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+
+DEVICE float warp_sum(float x) {
+#pragma unroll
+    for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(ALL_LANES, x, apart);
+    return x;
+}
+DEVICE float warp_max(float x) {
+#pragma unroll
+    for (int apart = 16; apart > 0; apart /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, apart));
+    return x;
+}

@@ -1,0 +1,70 @@
+//! Logits and cross-entropy, a chunk of rows at a time.
+
+use crate::{
+    Cuda, Indices, Tensor,
+    launch::{Arg, Extent, Product, Variant},
+    matmul::{accumulate, operand},
+    tensor::{Mat, lanes},
+};
+use hh_core::{
+    ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad},
+    shape::Shaped,
+};
+
+pub(crate) fn forward(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor) {
+    chunks(b, op, scratch, losses, None);
+}
+
+pub(crate) fn backward(
+    b: &mut Cuda,
+    op: CrossEntropy<Tensor, Indices>,
+    scratch: &mut Tensor,
+    losses: &mut Tensor,
+    d: CrossEntropyGrad<Tensor>,
+) {
+    assert!(d.x.shape().extents() == op.x.shape().extents() && d.table.shape() == op.table.shape(), "cross_entropy: gradients");
+    chunks(b, op, scratch, losses, Some(d));
+}
+
+/// The logits go through `scratch` in whatever it is held in; their gradient takes their place, or, where products are of
+/// another kind, one beside it.
+fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor, d: Option<CrossEntropyGrad<Tensor>>) {
+    let CrossEntropyDims { rows, width, vocab, chunk } = op.dims(scratch.shape(), losses.shape());
+    b.begin();
+    let (x, table) = (operand(b, op.x.mat(), rows, width), operand(b, op.table.mat(), vocab, width));
+    let (logits, losses) = (scratch.mat(), losses.mat());
+    let slopes = match &d {
+        Some(_) if logits.bf16 == b.bf16() => logits,
+        Some(_) => b.take_compute(chunk.min(rows), vocab),
+        None => Mat::NONE,
+    };
+    let (share, targets) = (b.take(4), op.targets.address());
+    let one = Extent { grid: [1, 1, 1], threads: 256, shared: 0 };
+    b.run("cross_entropy", "cross_entropy_share", Variant::Lanes(1), one, &[targets.into(), rows.into(), share.into()]);
+    let objective = Arg::group(&[1.0 - op.smoothing, op.smoothing, op.z_weight, op.scale].map(Into::into));
+    let n = lanes(8, &[vocab], &[logits, slopes]);
+    for start in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - start);
+        let x = x.rows_from(start);
+        let product = Product {
+            rows: count,
+            columns: vocab,
+            inner: width,
+            a: x,
+            transpose_a: false,
+            b: table,
+            transpose_b: true,
+            bias: None,
+            add: None,
+            to: logits,
+        };
+        b.product(&product);
+        let args = [logits.into(), targets.into(), start.into(), vocab.into(), share.into(), objective, slopes.into(), losses.into()];
+        b.run("cross_entropy", "cross_entropy_rows", Variant::Lanes(n), Extent { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
+        if let Some(d) = &d {
+            let to = d.x.mat().rows_from(start);
+            b.product(&Product { columns: width, inner: vocab, a: slopes, transpose_b: false, to, ..product });
+            accumulate(b, slopes, x, [count, vocab, width], d.table.mat());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The backend itself: what it computes in, memory, and how kernels are launched.
+
+use crate::{
+    fault::Fault,
+    launch::{Arg, Extent, Kernel, Machine, Memory, Product, Variant},
+    scratch::Scratch,
+    tensor::{Indices, Mat, Tensor, lanes},
+};
+use hh_core::{
+    backend::{Device, Precision},
+    half,
+    quant::{self, Blocks},
+    shape::Shape,
+};
+use std::sync::Arc;
+
+/// What products and activations are computed in; sums are f32 always.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Compute {
+    /// f32.
+    #[default]
+    F32,
+    /// bf16, on tensor cores; master weights, states, statistics and losses stay f32.
+    Bf16,
+}
+
+/// The CUDA backend.
+///
+/// Kernels return nothing, so the first fault since the last call of `alloc`, `upload` or `download` surfaces there; until
+/// then nothing more is launched.
+pub struct Cuda {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) compute: Compute,
+    scratch: Scratch,
+    fault: Option<Fault>,
+    /// Bytes on their way to the device.
+    host: Vec<u8>,
+}
+
+impl Cuda {
+    /// The GPU of that number.
+    ///
+    /// # Errors
+    /// [`Fault`]: no driver, no such device, a device too old, a library that is missing.
+    pub fn new(ordinal: usize, compute: Compute) -> Result<Self, Fault> {
+        Ok(Self::on(Machine::gpu(ordinal)?, compute))
+    }
+
+    /// The emulated machine: the same kernels, on the host, slowly.
+    #[cfg(feature = "emulate")]
+    pub fn emulated(compute: Compute) -> Self {
+        Self::on(Machine::Emulated, compute)
+    }
+
+    fn on(machine: Machine, compute: Compute) -> Self {
+        Self { machine: Arc::new(machine), compute, scratch: Scratch::default(), fault: None, host: Vec::new() }
+    }
+
+    /// Name of the device.
+    pub fn name(&self) -> String {
+        self.machine.name()
+    }
+
+    /// Whether products and activations are bf16.
+    pub(crate) fn bf16(&self) -> bool {
+        self.compute == Compute::Bf16
+    }
+
+    /// Remembers the first fault.
+    pub(crate) fn note<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                None
+            }
+        }
+    }
+
+    fn surface(&mut self) -> Result<(), Fault> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// All scratch is free again: a kernel of the contract begins.
+    pub(crate) fn begin(&mut self) {
+        let outcome = self.scratch.reset(&self.machine);
+        self.note(outcome);
+    }
+
+    /// Address of scratch memory, until the next kernel of the contract begins; where there is none, a fault is noted and
+    /// nothing that would use it is launched.
+    pub(crate) fn take(&mut self, bytes: usize) -> u64 {
+        let outcome = self.scratch.take(&self.machine, bytes);
+        self.note(outcome).unwrap_or(0)
+    }
+
+    /// f32 scratch `[rows, width]`.
+    pub(crate) fn take_full(&mut self, rows: usize, width: usize) -> Mat {
+        Mat::full(self.take(4 * rows * width), width)
+    }
+
+    /// Scratch `[rows, width]` in what is computed in.
+    pub(crate) fn take_compute(&mut self, rows: usize, width: usize) -> Mat {
+        let bf16 = self.bf16();
+        Mat { address: self.take(if bf16 { 2 } else { 4 } * rows * width), bf16, stride: width }
+    }
+
+    /// Queues a kernel of `source`; nothing where there are no blocks.
+    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, extent: Extent, args: &[Arg]) {
+        if self.fault.is_none() && extent.grid.iter().all(|&n| n > 0) {
+            let outcome = self.machine.launch(Kernel { source, name, variant }, extent, args);
+            self.note(outcome);
+        }
+    }
+
+    /// Queues a matrix product.
+    pub(crate) fn product(&mut self, product: &Product) {
+        if self.fault.is_none() {
+            let outcome = self.machine.product(product);
+            self.note(outcome);
+        }
+    }
+
+    /// `to = from`, `[rows, width]`, whatever they are held in.
+    pub(crate) fn convert(&mut self, from: Mat, to: Mat, rows: usize, width: usize) {
+        let n = lanes(8, &[width], &[from, to]);
+        let args = [from.into(), to.into(), (rows as u64).into(), width.into()];
+        self.run("convert", "convert", Variant::Lanes(n), Extent::threads(rows * width / n, 256), &args);
+    }
+}
+
+impl Device for Cuda {
+    type Tensor = Tensor;
+    type Indices = Indices;
+    type Error = Fault;
+
+    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, Fault> {
+        self.surface()?;
+        let bf16 = self.bf16() && precision == Precision::Compute;
+        let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
+        Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16 })
+    }
+
+    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, Fault> {
+        self.surface()?;
+        Ok(Indices { memory: Memory::new(&self.machine, shape.count().saturating_mul(4))?, shape })
+    }
+
+    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.len(), dst.shape.count(), "numbers to upload");
+        self.host.clear();
+        if dst.bf16 {
+            self.host.extend(src.iter().flat_map(|&x| half::f32_to_bf16(x).to_ne_bytes()));
+        } else {
+            self.host.extend(src.iter().flat_map(|x| x.to_ne_bytes()));
+        }
+        dst.memory.upload(&self.host)
+    }
+
+    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(src.len(), dst.shape.count(), "indices to upload");
+        self.host.clear();
+        self.host.extend(src.iter().flat_map(|x| x.to_ne_bytes()));
+        dst.memory.upload(&self.host)
+    }
+
+    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor, Fault> {
+        quant::widened(self, src)
+    }
+
+    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), Fault> {
+        self.surface()?;
+        src.read(dst)
+    }
+
+    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), Fault> {
+        self.surface()?;
+        assert_eq!(dst.len(), src.shape.count(), "indices to download");
+        self.host.resize(4 * dst.len(), 0);
+        src.memory.download(&mut self.host)?;
+        dst.iter_mut().zip(self.host.as_chunks::<4>().0).for_each(|(to, &b)| *to = u32::from_ne_bytes(b));
+        Ok(())
+    }
+
+    fn fill(&mut self, value: f32, dst: &mut Tensor) {
+        let (count, to) = (dst.shape.count(), dst.flat());
+        let n = lanes(8, &[count], &[to]);
+        self.run("convert", "fill", Variant::Lanes(n), Extent::threads(count / n, 256), &[to.into(), (count as u64).into(), value.into()]);
+    }
+
+    fn copy(&mut self, src: &Tensor, dst: &mut Tensor) {
+        assert_eq!(src.shape.extents(), dst.shape.extents(), "copy between two shapes");
+        let (rows, width) = (src.shape.rows(), src.shape.width());
+        self.convert(src.mat(), dst.mat(), rows, width);
+    }
+}

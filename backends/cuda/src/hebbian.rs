@@ -1,0 +1,99 @@
+//! Classic Hopfield memory: in training the lookup of all items that came before, weighed by γ^age; of a stream, two matrices.
+
+use crate::{
+    Cuda, Tensor,
+    launch::{Arg, Extent, Variant},
+    lookup::{self, Memory, Tiles},
+    refine::{self, Chain, Kept, Refinement},
+    sums::Partials,
+    tensor::{Mat, columns, columns_mut},
+};
+use hh_core::{
+    ops::{Columns, ColumnsMut, Hebbian, HebbianGrad, HebbianState, MemoryDims},
+    shape::Shaped,
+};
+
+fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims) -> Refinement {
+    let MemoryDims { batch, time, width, heads, .. } = *dims;
+    let qpv = columns(&op.qpv);
+    let items = b.take_compute(batch * time, 2 * width);
+    let no_slots = Arg::group(&[Mat::NONE.into(), Mat::NONE.into(), 0usize.into()]);
+    let args = [qpv.into(), no_slots, lookup::no_ring(), Mat::NONE.into(), lookup::heads(dims), op.successor.into(), items.into()];
+    b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * time * heads), &args);
+    Refinement {
+        qpv,
+        memory: Memory { of: items, rows: time, pattern: 0, value: width },
+        view: lookup::view(dims, None, op.successor),
+        weights: refine::weights(b, op.depth, dims.depth),
+        log_beta: op.log_beta.flat(),
+        decay: op.decay.flat(),
+        dims: *dims,
+    }
+}
+
+pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianState<Tensor>>, y: ColumnsMut<Tensor>) {
+    let dims = op.dims(state.as_ref().map(|s| s.matrices.shape()));
+    let MemoryDims { batch, time, width, head_dim, .. } = dims;
+    assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "hebbian: output of {} columns", y.width);
+    let y = columns_mut(&y);
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), y]) else { return };
+    b.begin();
+    match state {
+        Some(state) => stream(b, op, &dims, state, y),
+        None => {
+            let refinement = refinement(b, &op, &dims);
+            let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), y.into()];
+            tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &args);
+        }
+    }
+}
+
+fn stream(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianState<Tensor>, y: Mat) {
+    let MemoryDims { batch, time, width, heads, head_dim, depth, .. } = *dims;
+    assert_eq!((state.last.shape().rows(), state.last.shape().width()), (batch, width), "hebbian: last pattern");
+    let weights = refine::weights(b, op.depth, depth);
+    let args = [
+        columns(&op.qpv).into(),
+        weights.into(),
+        op.log_beta.flat().into(),
+        op.decay.flat().into(),
+        time.into(),
+        head_dim.into(),
+        depth.into(),
+        op.successor.into(),
+        state.matrices.mat().address.into(),
+        state.last.mat().address.into(),
+        y.into(),
+    ];
+    let extent = Extent { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
+    b.run("stream", "hebbian_stream", Variant::Plain, extent, &args);
+}
+
+pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d: HebbianGrad<Tensor>) {
+    let dims = op.dims(None);
+    let MemoryDims { batch, time, width, heads, head_dim, depth, .. } = dims;
+    assert!(dy.layout().0 == batch && dy.layout().1 == time && dy.width == width, "hebbian: gradient of {} columns", dy.width);
+    assert!(d.qpv.layout().0 == batch && d.qpv.layout().1 == time && d.qpv.width == 3 * width, "hebbian: gradient of the input");
+    assert!(d.depth.shape() == op.depth.shape(), "hebbian: gradient of depth");
+    assert!(d.log_beta.shape().count() == heads && d.decay.shape().count() == heads, "hebbian: gradients of the parameters");
+    let (dy, d_qpv) = (columns(&dy), columns_mut(&d.qpv));
+    let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
+    b.begin();
+    let refinement = refinement(b, &op, &dims);
+    // Nothing was saved: the refinements once more.
+    let kept =
+        Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
+    let y = b.take_compute(batch * time, width);
+    tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &[refinement.arg(), 0u64.into(), kept.arg(), y.into()]);
+
+    let chain = Chain::new(b, &dims);
+    let blocks = batch * Tiles::blocks(time);
+    let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
+    let args = [refinement.arg(), kept.arg(), dy.into(), chain.arg(), d_qpv.into(), scalars.address.into()];
+    tiles.run(b, "hebbian", "hebbian_rows", &dims, time, [3, 2], &args);
+    scalars.add_to(b, 0, heads, d.log_beta.flat());
+    scalars.add_to(b, heads, heads, d.decay.flat());
+    let args = [refinement.arg(), kept.arg(), chain.arg(), op.successor.into(), d_qpv.into(), 0u64.into()];
+    tiles.run(b, "hebbian", "hebbian_columns", &dims, time, [2, 3], &args);
+    refinement.depth_grad(b, kept.reads, dy, d.depth);
+}

@@ -1,0 +1,206 @@
+//! Matrix products by cuBLASLt, with bias and sum fused.
+
+use crate::{fault::Fault, tensor::Mat};
+use cudarc::{
+    cublaslt::{
+        result::{self, CublasError},
+        sys,
+    },
+    driver,
+};
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    sync::{Mutex, PoisonError},
+};
+
+/// `to = a · b (+ bias) (+ add)`, row-major, `[rows, inner] · [inner, columns]`; either factor may be stored transposed.
+///
+/// `a` and `b` are of one kind; `add` and `bias` of the kind of `to`, and `add` may be `to` itself. Operations: two for each
+/// of rows · columns · inner; bytes: each matrix once, if it were to stay on the chip.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) inner: usize,
+    pub(crate) a: Mat,
+    pub(crate) transpose_a: bool,
+    pub(crate) b: Mat,
+    pub(crate) transpose_b: bool,
+    pub(crate) bias: Option<Mat>,
+    pub(crate) add: Option<Mat>,
+    pub(crate) to: Mat,
+}
+
+/// Bytes that the library may work in; what it recommends for Hopper.
+const WORKSPACE: usize = 32 << 20;
+
+pub(super) struct Blas {
+    handle: sys::cublasLtHandle_t,
+    workspace: u64,
+    plans: Mutex<HashMap<Key, Plan>>,
+}
+
+/// What a plan depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    extents: [usize; 3],
+    transposed: [bool; 2],
+    kinds: [bool; 2],
+    strides: [usize; 4],
+    /// Bytes, up to 256, that addresses are multiples of.
+    aligned: [u32; 4],
+    bias: bool,
+    add: bool,
+}
+
+/// Descriptions of matrices, and the algorithm that was chosen for them.
+#[derive(Clone, Copy)]
+struct Plan {
+    product: sys::cublasLtMatmulDesc_t,
+    layouts: [sys::cublasLtMatrixLayout_t; 4],
+    algorithm: sys::cublasLtMatmulAlgo_t,
+}
+
+// SAFETY: plans are used under the lock that holds them.
+unsafe impl Send for Plan {}
+
+fn fault(e: CublasError) -> Fault {
+    Fault::Driver(format!("cuBLASLt: {:?}", e.0))
+}
+
+fn kind(bf16: bool) -> sys::cudaDataType {
+    if bf16 { sys::cudaDataType_t::CUDA_R_16BF } else { sys::cudaDataType_t::CUDA_R_32F }
+}
+
+fn aligned(mat: Mat) -> u32 {
+    1 << mat.address.trailing_zeros().min(8)
+}
+
+impl Blas {
+    /// On the current context.
+    pub(super) fn new() -> Result<Self, Fault> {
+        let handle = result::create_handle().map_err(fault)?;
+        // SAFETY: freed once, when the driver is dropped.
+        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(super::driver::fault)?;
+        Ok(Self { handle, workspace, plans: Mutex::default() })
+    }
+
+    /// Ends the library's handle and gives its memory back.
+    pub(super) fn free(&self) {
+        // SAFETY: the driver calls this once, at its end.
+        unsafe {
+            let _ = driver::result::free_sync(self.workspace);
+            let _ = result::destroy_handle(self.handle);
+        }
+    }
+
+    /// Queues the product. The library's matrices are column-major, so what it computes is `toᵀ = bᵀ · aᵀ`.
+    pub(super) fn product(&self, p: &Product, stream: driver::sys::CUstream) -> Result<(), Fault> {
+        let c = p.add.unwrap_or(p.to);
+        let key = Key {
+            extents: [p.rows, p.columns, p.inner],
+            transposed: [p.transpose_a, p.transpose_b],
+            kinds: [p.a.bf16, p.to.bf16],
+            strides: [p.a.stride, p.b.stride, c.stride, p.to.stride],
+            aligned: [p.a, p.b, c, p.to].map(aligned),
+            bias: p.bias.is_some(),
+            add: p.add.is_some(),
+        };
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = match plans.get(&key) {
+            Some(&plan) => plan,
+            None => {
+                let plan = self.plan(&key, p)?;
+                plans.insert(key, plan);
+                plan
+            }
+        };
+        if let Some(bias) = p.bias {
+            set(plan.product, sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.address)?;
+        }
+        let (alpha, beta) = (1.0f32, if p.add.is_some() { 1.0f32 } else { 0.0 });
+        let [b, a, from, to] = plan.layouts;
+        // SAFETY: the addresses are of matrices of the extents in the plan, and live until what is queued has run.
+        unsafe {
+            result::matmul(
+                self.handle,
+                plan.product,
+                (&raw const alpha).cast(),
+                (&raw const beta).cast(),
+                p.b.address as *const c_void,
+                b,
+                p.a.address as *const c_void,
+                a,
+                c.address as *const c_void,
+                from,
+                p.to.address as *mut c_void,
+                to,
+                &plan.algorithm,
+                self.workspace as *mut c_void,
+                WORKSPACE,
+                stream.cast(),
+            )
+        }
+        .map_err(fault)
+    }
+
+    fn plan(&self, key: &Key, p: &Product) -> Result<Plan, Fault> {
+        use sys::{cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulPreferenceAttributes_t as Wish};
+        // cublasOperation_t: CUBLAS_OP_N is 0, CUBLAS_OP_T is 1.
+        let operation = |transposed: bool| i32::from(transposed);
+        let product = result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, kind(false)).map_err(fault)?;
+        set(product, Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &operation(key.transposed[1]))?;
+        set(product, Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &operation(key.transposed[0]))?;
+        if let Some(bias) = p.bias {
+            set(product, Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS)?;
+            set(product, Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.address)?;
+            set(product, Attribute::CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &kind(bias.bf16))?;
+        }
+        let [rows, columns, inner] = key.extents;
+        let layout = |bf16, transposed: bool, [rows, columns]: [usize; 2], stride: usize| {
+            let [rows, columns] = if transposed { [columns, rows] } else { [rows, columns] };
+            // A row of ours is a column of theirs.
+            result::create_matrix_layout(kind(bf16), columns as u64, rows as u64, stride as i64).map_err(fault)
+        };
+        let [a, b, c, to] = key.strides;
+        let layouts = [
+            layout(key.kinds[0], key.transposed[1], [inner, columns], b)?,
+            layout(key.kinds[0], key.transposed[0], [rows, inner], a)?,
+            layout(key.kinds[1], false, [rows, columns], c)?,
+            layout(key.kinds[1], false, [rows, columns], to)?,
+        ];
+        let wishes = result::create_matmul_pref().map_err(fault)?;
+        let wish = |attribute, value: *const c_void, size| {
+            // SAFETY: the preference lives until the end of this function, and the value is as long as said.
+            unsafe { result::set_matmul_pref_attribute(wishes, attribute, value, size) }.map_err(fault)
+        };
+        let most = WORKSPACE;
+        wish(Wish::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const most).cast(), size_of::<usize>())?;
+        // Theirs: A, B, C, D are our b, a, add and to.
+        let [a, b, c, to] = key.aligned;
+        for (attribute, bytes) in [
+            (Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b),
+            (Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a),
+            (Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, c),
+            (Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, to),
+        ] {
+            wish(attribute, (&raw const bytes).cast(), size_of::<u32>())?;
+        }
+        let [left, right, from, onto] = layouts;
+        // SAFETY: all descriptions were made above and live as long as the plan, the preference until here.
+        let found = unsafe { result::get_matmul_algo_heuristic(self.handle, product, left, right, from, onto, wishes) };
+        // SAFETY: as above.
+        unsafe { result::destroy_matmul_pref(wishes) }.map_err(fault)?;
+        let algorithm = found
+            .map_err(|e| Fault::Driver(format!("cuBLASLt has no algorithm for a product of {rows} x {inner} x {columns}: {:?}", e.0)))?
+            .algo;
+        Ok(Plan { product, layouts, algorithm })
+    }
+}
+
+/// Sets one attribute of a product's description.
+fn set<T>(of: sys::cublasLtMatmulDesc_t, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> Result<(), Fault> {
+    // SAFETY: the description lives, and the value is as long as said.
+    unsafe { result::set_matmul_desc_attribute(of, attribute, std::ptr::from_ref(value).cast(), size_of::<T>()) }.map_err(fault)
+}

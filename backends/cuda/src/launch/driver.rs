@@ -1,0 +1,191 @@
+//! A GPU behind its driver: one context, one stream, everything in order.
+
+use super::{Arg, Extent, Kernel, Product, blas::Blas, compile, probe};
+use crate::fault::Fault;
+use cudarc::driver::{
+    result::{self, DriverError},
+    sys,
+};
+use std::{
+    collections::HashMap,
+    ffi::CString,
+    sync::{Mutex, PoisonError},
+};
+
+/// Kernels may take this much more shared memory than their launches ask for as dynamic.
+const STATIC_SHARED: usize = 4 << 10;
+
+pub(crate) struct Driver {
+    device: sys::CUdevice,
+    context: sys::CUcontext,
+    stream: sys::CUstream,
+    /// Compute capability times ten.
+    architecture: i32,
+    most_shared: usize,
+    version: i32,
+    loaded: Mutex<Loaded>,
+    blas: Blas,
+}
+
+/// What was compiled and loaded so far.
+#[derive(Default)]
+struct Loaded {
+    modules: HashMap<(&'static str, super::Variant), Module>,
+    functions: HashMap<Kernel, Function>,
+}
+
+#[derive(Clone, Copy)]
+struct Module(sys::CUmodule);
+
+#[derive(Clone, Copy)]
+struct Function(sys::CUfunction);
+
+// SAFETY: handles of the driver may be used from any thread that has made their context current, as every call here does.
+unsafe impl Send for Module {}
+// SAFETY: as above.
+unsafe impl Send for Function {}
+// SAFETY: as above.
+unsafe impl Send for Driver {}
+// SAFETY: as above; what changes is behind a lock, and the stream orders what is queued.
+unsafe impl Sync for Driver {}
+
+pub(super) fn fault(e: DriverError) -> Fault {
+    let said = e.error_string().map_or_else(|_| format!("{e:?}"), |s| s.to_string_lossy().into_owned());
+    Fault::Driver(said)
+}
+
+impl Driver {
+    pub(super) fn new(ordinal: usize) -> Result<Self, Fault> {
+        let architecture = probe::find(ordinal)?.capability;
+        let device = result::device::get(ordinal as i32).map_err(fault)?;
+        // SAFETY: the device came from the driver; its primary context is released when this is dropped.
+        let context = unsafe { result::primary_ctx::retain(device) }.map_err(fault)?;
+        // SAFETY: the context is the one just retained.
+        unsafe { result::ctx::set_current(context) }.map_err(fault)?;
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(fault)?;
+        let shared = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        // SAFETY: the device came from the driver.
+        let most_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(fault)? as usize;
+        let mut version = 0;
+        // SAFETY: the driver writes one number.
+        unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(fault)?;
+        let blas = Blas::new()?;
+        Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), blas })
+    }
+
+    /// Makes the context this thread's.
+    fn enter(&self) -> Result<(), Fault> {
+        // SAFETY: the context lives as long as this.
+        unsafe { result::ctx::set_current(self.context) }.map_err(fault)
+    }
+
+    pub(super) fn name(&self) -> String {
+        result::device::get_name(self.device).unwrap_or_else(|_| "a GPU".into())
+    }
+
+    pub(super) fn most_shared(&self) -> usize {
+        self.most_shared.saturating_sub(STATIC_SHARED)
+    }
+
+    pub(super) fn alloc(&self, bytes: usize) -> Result<u64, Fault> {
+        self.enter()?;
+        // SAFETY: the memory is freed once, when its owner is dropped, and zeroed here before anyone reads it.
+        unsafe {
+            let address = match result::malloc_sync(bytes.max(1)) {
+                Err(DriverError(sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                    let (free, total) = result::mem_get_info().map_err(fault)?;
+                    return Err(Fault::OutOfMemory { asked: bytes, free: [free, total] });
+                }
+                other => other.map_err(fault)?,
+            };
+            result::memset_d8_async(address, 0, bytes.max(1), self.stream).map_err(fault)?;
+            Ok(address)
+        }
+    }
+
+    pub(super) fn free(&self, address: u64) {
+        // A device that is lost has nothing left to free: faults of this have been said before.
+        if self.enter().is_ok() {
+            // SAFETY: `address` came from `alloc` and is freed once; freeing waits for what is queued.
+            let _ = unsafe { result::free_sync(address) };
+        }
+    }
+
+    pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), Fault> {
+        self.enter()?;
+        // SAFETY: the memory has as many bytes. The driver has read pageable memory when it returns.
+        unsafe { result::memcpy_htod_async(to, from, self.stream) }.map_err(fault)
+    }
+
+    pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), Fault> {
+        self.enter()?;
+        // SAFETY: the memory has as many bytes, and the slice outlives the copy, which is waited for.
+        unsafe {
+            result::memcpy_dtoh_async(to, from, self.stream).map_err(fault)?;
+            result::stream::synchronize(self.stream).map_err(fault)
+        }
+    }
+
+    /// The kernel's function: compiled, or read from the cache, where it is asked for the first time.
+    fn function(&self, kernel: Kernel) -> Result<Function, Fault> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&function) = loaded.functions.get(&kernel) {
+            return Ok(function);
+        }
+        let module = match loaded.modules.get(&(kernel.source, kernel.variant)) {
+            Some(&module) => module,
+            None => {
+                let image = compile::cubin(kernel.source, kernel.variant, self.architecture, self.version)?;
+                // SAFETY: the image is what NVRTC made; the module is never unloaded.
+                let module = Module(unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(fault)?);
+                loaded.modules.insert((kernel.source, kernel.variant), module);
+                module
+            }
+        };
+        let name = CString::new(kernel.name).expect("no zeros in names");
+        // SAFETY: the module is loaded.
+        let function = Function(unsafe { result::module::get_function(module.0, name) }.map_err(fault)?);
+        let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        if let super::Variant::Head(..) = kernel.variant {
+            // SAFETY: the function is loaded.
+            unsafe { result::function::set_function_attribute(function.0, shared, self.most_shared() as i32) }.map_err(fault)?;
+        }
+        loaded.functions.insert(kernel, function);
+        Ok(function)
+    }
+
+    pub(super) fn launch(&self, kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+        self.enter()?;
+        let function = self.function(kernel)?;
+        /// Most parameters that a kernel has.
+        const MOST: usize = 16;
+        let mut addresses = [std::ptr::null_mut(); MOST];
+        addresses.iter_mut().zip(args).for_each(|(to, arg)| *to = arg.address().cast_mut());
+        let [x, y, z] = extent.grid.map(|n| n as u32);
+        // SAFETY: the emulated machine has compared the arguments of this launch with the kernel's parameters, as tests of
+        // every launch do; addresses among them are those of memory that lives until what is queued has run.
+        unsafe {
+            let blocks = (extent.threads as u32, 1, 1);
+            result::launch_kernel(function.0, (x, y, z), blocks, extent.shared as u32, self.stream, &mut addresses[..args.len()])
+        }
+        .map_err(fault)
+    }
+
+    pub(super) fn product(&self, product: &Product) -> Result<(), Fault> {
+        self.enter()?;
+        self.blas.product(product, self.stream)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.enter().is_ok() {
+            self.blas.free();
+            // SAFETY: both are this driver's own, and nobody uses them after it.
+            unsafe {
+                let _ = result::stream::destroy(self.stream);
+                let _ = result::primary_ctx::release(self.device);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The emulated machine: its memory is the host's, its kernels are C++, and its matrix product is a plain loop.
+
+use super::{Arg, Extent, Kernel, Product};
+use crate::{fault::Fault, tensor::Mat};
+use std::{
+    alloc::{Layout, dealloc},
+    ffi::{CStr, CString, c_char, c_void},
+};
+
+unsafe extern "C" {
+    fn hh_emulate_launch(
+        name: *const c_char,
+        variant: *const c_char,
+        grid: *const u32,
+        threads: u32,
+        shared: usize,
+        args: *const *const c_void,
+        sizes: *const usize,
+        count: usize,
+    ) -> *const c_char;
+}
+
+/// Bytes around each piece of memory that nobody may write to; all ones, NaN in every kind of number.
+const GUARD: usize = 256;
+const POISON: u8 = 0xff;
+
+fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes + 2 * GUARD, GUARD).expect("a size that fits the address space")
+}
+
+/// Zeros, with guards around them.
+pub(super) fn alloc(bytes: usize) -> u64 {
+    // SAFETY: the layout has a size; all of it is written before it is read.
+    unsafe {
+        let start = std::alloc::alloc(layout(bytes));
+        assert!(!start.is_null(), "room for {bytes} bytes");
+        start.write_bytes(POISON, bytes + 2 * GUARD);
+        start.add(GUARD).write_bytes(0, bytes);
+        start.add(GUARD) as u64
+    }
+}
+
+/// # Panics
+/// Where a kernel has written outside of the memory.
+pub(super) fn free(address: u64, bytes: usize) {
+    let start = (address as *mut u8).wrapping_sub(GUARD);
+    // SAFETY: `address` came from `alloc` with the same size, and is freed once.
+    unsafe {
+        let around = [std::slice::from_raw_parts(start, GUARD), std::slice::from_raw_parts(start.add(GUARD + bytes), GUARD)];
+        let whole = around.iter().all(|guard| guard.iter().all(|&b| b == POISON));
+        dealloc(start, layout(bytes));
+        assert!(whole || std::thread::panicking(), "a kernel wrote outside of {bytes} bytes");
+    }
+}
+
+pub(super) fn upload(from: &[u8], to: u64) {
+    // SAFETY: the memory has as many bytes, and is not the host's slice.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to as *mut u8, from.len()) }
+}
+
+pub(super) fn download(from: u64, to: &mut [u8]) {
+    // SAFETY: as in `upload`.
+    unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len()) }
+}
+
+pub(super) fn poison(address: u64, bytes: usize) {
+    // SAFETY: the memory has as many bytes.
+    unsafe { (address as *mut u8).write_bytes(POISON, bytes) }
+}
+
+pub(super) fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+    let [name, variant] = [kernel.name.to_owned(), kernel.variant.defines()].map(|s| CString::new(s).expect("no zeros in names"));
+    let grid = extent.grid.map(|n| n as u32);
+    let (addresses, sizes): (Vec<_>, Vec<_>) = args.iter().map(|arg| (arg.address(), arg.len())).unzip();
+    // SAFETY: the machine compares number and sizes of the arguments with the kernel's parameters; that addresses among them
+    // are those of memory is the promise of this crate's launches, which the guards around all memory watch.
+    let said = unsafe {
+        hh_emulate_launch(
+            name.as_ptr(),
+            variant.as_ptr(),
+            grid.as_ptr(),
+            extent.threads as u32,
+            extent.shared,
+            addresses.as_ptr(),
+            sizes.as_ptr(),
+            args.len(),
+        )
+    };
+    if said.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the machine's sentence ends with a zero and stays until its next launch on this thread.
+    Err(Fault::Driver(unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()))
+}
+
+fn get(m: Mat, row: usize, column: usize) -> f32 {
+    let i = row * m.stride + column;
+    // SAFETY: products are over memory of the extents that they say.
+    unsafe { if m.bf16 { f32::from_bits(u32::from(*(m.address as *const u16).add(i)) << 16) } else { *(m.address as *const f32).add(i) } }
+}
+
+fn put(m: Mat, row: usize, column: usize, x: f32) {
+    let i = row * m.stride + column;
+    // SAFETY: as above.
+    unsafe { if m.bf16 { *(m.address as *mut u16).add(i) = hh_core::half::f32_to_bf16(x) } else { *(m.address as *mut f32).add(i) = x } }
+}
+
+pub(super) fn product(p: &Product) {
+    for row in 0..p.rows {
+        for column in 0..p.columns {
+            let mut sum = 0.0;
+            for i in 0..p.inner {
+                let a = if p.transpose_a { get(p.a, i, row) } else { get(p.a, row, i) };
+                let b = if p.transpose_b { get(p.b, column, i) } else { get(p.b, i, column) };
+                sum += a * b;
+            }
+            sum += p.bias.map_or(0.0, |bias| get(bias, 0, column)) + p.add.map_or(0.0, |add| get(add, row, column));
+            put(p.to, row, column, sum);
+        }
+    }
+}

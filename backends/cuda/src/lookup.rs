@@ -1,0 +1,109 @@
+//! What attention and both Hopfield memories have in common: tiles, views, items in a row.
+
+use crate::{
+    Cuda, Indices,
+    fault::Fault,
+    launch::{Arg, Extent, Variant},
+    tensor::Mat,
+};
+use hh_core::ops::MemoryDims;
+
+/// Rows of a block, as in tile.cuh.
+const ROWS: usize = 64;
+/// Columns of a tile, as in tile.cuh.
+const COLUMNS: usize = 32;
+
+/// The tiles that heads of some width need.
+pub(crate) struct Tiles {
+    bf16: bool,
+    /// Columns of a head, rounded up.
+    head: usize,
+}
+
+impl Tiles {
+    /// Tiles for heads of `head_dim`, filled from and written to these; a fault is noted where there are none as wide.
+    ///
+    /// # Panics
+    /// Where one of the tensors is in another precision than products are: tiles are loaded as they lie.
+    pub(crate) fn new(b: &mut Cuda, head_dim: usize, of: &[Mat]) -> Option<Self> {
+        assert!(of.iter().all(|mat| mat.bf16 == b.bf16()), "lookups over columns of another precision than products");
+        let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
+        let head = head.ok_or_else(|| Fault::Unsupported(format!("heads of {head_dim} columns, more than 128")));
+        let bf16 = b.bf16();
+        b.note(head).map(|head| Self { bf16, head })
+    }
+
+    /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` and `COLUMNS` rows.
+    #[expect(clippy::too_many_arguments, reason = "one launch: where, what, how large, with what")]
+    pub(crate) fn run(
+        &self,
+        b: &mut Cuda,
+        source: &'static str,
+        name: &'static str,
+        dims: &MemoryDims,
+        rows: usize,
+        [tall, flat]: [usize; 2],
+        args: &[Arg],
+    ) {
+        let size = if self.bf16 { 2 } else { 4 };
+        let pitch = self.head + 16 / size;
+        // Behind the tiles the numbers of a pass over columns.
+        let shared = (tall * ROWS + flat * COLUMNS) * pitch * size + 2 * COLUMNS * 4;
+        if shared > b.machine.most_shared() {
+            let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
+            b.note::<()>(Err(Fault::Unsupported(what)));
+            return;
+        }
+        let extent = Extent { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
+        b.run(source, name, Variant::Head(self.bf16, self.head), extent, args);
+    }
+
+    /// How many blocks of rows there are.
+    pub(crate) fn blocks(rows: usize) -> usize {
+        rows.div_ceil(ROWS)
+    }
+}
+
+/// Rows that hold the items of all heads: `Memory` of lookup.cuh.
+pub(crate) struct Memory {
+    pub(crate) of: Mat,
+    /// Rows of a sequence.
+    pub(crate) rows: usize,
+    /// First column of all patterns (keys).
+    pub(crate) pattern: usize,
+    /// First column of all values.
+    pub(crate) value: usize,
+}
+
+impl Memory {
+    pub(crate) fn arg(&self) -> Arg {
+        Arg::group(&[self.of.into(), self.rows.into(), self.pattern.into(), self.value.into()])
+    }
+}
+
+/// A ring of a stream: `Ring` of memory.cu.
+pub(crate) struct Ring {
+    pub(crate) arg: Arg,
+    /// `N`
+    pub(crate) rows: usize,
+}
+
+pub(crate) fn ring(items: &Mat, rows: usize, clock: &Indices) -> Ring {
+    Ring { arg: Arg::group(&[(*items).into(), rows.into(), clock.address().into()]), rows }
+}
+
+/// A ring that is not there.
+pub(crate) fn no_ring() -> Arg {
+    Arg::group(&[Mat::NONE.into(), 0usize.into(), 0u64.into()])
+}
+
+/// `Heads` of memory.cu.
+pub(crate) fn heads(dims: &MemoryDims) -> Arg {
+    Arg::group(&[dims.batch.into(), dims.time.into(), dims.heads.into(), dims.head_dim.into()])
+}
+
+/// `View` of lookup.cuh; a successor memory has no item 0.
+pub(crate) fn view(dims: &MemoryDims, ring: Option<&Ring>, successor: bool) -> Arg {
+    let window = dims.window.min(1 << 30);
+    Arg::group(&[dims.slots.into(), ring.map_or(0, |r| r.rows - 1).into(), successor.into(), window.into()])
+}

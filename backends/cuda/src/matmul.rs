@@ -1,0 +1,81 @@
+//! Matrix products and their gradients.
+
+use crate::{Cuda, Tensor, launch::Product, sums::column_sums, tensor::Mat};
+use hh_core::{
+    ops::{Matmul, MatmulDims, MatmulGrad, Sink},
+    shape::Shaped,
+};
+
+/// The matrix in what products are computed in.
+pub(crate) fn operand(b: &mut Cuda, of: Mat, rows: usize, width: usize) -> Mat {
+    if of.bf16 == b.bf16() {
+        return of;
+    }
+    let to = b.take_compute(rows, width);
+    b.convert(of, to, rows, width);
+    to
+}
+
+/// A vector or matrix in another's kind.
+fn alike(b: &mut Cuda, of: Mat, to: Mat, rows: usize, width: usize) -> Mat {
+    if of.bf16 == to.bf16 {
+        return of;
+    }
+    let same = Mat { address: b.take(rows * width * to.size()), bf16: to.bf16, stride: width };
+    b.convert(of, same, rows, width);
+    same
+}
+
+pub(crate) fn forward(b: &mut Cuda, op: Matmul<Tensor>, y: &mut Tensor) {
+    let MatmulDims { rows, inp, out } = op.dims(y.shape());
+    b.begin();
+    let (x, w) = (operand(b, op.x.mat(), rows, inp), operand(b, op.w.mat(), out, inp));
+    let to = y.mat();
+    let bias = op.bias.map(|bias| alike(b, bias.mat(), to, 1, out));
+    let add = op.add.map(|add| alike(b, add.mat(), to, rows, out));
+    b.product(&Product { rows, columns: out, inner: inp, a: x, transpose_a: false, b: w, transpose_b: true, bias, add, to });
+}
+
+/// `dx = dy · w`, `d_w += dyᵀ · x`, `d_bias += Σ dy`.
+pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulGrad<Tensor>) {
+    let MatmulDims { rows, inp, out } = op.dims(dy.shape());
+    assert_eq!(d.w.shape(), op.w.shape(), "matmul: gradient of the weight");
+    assert_eq!(d.bias.is_some(), op.bias.is_some(), "matmul: gradient of the bias");
+    b.begin();
+    let slopes = operand(b, dy.mat(), rows, out);
+    let (dx, add) = match d.x {
+        Sink::Set(dx) => (Some(dx), false),
+        Sink::Add(dx) => (Some(dx), true),
+        Sink::Skip => (None, false),
+    };
+    if let Some(dx) = dx {
+        assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");
+        let (w, to) = (operand(b, op.w.mat(), out, inp), dx.mat());
+        let add = add.then_some(to);
+        let product =
+            Product { rows, columns: inp, inner: out, a: slopes, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
+        b.product(&product);
+    }
+    let x = operand(b, op.x.mat(), rows, inp);
+    accumulate(b, slopes, x, [rows, out, inp], d.w.mat());
+    if let Some(bias) = d.bias {
+        column_sums(b, dy.mat(), rows, out, bias.mat());
+    }
+}
+
+/// `to += aᵀ · b`, `a` `[rows, out]`, `b` `[rows, inp]`.
+pub(crate) fn accumulate(b: &mut Cuda, slopes: Mat, x: Mat, [rows, out, inp]: [usize; 3], to: Mat) {
+    let product = Product {
+        rows: out,
+        columns: inp,
+        inner: rows,
+        a: slopes,
+        transpose_a: true,
+        b: x,
+        transpose_b: false,
+        bias: None,
+        add: Some(to),
+        to,
+    };
+    b.product(&product);
+}

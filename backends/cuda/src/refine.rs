@@ -1,0 +1,91 @@
+//! What both Hopfield memories hand to the kernels of refine.cuh.
+
+use crate::{
+    Cuda, Tensor,
+    launch::{Arg, Extent, Variant},
+    lookup::Memory,
+    tensor::Mat,
+};
+use hh_core::{ops::MemoryDims, shape::Shaped};
+
+/// `Refinement` of refine.cuh.
+pub(crate) struct Refinement {
+    pub(crate) qpv: Mat,
+    pub(crate) memory: Memory,
+    pub(crate) view: Arg,
+    /// Address of the mixture over refinements, `[B, T, K]`.
+    pub(crate) weights: u64,
+    pub(crate) log_beta: Mat,
+    pub(crate) decay: Mat,
+    pub(crate) dims: MemoryDims,
+}
+
+impl Refinement {
+    pub(crate) fn arg(&self) -> Arg {
+        let MemoryDims { time, head_dim, depth, .. } = self.dims;
+        let sizes = [time, head_dim, depth].map(Arg::from);
+        Arg::group(&[
+            self.qpv.into(),
+            self.memory.arg(),
+            self.view,
+            self.weights.into(),
+            self.log_beta.into(),
+            self.decay.into(),
+            sizes[0],
+            sizes[1],
+            sizes[2],
+        ])
+    }
+
+    /// The gradient of the mixture's logits from all that was read.
+    pub(crate) fn depth_grad(&self, b: &mut Cuda, reads: Mat, dy: Mat, d: &mut Tensor) {
+        let MemoryDims { batch, time, width, depth, .. } = self.dims;
+        let rows = batch * time;
+        let args = [self.weights.into(), reads.into(), dy.into(), rows.into(), width.into(), depth.into(), d.mat().into()];
+        b.run("memory", "depth_backward", Variant::Plain, Extent::warps(rows), &args);
+    }
+}
+
+/// Address of the softmax of each row's K logits.
+pub(crate) fn weights(b: &mut Cuda, logits: &Tensor, depth: usize) -> u64 {
+    let rows = logits.shape().rows();
+    let weights = b.take(4 * rows * depth);
+    let args = [logits.mat().into(), rows.into(), depth.into(), weights.into()];
+    b.run("memory", "depth_forward", Variant::Plain, Extent::threads(rows, 256), &args);
+    weights
+}
+
+/// `Kept` of refine.cuh.
+pub(crate) struct Kept {
+    pub(crate) reads: Mat,
+    pub(crate) moved: Mat,
+    pub(crate) log_sum: Mat,
+}
+
+impl Kept {
+    /// Nothing is kept.
+    pub(crate) const NONE: Self = Self { reads: Mat::NONE, moved: Mat::NONE, log_sum: Mat::NONE };
+
+    pub(crate) fn arg(&self) -> Arg {
+        Arg::group(&[self.reads.into(), self.moved.into(), self.log_sum.into()])
+    }
+}
+
+/// `Chain` of refine.cuh: what the pass over rows leaves for the one over columns.
+pub(crate) struct Chain {
+    arg: Arg,
+}
+
+impl Chain {
+    pub(crate) fn new(b: &mut Cuda, dims: &MemoryDims) -> Self {
+        let MemoryDims { batch, time, width, heads, depth, .. } = *dims;
+        let rows = batch * time;
+        let [scaled, d_read, d_moved] = [(); 3].map(|()| Arg::from(b.take_compute(depth * rows, width)));
+        let balance = b.take(4 * depth * rows * heads);
+        Self { arg: Arg::group(&[scaled, d_read, d_moved, balance.into(), rows.into()]) }
+    }
+
+    pub(crate) fn arg(&self) -> Arg {
+        self.arg
+    }
+}

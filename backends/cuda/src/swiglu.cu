@@ -1,0 +1,33 @@
+// y = silu(a) ∘ b. Bytes: packed and y once (backward: packed, dy and the gradient); 6 operations a number.
+#include "common.cuh"
+
+KERNEL(swiglu_forward, 256, Tensor packed, int rows, int width, Tensor y) {
+    const size_t i = thread() * LANES;
+    const int row = i / width, column = i % width;
+    if (row >= rows) return;
+    float a[LANES], b[LANES];
+    load(packed, at(packed, row, column), a);
+    load(packed, at(packed, row, width + column), b);
+#pragma unroll
+    for (int n = 0; n < LANES; n++) a[n] = silu(a[n]) * b[n];
+    store(y, at(y, row, column), a);
+}
+
+KERNEL(swiglu_backward, 256, Tensor packed, int rows, int width, Tensor dy, Tensor d_packed) {
+    const size_t i = thread() * LANES;
+    const int row = i / width, column = i % width;
+    if (row >= rows) return;
+    float a[LANES], b[LANES], d[LANES];
+    load(packed, at(packed, row, column), a);
+    load(packed, at(packed, row, width + column), b);
+    load(dy, at(dy, row, column), d);
+#pragma unroll
+    for (int n = 0; n < LANES; n++) {
+        const float s = sigmoid(a[n]), slope = s * (1.0f + a[n] * (1.0f - s));
+        const float value = a[n] * s;
+        a[n] = d[n] * b[n] * slope;
+        b[n] = d[n] * value;
+    }
+    store(d_packed, at(d_packed, row, column), a);
+    store(d_packed, at(d_packed, row, width + column), b);
+}

@@ -1,0 +1,266 @@
+// Products of tiles, a warp sixteen rows: on tensor cores in bf16 (mma.sync m16n8k16), by fused multiply-add in f32, both with
+// the same layout, so that what is built on them is written once.
+//
+// REAL (float or bf16) and HEAD (the head's width, rounded up) are defines of the compilation. A tile lies in shared memory
+// in rows of PITCH numbers, which no two rows of a fragment begin in the same bank. A result is held in registers, C[n][4] in
+// each lane: rows `group` and `group + 8`, columns 8n + 2·pair and the one after it: (row, column) = C[n][0], C[n][1] and,
+// eight rows below, C[n][2], C[n][3].
+#pragma once
+#include "common.cuh"
+
+constexpr int TILE_WARPS = 4;
+// Rows of a block.
+constexpr int ROWS = 16 * TILE_WARPS;
+// Columns of a tile.
+constexpr int COLUMNS = 32;
+constexpr int PITCH = HEAD + 16 / sizeof(REAL);
+// Column blocks of eight of a tile of scores, and of a head.
+constexpr int SCORES = COLUMNS / 8;
+constexpr int BLOCKS = HEAD / 8;
+
+DEVICE int group() { return lane() >> 2; }
+DEVICE int pair() { return lane() & 3; }
+
+DEVICE float quad_sum(float x) {
+    x += __shfl_xor_sync(ALL_LANES, x, 1);
+    return x + __shfl_xor_sync(ALL_LANES, x, 2);
+}
+DEVICE float quad_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 1));
+    return fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 2));
+}
+
+DEVICE unsigned pack(float low, float high) {
+    bf16 a, b;
+    narrow(low, a);
+    narrow(high, b);
+    return a.bits | static_cast<unsigned>(b.bits) << 16;
+}
+
+// c += a · b, one m16n8k16 product of a warp.
+DEVICE void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifdef HH_EMULATE
+    struct Fragments {
+        unsigned a[4], b[2];
+    };
+    Fragments mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    const auto* all = emulate::gather(mine);
+    auto half = [](unsigned word, int k) { return __uint_as_float(k & 1 ? word & 0xffff0000u : word << 16); };
+    for (int i = 0; i < 4; i++) {
+        const int below = i >> 1, column = 2 * pair() + (i & 1);
+        for (int k = 0; k < 16; k++) {
+            const unsigned x = all[group() * 4 + k % 8 / 2].a[below + (k >= 8 ? 2 : 0)], y = all[column * 4 + k % 8 / 2].b[k >= 8];
+            c[i] += half(x, k) * half(y, k);
+        }
+    }
+#else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+// Two numbers of sixteen rows of a tile, as mma wants its second factor: rows 2·pair, 2·pair + 1, and those eight below, of
+// column `group`.
+DEVICE void transposed(unsigned (&b)[2], const bf16* tile) {
+#ifdef HH_EMULATE
+    for (int i = 0; i < 2; i++) {
+        const bf16* at = tile + (8 * i + 2 * pair()) * PITCH + group();
+        b[i] = at[0].bits | static_cast<unsigned>(at[PITCH].bits) << 16;
+    }
+#else
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(tile + (lane() & 15) * PITCH));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b[0]), "=r"(b[1]) : "r"(address) : "memory");
+#endif
+}
+
+DEVICE unsigned two(const bf16* at) { return *reinterpret_cast<const unsigned*>(at); }
+
+// c += a · bᵀ: sixteen rows of `a` with 8N rows of `b`, over HEAD.
+template <int N>
+DEVICE void scores(const bf16* a, const bf16* b, float (&c)[N][4]) {
+#pragma unroll
+    for (int k = 0; k < HEAD; k += 16) {
+        const bf16* row = a + group() * PITCH + k + 2 * pair();
+        const unsigned left[4] = {two(row), two(row + 8 * PITCH), two(row + 8), two(row + 8 * PITCH + 8)};
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const bf16* column = b + (8 * n + group()) * PITCH + k + 2 * pair();
+            const unsigned right[2] = {two(column), two(column + 8)};
+            mma(c[n], left, right);
+        }
+    }
+}
+
+template <int N>
+DEVICE void scores(const float* a, const float* b, float (&c)[N][4]) {
+    const float *top = a + group() * PITCH, *low = top + 8 * PITCH;
+#pragma unroll 2
+    for (int k = 0; k < HEAD; k += 4) {
+        const auto x = *reinterpret_cast<const Packed<float, 4>*>(top + k), y = *reinterpret_cast<const Packed<float, 4>*>(low + k);
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const float* column = b + (8 * n + 2 * pair()) * PITCH + k;
+            const auto u = *reinterpret_cast<const Packed<float, 4>*>(column), v = *reinterpret_cast<const Packed<float, 4>*>(column + PITCH);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                c[n][0] += x.x[i] * u.x[i];
+                c[n][1] += x.x[i] * v.x[i];
+                c[n][2] += y.x[i] * u.x[i];
+                c[n][3] += y.x[i] * v.x[i];
+            }
+        }
+    }
+}
+
+// out += p · v: sixteen rows of weights in registers with the tile's COLUMNS rows.
+DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[BLOCKS][4]) {
+#pragma unroll
+    for (int k = 0; k < SCORES; k += 2) {
+        const unsigned left[4] = {pack(p[k][0], p[k][1]), pack(p[k][2], p[k][3]), pack(p[k + 1][0], p[k + 1][1]), pack(p[k + 1][2], p[k + 1][3])};
+#pragma unroll
+        for (int n = 0; n < BLOCKS; n++) {
+            unsigned right[2];
+            transposed(right, v + 8 * k * PITCH + 8 * n);
+            mma(out[n], left, right);
+        }
+    }
+}
+
+DEVICE void weigh(const float (&p)[SCORES][4], const float* v, float (&out)[BLOCKS][4]) {
+#pragma unroll
+    for (int k = 0; k < SCORES; k++) {
+#pragma unroll
+        for (int column = 0; column < 8; column++) {
+            // The lane of this quad that holds the column.
+            const int holder = (lane() & ~3) | column >> 1;
+            const float x = __shfl_sync(ALL_LANES, p[k][column & 1], holder), y = __shfl_sync(ALL_LANES, p[k][2 + (column & 1)], holder);
+            const float* row = v + (8 * k + column) * PITCH + 2 * pair();
+#pragma unroll
+            for (int n = 0; n < BLOCKS; n++) {
+                const auto u = *reinterpret_cast<const Packed<float, 2>*>(row + 8 * n);
+                out[n][0] += x * u.x[0];
+                out[n][1] += x * u.x[1];
+                out[n][2] += y * u.x[0];
+                out[n][3] += y * u.x[1];
+            }
+        }
+    }
+}
+
+template <int N>
+DEVICE void clear(float (&c)[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) c[n][i] = 0.0f;
+}
+
+// Row (0 or 1 of this lane's two) and column of element i of block n.
+DEVICE int half_of(int i) { return i >> 1; }
+DEVICE int column_of(int n, int i) { return 8 * n + 2 * pair() + (i & 1); }
+// Row within the block of this lane's row `half`.
+DEVICE int row_of(int half) { return warp() * 16 + group() + 8 * half; }
+
+// The inner product of two results, for each of this lane's rows.
+template <int N>
+DEVICE void row_dots(const float (&x)[N][4], const float (&y)[N][4], float (&dot)[2]) {
+    dot[0] = dot[1] = 0.0f;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) dot[half_of(i)] += x[n][i] * y[n][i];
+    dot[0] = quad_sum(dot[0]);
+    dot[1] = quad_sum(dot[1]);
+}
+
+// 1 / sqrt(|v|² + 1e-6) of this lane's rows.
+DEVICE void unit_scales(const float (&v)[BLOCKS][4], float (&scale)[2]) {
+    row_dots(v, v, scale);
+    scale[0] = 1.0f / sqrtf(scale[0] + 1e-6f);
+    scale[1] = 1.0f / sqrtf(scale[1] + 1e-6f);
+}
+
+DEVICE void make_unit(float (&v)[BLOCKS][4]) {
+    float scale[2];
+    unit_scales(v, scale);
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) v[n][i] *= scale[half_of(i)];
+}
+
+// In place of the gradient of unit(v), that of v: dv = r (du − r² (v · du) v).
+DEVICE void unit_grad(const float (&v)[BLOCKS][4], float (&d)[BLOCKS][4]) {
+    float scale[2], along[2];
+    unit_scales(v, scale);
+    row_dots(v, d, along);
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float r = scale[half_of(i)];
+            d[n][i] = r * (d[n][i] - r * r * along[half_of(i)] * v[n][i]);
+        }
+}
+
+// Tensors of these kernels hold REAL, but for statistics, which hold float: a kind that is known when compiling keeps the
+// loops free of branches.
+
+// `count` rows of `d` columns from (row, column) on into a tile of `room` rows, times `factor`; zeros around them. All threads
+// of the block take part.
+DEVICE void load_tile(const Tensor& from, size_t row, int count, int room, int column, int d, float factor, REAL* tile) {
+    const bool vectors = ((from.stride | column | d) & 7) == 0 && (reinterpret_cast<size_t>(from.data) & 15) == 0;
+    const REAL* start = static_cast<const REAL*>(from.data) + row * from.stride + column;
+#pragma unroll 2
+    for (int i = threadIdx.x * 8; i < room * HEAD; i += blockDim.x * 8) {
+        const int r = i / HEAD, c = i % HEAD;
+        const REAL* at = start + static_cast<size_t>(r) * from.stride + c;
+        Packed<REAL, 8> x = {};
+        if (r < count && c < d) {
+            if (vectors)
+                x = *reinterpret_cast<const Packed<REAL, 8>*>(at);
+            else
+#pragma unroll
+                for (int n = 0; n < 8; n++)
+                    if (c + n < d) x.x[n] = at[n];
+        }
+        if (factor != 1.0f)
+#pragma unroll
+            for (int n = 0; n < 8; n++) narrow(wide(x.x[n]) * factor, x.x[n]);
+        *reinterpret_cast<Packed<REAL, 8>*>(tile + r * PITCH + c) = x;
+    }
+}
+
+// This lane's numbers of a row-major tensor, `d` columns from `column` on; zeros where a row is not wanted.
+template <class Number>
+DEVICE void load_rows(const Tensor& from, size_t first, int rows, int column, int d, float (&c)[BLOCKS][4]) {
+    const Number* start = static_cast<const Number*>(from.data) + first * from.stride + column;
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = row_of(half_of(i)), col = column_of(n, i);
+            c[n][i] = row < rows && col < d ? wide(start[static_cast<size_t>(row) * from.stride + col]) : 0.0f;
+        }
+}
+
+template <class Number>
+DEVICE void store_rows(const float (&c)[BLOCKS][4], const Tensor& to, size_t first, int rows, int column, int d) {
+    Number* start = static_cast<Number*>(to.data) + first * to.stride + column;
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = row_of(half_of(i)), col = column_of(n, i);
+            if (row < rows && col < d) narrow(c[n][i], start[static_cast<size_t>(row) * to.stride + col]);
+        }
+}
+
+// This warp's rows times `factor` into its part of a tile of ROWS.
+DEVICE void put_tile(const float (&c)[BLOCKS][4], float factor, REAL* tile) {
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) narrow(c[n][i] * factor, tile[row_of(half_of(i)) * PITCH + column_of(n, i)]);
+}

@@ -1,0 +1,158 @@
+//! The suite on the cuda backend: every kernel, the whole model, and training, against the processor in f64 and against the
+//! reference's golden vectors. The kernels run as C++ on the host, a thread of a block at a time; `HH_CUDA=0` runs them on
+//! that GPU.
+
+use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
+use hh_core::{
+    backend::{Device, Precision},
+    config::Config,
+    ops::{Attend, Columns, ColumnsMut},
+    shape::Shape,
+    train::Hyper,
+};
+use hh_cpu::{Cpu, Threads};
+use hh_cuda::{Compute, Cuda};
+use hh_tests::{
+    compare::{BF16, F32, distance},
+    golden::names,
+    model::{cpu, hyper, kinds},
+};
+
+fn cuda(compute: Compute) -> Cuda {
+    match std::env::var("HH_CUDA") {
+        Ok(ordinal) => Cuda::new(ordinal.parse().expect("HH_CUDA is the number of a GPU"), compute).expect("that GPU"),
+        Err(_) => Cuda::emulated(compute),
+    }
+}
+
+/// Architectures that between them have every kernel: an emulated machine is in no hurry.
+fn few() -> Vec<(&'static str, Config)> {
+    kinds().into_iter().filter(|(name, _)| ["full", "classic", "windows", "factorised", "learned positions"].contains(name)).collect()
+}
+
+#[test]
+fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
+    kernels::check(|| cuda(Compute::F32), F32);
+}
+
+#[test]
+fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
+    kernels::check(|| cuda(Compute::Bf16), BF16);
+}
+
+#[test]
+fn its_gradients_are_those_of_the_reference() {
+    for name in names() {
+        golden::check(cuda(Compute::F32), &name, F32.model).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn it_trains_as_the_processor_does_with_the_same_dropout() {
+    for (name, c) in kinds().into_iter().chain([("wide", agreement::wide())]) {
+        let h = agreement::noisy(&c);
+        let exact = agreement::train(Cpu::<f64>::new(Threads::one()), &c, h.clone(), 17);
+        let found = agreement::train(cuda(Compute::F32), &c, h, 17);
+        agreement::compare(found, &exact, 2e-3).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn it_trains_in_bf16_with_master_weights_in_f32() {
+    for (name, c) in kinds() {
+        let whole = |gradients: Vec<(String, Vec<f64>)>| gradients.into_iter().flat_map(|(_, g)| g).collect::<Vec<_>>();
+        let [found, exact] = [lengths::gradients(cuda(Compute::Bf16), &c, 17), lengths::gradients(cpu::<f64>(1), &c, 17)].map(whole);
+        let far = distance(&found, &exact, 1e-3);
+        assert!(far < BF16.model, "{name}: the gradient is off by {far:.1e}");
+    }
+    let c = &kinds()[0].1;
+    // A step far below what bf16 can tell from the weights, beside one that f32 cannot tell from them either.
+    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
+    let moved = |scale: f32| {
+        let mut h = h.clone();
+        h.schedule.peak_lr *= scale;
+        h.schedule.min_lr *= scale;
+        let last = agreement::train(cuda(Compute::Bf16), c, h, 9);
+        last[last.len() / 2..].to_vec()
+    };
+    let (still, step) = (moved(1e-12), moved(1e-3));
+    let changed = still.iter().zip(&step).filter(|((_, a), (_, b))| a != b).count();
+    assert_eq!(changed, still.len(), "every tensor moves, by ever so little");
+}
+
+/// The emulated machine runs threads and blocks in another order each time.
+#[test]
+fn two_runs_of_one_seed_are_the_same_bits() {
+    for compute in [Compute::F32, Compute::Bf16] {
+        let c = agreement::wide();
+        let [one, two] = [(); 2].map(|()| agreement::train(cuda(compute), &c, agreement::noisy(&c), 65));
+        assert!(one == two, "{compute:?}");
+    }
+}
+
+#[test]
+fn its_optimiser_is_pytorchs() {
+    optimiser::check(cuda(Compute::F32), F32.kernel).unwrap();
+}
+
+#[test]
+fn gradients_agree_at_awkward_lengths() {
+    for time in [1, 33, 65] {
+        for (name, c) in few() {
+            lengths::agrees(cuda(Compute::F32), &c, time, 2e-3).unwrap_or_else(|e| panic!("{name}, {time} positions: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_text_cut_anywhere_is_the_whole_text() {
+    for (name, c) in few() {
+        for context in [64, 3] {
+            let make = || cuda(Compute::F32);
+            cuts::check(make, make, &c, context, &[0, 5, 13], 1e-4).unwrap_or_else(|e| panic!("{name}, context {context}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_later_token_changes_no_earlier_hidden_state() {
+    causality::reaches_back(cuda(Compute::F32), &kinds(), 1e-12);
+}
+
+#[test]
+fn a_run_that_resumes_is_the_run_that_never_stopped() {
+    for (name, c) in few() {
+        resume::check(|| cuda(Compute::F32), name, &c);
+    }
+}
+
+#[test]
+fn its_coins_are_the_processors() {
+    for key in [[7, 0, 1, 0], [u32::MAX, 1 << 31, 5, 0]] {
+        let [there, here] = [dropout::masks(cuda(Compute::F32), 0.3, key, 4), dropout::masks(cpu::<f32>(1), 0.3, key, 4)];
+        assert!(there == here, "the same mask, forward and back");
+    }
+}
+
+/// Heads as wide as a tile goes, in tiles of each width, with rows that fill no tile.
+#[test]
+fn attention_and_recall_know_every_width_of_a_head() {
+    for (name, compute, bound) in [("f32", Compute::F32, F32.kernel), ("bf16", Compute::Bf16, BF16.kernel)] {
+        for head_dim in [8, 24, 32, 40, 64, 128] {
+            kernels::heads(|| cuda(compute), head_dim, bound).unwrap_or_else(|e| panic!("{name}, heads of {head_dim}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_a_kernel_surfaces_where_the_device_is_next_asked() {
+    let mut b = cuda(Compute::F32);
+    let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("room");
+    let (qkv, mut y) = (tensor(Shape::cube(1, 2, 3 * 160)), tensor(Shape::cube(1, 2, 160)));
+    let op = Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
+    hh_core::backend::Forward::attend(&mut b, op, None, None, ColumnsMut::all(&mut y));
+    let mut host = [0.0; 320];
+    let said = b.download(&y, &mut host).expect_err("heads are too wide").to_string();
+    assert!(said.contains("160") && said.contains("128"), "{said}");
+    b.download(&y, &mut host).expect("it was said once");
+}
