@@ -28,10 +28,10 @@ pub(crate) fn bare() -> Vec<Step> {
 }
 
 /// A whole build with compilers that refuse: nothing that this workspace depends on may ask for one. rustc itself
-/// links through `cc`, which stays.
+/// links through `cc`, which stays. Of the profile that the tests use, so that they need not build it again.
 pub(crate) fn no_c_compiler() -> Vec<Step> {
     let names = ["CC", "CXX", "HOST_CC", "HOST_CXX", "TARGET_CC", "TARGET_CXX"];
-    vec![names.into_iter().fold(cargo(["build"]), |step, name| step.env(name, "false"))]
+    vec![names.into_iter().fold(cargo(["build", "--release"]), |step, name| step.env(name, "false"))]
 }
 
 pub(crate) fn lint() -> Vec<Step> {
