@@ -7,21 +7,11 @@ with what the backends need (`cargo build --release -p hh-runtime --features tch
 Trains char-4.5m at 8 x 256 for a few steps on each backend in turn (A B A B ...) and prints median tokens/s and peak memory;
 then trains char-0.8m for 200 calm steps (a spike of the loss would magnify rounding) on each from one seed and prints how far apart the validation curves are.
 """
-import argparse, functools, json, os, re, statistics, subprocess, sys, tempfile
+import argparse, json, os, re, statistics, sys, tempfile
 
-print = functools.partial(print, flush=True)
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from measure import HERE, print, run
+
 PROGRAM = os.environ.get("PROGRAM", os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "target")), "release", "hh-runtime"))
-
-
-def run(command):
-    """Standard output, and the peak resident memory in MB, of a command that must succeed."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = process.stdout.read(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"failed: {' '.join(command)}\n{out}{err}")
-    return out, usage.ru_maxrss / 1024
 
 
 def lines(folder):
@@ -80,7 +70,7 @@ def main():
     first = curves[backends[0]]
     print("step       " + "  ".join(f"{step:6}" for step in first))
     for name, points in curves.items():
-        print(f"{name:10} " + "  ".join(f"{nll:.4f}" for nll in points.values()))
+        print(f"{name:10} " + "  ".join(f"{nll:.5f}" for nll in points.values()))
         if name != backends[0]:
             worst = max(abs(points[step] - first[step]) for step in first)
             print(f"largest difference of validation nll from {backends[0]}: {worst:.1e} over {max(first)} steps")

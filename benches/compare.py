@@ -6,20 +6,9 @@ REFERENCE_DIR holds reference.py and configs/; this Python needs torch, safetens
 then runs ours and the peer's in turn (A B A B …) and prints medians, ratios and peak memory; figures.json keeps them.
 With --data it also trains char-0.8m for 2000 steps of 12 x 64 (minutes).
 """
-import argparse, functools, json, os, re, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, re, statistics, subprocess, sys, tempfile, time
 
-print = functools.partial(print, flush=True)  # A run takes minutes: each line appears when it is known.
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def run(command, cwd=HERE):
-    """Standard output, and the peak resident memory in MB, of a command that must succeed."""
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = process.stdout.read(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"failed: {' '.join(command)}\n{out}{err}")
-    return out, usage.ru_maxrss / 1024
+from measure import HERE, print, run
 
 
 def in_turn(runs, **commands):

@@ -16,6 +16,11 @@ fn eight_bits_are_off_by_half_a_scale_at_most() {
     for width in [32, 33, 70, 496] {
         let values = weights(1, 3 * width);
         let q = Format::Q8.quantise(&values, width);
+        let largest = values.chunks(width).flat_map(|row| row.chunks(BLOCK)).map(|w| w.iter().fold(0.0f32, |m, x| m.max(x.abs())));
+        for (most, scale) in largest.zip(q.blocks().scales()) {
+            let reach = 127.0 * bf16_to_f32(u16::from_le_bytes(*scale));
+            assert!(reach >= most * 0.999_999, "the largest, {most}, is beyond {reach}");
+        }
         for (row, found) in values.chunks(width).zip(widened(&q).chunks(width)) {
             for (w, f) in row.chunks(BLOCK).zip(found.chunks(BLOCK)) {
                 let most = w.iter().fold(0.0f32, |m, x| m.max(x.abs()));

@@ -96,16 +96,14 @@ impl Args {
 pub fn run(args: Args) -> Result<()> {
     let source = Source::open(&args.checkpoint)?;
     let (stored, name) = args.stored();
-    let given = !args.text.is_builtin();
-    let text = given || trained_on(source.checkpoint()?.metadata(), BUILTIN);
-    if given {
-        // What is wrong with the text is said before anything is written.
-        cost(&args, &source, 1)?;
-    }
+    let exact = stored == Dtype::F32.into();
+    let text = !args.text.is_builtin() || (!exact && trained_on(source.checkpoint()?.metadata(), BUILTIN));
+    // Before anything is written: so what is wrong with the text is said in time.
+    let before = text.then(|| cost(&args, &source)).transpose()?;
     let done = export(&source, &args.out, stored)?;
     let mut out = io::stdout().lock();
-    let [before, after] = done.bytes.map(|bytes| bytes as f64 / 1e6);
-    writeln!(out, "{} {before:.2} MB -> {} {after:.2} MB, {name}", source.path().display(), args.out.display())?;
+    let [from, to] = done.bytes.map(|bytes| bytes as f64 / 1e6);
+    writeln!(out, "{} {from:.2} MB -> {} {to:.2} MB, {name}", source.path().display(), args.out.display())?;
     match done.stripped {
         0 => writeln!(out, "{} parameters", done.written)?,
         n => writeln!(out, "{} parameters; {n} that only training needs were left out", done.written)?,
@@ -114,11 +112,10 @@ pub fn run(args: Args) -> Result<()> {
         (0.0, _) => return Ok(writeln!(out, "every number is exact")?),
         (error, name) => writeln!(out, "largest rounding error {error:.2e}, in {name}; all together {:.2e} of the weights", done.relative)?,
     }
-    if !text {
+    let Some((before, tokens)) = before else {
         return Ok(writeln!(out, "what it costs: give the text that it was trained on, as in --data input.txt")?);
-    }
-    let (before, tokens) = cost(&args, &source, TOKENS)?;
-    let (after, _) = cost(&args, &Source::open(&args.out)?, TOKENS)?;
+    };
+    let (after, _) = cost(&args, &Source::open(&args.out)?)?;
     writeln!(
         out,
         "nll {before:.4} -> {after:.4} nats per token, {:+.5}, over {tokens} held-out tokens of {}",
@@ -128,12 +125,12 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Mean nll over the first `tokens` tokens of the held-out end, and how many they were.
-fn cost(args: &Args, source: &Source, tokens: u64) -> Result<(f64, u64)> {
+/// Mean nll over the first [`TOKENS`] tokens of the held-out end, and how many they were.
+fn cost(args: &Args, source: &Source) -> Result<(f64, u64)> {
     let mut cpu = Cpu::<f32>::new(Threads::new(available_parallelism().map_or(1, |n| n.get())));
     let loaded = source.load(&mut cpu, None)?;
     let held = Dataset::split(&args.text.stream(&*loaded.tokenizer)?, args.holdout)?.validation;
-    let held = held.part(0..held.len().min(tokens + 1));
+    let held = held.part(0..held.len().min(TOKENS + 1));
     if held.len() < 2 {
         bail!("{} has {} held-out tokens; scoring needs two at least", args.text.name(), held.len());
     }

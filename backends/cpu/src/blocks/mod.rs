@@ -141,13 +141,9 @@ impl<F: Float> Dots<'_, F> {
 
     #[inline(always)]
     fn write(&self, at: usize, o: usize, sum: f32) {
-        let sum = F::of_f32(sum);
         // SAFETY: each column of `y` is one task's.
         let y = unsafe { self.y.slice(at, 1) };
-        y[0] = match self.write {
-            Write::Add => y[0] + sum,
-            Write::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
-        };
+        y[0] = self.write.element(y[0], F::of_f32(sum), at, o);
     }
 }
 

@@ -48,6 +48,17 @@ pub(crate) enum Write<'a, F> {
     Add,
 }
 
+impl<F: Float> Write<'_, F> {
+    /// What element `at` of the result, in column `o`, becomes of `old` once its sum is known.
+    #[inline(always)]
+    pub(crate) fn element(self, old: F, sum: F, at: usize, o: usize) -> F {
+        match self {
+            Self::Add => old + sum,
+            Self::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
+        }
+    }
+}
+
 /// Largest depth of a block: a tile's rows of the left factor stay in the first-level cache, and the result is gone over
 /// rarely.
 const DEPTH: usize = 512;

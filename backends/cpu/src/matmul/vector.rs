@@ -43,10 +43,7 @@ impl<F: Float> Kernel for Dots<'_, F> {
                 let at = r * out + o;
                 // SAFETY: each column of `y` is one task's.
                 let y = unsafe { self.y.slice(at, 1) };
-                y[0] = match self.write {
-                    Write::Add => y[0] + sum,
-                    Write::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
-                };
+                y[0] = self.write.element(y[0], sum, at, o);
             }
         }
     }
