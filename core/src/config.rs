@@ -123,6 +123,10 @@ pub struct Config {
     /// Hidden width of the rectified-flow head (training only); 0 is none.
     #[serde(default)]
     pub flow_hidden: usize,
+    /// Numbers of a text's vector: pooled hidden states through `pooled.weight`; 0 is the pooled hidden states themselves.
+    /// Left out of the JSON where it is 0, which the reference has no word for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pooled_dim: usize,
     /// ε of every norm.
     #[serde(default = "default_eps")]
     pub norm_eps: f32,
@@ -145,6 +149,11 @@ fn default_inject() -> bool {
 }
 fn default_eps() -> f32 {
     1e-5
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 #[derive(Deserialize)]
@@ -231,6 +240,11 @@ impl Config {
         if self.hopfield_width[layer] > 0 { self.hopfield_depths[layer] } else { 0 }
     }
 
+    /// Numbers of a text's vector.
+    pub fn vector_dim(&self) -> usize {
+        if self.pooled_dim > 0 { self.pooled_dim } else { self.width }
+    }
+
     /// Embedding and residual stream differ in width.
     pub fn factorised(&self) -> bool {
         self.embed_dim != self.width
@@ -264,6 +278,7 @@ impl Config {
             ("attention_window", self.attention_window, 1 << 24),
             ("controller_width", self.controller_width, 1 << 16),
             ("flow_hidden", self.flow_hidden, 1 << 16),
+            ("pooled_dim", self.pooled_dim, 1 << 16),
         ] {
             if value > limit {
                 return fail(format!("{name} is {value}; it must be at most {limit}"));

@@ -32,7 +32,7 @@ pub fn value(name: &str, shape: Shape, config: &Config, seed: u64, out: &mut [f3
             out.fill(0.0)
         }
         _ if leaf.ends_with("bias") => out.fill(0.0),
-        "embed.up.weight" | "embed.down.weight" => stream.normal(out, 1.0 / libm::sqrtf(shape.width() as f32)),
+        "embed.up.weight" | "embed.down.weight" | "pooled.weight" => stream.normal(out, 1.0 / libm::sqrtf(shape.width() as f32)),
         _ => stream.normal(out, 0.02),
     }
 }
@@ -106,6 +106,7 @@ mod tests {
             ("embed.weight", Shape::matrix(300, 100), 0.02),
             ("embed.up.weight", Shape::matrix(300, 100), 0.1),
             ("embed.down.weight", Shape::matrix(100, 400), 0.05),
+            ("pooled.weight", Shape::matrix(100, 400), 0.05),
             ("positions.weight", Shape::matrix(300, 100), 0.02),
             ("blocks.0.in_proj.weight", Shape::matrix(300, 100), 0.02),
             ("blocks.11.ssm.conv.weight", Shape::matrix(9000, 4), 0.25),

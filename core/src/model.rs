@@ -27,6 +27,8 @@ pub struct Params<T> {
     pub controller: Option<controller::Params<T>>,
     /// Training only.
     pub flow: Option<flow::Params<T>>,
+    /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
+    pub pooled: Option<T>,
 }
 
 /// Activations of a chunk. Training keeps those of every block; otherwise blocks of one geometry share theirs.
@@ -83,20 +85,26 @@ impl<T> Params<T> {
             norm: leaf("norm_out.weight", Shape::vector(d))?,
             controller: if c.controller_width > 0 { Some(controller::Params::new(c, leaf)?) } else { None },
             flow: if c.flow_hidden > 0 { Some(flow::Params::new(c, leaf)?) } else { None },
+            pooled: if c.pooled_dim > 0 { Some(leaf("pooled.weight", Shape::matrix(c.pooled_dim, d))?) } else { None },
         })
     }
 
     /// All leaves in file order.
     pub fn leaves(&self) -> impl Iterator<Item = &T> {
         let head = [&self.embed].into_iter().chain(self.factors.iter().flatten()).chain(&self.positions);
-        let tail = self.controller.iter().flat_map(|p| p.leaves()).chain(self.flow.iter().flat_map(|p| p.leaves()));
+        let tail = self.controller.iter().flat_map(|p| p.leaves()).chain(self.flow.iter().flat_map(|p| p.leaves())).chain(&self.pooled);
         head.chain(self.blocks.iter().flat_map(|p| p.leaves())).chain([&self.norm]).chain(tail)
     }
 
     /// All leaves in file order.
     pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let head = [&mut self.embed].into_iter().chain(self.factors.iter_mut().flatten()).chain(&mut self.positions);
-        let tail = self.controller.iter_mut().flat_map(|p| p.leaves_mut()).chain(self.flow.iter_mut().flat_map(|p| p.leaves_mut()));
+        let tail = self
+            .controller
+            .iter_mut()
+            .flat_map(|p| p.leaves_mut())
+            .chain(self.flow.iter_mut().flat_map(|p| p.leaves_mut()))
+            .chain(&mut self.pooled);
         head.chain(self.blocks.iter_mut().flat_map(|p| p.leaves_mut())).chain([&mut self.norm]).chain(tail)
     }
 }

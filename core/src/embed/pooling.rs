@@ -1,10 +1,12 @@
-//! Text embeddings: hidden states pooled over the text, shortened if asked, made unit vectors.
+//! From the hidden states of a text to one vector.
 
 use crate::error::Error;
 use alloc::{format, vec, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 /// How the hidden states of a text become one vector.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// The mean over the text's own positions.
     #[default]
