@@ -8,8 +8,9 @@ use hh_core::tokenizer::Tokenizer;
 use std::collections::HashMap;
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::normalizers::Lowercase;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, TokenizerImpl};
+use tokenizers::{AddedToken, NormalizerWrapper, TokenizerImpl};
 
 /// The `kind` of its description.
 pub(super) const KIND: &str = "bpe";
@@ -64,7 +65,8 @@ impl Bpe {
         check_merges(&merges, |token| vocabulary.contains_key(token))?;
         let ends = vocabulary.contains_key(END_OF_TEXT);
         let model = BPE::builder().vocab_and_merges(vocabulary.into_iter().collect::<Vocabulary>(), merges).build();
-        let mut tokenizer = byte_level(model.map_err(|e| anyhow!("the merges do not fit the vocabulary: {e}"))?);
+        let model = model.map_err(|e| anyhow!("the merges do not fit the vocabulary: {e}"))?;
+        let mut tokenizer = byte_level(model, false);
         if ends {
             tokenizer.add_special_tokens([AddedToken::from(END_OF_TEXT, true)]).map_err(|e| anyhow!("{e}"))?;
         }
@@ -111,11 +113,13 @@ impl Bpe {
         Self::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| anyhow!("it is not readable as a tokenizer.json: {e}"))?)
     }
 
-    /// Learns a vocabulary of at most `size` tokens, the 256 bytes among them, from merges that occur twice or more.
+    /// Learns a vocabulary of at most `size` tokens, the 256 bytes among them, from merges that occur twice or more. With `lower`,
+    /// upper and lower case are one, and a text begins as if a space stood before it: a word is one token wherever it stands, which
+    /// embeddings want, and texts do not come back as they were.
     ///
     /// # Errors
     /// What reading the text says; a size below 256.
-    pub fn train(size: usize, texts: impl Iterator<Item = Result<String>> + Send) -> Result<Self> {
+    pub fn train(size: usize, lower: bool, texts: impl Iterator<Item = Result<String>> + Send) -> Result<Self> {
         if size < 256 {
             bail!("a byte-level vocabulary of {size} has no room for the 256 bytes; make it larger");
         }
@@ -127,7 +131,7 @@ impl Bpe {
             .build();
         let mut failure = None;
         let readable = pieces(texts).map_while(|piece| piece.map_err(|e| failure = Some(e)).ok());
-        let mut tokenizer = byte_level(BPE::default());
+        let mut tokenizer = byte_level(BPE::default(), lower);
         let trained = tokenizer.train(&mut trainer, readable).map(|_| ()).map_err(|e| anyhow!("the BPE cannot be trained: {e}"));
         match failure {
             Some(e) => return Err(e),
@@ -191,12 +195,13 @@ fn check_merges(merges: &[(String, String)], known: impl Fn(&str) -> bool) -> Re
 }
 
 type Vocabulary = tokenizers::models::bpe::Vocab;
-type ByteLevelBpe = TokenizerImpl<BPE, tokenizers::NormalizerWrapper, ByteLevel, ByteLevel, ByteLevel>;
+type ByteLevelBpe = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, ByteLevel>;
 
-/// GPT-2's pipeline around a BPE: split by its pattern, bytes spelled as printable characters.
-fn byte_level(model: BPE) -> ByteLevelBpe {
+/// GPT-2's pipeline around a BPE: split by its pattern, bytes spelled as printable characters; `lower` as in [`Bpe::train`].
+fn byte_level(model: BPE, lower: bool) -> ByteLevelBpe {
     let mut tokenizer = TokenizerImpl::new(model);
-    let bytes = ByteLevel::new(false, true, true);
+    let bytes = ByteLevel::new(lower, true, true);
+    tokenizer.with_normalizer(lower.then_some(NormalizerWrapper::Lowercase(Lowercase)));
     tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
     tokenizer
 }
@@ -282,16 +287,17 @@ mod tests {
 
     #[test]
     fn core_s_own_encoder_gives_the_same_ids() {
-        let trained = Bpe::train(400, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
+        let train = |lower| Bpe::train(400, lower, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
         let shared = std::env::var_os("HH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
-        for bpe in gpt2().into_iter().chain([trained]) {
+        for bpe in gpt2().into_iter().chain([train(false), train(true)]) {
             let own = hh_core::tokenizer::Bpe::from_json(&bpe.to_json()).unwrap();
             assert_eq!(own.vocab_size(), bpe.vocab_size());
             assert!((0..own.vocab_size() as u32 + 1).all(|id| own.token_bytes(id) == bpe.token_bytes(id)));
             for text in mixtures() {
                 assert_eq!(own.encode(&text).unwrap(), bpe.encode(&text).unwrap(), "{text:?}");
             }
-            for long in ["a".repeat(5000), " ".repeat(5000), "ab ".repeat(2000)] {
+            for long in [String::new(), "ΌΔΟΣ ΣΑΣ".into(), "İI ẞ Ǆ".into(), "a".repeat(5000), " ".repeat(5000), "ab ".repeat(2000)]
+            {
                 assert_eq!(own.encode(&long).unwrap(), bpe.encode(&long).unwrap());
             }
             match std::fs::read_to_string(shared.join("data/tinyshakespeare/input.txt")) {
@@ -303,8 +309,8 @@ mod tests {
 
     #[test]
     fn a_text_in_pieces_has_the_ids_of_the_whole() {
-        let trained = Bpe::train(300, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
-        for bpe in gpt2().into_iter().chain([trained]) {
+        let train = |lower| Bpe::train(300, lower, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
+        for bpe in gpt2().into_iter().chain([train(false), train(true)]) {
             let whole = bpe.encode(TEXT).unwrap();
             let chars: Vec<char> = TEXT.chars().collect();
             for size in 1..20 {
@@ -322,7 +328,7 @@ mod tests {
 
     #[test]
     fn training_learns_frequent_pairs_and_is_the_same_each_time() {
-        let train = || Bpe::train(280, [Ok(TEXT.repeat(20))].into_iter()).unwrap();
+        let train = || Bpe::train(280, false, [Ok(TEXT.repeat(20))].into_iter()).unwrap();
         let bpe = train();
         assert_eq!(bpe.vocab_size(), 280);
         assert_eq!(bpe.to_json(), train().to_json());
@@ -338,7 +344,7 @@ mod tests {
         let path = folder.path().join("tokenizer.json");
         assert!(Bpe::open(&path).err().unwrap().to_string().contains("no such file"));
         assert!(Bpe::open(folder.path()).err().unwrap().to_string().contains("has no tokenizer"));
-        let bpe = Bpe::train(270, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
+        let bpe = Bpe::train(270, false, [Ok(TEXT.repeat(3))].into_iter()).unwrap();
         std::fs::write(&path, bpe.encoder.to_string(true).unwrap()).unwrap();
         assert_eq!(Bpe::open(folder.path()).unwrap().to_json(), bpe.to_json());
         let refuse = |text: &str, word: &str| {

@@ -29,10 +29,12 @@ pub enum Spec {
         /// A `tokenizer.json`, a `vocab.bpe` or `merges.txt`, or a folder with either.
         path: PathBuf,
     },
-    /// `bpe-train:N`: a byte-level BPE learned from the text; see [`Bpe::train`].
+    /// `bpe-train:N[:lower]`: a byte-level BPE learned from the text; see [`Bpe::train`].
     BpeTrain {
         /// Entries of the vocabulary at most.
         size: usize,
+        /// Upper and lower case are one, and a text's first word is the same token as anywhere else.
+        lower: bool,
     },
 }
 
@@ -54,8 +56,11 @@ pub fn parse_spec(spec: &str) -> Result<Spec> {
         None if spec == "words" => Spec::Words { max: None },
         Some(("words", max)) => Spec::Words { max: Some(number(max, 3)?) },
         Some(("bpe", path)) if !path.is_empty() => Spec::Bpe { path: path.into() },
-        Some(("bpe-train", size)) => Spec::BpeTrain { size: number(size, 256)? },
-        _ => bail!("\"{spec}\" is no tokenizer; give bytes, chars, words, words:MAX, bpe:FILE or bpe-train:N"),
+        Some(("bpe-train", size)) => match size.strip_suffix(":lower") {
+            Some(size) => Spec::BpeTrain { size: number(size, 256)?, lower: true },
+            None => Spec::BpeTrain { size: number(size, 256)?, lower: false },
+        },
+        _ => bail!("\"{spec}\" is no tokenizer; give bytes, chars, words, words:MAX, bpe:FILE, bpe-train:N or bpe-train:N:lower"),
     })
 }
 
@@ -75,7 +80,7 @@ impl std::fmt::Display for Spec {
             Self::Words { max: None } => f.write_str("words"),
             Self::Words { max: Some(max) } => write!(f, "words:{max}"),
             Self::Bpe { path } => write!(f, "bpe:{}", path.display()),
-            Self::BpeTrain { size } => write!(f, "bpe-train:{size}"),
+            Self::BpeTrain { size, lower } => write!(f, "bpe-train:{size}{}", if *lower { ":lower" } else { "" }),
         }
     }
 }
@@ -116,7 +121,7 @@ impl Spec {
                 Box::new(Words::from_counts(counts.iter().map(|(word, &count)| (&word[..], count)), max.unwrap_or(usize::MAX))?)
             }
             Self::Bpe { path } => Box::new(Bpe::open(path)?),
-            Self::BpeTrain { size } => Box::new(Bpe::train(*size, texts)?),
+            Self::BpeTrain { size, lower } => Box::new(Bpe::train(*size, *lower, texts)?),
         })
     }
 }
@@ -142,10 +147,24 @@ mod tests {
 
     #[test]
     fn a_choice_is_read_and_spelled_alike() {
-        for spec in ["bytes", "chars", "words", "words:500", "bpe:some/tokenizer.json", "bpe:C:\\x", "bpe-train:1000"] {
+        for spec in
+            ["bytes", "chars", "words", "words:500", "bpe:some/tokenizer.json", "bpe:C:\\x", "bpe-train:1000", "bpe-train:1000:lower"]
+        {
             assert_eq!(parse_spec(spec).unwrap().to_string(), spec);
         }
-        for spec in ["", "byte", "bpe", "bpe:", "words:", "words:2", "words:x", "bpe-train:255", "bpe-train:99999999999", "bytes:3"] {
+        for spec in [
+            "",
+            "byte",
+            "bpe",
+            "bpe:",
+            "words:",
+            "words:2",
+            "words:x",
+            "bpe-train:255",
+            "bpe-train:99999999999",
+            "bpe-train:1000:upper",
+            "bytes:3",
+        ] {
             let error = parse_spec(spec).unwrap_err().to_string();
             assert!(error.contains(&format!("\"{spec}\"")), "{error}");
         }

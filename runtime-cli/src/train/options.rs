@@ -137,8 +137,8 @@ pub struct DataOptions {
     #[arg(long, value_name = "PART")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
-    /// bytes, chars, `words[:MAX]`, bpe:FILE (a tokenizer.json, or GPT-2's vocab.bpe beside its encoder.json) or bpe-train:N
-    /// [default: chars, or that of the shards]
+    /// bytes, chars, `words[:MAX]`, bpe:FILE (a tokenizer.json, or GPT-2's vocab.bpe beside its encoder.json) or
+    /// `bpe-train:N[:lower]` [default: chars, or that of the shards]
     #[arg(long, value_name = "KIND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,

@@ -8,13 +8,13 @@ use super::{Tokenizer, unreadable};
 use crate::error::Error;
 use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec, vec::Vec};
 use merge::{Merge, Merges};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 /// The `kind` of its description.
 pub(super) const KIND: &str = "bpe";
 
 /// A byte-level BPE of GPT-2's form: every text has ids, and every id its bytes. Reads what the `tokenizers` library writes, and
-/// gives the same ids; what that library knows beside (other patterns, normalisers) is refused by name.
+/// gives the same ids; what that library knows beside (other patterns, normalisers but lower case) is refused by name.
 #[derive(Clone, Debug)]
 pub struct Bpe {
     /// The bytes of every id, one after the other.
@@ -26,6 +26,10 @@ pub struct Bpe {
     merges: Merges,
     /// Texts that are tokens wherever they stand, the longest first.
     added: Vec<(String, u32)>,
+    /// Upper and lower case are one.
+    lower: bool,
+    /// A text begins as if a space stood before it, so that its first word is the same token as anywhere else.
+    prefix_space: bool,
     json: String,
 }
 
@@ -41,8 +45,8 @@ struct File<'a> {
     model: Model<'a>,
     #[serde(default, borrow)]
     added_tokens: Vec<Added<'a>>,
-    #[serde(default)]
-    normalizer: Option<IgnoredAny>,
+    #[serde(default, borrow)]
+    normalizer: Option<Normaliser<'a>>,
     #[serde(default, borrow)]
     pre_tokenizer: Option<Step<'a>>,
 }
@@ -79,6 +83,12 @@ struct Added<'a> {
 }
 
 #[derive(Deserialize)]
+struct Normaliser<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
 struct Step<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
@@ -107,10 +117,12 @@ impl Bpe {
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let Description { tokenizer: File { model, added_tokens, normalizer, pre_tokenizer } } =
             serde_json::from_str(json).map_err(unreadable)?;
-        let plain = pre_tokenizer.is_some_and(|step| step.kind == "ByteLevel" && step.use_regex && !step.add_prefix_space);
-        if normalizer.is_some() || !plain || model.ignore_merges {
-            return refuse("is not of GPT-2's form (its pattern, no normaliser, all merges): hh-runtime reads it, this build does not");
-        }
+        let split = pre_tokenizer.filter(|step| step.kind == "ByteLevel" && step.use_regex);
+        let (Some(split), true, false) = (split, normalizer.as_ref().is_none_or(|n| n.kind == "Lowercase"), model.ignore_merges) else {
+            return refuse(
+                "is not of GPT-2's form (its pattern, no normaliser but lower case, all merges): hh-runtime reads it, this build does not",
+            );
+        };
         let ids = model.vocab.values().chain(added_tokens.iter().map(|a| &a.id)).max().map_or(0, |&id| id as usize + 1);
         if ids == 0 || ids > MAX_IDS {
             return refuse(format_args!("has {ids} ids; 1 to {MAX_IDS} are possible"));
@@ -158,7 +170,8 @@ impl Bpe {
             *end += token.len();
             Some(*end)
         }));
-        Ok(Self { bytes: tokens.concat(), starts, alphabet, merges, added, json: json.into() })
+        let (lower, prefix_space) = (normalizer.is_some(), split.add_prefix_space);
+        Ok(Self { bytes: tokens.concat(), starts, alphabet, merges, added, lower, prefix_space, json: json.into() })
     }
 
     /// The added token that stands first in the text, the longest of several: its place, bytes and id.
@@ -168,7 +181,20 @@ impl Bpe {
         places.min_by_key(|&(at, ..)| at)
     }
 
-    fn encode_plain(&self, mut text: &str, out: &mut Vec<u32>) {
+    fn encode_plain(&self, text: &str, out: &mut Vec<u32>) {
+        let space = if self.prefix_space && !text.is_empty() && !text.starts_with(' ') { " " } else { "" };
+        if self.lower {
+            // Letter by letter, as the `tokenizers` library does it: `str::to_lowercase` looks at a sigma's neighbours.
+            let folded: String = space.chars().chain(text.chars().flat_map(char::to_lowercase)).collect();
+            self.encode_pieces(&folded, out);
+        } else if space.is_empty() {
+            self.encode_pieces(text, out);
+        } else {
+            self.encode_pieces(&[space, text].concat(), out);
+        }
+    }
+
+    fn encode_pieces(&self, mut text: &str, out: &mut Vec<u32>) {
         while !text.is_empty() {
             let (piece, rest) = text.split_at(split::first(text));
             self.merges.apply(piece.bytes().map(|b| self.alphabet[b as usize]), out);
