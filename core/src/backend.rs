@@ -116,6 +116,8 @@ pub trait Forward: Device {
     fn pool(&mut self, op: Pool<Self::Tensor>, state: Option<&mut Self::Tensor>, y: &mut Self::Tensor);
     /// The last position of each sequence: `y[b, 0] = x[b, T−1]`, `[B, T, D]` to `[B, 1, D]`.
     fn last(&mut self, x: &Self::Tensor, y: &mut Self::Tensor);
+    /// See [`Average`]; writes `B` rows of `y`.
+    fn average(&mut self, op: Average<Self::Tensor>, y: &mut Self::Tensor);
     /// See [`CrossEntropy`]; `scratch` `[rows at a time, V]`, `losses` `[B, T, 3]`.
     fn cross_entropy(&mut self, op: CrossEntropy<Self::Tensor, Self::Indices>, scratch: &mut Self::Tensor, losses: &mut Self::Tensor);
     /// `clock += by` (wrapping), once a chunk is done.
@@ -163,6 +165,8 @@ pub trait Backward: Forward {
     fn swiglu_grad(&mut self, op: Swiglu<Self::Tensor>, dy: &Self::Tensor, dx: &mut Self::Tensor);
     /// `y` is what [`Forward::pool`] wrote.
     fn pool_grad(&mut self, op: Pool<Self::Tensor>, y: &Self::Tensor, dy: &Self::Tensor, d: PoolGrad<Self::Tensor>);
+    /// `dx[b, t] = weights[b, t] · dy[first + b]`, written.
+    fn average_grad(&mut self, op: Average<Self::Tensor>, dy: &Self::Tensor, dx: &mut Self::Tensor);
     /// Losses as [`Forward::cross_entropy`], and the gradients in the same pass.
     fn cross_entropy_grad(
         &mut self,

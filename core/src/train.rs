@@ -1,25 +1,31 @@
 //! One step of training: forward, losses, backward, clipping, AdamW, moving average.
+//!
+//! What all objectives share is here; [`language`] predicts tokens, [`vectors`] makes texts' vectors what they should be.
 
 mod hyper;
+pub mod language;
 mod losses;
+pub mod vectors;
 
 pub use hyper::Hyper;
+pub use language::Language;
 pub use losses::Losses;
+pub use vectors::Vectors;
 
 use crate::{
     backend::{Backward, Precision},
     config::Config,
     error::Error,
-    layers::{Extent, Graded, Noise, flow},
-    model::{self, Acts, Params},
-    ops::*,
+    model::{self, Params},
+    ops::{AdamW, AdamWLeaf},
     schedule,
-    shape::{Shape, Shaped},
+    shape::Shape,
 };
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
-/// Everything that training changes: weights, gradients, both moments, average; and room for one micro-batch.
-pub struct Trainer<B: Backward> {
+/// Everything that training changes: weights, gradients, both moments, average; and the room `R` that an objective needs for one
+/// micro-batch.
+pub struct Trainer<B: Backward, R = Language<B>> {
     /// The machine.
     pub backend: B,
     config: Config,
@@ -30,7 +36,11 @@ pub struct Trainer<B: Backward> {
     micro: usize,
     trees: Trees<B::Tensor>,
     decay: Vec<f32>,
-    room: Room<B>,
+    /// `[1]`: Σ g² of the step last applied
+    total: B::Tensor,
+    /// `[4]`: what [`AdamW`] reads of the step
+    schedule: B::Tensor,
+    room: R,
 }
 
 /// Five trees of one shape.
@@ -47,46 +57,6 @@ pub struct Trees<T> {
     pub ema: Params<T>,
 }
 
-struct Room<B: Backward> {
-    tokens: B::Indices,
-    targets: B::Indices,
-    key: B::Indices,
-    acts: Acts<B::Tensor>,
-    d: Acts<B::Tensor>,
-    projected: Option<[B::Tensor; 2]>,
-    flow: Option<[flow::Acts<B::Tensor>; 2]>,
-    logits: B::Tensor,
-    losses: B::Tensor,
-    total: B::Tensor,
-    schedule: B::Tensor,
-    host: Vec<f32>,
-}
-
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 22;
-
-impl<B: Backward> Room<B> {
-    fn new(b: &mut B, c: &Config, batch: usize, time: usize, flow: bool) -> Result<Self, B::Error> {
-        let (kept, passing) = (Extent { batch, time, saved: true }, Extent { batch, time, saved: false });
-        let ids = Shape::matrix(batch, time);
-        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
-        Ok(Self {
-            tokens: b.alloc_indices(ids)?,
-            targets: b.alloc_indices(ids)?,
-            key: b.alloc_indices(Shape::vector(4))?,
-            acts: Acts::new(b, c, kept)?,
-            d: Acts::new(b, c, passing)?,
-            projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
-            flow: if flow { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
-            logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
-            losses: kept.full(b, 3)?,
-            total: b.alloc(Shape::vector(1), Precision::Full)?,
-            schedule: b.alloc(Shape::vector(4), Precision::Full)?,
-            host: vec![0.0; 3 * batch * time],
-        })
-    }
-}
-
 impl<T> Trees<T> {
     /// The five trees by name, as a file that resumes training calls them.
     pub fn named(&self) -> [(&'static str, &Params<T>); 4] {
@@ -99,19 +69,15 @@ impl<T> Trees<T> {
     }
 }
 
-impl<B: Backward> Trainer<B> {
-    /// A trainer at step 0 with these weights, and room for micro-batches of `batch` × `time`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
-    pub fn new(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
-        hyper.validate(&config)?;
+impl<B: Backward, R> Trainer<B, R> {
+    /// A trainer at step 0 with these weights and this room.
+    fn with_room(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, room: R) -> Result<Self, Error> {
         let b = &mut backend;
         let mut make = || -> Result<_, B::Error> {
-            let room = Room::new(b, &config, batch, time, hyper.flow_weight > 0.0)?;
-            Ok((room, [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?]))
+            let trees = [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?];
+            Ok((trees, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
         };
-        let (room, [grads, first, second, mut ema]) = make().map_err(Error::device)?;
+        let ([grads, first, second, mut ema], total, schedule) = make().map_err(Error::device)?;
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
             backend.copy(from, to);
         }
@@ -120,7 +86,12 @@ impl<B: Backward> Trainer<B> {
             .map(|(name, shape)| if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 })
             .collect();
         let trees = Trees { weights, grads, first, second, ema };
-        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, decay, room })
+        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, decay, total, schedule, room })
+    }
+
+    /// The key of draw number `draw`: four numbers.
+    fn key(&self, draw: u64) -> [u32; 4] {
+        [self.hyper.seed as u32, (self.hyper.seed >> 32) as u32, draw as u32, (draw >> 32) as u32]
     }
 
     /// Steps taken.
@@ -153,124 +124,26 @@ impl<B: Backward> Trainer<B> {
         (&mut self.backend, &mut self.trees)
     }
 
-    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
-    /// nothing: [`losses`](Self::losses) does.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    ///
-    /// # Panics
-    /// Where the slices are not `batch · time` long.
-    pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
-        self.send(tokens, targets)?;
-        if let Some([acts, _]) = &mut self.room.flow {
-            flow::draw(&mut self.backend, &self.room.key, acts);
-        }
-        self.gradients();
-        self.micro += 1;
-        Ok(())
-    }
-
-    /// [`accumulate`](Self::accumulate) with what the flow head would draw given, so that an implementation with other
-    /// random numbers can be compared: `noise` `[batch, time, E]` and `times` `[batch, time]`.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    ///
-    /// # Panics
-    /// Where a slice is not as long as said.
-    pub fn accumulate_given(&mut self, tokens: &[u32], targets: &[u32], noise: &[f32], times: &[f32]) -> Result<(), Error> {
-        self.send(tokens, targets)?;
-        if let Some([acts, _]) = &mut self.room.flow {
-            self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
-            self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
-        }
-        self.gradients();
-        self.micro += 1;
-        Ok(())
-    }
-
-    /// Puts a micro-batch, and the key of its draws, into the room.
-    fn send(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
-        let draw = self.step * self.hyper.accumulate as u64 + self.micro as u64;
-        let key = [self.hyper.seed as u32, (self.hyper.seed >> 32) as u32, draw as u32, (draw >> 32) as u32];
-        let (b, room) = (&mut self.backend, &mut self.room);
-        let mut send = || -> Result<(), B::Error> {
-            b.upload_indices(tokens, &mut room.tokens)?;
-            b.upload_indices(targets, &mut room.targets)?;
-            b.upload_indices(&key, &mut room.key)
-        };
-        send().map_err(Error::device)
-    }
-
-    /// Losses and gradients of the micro-batch in the room.
-    fn gradients(&mut self) {
-        let (b, c, h, room) = (&mut self.backend, &self.config, &self.hyper, &mut self.room);
-        let (p, dp) = (&self.trees.weights, &mut self.trees.grads);
-        let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key, site: 0 });
-        model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, noise);
-
-        let hidden = &room.acts.hidden;
-        let (projected, d_projected) = room.projected.as_mut().map(|[x, d]| (x, d)).unzip();
-        let x = model::project(b, p, hidden, projected);
-        let scale = 1.0 / h.accumulate as f32;
-        let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: h.smoothing, z_weight: h.z_weight, scale };
-        let d_hidden = &mut room.d.hidden;
-        match (&p.factors, &mut dp.factors, d_projected) {
-            (Some([_, down]), Some([_, d_down]), Some(d_projected)) => {
-                let d = CrossEntropyGrad { x: &mut *d_projected, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-                let d = MatmulGrad { x: Sink::Set(&mut *d_hidden), w: d_down, bias: None };
-                b.matmul_grad(Matmul::new(hidden, down), d_projected, d);
-            }
-            _ => {
-                let d = CrossEntropyGrad { x: &mut *d_hidden, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-            }
-        }
-        if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut room.flow, &p.flow, &mut dp.flow) {
-            flow::forward(b, p_flow, at, d, hidden, &p.embed, &room.targets, h.flow_weight * scale);
-            flow::backward(b, Graded { at: p_flow, d: dp_flow }, Graded { at, d }, Graded { at: hidden, d: d_hidden });
-        }
-        model::backward(b, c, Graded { at: p, d: dp }, &room.acts, &mut room.d, &room.tokens, c.segments, noise);
-    }
-
-    /// Mean losses of the last micro-batch. Waits for the device.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn losses(&mut self) -> Result<Losses, Error> {
-        let room = &mut self.room;
-        self.backend.download(&room.losses, &mut room.host).map_err(Error::device)?;
-        let mut sum = Losses::of_rows(&room.host);
-        if let Some([acts, _]) = &room.flow {
-            let rows = acts.losses.shape().count();
-            self.backend.download(&acts.losses, &mut room.host[..rows]).map_err(Error::device)?;
-            sum.flow = room.host[..rows].iter().map(|&x| x as f64).sum::<f64>() / rows as f64;
-        }
-        Ok(sum)
-    }
-
-    /// Applies what [`accumulate`](Self::accumulate) added up and ends the step.
+    /// Applies the gradients that were added up and ends the step.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn apply(&mut self) -> Result<(), Error> {
-        let (b, h, room) = (&mut self.backend, &self.hyper, &mut self.room);
+        let (b, h) = (&mut self.backend, &self.hyper);
         let t = (self.step + 1) as f64;
         let bias = |beta: f32| (1.0 / (1.0 - libm::pow(beta as f64, t))) as f32;
         let now = [h.schedule.lr(self.step), bias(h.beta1), bias(h.beta2), schedule::ema_rate(h.ema, self.step)];
-        b.upload(&now, &mut room.schedule).map_err(Error::device)?;
-        b.fill(0.0, &mut room.total);
+        b.upload(&now, &mut self.schedule).map_err(Error::device)?;
+        b.fill(0.0, &mut self.total);
         for g in self.trees.grads.leaves() {
-            b.sum_squares(g, &mut room.total);
+            b.sum_squares(g, &mut self.total);
         }
         let Trees { weights, grads, first, second, ema } = &mut self.trees;
         let leaves = weights.leaves_mut().zip(grads.leaves_mut()).zip(first.leaves_mut().zip(second.leaves_mut())).zip(ema.leaves_mut());
         for ((((weight, grad), (first, second)), ema), &decay) in leaves.zip(&self.decay) {
             let op = AdamW {
-                schedule: &room.schedule,
-                total: &room.total,
+                schedule: &self.schedule,
+                total: &self.total,
                 clip: h.clip,
                 beta1: h.beta1,
                 beta2: h.beta2,
@@ -290,37 +163,7 @@ impl<B: Backward> Trainer<B> {
     /// [`Error::Device`] where the machine fails.
     pub fn grad_norm(&mut self) -> Result<f32, Error> {
         let mut total = [0.0];
-        self.backend.download(&self.room.total, &mut total).map_err(Error::device)?;
+        self.backend.download(&self.total, &mut total).map_err(Error::device)?;
         Ok(libm::sqrtf(total[0]))
-    }
-
-    /// Mean gates of the last micro-batch: for each layer, of ssm, hopfield and attention, `None` where a path or the
-    /// gates are off. Waits for the device.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>, Error> {
-        model::mean_gates(&mut self.backend, &self.config, &self.room.acts).map_err(Error::device)
-    }
-
-    /// Losses of held-out ids, `[batch, time]` row by row, with the weights or with their average: no dropout, no
-    /// gradients. The room is the training step's own.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn evaluate(&mut self, average: bool, tokens: &[u32], targets: &[u32]) -> Result<Losses, Error> {
-        let (b, c, room) = (&mut self.backend, &self.config, &mut self.room);
-        let p = if average { &self.trees.ema } else { &self.trees.weights };
-        let mut run = || -> Result<(), B::Error> {
-            b.upload_indices(tokens, &mut room.tokens)?;
-            b.upload_indices(targets, &mut room.targets)?;
-            model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
-            let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
-            let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-            b.cross_entropy(op, &mut room.logits, &mut room.losses);
-            b.download(&room.losses, &mut room.host)
-        };
-        run().map_err(Error::device)?;
-        Ok(Losses::of_rows(&room.host))
     }
 }

@@ -72,11 +72,11 @@ fn direction(i: usize, j: usize) -> f64 {
     if (j * 7 + i).is_multiple_of(3) { 1.0 } else { -1.0 }
 }
 
-fn along(i: usize, gradient: &[f64]) -> f64 {
+pub(crate) fn along(i: usize, gradient: &[f64]) -> f64 {
     gradient.iter().enumerate().map(|(j, g)| g * direction(i, j)).sum()
 }
 
-fn nudge(p: &mut Params<Wide>, i: usize, by: f64) {
+pub(crate) fn nudge(p: &mut Params<Wide>, i: usize, by: f64) {
     let leaf = p.leaves_mut().nth(i).expect("a leaf");
     leaf.data_mut().iter_mut().enumerate().for_each(|(j, x)| *x += by * direction(i, j));
 }
@@ -91,7 +91,7 @@ fn every_weight(c: &Config, h: &Hyper) {
     }
 }
 
-fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(), String> {
+pub(crate) fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(), String> {
     let error = (found - slope).abs();
     if error < bound + 1e-6 * slope.abs() { Ok(()) } else { Err(format!("{name}: gradient {found:e}, slope {slope:e}")) }
 }
@@ -160,16 +160,21 @@ impl Loss {
         total
     }
 
-    /// `(8 (L(w + h v) − L(w − h v)) − (L(w + 2h v) − L(w − 2h v))) / 12h`: the error is of order h⁴.
     fn slope(&mut self, step: f64, mut nudge: impl FnMut(&mut Params<Wide>, f64)) -> f64 {
-        let mut at = |from: f64, to: f64| {
-            nudge(&mut self.weights, (to - from) * step);
+        slope(step, |by| {
+            nudge(&mut self.weights, by);
             self.total()
-        };
-        let [up, up2, down2, down] = [at(0.0, 1.0), at(1.0, 2.0), at(2.0, -2.0), at(-2.0, -1.0)];
-        at(-1.0, 0.0);
-        (8.0 * (up - down) - (up2 - down2)) / (12.0 * step)
+        })
     }
+}
+
+/// `(8 (L(w + h v) − L(w − h v)) − (L(w + 2h v) − L(w − 2h v))) / 12h`: the error is of order h⁴. `after` is the loss after a move
+/// by so much along the line; the last move leads back.
+pub(crate) fn slope(step: f64, mut after: impl FnMut(f64) -> f64) -> f64 {
+    let mut at = |from: f64, to: f64| after((to - from) * step);
+    let [up, up2, down2, down] = [at(0.0, 1.0), at(1.0, 2.0), at(2.0, -2.0), at(-2.0, -1.0)];
+    at(-1.0, 0.0);
+    (8.0 * (up - down) - (up2 - down2)) / (12.0 * step)
 }
 
 fn mean(x: &[f64]) -> f64 {

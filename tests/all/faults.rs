@@ -1,6 +1,6 @@
 //! Tests of the tests: each planted fault must turn one of them red.
 
-use crate::{cuts, differences, golden, optimiser};
+use crate::{cuts, differences, golden, optimiser, vectors};
 use hh_tests::{
     compare::F64,
     fault::Fault,
@@ -21,5 +21,6 @@ fn noticed(fault: Fault) -> bool {
     names().iter().any(|name| golden::check(probe(), name, F64.model).is_err())
         || optimiser::check(probe(), 1e-6).is_err()
         || differences::dropped_out(Some(fault)).is_err()
+        || vectors::gradients_are_slopes(&vectors::contrast(), Some(fault)).is_err()
         || cuts::check(|| cpu::<f64>(1), probe, &config(""), 64, cuts::EVERYWHERE, 1e-11).is_err()
 }

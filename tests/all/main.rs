@@ -22,6 +22,7 @@ mod readers;
 mod resume;
 #[cfg(feature = "tch")]
 mod tch;
+mod vectors;
 
 #[global_allocator]
 static HEAP: allocation::Counting = allocation::Counting;

@@ -49,11 +49,12 @@ pub enum Fault {
     WeightDecayForgotten,
     MomentsNotCorrected,
     AverageStands,
+    FillingAveraged,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 45] = {
+    pub const ALL: [Self; 46] = {
         use Fault::*;
         [
             PositionsShifted,
@@ -101,6 +102,7 @@ impl Fault {
             WeightDecayForgotten,
             MomentsNotCorrected,
             AverageStands,
+            FillingAveraged,
         ]
     };
 }

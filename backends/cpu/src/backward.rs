@@ -1,8 +1,8 @@
 //! [`Backward`], a kernel a line: `x_grad` is `x::backward`, in the file of that name.
 
 use crate::{
-    Cpu, Indices, Tensor, adamw, attend, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix, norm,
-    pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
+    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix,
+    norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 
@@ -56,6 +56,9 @@ macro_rules! rung {
             }
             fn pool_grad(&mut self, op: Pool<Tensor<$F>>, y: &Tensor<$F>, dy: &Tensor<$F>, d: PoolGrad<Tensor<$F>>) {
                 pool::backward(self, op, y, dy, d);
+            }
+            fn average_grad(&mut self, op: Average<Tensor<$F>>, dy: &Tensor<$F>, dx: &mut Tensor<$F>) {
+                average::backward(self, op, dy, dx);
             }
             fn cross_entropy_grad(
                 &mut self,

@@ -1,8 +1,8 @@
 //! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
 
 use crate::{
-    Cpu, Indices, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions, recall,
-    rotate, scan, swiglu,
+    Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
+    recall, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 
@@ -70,6 +70,9 @@ macro_rules! rung {
             }
             fn last(&mut self, x: &Tensor<$F>, y: &mut Tensor<$F>) {
                 last::forward(self, x, y);
+            }
+            fn average(&mut self, op: Average<Tensor<$F>>, y: &mut Tensor<$F>) {
+                average::forward(self, op, y);
             }
             fn cross_entropy(&mut self, op: CrossEntropy<Tensor<$F>, Indices>, scratch: &mut Tensor<$F>, losses: &mut Tensor<$F>) {
                 cross_entropy::forward(self, op, scratch, losses);

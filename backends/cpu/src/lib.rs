@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod adamw;
 mod attend;
+mod average;
 mod backward;
 mod blocks;
 mod channels;

@@ -46,6 +46,9 @@ impl Backward for Cuda {
     fn pool_grad(&mut self, op: Pool<Tensor>, y: &Tensor, dy: &Tensor, d: PoolGrad<Tensor>) {
         pool::backward(self, op, y, dy, d);
     }
+    fn average_grad(&mut self, op: Average<Tensor>, dy: &Tensor, dx: &mut Tensor) {
+        embed::average_grad(self, op, dy, dx);
+    }
     fn cross_entropy_grad(
         &mut self,
         op: CrossEntropy<Tensor, Indices>,

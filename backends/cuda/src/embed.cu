@@ -83,3 +83,31 @@ KERNEL(last_forward, 256, Tensor x, int batch, int time, int width, Tensor y) {
     load(x, at(x, b * time + time - 1, column), v);
     store(y, at(y, b, column), v);
 }
+
+// y[first + b] = Σ_t weights[b, t] x[b, t], in the order of the positions. Bytes: x once; two operations a number.
+KERNEL(average_forward, 256, Tensor x, Tensor weights, int batch, int time, int width, int first, Tensor y) {
+    const size_t i = thread() * LANES;
+    const int b = i / width, column = i % width;
+    if (b >= batch) return;
+    float sum[LANES] = {}, v[LANES];
+    for (int t = b * time; t < (b + 1) * time; t++) {
+        const float weight = get(weights, at(weights, t, 0));
+        load(x, at(x, t, column), v);
+#pragma unroll
+        for (int n = 0; n < LANES; n++) sum[n] += weight * v[n];
+    }
+    store(y, at(y, first + b, column), sum);
+}
+
+// dx[b, t] = weights[b, t] dy[first + b]. Bytes: dx once.
+KERNEL(average_backward, 256, Tensor weights, Tensor dy, int rows, int time, int width, int first, Tensor dx) {
+    const size_t i = thread() * LANES;
+    const int row = i / width, column = i % width;
+    if (row >= rows) return;
+    const float weight = get(weights, at(weights, row, 0));
+    float v[LANES];
+    load(dy, at(dy, first + row / time, column), v);
+#pragma unroll
+    for (int n = 0; n < LANES; n++) v[n] *= weight;
+    store(dx, at(dx, row, column), v);
+}

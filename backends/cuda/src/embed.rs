@@ -1,4 +1,4 @@
-//! Rows of the tables of tokens and positions.
+//! Rows of the tables of tokens and positions; the last position, and the average of them.
 
 use crate::{
     Cuda, Indices, Tensor,
@@ -6,7 +6,7 @@ use crate::{
     tensor::lanes,
 };
 use hh_core::{
-    ops::{Embed, EmbedDims, Positions},
+    ops::{Average, Embed, EmbedDims, Positions},
     shape::Shaped,
 };
 
@@ -54,4 +54,21 @@ pub(crate) fn last(b: &mut Cuda, x: &Tensor, y: &mut Tensor) {
     let n = lanes(8, &[width], &[x, y]);
     let args = [x.into(), batch.into(), time.into(), width.into(), y.into()];
     b.run("embed", "last_forward", Variant::Lanes(n), Extent::threads(batch * width / n, 256), &args);
+}
+
+pub(crate) fn average(b: &mut Cuda, op: Average<Tensor>, y: &mut Tensor) {
+    let [batch, time, width] = op.dims(y.shape());
+    let (x, weights, y) = (op.x.mat(), op.weights.mat(), y.mat());
+    let n = lanes(8, &[width], &[x, y]);
+    let args = [x.into(), weights.into(), batch.into(), time.into(), width.into(), op.first.into(), y.into()];
+    b.run("embed", "average_forward", Variant::Lanes(n), Extent::threads(batch * width / n, 256), &args);
+}
+
+pub(crate) fn average_grad(b: &mut Cuda, op: Average<Tensor>, dy: &Tensor, dx: &mut Tensor) {
+    let [batch, time, width] = op.dims(dy.shape());
+    assert!(dx.shape().extents() == [batch, time, width], "average: gradient {}", dx.shape());
+    let (weights, dy, dx) = (op.weights.mat(), dy.mat(), dx.mat());
+    let n = lanes(8, &[width], &[dy, dx]);
+    let args = [weights.into(), dy.into(), (batch * time).into(), time.into(), width.into(), op.first.into(), dx.into()];
+    b.run("embed", "average_backward", Variant::Lanes(n), Extent::threads(batch * time * width / n, 256), &args);
 }

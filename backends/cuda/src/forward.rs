@@ -62,6 +62,9 @@ impl Forward for Cuda {
     fn last(&mut self, x: &Tensor, y: &mut Tensor) {
         embed::last(self, x, y);
     }
+    fn average(&mut self, op: Average<Tensor>, y: &mut Tensor) {
+        embed::average(self, op, y);
+    }
     fn cross_entropy(&mut self, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor) {
         cross_entropy::forward(self, op, scratch, losses);
     }

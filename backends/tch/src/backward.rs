@@ -2,7 +2,7 @@
 //! unused, since a replay makes it anew.
 
 use crate::{
-    Indices, Tch, Tensor, adamw, attend, conv, cross_entropy, draw, dropout, embed, flow, gate, hebbian, matmul, mix, norm, pool,
+    Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, flow, gate, hebbian, matmul, mix, norm, pool,
     positions, recall, scan, squared_error, swiglu,
 };
 use hh_core::{backend::Backward, ops::*, shape::Shaped};
@@ -46,6 +46,9 @@ impl Backward for Tch {
     }
     fn pool_grad(&mut self, op: Pool<Tensor>, _: &Tensor, dy: &Tensor, d: PoolGrad<Tensor>) {
         pool::backward(self, op, dy, d);
+    }
+    fn average_grad(&mut self, op: Average<Tensor>, dy: &Tensor, dx: &mut Tensor) {
+        average::backward(self, op, dy, dx);
     }
     fn cross_entropy_grad(
         &mut self,

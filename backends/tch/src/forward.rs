@@ -1,8 +1,8 @@
 //! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
 
 use crate::{
-    Indices, Tch, Tensor, attend, conv, cross_entropy, dropout, embed, gate, hebbian, matmul, mix, norm, pool, positions, recall, rotate,
-    scan, swiglu,
+    Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, matmul, mix, norm, pool, positions, recall,
+    rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 
@@ -62,6 +62,9 @@ impl Forward for Tch {
         let [batch, time, width] = x.shape.extents();
         assert!(time > 0 && y.shape.extents() == [batch, 1, width], "last: {} into {}", x.shape, y.shape);
         self.copy_to(&x.value().part(1, time - 1, 1), &y.value());
+    }
+    fn average(&mut self, op: Average<Tensor>, y: &mut Tensor) {
+        average::forward(self, op, y);
     }
     fn cross_entropy(&mut self, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor) {
         cross_entropy::forward(self, op, scratch, losses);

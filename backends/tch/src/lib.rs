@@ -7,6 +7,7 @@
 
 mod adamw;
 mod attend;
+mod average;
 mod backward;
 mod conv;
 mod cross_entropy;

@@ -147,6 +147,31 @@ impl<T: Shaped> Swiglu<'_, T> {
     }
 }
 
+/// A weighted sum over each sequence's positions: `y[first + b] = Σ_t weights[b, t] · x[b, t]`. With 1/n at a text's own positions
+/// and 0 at what fills its row up, its mean. The weights have no gradient.
+pub struct Average<'a, T> {
+    /// `[B, T, D]`
+    pub x: &'a T,
+    /// `[B, T, 1]`, in full precision
+    pub weights: &'a T,
+    /// The row of `y` that the first sequence goes to.
+    pub first: usize,
+}
+
+impl<T: Shaped> Average<'_, T> {
+    /// `[B, T, D]`; `y` is `[N, D]` with `first + B ≤ N`, and its other rows stay as they are.
+    pub fn dims(&self, y: Shape) -> [usize; 3] {
+        let (x, weights) = (self.x.shape(), self.weights.shape());
+        let [batch, time, width] = x.extents();
+        assert!(
+            weights.extents() == [batch, time, 1] && width == y.width() && self.first + batch <= y.rows(),
+            "average: {x} by {weights} into {y} from row {}",
+            self.first
+        );
+        x.extents()
+    }
+}
+
 /// `y = residual + mask ∘ y / (1 − rate)`, in place; element `i` is kept where number `i` of the draw is at least `rate`.
 pub struct Dropout<'a, T, I> {
     /// Of `y`'s shape; zero if absent.

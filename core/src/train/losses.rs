@@ -11,7 +11,11 @@ pub struct Losses {
     pub smooth: f64,
     /// Rectified flow.
     pub flow: f64,
-    /// Targets that were scored.
+    /// 1 − cosine to the teacher's vector.
+    pub cosine: f64,
+    /// Squared difference of the texts' similarities to the teacher's.
+    pub pairs: f64,
+    /// Targets or texts that were scored.
     pub count: u64,
 }
 
@@ -26,14 +30,21 @@ impl Losses {
             }
         }
         let [nll, z, smooth] = sum.map(|s| s / count.max(1) as f64);
-        Self { nll, z, smooth, flow: 0.0, count }
+        Self { nll, z, smooth, count, ..Self::default() }
     }
 
     /// Adds the losses of further targets; the mean stays a mean over targets.
     pub fn add(&mut self, other: &Losses) {
         let count = self.count + other.count;
         let part = if count == 0 { 0.0 } else { other.count as f64 / count as f64 };
-        for (a, b) in [(&mut self.nll, other.nll), (&mut self.z, other.z), (&mut self.smooth, other.smooth), (&mut self.flow, other.flow)] {
+        for (a, b) in [
+            (&mut self.nll, other.nll),
+            (&mut self.z, other.z),
+            (&mut self.smooth, other.smooth),
+            (&mut self.flow, other.flow),
+            (&mut self.cosine, other.cosine),
+            (&mut self.pairs, other.pairs),
+        ] {
             *a += (b - *a) * part;
         }
         self.count = count;

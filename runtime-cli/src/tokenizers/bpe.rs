@@ -201,7 +201,7 @@ type ByteLevelBpe = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, 
 fn byte_level(model: BPE, lower: bool) -> ByteLevelBpe {
     let mut tokenizer = TokenizerImpl::new(model);
     let bytes = ByteLevel::new(lower, true, true);
-    tokenizer.with_normalizer(lower.then_some(NormalizerWrapper::Lowercase(Lowercase)));
+    tokenizer.with_normalizer(lower.then_some(NormalizerWrapper::Lowercase(Lowercase))).expect("no added tokens to normalise");
     tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
     tokenizer
 }

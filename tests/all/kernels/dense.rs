@@ -16,8 +16,22 @@ pub(super) fn all<B: Backward<Tensor: Numbers>>() -> Vec<Kernel<B>> {
         ("swiglu", swiglu),
         ("dropout", dropout),
         ("last", last),
+        ("average", average),
         ("adamw", adamw),
     ]
+}
+
+fn average<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
+    let (x, weights, shape) = (d.input(size.rows(6)), d.full(size.rows(1)), Shape::matrix(size.batch + 3, 6));
+    // Rows that are not the kernel's stay as they were.
+    let (mut y, dy, mut dx) = (d.input(shape), d.input(shape), d.output(size.rows(6)));
+    for first in [0, 2] {
+        let op = || Average { x: &x, weights: &weights, first };
+        d.b.average(op(), &mut y);
+        d.b.average_grad(op(), &dy, &mut dx);
+        d.keep("y", &y);
+        d.keep("x", &dx);
+    }
 }
 
 fn embed<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {

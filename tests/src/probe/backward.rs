@@ -112,6 +112,9 @@ impl<F: Float> Backward for Probe<F> {
         let decay = self.dropped(Fault::SummaryDecayGradientDropped, d.decay, &mut nowhere);
         self.cpu.pool_grad(op, y, dy, PoolGrad { x: d.x, decay });
     }
+    fn average_grad(&mut self, op: Average<Tensor<F>>, dy: &Tensor<F>, dx: &mut Tensor<F>) {
+        self.cpu.average_grad(op, dy, dx);
+    }
     fn cross_entropy_grad(
         &mut self,
         mut op: CrossEntropy<Tensor<F>, Indices>,

@@ -1,0 +1,139 @@
+//! The objectives of text vectors: partners near each other, or a teacher's vectors.
+//!
+//! All of it is composed of kernels that are there for other reasons: InfoNCE is the cross-entropy of a text over the table of its
+//! candidates' vectors, and a vector of length 1 is a norm whose gain is `1/√m`.
+
+mod encoder;
+mod goal;
+mod head;
+
+pub use goal::{Goal, Options};
+
+use super::{Hyper, Losses, Trainer};
+use crate::{backend::Backward, config::Config, error::Error, model::Params};
+use alloc::{format, vec::Vec};
+use encoder::{Encoder, Run, Side};
+use head::Head;
+
+/// Room for one micro-batch of texts.
+pub struct Vectors<B: Backward> {
+    options: Options,
+    encoder: Encoder<B>,
+    head: Head<B>,
+}
+
+/// The texts of a micro-batch, as token ids.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// As many as [`Options::texts`], each one token long at least.
+    pub texts: &'a [Vec<u32>],
+    /// In contrast: the partner of each text, in their order; then as many again for each further candidate, who are
+    /// nobody's partners. None with a teacher.
+    pub candidates: &'a [Vec<u32>],
+    /// With a teacher: its vectors, `[texts, vector_dim]`, of any length above 0. None in contrast.
+    pub teacher: &'a [f32],
+}
+
+impl<B: Backward> Trainer<B, Vectors<B>> {
+    /// A trainer of text vectors at step 0 with these weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
+    pub fn for_vectors(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, options: Options) -> Result<Self, Error> {
+        hyper.validate(&config)?;
+        options.validate(&config)?;
+        let head = Head::new(&mut backend, &config, &options).map_err(Error::device)?;
+        Self::with_room(backend, config, hyper, weights, Vectors { options, encoder: Encoder::new(), head })
+    }
+
+    /// How vectors are trained.
+    pub fn options(&self) -> &Options {
+        &self.room.options
+    }
+
+    /// Adds the gradients of one micro-batch. Rooms for lengths that have not come before are made.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for texts or vectors that are not as many as they should be, and for a text without tokens;
+    /// [`Error::Device`] where the machine fails.
+    pub fn accumulate(&mut self, batch: Texts<'_>) -> Result<(), Error> {
+        self.check(&batch)?;
+        // Each part of a micro-batch has draws of its own.
+        let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
+        let (b, room, trees) = (&mut self.backend, &mut self.room, &mut self.trees);
+        let dropout = (self.hyper.dropout > 0.0).then_some(self.hyper.dropout);
+        let run = Run { config: &self.config, params: &trees.weights, options: &room.options, dropout, key };
+        let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
+        let weight = trees.weights.pooled.as_ref();
+        let mut pass = || -> Result<(), B::Error> {
+            let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
+            room.encoder.forward(b, &run, &sides, &mut pooled)?;
+            room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            room.head.forward(b, weight, 1.0 / self.hyper.accumulate as f32);
+            room.head.backward(b, weight, trees.grads.pooled.as_mut());
+            let d_pooled: Vec<_> = room.head.sides.iter().map(|side| &side.pooled[1]).collect();
+            room.encoder.backward(b, &run, &sides, &d_pooled, &mut trees.grads)
+        };
+        pass().map_err(Error::device)?;
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// Mean losses of the last micro-batch. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn losses(&mut self) -> Result<Losses, Error> {
+        self.room.head.losses(&mut self.backend).map_err(Error::device)
+    }
+
+    /// Losses of held-out texts, with the weights or with their average: no dropout, no gradients.
+    ///
+    /// # Errors
+    /// Those of [`accumulate`](Self::accumulate).
+    pub fn evaluate(&mut self, average: bool, batch: Texts<'_>) -> Result<Losses, Error> {
+        self.check(&batch)?;
+        let (b, room) = (&mut self.backend, &mut self.room);
+        let params = if average { &self.trees.ema } else { &self.trees.weights };
+        let run = Run { config: &self.config, params, options: &room.options, dropout: None, key: [0; 4] };
+        let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
+        let mut pass = || -> Result<Losses, B::Error> {
+            let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
+            room.encoder.forward(b, &run, &sides, &mut pooled)?;
+            room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            room.head.forward(b, params.pooled.as_ref(), 1.0);
+            room.head.losses(b)
+        };
+        pass().map_err(Error::device)
+    }
+
+    /// Mean gates of each layer over the texts that went through the model last; see [`mean_gates`](crate::model::mean_gates).
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    pub fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>, Error> {
+        self.room.encoder.gates(&mut self.backend, &self.config).map_err(Error::device)
+    }
+
+    fn check(&self, batch: &Texts<'_>) -> Result<(), Error> {
+        let o = &self.room.options;
+        let (texts, candidates) = (o.texts, o.texts * o.candidates());
+        let taught = if candidates == 0 { texts * self.config.vector_dim() } else { 0 };
+        let found = [batch.texts.len(), batch.candidates.len(), batch.teacher.len()];
+        if found != [texts, candidates, taught] {
+            return Err(Error::Input(format!(
+                "a micro-batch has {} texts, {} candidates and {} numbers of a teacher; it needs {texts}, {candidates} and {taught}",
+                found[0], found[1], found[2]
+            )));
+        }
+        for text in batch.texts.iter().chain(batch.candidates) {
+            if text.is_empty() {
+                return Err(Error::Input("a text without tokens has no vector".into()));
+            }
+            if let Some(id) = text.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+                return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", self.config.vocab_size)));
+            }
+        }
+        Ok(())
+    }
+}
