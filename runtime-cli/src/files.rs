@@ -1,6 +1,7 @@
 //! Files that are opened with a clear word, and written whole or not at all.
 
 use anyhow::{Context, Result, anyhow, bail};
+use memmap2::Mmap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -77,6 +78,17 @@ pub fn open(path: &Path) -> Result<File> {
         bail!("cannot read {}: it is a folder; give a file's name", path.display());
     }
     Ok(file)
+}
+
+/// Maps a file into memory, to be read.
+///
+/// # Errors
+/// As [`open`], and where the system cannot map it.
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    let file = open(path)?;
+    // SAFETY: the map is only read, as bytes, of which any value is valid. A program that shortens the file while it is
+    // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
+    unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))
 }
 
 /// Reads a whole text file, of a size for memory: a configuration, a tokenizer, a manifest.

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod measure;
 pub mod program;
 pub mod speak;
+pub mod table;
 pub mod tokenizers;
 pub mod train;
 

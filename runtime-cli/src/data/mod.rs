@@ -3,9 +3,10 @@
 mod dataset;
 pub mod get;
 pub mod shard;
+pub(crate) mod source;
 mod stream;
 mod text;
-mod zstd;
+pub(crate) mod zstd;
 
 pub use dataset::{Dataset, Windows};
 pub use stream::TokenStream;

@@ -1,16 +1,9 @@
 //! Reading text of any size: plain or JSON lines, as it is or compressed.
 
-use super::zstd::Frames;
-use crate::files;
-use anyhow::{Context, Result, anyhow, bail};
-use flate2::bufread::MultiGzDecoder;
-use std::io::{self, BufRead, BufReader, Read};
+use super::source::{CHUNK, Source};
+use anyhow::{Result, anyhow, bail};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// Bytes of a chunk of plain text.
-const CHUNK: usize = 1 << 18;
-/// Bytes that a line of a `.jsonl` file may have: one document is held in memory, and a file without line ends is none.
-const MAX_LINE: u64 = 1 << 30;
 
 enum Format {
     Plain,
@@ -23,15 +16,12 @@ enum Format {
 /// ends with a line break, added where it lacks one; every other name is plain UTF-8. Either may end in `.gz` or `.zst`.
 /// Nothing follows the first error.
 pub struct Text {
-    path: PathBuf,
-    source: Box<dyn BufRead + Send>,
+    source: Source,
     format: Format,
     /// Bytes of a character that the last chunk cut.
     cut: Vec<u8>,
     /// Bytes of plain text that were given out.
     offset: u64,
-    /// Lines of a `.jsonl` that were read.
-    line: u64,
     found_any: bool,
     finished: bool,
 }
@@ -42,39 +32,26 @@ impl Text {
     /// # Errors
     /// One sentence for a file that is missing, a folder, unreadable or empty.
     pub fn open(path: &Path, field: &str) -> Result<Self> {
-        let file = files::open(path)?;
-        let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
-        if metadata.is_file() && metadata.len() == 0 {
-            bail!("{} is empty; give a file with text", path.display());
-        }
-        let file = BufReader::with_capacity(CHUNK, file);
-        let name = path.to_string_lossy().to_lowercase();
-        let (source, name): (Box<dyn BufRead + Send>, _) = if let Some(name) = name.strip_suffix(".gz") {
-            (Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(file))), name)
-        } else if let Some(name) = name.strip_suffix(".zst") {
-            (Box::new(BufReader::with_capacity(CHUNK, Frames::new(file))), name)
-        } else {
-            (Box::new(file), &name[..])
-        };
-        let format = if name.ends_with(".jsonl") { Format::Lines { field: field.to_owned() } } else { Format::Plain };
-        Ok(Self { path: path.to_owned(), source, format, cut: Vec::new(), offset: 0, line: 0, found_any: false, finished: false })
+        let source = Source::open(path)?;
+        let format = if source.ends_with(".jsonl") { Format::Lines { field: field.to_owned() } } else { Format::Plain };
+        Ok(Self { source, format, cut: Vec::new(), offset: 0, found_any: false, finished: false })
     }
 
     fn chunk(&mut self) -> Result<Option<String>> {
         loop {
             let mut bytes = std::mem::take(&mut self.cut);
             let room = (CHUNK - bytes.len()) as u64;
-            let read = (&mut self.source).take(room).read_to_end(&mut bytes).map_err(|e| self.broken(&e))?;
+            let read = (&mut self.source.reader).take(room).read_to_end(&mut bytes).map_err(|e| self.source.broken(&e))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
-            self.refuse_binary(&bytes, self.offset)?;
+            self.source.refuse_binary(&bytes, self.offset)?;
             let valid = match std::str::from_utf8(&bytes) {
                 Ok(text) => text.len(),
                 Err(e) if e.error_len().is_none() && read as u64 == room => e.valid_up_to(),
                 Err(e) => bail!(
                     "{} is not UTF-8 text: byte {} does not belong to a character; convert the file to UTF-8",
-                    self.path.display(),
+                    self.source.path().display(),
                     self.offset + e.valid_up_to() as u64
                 ),
             };
@@ -93,26 +70,14 @@ impl Text {
     }
 
     fn document(&mut self) -> Result<Option<String>> {
-        loop {
-            let mut bytes = Vec::new();
-            (&mut self.source).take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(|e| self.broken(&e))?;
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            self.line += 1;
-            let Format::Lines { field } = &self.format else { unreachable!("called for lines alone") };
-            let place = || format!("line {} of {}", self.line, self.path.display());
-            if bytes.len() as u64 == MAX_LINE {
-                bail!("{} is longer than 1 GiB; split the document", place());
-            }
-            self.refuse_binary(&bytes, self.offset)?;
-            self.offset += bytes.len() as u64;
-            let line = std::str::from_utf8(&bytes)
-                .map_err(|e| anyhow!("{} is not UTF-8: byte {} of it does not belong to a character", place(), e.valid_up_to()))?;
+        let Format::Lines { field } = &self.format else { unreachable!("called for lines alone") };
+        let mut line = String::new();
+        while self.source.line(&mut line)? {
             if line.trim().is_empty() {
                 continue;
             }
-            let value: serde_json::Value = serde_json::from_str(line.trim_start_matches('\u{feff}'))
+            let place = || self.source.place();
+            let value: serde_json::Value = serde_json::from_str(&line)
                 .map_err(|e| anyhow!("{} is not JSON: {e}; a .jsonl file has one JSON object a line", place()))?;
             let Some(text) = value.get(field).and_then(|v| v.as_str()) else {
                 bail!("{} has no text in the field \"{field}\"; say which field holds it", place());
@@ -123,28 +88,7 @@ impl Text {
             let end = if text.ends_with('\n') { "" } else { "\n" };
             return Ok(Some([text, end].concat()));
         }
-    }
-
-    fn refuse_binary(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        if let Some(at) = bytes.iter().position(|&b| b == 0) {
-            bail!(
-                "{} is not text: byte {} is zero, as in binary files and UTF-16; give UTF-8 text",
-                self.path.display(),
-                offset + at as u64
-            );
-        }
-        Ok(())
-    }
-
-    fn broken(&self, e: &io::Error) -> anyhow::Error {
-        let path = self.path.display();
-        match e.kind() {
-            io::ErrorKind::UnexpectedEof => anyhow!("{path} ends too early: the compressed data is cut off; copy or download it again"),
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-                anyhow!("{path} cannot be decompressed: {e}; copy or download it again, or correct its name")
-            }
-            _ => anyhow!("cannot read {path}: {e}"),
-        }
+        Ok(None)
     }
 }
 
@@ -167,7 +111,7 @@ impl Iterator for Text {
             Ok(None) if self.found_any => self.finished = true,
             Ok(None) => {
                 self.finished = true;
-                return Some(Err(anyhow!("{} holds no text; give a file with text", self.path.display())));
+                return Some(Err(anyhow!("{} holds no text; give a file with text", self.source.path().display())));
             }
             Err(e) => {
                 self.finished = true;

@@ -8,14 +8,14 @@ use std::io::{self, BufRead, Read};
 const MAX_WINDOW: u64 = 128 << 20;
 
 /// Decompresses frame after frame, passes over skippable ones, and checks each frame's checksum.
-pub(super) struct Frames<R> {
+pub(crate) struct Frames<R> {
     source: R,
     decoder: FrameDecoder,
     inside: bool,
 }
 
 impl<R: BufRead> Frames<R> {
-    pub(super) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(MAX_WINDOW);
         Self { source, decoder, inside: false }

@@ -15,10 +15,7 @@ pub(in crate::data) struct Mapping {
 
 impl Mapping {
     fn open(path: &Path) -> Result<Self> {
-        let file = files::open(path)?;
-        // SAFETY: the map is only read, as bytes, of which any value is valid. A program that shortens the file while it is
-        // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
-        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))?;
+        let map = files::map(path)?;
         let header = parse_header(&map).with_context(|| format!("cannot use {}", path.display()))?;
         if map.len() as u64 != header.file_bytes() {
             bail!(

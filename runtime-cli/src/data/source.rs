@@ -1,0 +1,132 @@
+use super::zstd::Frames;
+use crate::files;
+use anyhow::{Context, Result, anyhow, bail};
+use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are read at a time.
+pub(super) const CHUNK: usize = 1 << 18;
+/// Bytes that a line may have: one is held in memory, and a file without line ends is none.
+const MAX_LINE: u64 = 1 << 30;
+
+/// A file of text as a stream of bytes or lines, decompressed where its name ends in `.gz` or `.zst`.
+pub(crate) struct Source {
+    path: PathBuf,
+    /// The name in small letters, without the ending that a compression has.
+    name: String,
+    pub(super) reader: Box<dyn BufRead + Send>,
+    /// Lines that were read.
+    line: u64,
+    /// Bytes of those lines.
+    offset: u64,
+}
+
+impl Source {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// One sentence for a file that is missing, a folder, unreadable or empty.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = files::open(path)?;
+        let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+        if metadata.is_file() && metadata.len() == 0 {
+            bail!("{} is empty; give a file with text", path.display());
+        }
+        let file = BufReader::with_capacity(CHUNK, file);
+        let name = path.to_string_lossy().to_lowercase();
+        let (reader, name): (Box<dyn BufRead + Send>, _) = if let Some(name) = name.strip_suffix(".gz") {
+            (Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(file))), name)
+        } else if let Some(name) = name.strip_suffix(".zst") {
+            (Box::new(BufReader::with_capacity(CHUNK, Frames::new(file))), name)
+        } else {
+            (Box::new(file), &name[..])
+        };
+        Ok(Self { path: path.to_owned(), name: name.to_owned(), reader, line: 0, offset: 0 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the name has this ending, before that of a compression.
+    pub(crate) fn ends_with(&self, ending: &str) -> bool {
+        self.name.ends_with(ending)
+    }
+
+    /// Puts the next line into `line`, with its line break and without a byte order mark; false at the end.
+    ///
+    /// # Errors
+    /// One sentence for what is not UTF-8 text, a line too long for memory, and an archive that is damaged.
+    pub(crate) fn line(&mut self, line: &mut String) -> Result<bool> {
+        let mut bytes = std::mem::take(line).into_bytes();
+        bytes.clear();
+        (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(|e| self.broken(&e))?;
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        self.line += 1;
+        if bytes.len() as u64 == MAX_LINE {
+            bail!("{} is longer than 1 GiB; split the document", self.place());
+        }
+        self.refuse_binary(&bytes, self.offset)?;
+        self.offset += bytes.len() as u64;
+        *line = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            anyhow!("{} is not UTF-8: byte {at} of it does not belong to a character", self.place())
+        })?;
+        if self.line == 1 && line.starts_with('\u{feff}') {
+            line.drain(..'\u{feff}'.len_utf8());
+        }
+        Ok(true)
+    }
+
+    /// Where the line that was read last is, in words.
+    pub(crate) fn place(&self) -> String {
+        place(self.line, &self.path)
+    }
+
+    /// The number of the line that was read last, from 1 on.
+    pub(crate) fn line_number(&self) -> u64 {
+        self.line
+    }
+
+    /// Refuses what has a zero byte. `offset` is where in the file the bytes begin.
+    pub(super) fn refuse_binary(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        if let Some(at) = bytes.iter().position(|&b| b == 0) {
+            bail!(
+                "{} is not text: byte {} is zero, as in binary files and UTF-16; give UTF-8 text",
+                self.path.display(),
+                offset + at as u64
+            );
+        }
+        Ok(())
+    }
+
+    /// What a failed read means.
+    pub(crate) fn broken(&self, e: &io::Error) -> anyhow::Error {
+        broken(&self.path, e)
+    }
+
+    /// The stream itself, for whoever reads it otherwise than by lines.
+    pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
+        self.reader
+    }
+}
+
+/// Where a line is, in words.
+pub(crate) fn place(line: u64, path: &Path) -> String {
+    format!("line {line} of {}", path.display())
+}
+
+/// What a failed read of a file, compressed or not, means.
+pub(crate) fn broken(path: &Path, e: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    match e.kind() {
+        io::ErrorKind::UnexpectedEof => anyhow!("{path} ends too early: the compressed data is cut off; copy or download it again"),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            anyhow!("{path} cannot be decompressed: {e}; copy or download it again, or correct its name")
+        }
+        _ => anyhow!("cannot read {path}: {e}"),
+    }
+}
