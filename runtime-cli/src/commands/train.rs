@@ -7,8 +7,8 @@ use crate::machine::{Backends, Machine, Work};
 use crate::speak::say;
 use crate::tokenizers::{Spec, from_json, parse_spec};
 use crate::train::{
-    BUILTIN, DataOptions, Job, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Source, Standing, TrainOptions,
-    load_standing, run as train,
+    BUILTIN, DataOptions, Evaluation, Job, Material, ObjectiveOptions, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile,
+    RunFolder, Source, Standing, TrainOptions, load_standing, run as train,
 };
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 /// What `train --help` begins with.
 pub const ABOUT: &str = "\
-Train a model on text.
+Train a model on text: to predict it, or to give it vectors that can be compared.
 
 Without any flag it trains a model of 0.8M parameters on a corpus that the program writes itself, in under \
 three minutes on two cores, and ends with its validation loss and a sample.
@@ -66,6 +66,8 @@ pub struct Args {
     #[command(flatten)]
     training: TrainOptions,
     #[command(flatten)]
+    objective: ObjectiveOptions,
+    #[command(flatten)]
     pub(super) machine: Machine,
 }
 
@@ -75,7 +77,9 @@ Examples:
   hh-runtime train --preset char-4.5m --data shakespeare.txt --steps 5000 --dropout 0.2
   hh-runtime train --config runs/char-0.8m-1/config.toml --seed 2
   hh-runtime train --preset bpe-97m --data corpus.jsonl.zst --tokenizer bpe:tokenizer.json --batch 4 --accumulate 8
-  hh-runtime train --resume runs/char-0.8m-1";
+  hh-runtime train --resume runs/char-0.8m-1
+  hh-runtime train --from runs/bpe-1 --objective contrastive --data pairs.tsv --columns question,answer --batch 256 --context 64
+  hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
 /// The exit code of a run that was stopped, as shells have it for Ctrl-C: what follows it in a script does not start.
 const STOPPED: i32 = 130;
@@ -103,7 +107,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}{again}", shown(folder.path()));
         std::process::exit(STOPPED);
     }
-    backends.run(&args.machine, Conclusion { folder, outcome: &outcome, began, stop: &stop })
+    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })
 }
 
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
@@ -116,7 +120,7 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     introduce(recipe, source, folder, place);
-    let job = Job { recipe, data: &source.dataset, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
+    let job = Job { recipe, data: &source.material, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
     backends.run(machine, Training { job, standing: standing.as_ref() })
 }
 
@@ -129,12 +133,15 @@ impl Work for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
-        let progress = Progress::new(self.standing.map_or(0, |s| s.step), self.job.recipe.train.steps);
+        let recipe = self.job.recipe;
+        let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
+        let progress = Progress::new(self.standing.map_or(0, |s| s.step), recipe.train.steps, unit);
         train(make()?, &self.job, self.standing, progress)
     }
 }
 
 struct Conclusion<'a> {
+    recipe: &'a Recipe,
     folder: &'a RunFolder,
     outcome: &'a Outcome,
     began: Instant,
@@ -145,7 +152,15 @@ impl Work for Conclusion<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
-        conclude(make()?, self.folder, self.outcome, self.began, self.stop)
+        let Self { recipe, folder, outcome, began, stop } = self;
+        let Some(whole) = outcome.whole else { return Ok(()) };
+        let mut out = std::io::stdout().lock();
+        if recipe.objective.is_none() {
+            writeln!(out)?;
+            sample(make()?, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
+            writeln!(out)?;
+        }
+        summary(&mut out, recipe, folder, outcome, &whole, began)
     }
 }
 
@@ -161,20 +176,32 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let file = args.config.as_deref().map(RecipeFile::read).transpose()?.unwrap_or_default();
     let mut set = args.set.clone();
     set.extend(args.segments.map(|n| format!("segments={n}")));
-    let file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.text)?;
+    let from = args.training.from.clone().or(file.train.from.clone());
+    let file = if args.preset.is_none() { file.starting_from(from.as_deref())? } else { file };
+    let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
+    // Where the recipe lies says nothing of where its files lie: they are found from any folder.
+    for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
+        *path = std::path::absolute(&*path)?;
+    }
     // The text may take minutes to read: what can be known to be wrong is said before, with any vocabulary.
-    file.complete(256)?;
+    let objective = file.complete(256)?.objective;
     let mut data = file.data();
-    // Where the recipe lies says nothing of where its text lies: it is found from any folder.
     for path in data.files.iter_mut().chain(&mut data.validation).filter(|path| path.as_os_str() != BUILTIN) {
         *path = std::path::absolute(&*path)?;
     }
     if let Some(Spec::Bpe { path }) = data.tokenizer.as_deref().map(parse_spec).transpose()? {
         data.tokenizer = Some(Spec::Bpe { path: std::path::absolute(path)? }.to_string());
     }
-    let source = Source::open(&data, None)?;
+    let known = match (&file.train.from, &data.tokenizer) {
+        (Some(from), None) => Some(loading::tokenizer(&from.to_string_lossy())?),
+        _ => None,
+    };
+    let source = Source::open(&data, objective.as_ref(), known)?;
     let recipe = Recipe { data, ..file.complete(source.tokenizer.vocab_size())? };
-    source.dataset.require_context(recipe.train.context)?;
+    match &source.material {
+        Material::Tokens(data) => data.require_context(recipe.train.context)?,
+        Material::Pairs(pairs) => pairs.fits(&recipe)?,
+    }
     let name = match (file.preset(), &args.config) {
         (Some(preset), _) => preset.to_owned(),
         (None, Some(path)) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -186,7 +213,11 @@ fn fresh(args: &Args) -> Result<Prepared> {
 
 fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let steps_alone = TrainOptions { steps: args.training.steps, ..TrainOptions::default() };
-    let other = args.preset.is_some() || args.config.is_some() || args.segments.is_some() || !args.set.is_empty();
+    let other = args.objective != ObjectiveOptions::default()
+        || args.preset.is_some()
+        || args.config.is_some()
+        || args.segments.is_some()
+        || !args.set.is_empty();
     if other || args.training != steps_alone || args.text != DataOptions::default() {
         bail!(
             "--resume goes on with the recipe of the run: only --steps, --backend, --precision and --threads can stand beside it; start a new run for another recipe"
@@ -195,7 +226,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let folder = RunFolder::open(path)?;
     let standing = load_standing(&folder.resume())?;
     let recipe = extended(&standing, args.training.steps)?;
-    let source = Source::open(&recipe.data, Some(from_json(&standing.tokenizer.to_json())?))?;
+    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&standing.tokenizer.to_json())?))?;
     if source.origins != standing.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
@@ -249,16 +280,17 @@ fn listen() -> Result<Arc<AtomicBool>> {
 fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
-    let data = &source.dataset;
-    say(format_args!(
-        "{:.2}M weights; {} ids; {} tokens to train on, {} held out",
-        weights as f64 / 1e6,
-        c.vocab_size,
-        data.train.len(),
-        data.validation.len()
-    ));
+    let (amount, of, each) = match &source.material {
+        Material::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
+        Material::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
+    };
+    say(format_args!("{:.2}M weights; {} ids; {amount} {each} to train on, {of} held out", weights as f64 / 1e6, c.vocab_size));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    say(format_args!("{} steps of {} × {}{accumulated} tokens on {place}; into {}", t.steps, t.batch, t.context, shown(folder.path())));
+    let batch = match &source.material {
+        Material::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
+        Material::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
+    };
+    say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
 }
 
 fn shown(path: &Path) -> String {
@@ -266,24 +298,21 @@ fn shown(path: &Path) -> String {
     if path.contains(' ') { format!("'{path}'") } else { path }
 }
 
-/// Says what came of the run, and lets its best weights speak.
-fn conclude<B: Backward>(backend: B, folder: &RunFolder, outcome: &Outcome, began: Instant, stop: &AtomicBool) -> Result<()> {
-    let Some(whole) = outcome.whole else { return Ok(()) };
-    let mut out = std::io::stdout().lock();
-    writeln!(out)?;
-    sample(backend, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
-    writeln!(out, "\n")?;
+/// Says what came of the run.
+fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, began: Instant) -> Result<()> {
+    let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
     let average = whole.validation_ema.map_or(String::new(), |nll| format!(", {nll:.4} with averaged weights"));
-    writeln!(out, "validation   {:.4} nats per token{average}, over {} held-out tokens", whole.validation, whole.scored)?;
+    writeln!(out)?;
+    writeln!(out, "validation   {:.4} {}{average}, over {} held-out {seen}", whole.validation, recipe.unit(), whole.scored)?;
     if let Some(best) = outcome.best {
         let which = if best.average { "averaged weights" } else { "weights" };
         writeln!(out, "best         {which} of step {}: {}", best.step, shown(&folder.best()))?;
     }
     writeln!(out, "curve        {}", shown(&folder.curve()))?;
     let speed = outcome.tokens_per_second;
-    let speed = if speed > 0.0 { format!(", {speed:.0} tokens/s while training") } else { String::new() };
+    let speed = if speed > 0.0 { format!(", {speed:.0} {seen}/s while training") } else { String::new() };
     writeln!(out, "time         {:.0} s{speed}", began.elapsed().as_secs_f64())?;
-    writeln!(out, "next         hh-runtime sample {}", shown(&folder.best()))?;
+    writeln!(out, "next         hh-runtime {next} {}", shown(&folder.best()))?;
     Ok(())
 }
 

@@ -107,7 +107,7 @@ mod tests {
         let header = parse_header(&file("{\"shape\":(7,),\"fortran_order\" :True,\"descr\":\"<f8\"}")).unwrap();
         assert_eq!((header.shape, header.fortran_order, &header.descr[..]), (vec![7], true, "<f8"));
         let longer = [MAGIC, &[2, 0, 55, 0, 0, 0], b"{'descr': '<f2', 'fortran_order': False, 'shape': (), }  "].concat();
-        assert_eq!(parse_header(&longer).unwrap().shape, []);
+        assert_eq!(parse_header(&longer).unwrap().shape, [0; 0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `curve.svg`: losses over steps, and below them the share that each path has.
 
 use super::metrics::{Evaluation, Gates, Record, Step};
+use super::recipe::NATS;
 use crate::files;
 use anyhow::{Result, anyhow};
 use plotters::chart::SeriesLabelPosition;
@@ -27,11 +28,11 @@ const PATHS: [(&str, RGBColor); 3] =
 /// Points of a line at most; more would make the file large and the picture no finer.
 const POINTS: usize = 600;
 
-/// Draws the records of a run, replacing the picture that is there. Without a logged step there is nothing to draw.
+/// Draws the records of a run, whose losses are in `unit`, replacing the picture that is there. Without a logged step there is nothing to draw.
 ///
 /// # Errors
 /// One sentence where the file cannot be written.
-pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
+pub fn draw(path: &Path, records: &[Record], unit: &str) -> Result<()> {
     let steps: Vec<Step> = records.iter().filter_map(|r| if let Record::Step(r) = r { Some(*r) } else { None }).collect();
     let evaluations = records.iter().filter_map(|r| if let Record::Evaluation(r) = r { Some(*r) } else { None });
     // Those on the way score the beginning of what is held out, the last one all of it: two different figures.
@@ -41,7 +42,7 @@ pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
         return Ok(());
     }
     let mut svg = String::new();
-    picture(&mut svg, &steps, &evaluations).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
+    picture(&mut svg, &steps, &evaluations, unit).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
     files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
 }
 
@@ -50,7 +51,7 @@ struct Evaluations {
     whole: Option<Evaluation>,
 }
 
-fn picture(svg: &mut String, steps: &[Step], evaluations: &Evaluations) -> Result<(), Box<dyn std::error::Error>> {
+fn picture(svg: &mut String, steps: &[Step], evaluations: &Evaluations, unit: &str) -> Result<(), Box<dyn std::error::Error>> {
     let gated = steps.iter().any(|r| r.gates != Gates::default());
     let height = if gated { SIZE.1 } else { LOSSES + 30 };
     let root = SVGBackend::with_string(svg, (SIZE.0, height)).into_drawing_area();
@@ -59,10 +60,10 @@ fn picture(svg: &mut String, steps: &[Step], evaluations: &Evaluations) -> Resul
     let across = 0.0..last.max(2) as f64;
     if gated {
         let (above, below) = root.split_vertically(LOSSES);
-        losses(&above, across.clone(), steps, evaluations, "")?;
+        losses(&above, across.clone(), steps, evaluations, ["", unit])?;
         gates(&below, across, steps)?;
     } else {
-        losses(&root, across, steps, evaluations, "step")?;
+        losses(&root, across, steps, evaluations, ["step", unit])?;
     }
     root.present()?;
     Ok(())
@@ -73,13 +74,14 @@ fn losses(
     across: Range<f64>,
     steps: &[Step],
     evaluations: &Evaluations,
-    x_desc: &str,
+    [x_desc, unit]: [&str; 2],
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let train = thinned(steps.iter().map(|r| (r.step as f64, r.nll)));
+    let train = thinned(steps.iter().map(|r| (r.step as f64, r.loss())));
     let Evaluations { on_the_way, whole } = evaluations;
     let validation: Vec<_> = on_the_way.iter().map(|r| (r.step as f64, r.validation)).collect();
     let average: Vec<_> = on_the_way.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
-    let held_out = on_the_way.last().map_or("validation".into(), |r| format!("validation, first {} tokens", r.scored));
+    let scored = if unit == NATS { "tokens" } else { "texts" };
+    let held_out = on_the_way.last().map_or("validation".into(), |r| format!("validation, first {} {scored}", r.scored));
     let averaged = format!("{held_out}, averaged weights");
     let end = whole.map(|r| (r.step as f64, r.validation_ema.unwrap_or(f64::INFINITY).min(r.validation)));
     let up = span(&train, &validation, &average, end.map(|p| p.1));
@@ -89,7 +91,7 @@ fn losses(
         .x_label_area_size(if x_desc.is_empty() { 24 } else { 44 })
         .y_label_area_size(64)
         .build_cartesian_2d(across, up.clone())?;
-    mesh(&mut chart, x_desc, "nats per token", 8)?;
+    mesh(&mut chart, x_desc, unit, 8)?;
 
     let inside = |points: &[(f64, f64)]| points.iter().copied().filter(|&(_, y)| y <= up.end).collect::<Vec<_>>();
     let swatch = |color: RGBColor, width| move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
@@ -104,7 +106,7 @@ fn losses(
         }
     }
     if let (Some(whole), Some(at)) = (whole, end) {
-        let name = format!("validation, all {} tokens", whole.scored);
+        let name = format!("validation, all {} {scored}", whole.scored);
         let style = INK.stroke_width(2);
         chart.draw_series([Circle::new(at, 5, style)])?.label(named(&name, &[at])).legend(move |(x, y)| Circle::new((x + 11, y), 5, style));
     }

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, anyhow};
 use hh_core::backend::{Backward, Device, Precision};
 use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, STEP, TOKENIZER, Writer};
 use hh_core::config::Config;
+use hh_core::embed::CONVENTION;
 use hh_core::error::Error;
-use hh_core::model::{self, Params};
+use hh_core::init;
+use hh_core::model::{self, Model, Params};
 use hh_core::shape::{Shape, Shaped};
 use hh_core::tokenizer::Tokenizer;
 use hh_core::train::Trainer;
@@ -73,21 +75,23 @@ pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
 
 impl Provenance {
     fn notes(&self, recipe: &Recipe, step: u64) -> Metadata {
-        let seen = step * recipe.train.tokens_per_step();
+        let seen = step * recipe.seen_per_step();
         let origins = serde_json::to_string(&self.origins).expect("names and numbers are JSON");
-        [
+        let mut notes: Metadata = [
             (TOKENIZER, self.tokenizer.clone()),
             (STEP, step.to_string()),
             (ORIGINS, origins),
             (CONTEXT, recipe.train.context.to_string()),
             ("split", self.split.clone()),
             ("seed", recipe.train.seed.to_string()),
-            ("tokens_seen", seen.to_string()),
+            (if recipe.objective.is_some() { "texts_seen" } else { "tokens_seen" }, seen.to_string()),
             ("command", self.command.clone()),
             ("program", concat!("hh-runtime ", env!("CARGO_PKG_VERSION")).into()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        .into();
+        notes.extend(recipe.objective.as_ref().map(|objective| (CONVENTION.to_owned(), objective.convention().to_json())));
+        notes
     }
 }
 
@@ -95,9 +99,9 @@ impl Provenance {
 ///
 /// # Errors
 /// One sentence where the file cannot be written or a weight is not finite; what stood there before stays then.
-pub(super) fn save_weights<B: Backward>(
+pub(super) fn save_weights<B: Backward, R>(
     path: &Path,
-    trainer: &mut Trainer<B>,
+    trainer: &mut Trainer<B, R>,
     average: bool,
     validation: Option<f64>,
     recipe: &Recipe,
@@ -116,9 +120,9 @@ pub(super) fn save_weights<B: Backward>(
 ///
 /// # Errors
 /// As [`save_weights`].
-pub(super) fn save_standing<B: Backward>(
+pub(super) fn save_standing<B: Backward, R>(
     path: &Path,
-    trainer: &mut Trainer<B>,
+    trainer: &mut Trainer<B, R>,
     best: Option<Best>,
     recipe: &Recipe,
     from: &Provenance,
@@ -129,6 +133,27 @@ pub(super) fn save_standing<B: Backward>(
     let config = trainer.config().clone();
     let (b, trees) = trainer.trees_mut();
     save(path, b, &config, &notes, &trees.named())
+}
+
+/// The weights that a run begins with: those of a checkpoint, if it is to start from one, and initial values.
+///
+/// # Errors
+/// One sentence for a checkpoint that cannot be read or is of another model, and where the machine has no room.
+pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Params<B::Tensor>> {
+    let (c, seed) = (&recipe.model, recipe.train.seed);
+    let Some(path) = &recipe.train.from else { return Ok(Model::init(b, c.clone(), seed)?.params) };
+    let source = File::open(path)?;
+    let file = source.checkpoint()?;
+    let weights = model::params(b, c, Precision::Full, |name, shape, out| {
+        // What only one objective has, a checkpoint of another lacks.
+        let optional = name.starts_with("flow.") || name.starts_with("pooled.");
+        if optional && file.names().all(|there| there != name) {
+            init::value(name, shape, c, seed, out);
+            return Ok(());
+        }
+        file.read(name, shape, out)
+    });
+    weights.with_context(|| source.cannot_use())
 }
 
 /// An error of writing, as the sink of a checkpoint's writer and a file both want it.
@@ -182,17 +207,23 @@ pub fn load_standing(path: &Path) -> Result<Standing> {
 }
 
 impl Standing {
-    /// A trainer at the step where the run stopped.
+    /// The weights where the run stopped.
     ///
     /// # Errors
     /// One sentence for a tensor that is missing, of another shape or not finite, and where the machine has no room.
-    pub(super) fn trainer<B: Backward>(&self, mut backend: B, recipe: &Recipe) -> Result<Trainer<B>> {
+    pub(super) fn weights<B: Device>(&self, b: &mut B, c: &Config) -> Result<Params<B::Tensor>> {
         let file = Checkpoint::parse(self.file.bytes())?;
-        let (c, t) = (recipe.model.clone(), &recipe.train);
-        let shapes = model::shapes(&c);
-        file.expect(shapes.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        let weights = model::params(&mut backend, &c, Precision::Full, |name, shape, out| file.read(name, shape, out))?;
-        let mut trainer = Trainer::new(backend, c, t.hyper(), weights, t.batch, t.context)?;
+        file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
+        Ok(model::params(b, c, Precision::Full, |name, shape, out| file.read(name, shape, out))?)
+    }
+
+    /// Brings a trainer with [those weights](Self::weights) to where the run stopped.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    pub(super) fn restore<B: Backward, R>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
+        let file = Checkpoint::parse(self.file.bytes())?;
+        let shapes = model::shapes(trainer.config());
         let (b, trees) = trainer.trees_mut();
         let mut host = Vec::new();
         for (tree, params) in trees.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
@@ -203,6 +234,6 @@ impl Standing {
             }
         }
         trainer.resume_at(self.step);
-        Ok(trainer)
+        Ok(())
     }
 }

@@ -26,17 +26,26 @@ pub struct Gates {
 pub struct Step {
     /// Steps taken, this one included.
     pub step: u64,
-    /// Tokens seen.
+    /// Tokens seen; texts, where vectors are trained.
     pub tokens: u64,
-    /// Nats per token.
-    pub nll: f64,
+    /// Nats per token; per text, where partners are picked among candidates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nll: Option<f64>,
     /// logsumexp², before its weight.
-    pub z: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
     /// logsumexp minus the mean logit.
-    pub smooth: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<f64>,
     /// Loss of the rectified-flow head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<f64>,
+    /// 1 − cosine to the teacher's vector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine: Option<f64>,
+    /// Squared difference of similarities to the teacher's, before its weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<f64>,
     /// Learning rate.
     pub lr: f32,
     /// Before clipping.
@@ -48,17 +57,24 @@ pub struct Step {
     pub tokens_per_second: f64,
 }
 
+impl Step {
+    /// What the curve shows.
+    pub fn loss(&self) -> f64 {
+        self.nll.or(self.cosine).unwrap_or(f64::NAN)
+    }
+}
+
 /// What a validation measured.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
     /// Steps taken.
     pub step: u64,
-    /// Nats per held-out token, with the weights.
+    /// Nats per held-out token or text, or 1 − cosine to the teacher, with the weights.
     pub validation: f64,
     /// With their moving average, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_ema: Option<f64>,
-    /// Held-out tokens that were scored.
+    /// Held-out tokens, or texts, that were scored.
     pub scored: u64,
     /// The one over the whole held-out text, after the last step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -5,8 +5,11 @@
 
 mod curve;
 mod keep;
+mod lesson;
 mod metrics;
+mod objective;
 mod options;
+mod pairs;
 mod progress;
 mod recipe;
 mod run;
@@ -19,10 +22,12 @@ mod validate;
 pub use curve::draw;
 pub use keep::{Best, Provenance, Standing, load_standing, trained_on};
 pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
+pub use objective::{Kind, Objective, ObjectiveOptions};
 pub use options::{DataOptions, TrainOptions};
+pub use pairs::Pairs;
 pub use progress::Progress;
 pub use recipe::{Data, Recipe, RecipeFile, Settings};
 pub use run::{Job, Outcome, run};
 pub use run_folder::RunFolder;
-pub use source::{BUILTIN, Origin, Source, builtin};
+pub use source::{BUILTIN, Material, Origin, Source, builtin};
 pub use validate::validate;

@@ -8,6 +8,10 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Training")]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
+    /// Starts from the weights of a checkpoint or of a run, and with its model and tokenizer where nothing else is said
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Optimiser steps [default: 1200]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

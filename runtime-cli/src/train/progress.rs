@@ -13,14 +13,16 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 pub struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
+    /// What is counted.
+    unit: &'static str,
     began: Instant,
     first: u64,
     spoke: Instant,
 }
 
 impl Progress {
-    /// For a run of `steps` that has taken `step` of them.
-    pub fn new(step: u64, steps: u64) -> Self {
+    /// For a run of `steps` that has taken `step` of them, and counts `unit`.
+    pub fn new(step: u64, steps: u64, unit: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(8)).with_position(step);
             // Two lines that fit 80 columns, where one would be folded wherever the terminal ends.
@@ -30,13 +32,13 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, steps, began: now, first: step, spoke: now }
+        Self { bar, steps, unit, began: now, first: step, spoke: now }
     }
 
     /// Shows nothing.
     pub fn hidden() -> Self {
         let now = Instant::now();
-        Self { bar: Some(ProgressBar::hidden()), steps: 0, began: now, first: 0, spoke: now }
+        Self { bar: Some(ProgressBar::hidden()), steps: 0, unit: "tokens", began: now, first: 0, spoke: now }
     }
 
     /// A step is done.
@@ -48,8 +50,14 @@ impl Progress {
 
     /// A step was measured.
     pub fn step(&mut self, r: &Step) {
-        let message =
-            format!("loss {:.3} · lr {:.1e} · {} tokens/s{}", r.nll, r.lr, thousands(r.tokens_per_second as u64), gates(&r.gates));
+        let message = format!(
+            "loss {:.3} · lr {:.1e} · {} {}/s{}",
+            r.loss(),
+            r.lr,
+            thousands(r.tokens_per_second as u64),
+            self.unit,
+            gates(&r.gates)
+        );
         match &self.bar {
             Some(bar) => bar.set_message(message),
             None if self.spoke.elapsed() >= BETWEEN_LINES => {

@@ -1,5 +1,6 @@
 //! The recipe of a run: model, hyper-parameters and text. As TOML it is the `config.toml` of a run folder.
 
+use super::objective::{Objective, ObjectiveOptions};
 use super::options::{DataOptions, TrainOptions, first_wins};
 use crate::files;
 use anyhow::{Result, anyhow, bail};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
+/// What the loss of a language model is measured in.
+pub(super) const NATS: &str = "nats per token";
 /// The preset of a run that names no model.
 const DEFAULT_PRESET: &str = "char-0.8m";
 
@@ -22,6 +25,8 @@ pub struct RecipeFile {
     pub model: Map<String, Value>,
     /// Hyper-parameters.
     pub train: TrainOptions,
+    /// What is minimised.
+    pub objective: ObjectiveOptions,
     /// The text.
     pub data: DataOptions,
 }
@@ -30,6 +35,8 @@ pub struct RecipeFile {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields of `TrainOptions`, each with its value")]
 pub struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     pub steps: u64,
     pub batch: usize,
     pub context: usize,
@@ -79,6 +86,9 @@ pub struct Recipe {
     pub model: Config,
     /// Hyper-parameters.
     pub train: Settings,
+    /// What is minimised, if that is not the next token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
     /// The text.
     pub data: Data,
 }
@@ -106,9 +116,16 @@ impl RecipeFile {
     /// # Errors
     /// One sentence where a preset meets a model that is already there, files to hold out meet a part to hold out, or a
     /// hyper-parameter is not finite.
-    pub fn with_flags(mut self, name: Option<&str>, set: &[String], train: &TrainOptions, data: &DataOptions) -> Result<Self> {
-        possible(&self.train, &self.data)?;
-        possible(train, data)?;
+    pub fn with_flags(
+        mut self,
+        name: Option<&str>,
+        set: &[String],
+        train: &TrainOptions,
+        objective: &ObjectiveOptions,
+        data: &DataOptions,
+    ) -> Result<Self> {
+        possible(&self.train, &self.objective, &self.data)?;
+        possible(train, objective, data)?;
         // A flag that says what to hold out replaces what the file says of it, in either way.
         if data.validation.is_some() || data.holdout.is_some() {
             (self.data.validation, self.data.holdout) = (None, None);
@@ -130,7 +147,12 @@ impl RecipeFile {
             };
             self.model.insert(field.trim().into(), value_of(value.trim()));
         }
-        Ok(Self { model: self.model, train: first_wins(train, &self.train), data: first_wins(data, &self.data) })
+        Ok(Self {
+            model: self.model,
+            train: first_wins(train, &self.train),
+            objective: first_wins(objective, &self.objective),
+            data: first_wins(data, &self.data),
+        })
     }
 
     /// The name of the preset, if the model is one.
@@ -154,13 +176,27 @@ impl RecipeFile {
         }
     }
 
+    /// With the model of a checkpoint, where the recipe starts from one and says nothing of its model.
+    ///
+    /// # Errors
+    /// One sentence for a checkpoint that cannot be read.
+    pub fn starting_from(mut self, from: Option<&Path>) -> Result<Self> {
+        if let Some(path) = from.filter(|_| self.model.is_empty()) {
+            let source = crate::loading::Source::open(path)?;
+            self.model = short_form(source.checkpoint()?.config());
+            // Whether there is one hangs on the objective.
+            self.model.remove("flow_hidden");
+        }
+        Ok(self)
+    }
+
     /// The whole recipe, for a vocabulary that the tokenizer has.
     ///
     /// # Errors
     /// One sentence for an unknown preset, an unknown or impossible field, hyper-parameters that cannot be.
     pub fn complete(&self, vocab_size: usize) -> Result<Recipe> {
         let model = self.config(vocab_size)?;
-        let recipe = Recipe { train: Settings::new(&self.train, &model), model, data: self.data() };
+        let recipe = Recipe { train: Settings::new(&self.train, &model), model, objective: self.objective.complete()?, data: self.data() };
         recipe.validate()?;
         Ok(recipe)
     }
@@ -192,8 +228,8 @@ impl RecipeFile {
 }
 
 /// Says what cannot be said, in one place: neither in a file nor by flags.
-fn possible(train: &TrainOptions, data: &DataOptions) -> Result<()> {
-    let mut numbers = train.numbers().into_iter().chain(data.holdout.map(|part| ("holdout", part)));
+fn possible(train: &TrainOptions, objective: &ObjectiveOptions, data: &DataOptions) -> Result<()> {
+    let mut numbers = train.numbers().into_iter().chain(objective.numbers()).chain(data.holdout.map(|part| ("holdout", part)));
     if let Some((name, value)) = numbers.find(|(_, value)| !value.is_finite()) {
         bail!("{name} is {value}; it must be a finite number");
     }
@@ -233,6 +269,7 @@ impl Settings {
         let lr = o.lr.unwrap_or(0.4 / model.width as f64);
         let eval_every = o.eval_every.unwrap_or((steps / 20).max(1));
         Self {
+            from: o.from.clone(),
             steps,
             batch: o.batch.unwrap_or(8),
             context: o.context.unwrap_or(128),
@@ -276,11 +313,6 @@ impl Settings {
             seed: self.seed,
         }
     }
-
-    /// Tokens of one step.
-    pub fn tokens_per_step(&self) -> u64 {
-        (self.batch * self.context * self.accumulate) as u64
-    }
 }
 
 /// A recipe in the order in which it is read.
@@ -288,6 +320,8 @@ impl Settings {
 struct Sections<'a> {
     model: Map<String, Value>,
     train: &'a Settings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objective: &'a Option<Objective>,
     data: &'a Data,
 }
 
@@ -313,6 +347,9 @@ impl Recipe {
             bail!("{name} is 0; it must be at least 1");
         }
         t.hyper().validate(&self.model)?;
+        if let Some(objective) = &self.objective {
+            objective.options(t.batch, t.context, 1).validate(&self.model)?;
+        }
         if self.model.positions == hh_core::config::Positions::Learned && t.context > self.model.max_len {
             bail!(
                 "the context is {} and the table of learned positions has {} rows; shorten --context, or --set max_len",
@@ -323,12 +360,23 @@ impl Recipe {
         Ok(())
     }
 
+    /// Tokens of one step; texts, where vectors are trained.
+    pub fn seen_per_step(&self) -> u64 {
+        let t = &self.train;
+        (t.batch * t.accumulate * if self.objective.is_some() { 1 } else { t.context }) as u64
+    }
+
+    /// What its loss is measured in.
+    pub fn unit(&self) -> &'static str {
+        self.objective.as_ref().map_or(NATS, Objective::unit)
+    }
+
     /// As TOML, which [`RecipeFile::read`] reads.
     pub fn to_toml(&self) -> String {
         let mut fields = short_form(&self.model);
         fields.insert("norm_eps".into(), self.model.norm_eps.to_string().parse::<f64>().expect("a number").into());
         let mut text = String::from("# What this run was made of. To run it again: hh-runtime train --config config.toml\n\n");
-        let whole = Sections { model: fields, train: &self.train, data: &self.data };
+        let whole = Sections { model: fields, train: &self.train, objective: &self.objective, data: &self.data };
         text += &toml::to_string(&whole).expect("numbers, names and lists are TOML");
         text
     }

@@ -1,14 +1,16 @@
 //! The loop: steps, measurements, validations, checkpoints, and a way out between any two steps.
 
 use super::keep::{self, Best, Provenance, Standing};
+use super::lesson::{Comparing, Lesson, Speaking};
 use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
+use super::objective::Kind;
 use super::progress::Progress;
-use super::{Recipe, RunFolder, draw, validate};
-use crate::data::Dataset;
+use super::source::Material;
+use super::{Recipe, RunFolder, draw};
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
-use hh_core::model::Model;
 use hh_core::train::{Losses, Trainer};
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 /// All that a run needs but the machine.
@@ -16,7 +18,7 @@ pub struct Job<'a> {
     /// Model, hyper-parameters, text.
     pub recipe: &'a Recipe,
     /// The text.
-    pub data: &'a Dataset,
+    pub data: &'a Material,
     /// What checkpoints say of it.
     pub from: &'a Provenance,
     /// Where everything is written.
@@ -35,7 +37,7 @@ pub struct Outcome {
     pub best: Option<Best>,
     /// Over the whole held-out text; absent where the run was stopped before it was done.
     pub whole: Option<Evaluation>,
-    /// Tokens a second of this call's steps, validations and checkpoints left out.
+    /// Tokens a second of this call's steps, texts where vectors are trained; validations and checkpoints left out.
     pub tokens_per_second: f64,
 }
 
@@ -44,76 +46,94 @@ pub struct Outcome {
 /// # Errors
 /// One sentence for a machine without room, a disk without room, a text that cannot be read, and a loss that is no number.
 /// The checkpoints that were there stay then.
-pub fn run<B: Backward>(backend: B, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
-    let mut run = Run::begin(backend, job, standing, progress)?;
+pub fn run<B: Backward>(mut backend: B, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
+    let Recipe { model, train, objective, .. } = job.recipe;
+    let weights = match standing {
+        Some(standing) => standing.weights(&mut backend, model)?,
+        None => keep::first_weights(&mut backend, job.recipe)?,
+    };
+    match (job.data, objective) {
+        (Material::Tokens(data), _) => {
+            let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
+            course(Speaking::new(trainer, data, train), job, standing, progress)
+        }
+        (Material::Pairs(data), Some(objective)) => {
+            let options = objective.options(train.batch, train.context, data.candidates());
+            let trainer = Trainer::for_vectors(backend, model.clone(), train.hyper(), weights, options)?;
+            course(Comparing::new(trainer, data, train), job, standing, progress)
+        }
+        (Material::Pairs(_), None) => bail!("pairs of texts were read for a run that predicts tokens"),
+    }
+}
+
+fn course<B: Backward, L: Lesson<B>>(mut lesson: L, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
+    if let Some(standing) = standing {
+        standing.restore(lesson.trainer())?;
+    }
+    let mut run = Run::begin(lesson, job, standing, progress)?;
     let steps = job.recipe.train.steps;
-    while run.trainer.step() < steps && !(job.stop)(run.trainer.step()) {
+    while run.at() < steps && !(job.stop)(run.at()) {
         run.step()?;
     }
-    let whole = if run.trainer.step() >= steps { run.conclude()? } else { None };
-    if whole.is_none() && run.saved != Some(run.trainer.step()) {
+    let whole = if run.at() >= steps { run.conclude()? } else { None };
+    let step = run.at();
+    if whole.is_none() && run.saved != Some(step) {
         run.save()?;
     }
     run.progress.finish();
     let trained = run.trained as f64 / run.time.as_secs_f64().max(1e-9);
-    Ok(Outcome { step: run.trainer.step(), best: run.best, whole, tokens_per_second: trained })
+    Ok(Outcome { step, best: run.best, whole, tokens_per_second: trained })
 }
 
-struct Run<'a, B: Backward> {
+struct Run<'a, B, L> {
     job: &'a Job<'a>,
-    trainer: Trainer<B>,
+    lesson: L,
+    machine: PhantomData<B>,
     metrics: Metrics,
     progress: Progress,
     best: Option<Best>,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
-    tokens: Vec<u32>,
-    targets: Vec<u32>,
-    /// Tokens and time of this call's steps.
+    /// Tokens, or texts, and time of this call's steps.
     trained: u64,
     time: Duration,
     /// Both at the last logged step.
     logged: (u64, Duration),
 }
 
-impl<'a, B: Backward> Run<'a, B> {
-    fn begin(mut backend: B, job: &'a Job<'a>, standing: Option<&Standing>, progress: Progress) -> Result<Self> {
-        let Recipe { model, train, .. } = job.recipe;
-        let trainer = match standing {
-            Some(standing) => standing.trainer(backend, job.recipe)?,
-            None => {
-                let weights = Model::init(&mut backend, model.clone(), train.seed)?.params;
-                Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?
-            }
-        };
-        let metrics = Metrics::open(&job.folder.metrics(), trainer.step())?;
-        let ids = vec![0; train.batch * train.context];
+impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
+    fn begin(mut lesson: L, job: &'a Job<'a>, standing: Option<&Standing>, progress: Progress) -> Result<Self> {
+        let metrics = Metrics::open(&job.folder.metrics(), lesson.trainer().step())?;
         Ok(Self {
             job,
-            trainer,
+            lesson,
+            machine: PhantomData,
             metrics,
             progress,
             best: standing.and_then(|s| s.best),
             saved: standing.map(|s| s.step),
-            tokens: ids.clone(),
-            targets: ids,
             trained: 0,
             time: Duration::ZERO,
             logged: (0, Duration::ZERO),
         })
     }
 
+    /// Steps taken.
+    fn at(&mut self) -> u64 {
+        self.lesson.trainer().step()
+    }
+
     fn step(&mut self) -> Result<()> {
         let t = &self.job.recipe.train;
-        let step = self.trainer.step() + 1;
+        let step = self.at() + 1;
         let due = |every: u64| step.is_multiple_of(every) || step == t.steps;
         // Asking for a loss waits for the device: only where somebody wants to know, or a checkpoint hangs on it.
         let measured = due(t.log_every) || due(t.eval_every) || due(t.save_every);
         let began = Instant::now();
         let losses = self.gradients(measured)?;
-        self.trainer.apply()?;
+        self.lesson.trainer().apply()?;
         self.time += began.elapsed();
-        self.trained += t.tokens_per_step();
+        self.trained += self.job.recipe.seen_per_step();
         self.progress.tick(step);
         if let Some(losses) = losses {
             self.measure(&losses, due(t.log_every))?;
@@ -132,11 +152,8 @@ impl<'a, B: Backward> Run<'a, B> {
         let t = &self.job.recipe.train;
         let mut sum = Losses::default();
         for micro in 0..t.accumulate {
-            let step = self.trainer.step();
-            self.job.data.batch(step, micro, t.batch, t.context, t.seed, &mut self.tokens, &mut self.targets)?;
-            self.trainer.accumulate(&self.tokens, &self.targets)?;
-            if measured {
-                sum.add(&self.trainer.losses()?);
+            if let Some(losses) = self.lesson.accumulate(micro, measured)? {
+                sum.add(&losses);
             }
         }
         Ok(measured.then_some(sum))
@@ -144,46 +161,49 @@ impl<'a, B: Backward> Run<'a, B> {
 
     fn measure(&mut self, losses: &Losses, log: bool) -> Result<()> {
         let t = &self.job.recipe.train;
-        let (step, grad_norm) = (self.trainer.step(), self.trainer.grad_norm()?);
-        let total = losses.nll + losses.z + losses.smooth + losses.flow;
+        let (step, grad_norm) = (self.at(), self.lesson.trainer().grad_norm()?);
+        let total = losses.nll + losses.z + losses.smooth + losses.flow + losses.cosine + losses.pairs;
         if !total.is_finite() || !grad_norm.is_finite() {
             self.progress.finish();
-            bail!("{}", self.diverged(&format!("the loss is {} and the norm of its gradient {grad_norm}", losses.nll)));
+            bail!("{}", self.diverged(&format!("the loss is {} and the norm of its gradient {grad_norm}", losses.nll + losses.cosine)));
         }
         if !log {
             return Ok(());
         }
+        let kind = self.job.recipe.objective.as_ref().map_or(Kind::Language, |o| o.kind);
         let (tokens, time) = (self.trained - self.logged.0, self.time - self.logged.1);
         self.logged = (self.trained, self.time);
         let record = Step {
             step,
-            tokens: step * t.tokens_per_step(),
-            nll: losses.nll,
-            z: losses.z,
-            smooth: losses.smooth,
+            tokens: step * self.job.recipe.seen_per_step(),
+            nll: (kind != Kind::Distill).then_some(losses.nll),
+            z: (kind == Kind::Language).then_some(losses.z),
+            smooth: (kind == Kind::Language).then_some(losses.smooth),
             flow: (t.flow_weight > 0.0).then_some(losses.flow),
+            cosine: (kind == Kind::Distill).then_some(losses.cosine),
+            pairs: (kind == Kind::Distill).then_some(losses.pairs),
             lr: t.hyper().schedule.lr(step - 1),
             grad_norm,
-            gates: mean(&self.trainer.gates()?),
+            gates: mean(&self.lesson.gates()?),
             tokens_per_second: (tokens as f64 / time.as_secs_f64().max(1e-9)).round(),
         };
         self.progress.step(&record);
         self.metrics.push(Record::Step(record))
     }
 
-    fn diverged(&self, what: &str) -> String {
+    fn diverged(&mut self, what: &str) -> String {
         let kept = match self.saved {
             None => "nothing was saved yet".to_owned(),
             Some(step) => format!("the checkpoints of step {step} in {} are whole", self.job.folder.path().display()),
         };
-        format!("training diverged at step {}: {what}; try a lower --lr, a longer --warmup, or --clip 1; {kept}", self.trainer.step())
+        format!("training diverged at step {}: {what}; try a lower --lr, a longer --warmup, or --clip 1; {kept}", self.at())
     }
 
     fn evaluate(&mut self) -> Result<()> {
         let t = &self.job.recipe.train;
         // It belongs to the step: the best weights hang on it, and a run that goes on does not come back to it.
         let never = || false;
-        let evaluation = validate(&mut self.trainer, self.job.data, t.batch, t.context, t.eval_tokens, &never)?;
+        let evaluation = self.lesson.validate(t.eval_tokens, &never)?;
         let evaluation = evaluation.expect("nothing stops it");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
@@ -194,40 +214,41 @@ impl<'a, B: Backward> Run<'a, B> {
         self.metrics.push(Record::Evaluation(evaluation))?;
         self.progress.evaluation(&evaluation, better);
         if better {
-            let path = self.job.folder.best();
-            keep::save_weights(&path, &mut self.trainer, average, Some(nll), self.job.recipe, self.job.from)
-                .with_context(|| self.advice())?;
+            let (path, advice) = (self.job.folder.best(), self.advice());
+            keep::save_weights(&path, self.lesson.trainer(), average, Some(nll), self.job.recipe, self.job.from).with_context(|| advice)?;
             self.best = Some(Best { step: evaluation.step, nll, average });
         }
-        draw(&self.job.folder.curve(), self.metrics.records())
+        draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())
     }
 
     /// `resume.safetensors` comes last: it alone is what going on needs, and it says that the others are of its step or later.
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
-        keep::save_weights(&folder.last(), &mut self.trainer, false, None, recipe, from).with_context(|| self.advice())?;
-        keep::save_standing(&folder.resume(), &mut self.trainer, self.best, recipe, from).with_context(|| self.advice())?;
-        self.saved = Some(self.trainer.step());
+        let advice = &self.advice();
+        keep::save_weights(&folder.last(), self.lesson.trainer(), false, None, recipe, from).with_context(|| advice.clone())?;
+        keep::save_standing(&folder.resume(), self.lesson.trainer(), self.best, recipe, from).with_context(|| advice.clone())?;
+        self.saved = Some(self.at());
         Ok(())
     }
 
-    fn advice(&self) -> String {
+    fn advice(&mut self) -> String {
+        let step = self.at();
         match self.saved {
-            None => format!("step {} could not be saved", self.trainer.step()),
-            Some(step) => {
-                format!("step {} could not be saved, that of step {step} is whole and --resume goes on from it", self.trainer.step())
+            None => format!("step {step} could not be saved"),
+            Some(saved) => {
+                format!("step {step} could not be saved, that of step {saved} is whole and --resume goes on from it")
             }
         }
     }
 
     /// The whole held-out text, once; `None` where the run is told to stop. A run that goes on from there has only this to do.
     fn conclude(&mut self) -> Result<Option<Evaluation>> {
-        let Job { recipe, data, folder, stop, .. } = self.job;
-        let (t, step) = (&recipe.train, self.trainer.step());
-        let Some(part) = validate(&mut self.trainer, data, t.batch, t.context, u64::MAX, &|| stop(step))? else { return Ok(None) };
+        let Job { folder, stop, .. } = self.job;
+        let step = self.at();
+        let Some(part) = self.lesson.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
         let whole = Evaluation { whole: true, ..part };
         self.metrics.push(Record::Evaluation(whole))?;
-        draw(&folder.curve(), self.metrics.records())?;
+        draw(&folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
         Ok(Some(whole))
     }
 }

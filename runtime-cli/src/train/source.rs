@@ -1,5 +1,7 @@
 //! The text of a run: where it comes from, its tokenizer, its split, and what a checkpoint says about it.
 
+use super::objective::Objective;
+use super::pairs::{Pairs, texts_of};
 use super::recipe::Data;
 use crate::data::shard::{MANIFEST, ShardFolder};
 use crate::data::{Dataset, TokenStream, texts};
@@ -35,10 +37,18 @@ pub struct Origin {
     pub sha256: Option<String>,
 }
 
+/// What is trained on, and what is held out of it.
+pub enum Material {
+    /// Ids, one after the other.
+    Tokens(Dataset),
+    /// Texts beside each other, or beside a teacher's vectors.
+    Pairs(Pairs),
+}
+
 /// A text, ready to train on.
 pub struct Source {
-    /// Ids to train on and ids held out.
-    pub dataset: Dataset,
+    /// What is trained on.
+    pub material: Material,
     /// What made them.
     pub tokenizer: Box<dyn Tokenizer>,
     /// What they were made from.
@@ -52,8 +62,18 @@ impl Source {
     ///
     /// # Errors
     /// One sentence for files that cannot be read, a text too short, a tokenizer that contradicts the files.
-    pub fn open(data: &Data, known: Option<Box<dyn Tokenizer>>) -> Result<Self> {
-        let origins = data.files.iter().chain(&data.validation).map(|path| Origin::of(path)).collect::<Result<_>>()?;
+    pub fn open(data: &Data, objective: Option<&Objective>, known: Option<Box<dyn Tokenizer>>) -> Result<Self> {
+        let teacher = objective.and_then(|objective| objective.teacher.as_ref());
+        let origins = data.files.iter().chain(&data.validation).chain(teacher).map(|path| Origin::of(path)).collect::<Result<_>>()?;
+        if let Some(objective) = objective {
+            let tokenizer = match known {
+                Some(tokenizer) => tokenizer,
+                None => parse_spec(data.tokenizer.as_deref().unwrap_or("bytes"))?.build(texts_of(data, objective)?)?,
+            };
+            let material = Material::Pairs(Pairs::open(data, objective, &*tokenizer)?);
+            let split = format!("the last {} of the rows are held out", data.holdout.unwrap_or_default());
+            return Ok(Self { material, tokenizer, origins, split });
+        }
         let sharded = shards(&data.files, "--data")?;
         let (train, tokenizer) = match sharded {
             Some(folder) => {
@@ -78,7 +98,7 @@ impl Source {
             Some(part) => (Dataset::split(&train, part)?, format!("the last {part} of the text are held out")),
             None => (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into()),
         };
-        Ok(Self { dataset, tokenizer, origins, split })
+        Ok(Self { material: Material::Tokens(dataset), tokenizer, origins, split })
     }
 }
 

@@ -1,3 +1,5 @@
+mod vectors;
+
 use super::*;
 use crate::tokenizers::from_json;
 use anyhow::Result;
@@ -50,9 +52,16 @@ impl Bench {
         let mut file: RecipeFile = toml::from_str(TINY).unwrap();
         file.data.files = Some(vec![folder.path().join("text.txt")]);
         change(&mut file);
-        let source = Source::open(&file.data(), None).unwrap();
-        let recipe = file.complete(source.tokenizer.vocab_size()).unwrap();
-        Self { folder, recipe, source }
+        Self::open(folder, &file).unwrap()
+    }
+
+    fn open(folder: tempfile::TempDir, file: &RecipeFile) -> Result<Self> {
+        let source = Source::open(&file.data(), file.complete(256)?.objective.as_ref(), None)?;
+        let recipe = file.complete(source.tokenizer.vocab_size())?;
+        if let Material::Pairs(pairs) = &source.material {
+            pairs.fits(&recipe)?;
+        }
+        Ok(Self { folder, recipe, source })
     }
 
     fn out(&self, name: &str) -> RunFolder {
@@ -67,7 +76,7 @@ impl Bench {
             command: "a test".into(),
         };
         let stop = |step| step >= until;
-        let job = Job { recipe: &self.recipe, data: &self.source.dataset, from: &from, folder, stop: &stop };
+        let job = Job { recipe: &self.recipe, data: &self.source.material, from: &from, folder, stop: &stop };
         let threads = Threads::new(threads);
         run(Cpu::<f32>::new(threads.clone()), &job, standing, Progress::hidden())
     }
@@ -95,7 +104,8 @@ fn a_resumed_run_is_the_run_that_was_never_stopped() {
     let bench = Bench::new(|_| {});
     let (whole, parts) = (bench.out("whole"), bench.out("parts"));
     let outcome = bench.train(&whole, None, u64::MAX, 2).unwrap();
-    assert!(outcome.whole.is_some_and(|w| w.scored + 1 == bench.source.dataset.validation.len()), "{outcome:?}");
+    let Material::Tokens(data) = &bench.source.material else { panic!("tokens") };
+    assert!(outcome.whole.is_some_and(|w| w.scored + 1 == data.validation.len()), "{outcome:?}");
 
     // In three parts, two of which end between two validations, with other threads.
     assert!(bench.train(&parts, None, 7, 1).unwrap().whole.is_none());
@@ -133,7 +143,7 @@ fn a_run_learns_and_its_checkpoint_tells_where_it_comes_from() {
     let folder = bench.out("run");
     let outcome = bench.train(&folder, None, u64::MAX, 1).unwrap();
     let best = outcome.best.unwrap();
-    let first = timeless(&folder).iter().find_map(|r| if let Record::Step(r) = r { Some(r.nll) } else { None }).unwrap();
+    let first = timeless(&folder).iter().find_map(|r| if let Record::Step(r) = r { Some(r.loss()) } else { None }).unwrap();
     assert!(best.nll < first - 0.5, "{first} to {}", best.nll);
 
     let bytes = fs::read(folder.best()).unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::train::ObjectiveOptions;
 
 fn file(toml: &str) -> RecipeFile {
     toml::from_str(toml).unwrap()
@@ -6,7 +7,7 @@ fn file(toml: &str) -> RecipeFile {
 
 fn flags(file: RecipeFile, set: &[&str]) -> Result<RecipeFile> {
     let set: Vec<_> = set.iter().map(|s| s.to_string()).collect();
-    file.with_flags(None, &set, &TrainOptions::default(), &DataOptions::default())
+    file.with_flags(None, &set, &TrainOptions::default(), &ObjectiveOptions::default(), &DataOptions::default())
 }
 
 fn error<T>(result: Result<T>) -> String {
@@ -24,7 +25,11 @@ fn the_default_is_the_small_preset_without_its_flow_head() {
 fn a_recipe_is_read_as_it_was_written() {
     for name in PRESETS.map(|(name, _)| name) {
         let train = TrainOptions { flow_weight: Some(0.1), lr: Some(3e-4), ..TrainOptions::default() };
-        let recipe = RecipeFile::default().with_flags(Some(name), &[], &train, &DataOptions::default()).unwrap().complete(99).unwrap();
+        let recipe = RecipeFile::default()
+            .with_flags(Some(name), &[], &train, &ObjectiveOptions::default(), &DataOptions::default())
+            .unwrap()
+            .complete(99)
+            .unwrap();
         assert!(recipe.model.flow_hidden > 0, "{name}");
         assert_eq!(Recipe::from_toml(&recipe.to_toml()).unwrap(), recipe, "{name}");
     }
@@ -34,7 +39,7 @@ fn a_recipe_is_read_as_it_was_written() {
 fn a_flag_goes_before_the_file() {
     let file = file("[train]\nsteps = 7\nlr = 0.5\n[data]\ntokenizer = \"bytes\"\n");
     let train = TrainOptions { steps: Some(9), ..TrainOptions::default() };
-    let recipe = file.with_flags(None, &[], &train, &DataOptions::default()).unwrap().complete(256).unwrap();
+    let recipe = file.with_flags(None, &[], &train, &ObjectiveOptions::default(), &DataOptions::default()).unwrap().complete(256).unwrap();
     assert_eq!((recipe.train.steps, recipe.train.lr), (9, 0.5));
     assert_eq!(recipe.data.tokenizer.as_deref(), Some("bytes"));
 }
@@ -60,7 +65,8 @@ fn the_flow_head_is_there_where_it_is_trained_or_asked_for() {
 #[test]
 fn what_contradicts_itself_or_cannot_be_is_named() {
     let with_model = file("[model]\npreset = \"char-4.5m\"");
-    let twice = with_model.with_flags(Some("char-0.8m"), &[], &TrainOptions::default(), &DataOptions::default());
+    let twice =
+        with_model.with_flags(Some("char-0.8m"), &[], &TrainOptions::default(), &ObjectiveOptions::default(), &DataOptions::default());
     assert!(error(twice).contains("--preset char-0.8m contradicts"));
     assert!(error(flags(RecipeFile::default(), &["layers"])).contains("--set layers has no value"));
     for (toml, word) in [

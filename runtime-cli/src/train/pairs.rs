@@ -1,0 +1,230 @@
+//! Texts beside each other, or beside a teacher's vectors, in batches of similar length.
+
+use super::objective::{Kind, Objective};
+use super::recipe::{Data, Recipe};
+use crate::table::{Table, Vectors};
+use anyhow::{Context, Result, bail};
+use hh_core::rng;
+use hh_core::tokenizer::Tokenizer;
+use std::cell::RefCell;
+
+/// The sites of the draws of an epoch's order.
+const ROWS: u32 = u32::MAX - 1;
+const BATCHES: u32 = u32::MAX - 2;
+/// Batches that are sorted by length together: within so many, a batch is of texts of similar length.
+const SORTED: usize = 64;
+
+/// Token ids of many texts, one after the other.
+#[derive(Default)]
+struct Texts {
+    ids: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+/// Rows of texts, and what is held out of them.
+pub struct Pairs {
+    /// A text of each row, its partner, what is no partner.
+    columns: Vec<Texts>,
+    teacher: Option<(Vectors, Vec<usize>)>,
+    /// The rows below it are trained on, the others held out.
+    cut: usize,
+    /// An epoch, the size of its batches, its seed; and the order of its rows.
+    order: RefCell<Option<([u64; 3], Vec<u32>)>>,
+}
+
+/// A batch, as a trainer takes it.
+#[derive(Default)]
+pub struct Batch {
+    /// A text of each row.
+    pub texts: Vec<Vec<u32>>,
+    /// Their partners, then what is no partner.
+    pub candidates: Vec<Vec<u32>>,
+    /// The teacher's vectors.
+    pub teacher: Vec<f32>,
+}
+
+impl Texts {
+    fn push(&mut self, ids: &[u32]) {
+        self.ids.extend_from_slice(ids);
+        self.ends.push(self.ids.len());
+    }
+
+    fn get(&self, row: usize) -> &[u32] {
+        &self.ids[if row == 0 { 0 } else { self.ends[row - 1] }..self.ends[row]]
+    }
+}
+
+/// The names of the columns of an objective.
+fn names(table: &Table, objective: &Objective) -> Result<Vec<String>> {
+    let all = || table.columns().map(str::to_owned).collect();
+    let names: Vec<String> = objective.columns.clone().unwrap_or_else(all);
+    let most = if objective.kind == Kind::Distill { 1 } else { 65 };
+    if names.is_empty() || names.len() > most {
+        let wanted = if most == 1 { "one column of texts" } else { "a text, its partner, and at most 63 others" };
+        bail!("{} has the columns {}; say by --columns which of them are to be used: {wanted}", table.path().display(), names.join(", "));
+    }
+    Ok(names)
+}
+
+/// The texts that a tokenizer is to learn from.
+///
+/// # Errors
+/// One sentence for a file that cannot be read, or has no such columns.
+pub(super) fn texts_of(data: &Data, objective: &Objective) -> Result<impl Iterator<Item = Result<String>> + Send + use<>> {
+    let table = open(data)?;
+    let names = names(&table, objective)?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let batches = table.texts(&names, 1024)?;
+    Ok(batches.flat_map(|batch| match batch {
+        Ok(columns) => columns.into_iter().flatten().flatten().map(|text| Ok(text + "\n")).collect::<Vec<_>>(),
+        Err(e) => vec![Err(e)],
+    }))
+}
+
+fn open(data: &Data) -> Result<Table> {
+    match &data.files[..] {
+        [file] if file.as_os_str() != super::BUILTIN => Table::open(file),
+        _ => bail!("text vectors are trained on one file of rows; give --data a .tsv, .csv, .jsonl, .parquet or .txt"),
+    }
+}
+
+impl Pairs {
+    /// Reads the rows and encodes their texts. A row that lacks a text is left out.
+    ///
+    /// # Errors
+    /// One sentence for a file that cannot be read, a teacher with other rows, and too few rows.
+    pub fn open(data: &Data, objective: &Objective, tokenizer: &dyn Tokenizer) -> Result<Self> {
+        let table = open(data)?;
+        let names = names(&table, objective)?;
+        let teacher = objective.teacher.as_deref().map(|path| Vectors::open(path, objective.teacher_column.as_deref())).transpose()?;
+        if let Some(teacher) = &teacher
+            && teacher.rows() as u64 != table.rows()
+        {
+            bail!(
+                "the teacher has {} vectors and {} has {} rows; there must be a vector for each",
+                teacher.rows(),
+                data.files[0].display(),
+                table.rows()
+            );
+        }
+        let prompt = |column: usize| match objective.kind {
+            Kind::Contrastive if column == 0 => &objective.query_prompt,
+            _ => &objective.document_prompt,
+        };
+        let mut columns: Vec<Texts> = names.iter().map(|_| Texts::default()).collect();
+        let (mut kept, mut row) = (Vec::new(), 0);
+        for batch in table.texts(&names.iter().map(String::as_str).collect::<Vec<_>>(), 1024)? {
+            let batch = batch?;
+            for i in 0..batch[0].len() {
+                let encode = |(c, column): (usize, &Vec<Option<String>>)| match column[i].as_deref().map(str::trim) {
+                    None | Some("") => Ok(None),
+                    Some(text) => tokenizer.encode(&[prompt(c), text].concat()).map(Some),
+                };
+                let ids: Option<Vec<Vec<u32>>> =
+                    batch.iter().enumerate().map(encode).collect::<Result<_, _>>().with_context(|| format!("row {}", row + 1))?;
+                if let Some(ids) = ids.filter(|ids| ids.iter().all(|ids| !ids.is_empty())) {
+                    ids.iter().zip(&mut columns).for_each(|(ids, column)| column.push(ids));
+                    kept.push(row);
+                }
+                row += 1;
+            }
+        }
+        let part = data.holdout.unwrap_or_default();
+        if !(part > 0.0 && part < 1.0) || !data.validation.is_empty() {
+            bail!("of texts for vectors a part is held out: give --holdout a fraction between 0 and 1, and no --validation");
+        }
+        let cut = (kept.len() as f64 * (1.0 - part)) as usize;
+        Ok(Self { columns, teacher: teacher.map(|teacher| (teacher, kept)), cut, order: RefCell::default() })
+    }
+
+    /// Refuses batches that there are too few rows for, and a model whose vectors the teacher's cannot be compared with.
+    ///
+    /// # Errors
+    /// One sentence with both numbers.
+    pub fn fits(&self, recipe: &Recipe) -> Result<()> {
+        let batch = recipe.train.batch;
+        if self.cut < batch || self.held_out() < batch {
+            bail!(
+                "there are {} rows to train on and {} held out, too few for batches of {batch}: change --batch or --holdout",
+                self.cut,
+                self.held_out()
+            );
+        }
+        if let Some((teacher, _)) = &self.teacher {
+            let (dim, own) = (teacher.dim(), recipe.model.vector_dim());
+            if dim != own {
+                bail!("the teacher's vectors have {dim} numbers and the model's {own}: add --set pooled_dim={dim}");
+            }
+        } else if self.columns.len() == 1 && recipe.train.dropout == 0.0 {
+            bail!("a text is its own partner here, and nothing tells the two apart: add --dropout 0.1, or a column of partners");
+        }
+        Ok(())
+    }
+
+    /// Candidates of each text.
+    pub fn candidates(&self) -> usize {
+        if self.teacher.is_some() { 0 } else { (self.columns.len() - 1).max(1) }
+    }
+
+    /// Rows to train on.
+    pub fn rows(&self) -> usize {
+        self.cut
+    }
+
+    /// Rows held out.
+    pub fn held_out(&self) -> usize {
+        self.columns[0].ends.len() - self.cut
+    }
+
+    /// Training batch number `index` since the beginning: a function of it and the seed alone. An epoch has every row once but
+    /// for a rest that fills no batch; its batches are of texts of similar length.
+    pub fn batch(&self, index: u64, size: usize, seed: u64) -> Batch {
+        let (epoch, at) = (index / (self.cut / size) as u64, (index % (self.cut / size) as u64) as usize);
+        let mut order = self.order.borrow_mut();
+        let rows = match &mut *order {
+            Some((known, rows)) if *known == [epoch, size as u64, seed] => rows,
+            other => &mut other.insert(([epoch, size as u64, seed], self.shuffled(epoch, size, seed))).1,
+        };
+        self.gather(rows[at * size..][..size].iter().map(|&row| row as usize))
+    }
+
+    fn shuffled(&self, epoch: u64, size: usize, seed: u64) -> Vec<u32> {
+        let key = [seed as u32, (seed >> 32) as u32, epoch as u32, (epoch >> 32) as u32];
+        let mut rows: Vec<u32> = (0..self.cut as u32).collect();
+        shuffle(&mut rows, key, ROWS);
+        for window in rows.chunks_mut(SORTED * size) {
+            window.sort_by_key(|&row| self.columns.iter().map(|texts| texts.get(row as usize).len()).max());
+        }
+        let mut batches: Vec<&[u32]> = rows.chunks_exact(size).collect();
+        shuffle(&mut batches, key, BATCHES);
+        batches.concat()
+    }
+
+    /// Held-out batch number `index`, in the file's order.
+    pub fn validation(&self, index: usize, size: usize) -> Batch {
+        self.gather(self.cut + index * size..self.cut + (index + 1) * size)
+    }
+
+    fn gather(&self, rows: impl Iterator<Item = usize> + Clone) -> Batch {
+        let of = |column: &Texts| rows.clone().map(|row| column.get(row).to_vec()).collect::<Vec<_>>();
+        let texts = of(&self.columns[0]);
+        let Some((vectors, kept)) = &self.teacher else {
+            let others = if self.columns.len() > 1 { &self.columns[1..] } else { &self.columns[..] };
+            return Batch { texts, candidates: others.iter().flat_map(of).collect(), teacher: Vec::new() };
+        };
+        let mut teacher = vec![0.0; texts.len() * vectors.dim()];
+        for (row, out) in rows.zip(teacher.chunks_mut(vectors.dim())) {
+            vectors.row(kept[row], out);
+        }
+        Batch { texts, candidates: Vec::new(), teacher }
+    }
+}
+
+/// Puts things in an order that a key decides (Fisher and Yates 1938).
+fn shuffle<T>(things: &mut [T], key: [u32; 4], site: u32) {
+    for i in (1..things.len()).rev() {
+        let [low, high, ..] = rng::block(key, site, i as u32);
+        let word = u64::from(low) | u64::from(high) << 32;
+        things.swap(i, ((u128::from(word) * (i as u128 + 1)) >> 64) as usize);
+    }
+}
