@@ -130,7 +130,7 @@ impl Pairs {
             }
         }
         let part = data.holdout.unwrap_or_default();
-        if !(part > 0.0 && part < 1.0) || !data.validation.is_empty() {
+        if !(part > 0.0 && part < 1.0 && data.validation.is_empty()) {
             bail!("of texts for vectors a part is held out: give --holdout a fraction between 0 and 1, and no --validation");
         }
         let cut = (kept.len() as f64 * (1.0 - part)) as usize;
