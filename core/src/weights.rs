@@ -12,6 +12,9 @@ use crate::{
 };
 use alloc::vec::Vec;
 
+/// Name of the embedding.
+const EMBED: &str = "embed.weight";
+
 /// Weights with the configuration that they belong to.
 pub struct Model<T> {
     /// The architecture.
@@ -43,7 +46,24 @@ impl<T> Model<T> {
     ///
     /// Matrices in blocks stay so where the backend computes with them; such a model runs, and cannot be trained.
     pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, blocks| b.upload_blocks(blocks).map_err(Error::device))
+        Self::read(b, checkpoint, |b, _, blocks| b.upload_blocks(blocks).map(Some).map_err(Error::device))
+    }
+
+    /// As [`from_checkpoint`](Self::from_checkpoint), for text in batches: of the matrices in blocks only the embedding stays so,
+    /// of which few rows are read; the others become numbers, whose products are the faster ones where there are many rows.
+    ///
+    /// # Errors
+    /// Those of [`from_checkpoint`](Self::from_checkpoint).
+    pub fn for_batches<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, name, blocks| (name == EMBED).then(|| b.upload_blocks(blocks)).transpose().map_err(Error::device))
+    }
+
+    /// As [`for_batches`](Self::for_batches), of bytes that stay: the embedding is read where it lies.
+    ///
+    /// # Errors
+    /// Those of [`from_checkpoint`](Self::from_checkpoint).
+    pub fn for_batches_in_place<B: Lend<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, name, blocks| Ok((name == EMBED).then(|| b.lend_blocks(blocks))))
     }
 
     /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and only
@@ -52,13 +72,14 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn in_place<B: Lend<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, blocks| Ok(b.lend_blocks(blocks)))
+        Self::read(b, checkpoint, |b, _, blocks| Ok(Some(b.lend_blocks(blocks))))
     }
 
+    /// `matrix` makes a tensor of a matrix in blocks, or none, and it is widened.
     fn read<'a, B: Device<Tensor = T>>(
         b: &mut B,
         checkpoint: &Checkpoint<'a>,
-        matrix: impl Fn(&mut B, Blocks<'a>) -> Result<T, Error>,
+        matrix: impl Fn(&mut B, &str, Blocks<'a>) -> Result<Option<T>, Error>,
     ) -> Result<Self, Error> {
         let mut config = checkpoint.config().clone();
         if !checkpoint.names().any(|name| name.starts_with("flow.")) {
@@ -67,9 +88,12 @@ impl<T> Model<T> {
         let all = shapes(&config);
         checkpoint.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape)))?;
         let mut host = Vec::new();
-        let params = Params::new(&config, &mut |name, shape| match checkpoint.blocks(name, shape)? {
-            Some(blocks) => matrix(b, blocks),
-            None => leaf(b, shape, Precision::Compute, &mut host, |out| checkpoint.read(name, shape, out)),
+        let params = Params::new(&config, &mut |name, shape| {
+            let kept = match checkpoint.blocks(name, shape)? {
+                Some(blocks) => matrix(b, name, blocks)?,
+                None => None,
+            };
+            kept.map_or_else(|| leaf(b, shape, Precision::Compute, &mut host, |out| checkpoint.read(name, shape, out)), Ok)
         })?;
         Ok(Self { config, params })
     }

@@ -5,10 +5,12 @@ pub mod conversation;
 pub mod corpus;
 pub mod counting;
 pub mod data;
+pub mod embedder;
 pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod generate;
+pub mod judge;
 pub mod libtorch;
 pub mod loading;
 pub mod machine;
@@ -18,6 +20,8 @@ pub mod speak;
 pub mod table;
 pub mod tokenizers;
 pub mod train;
+
+pub use embedder::Embedder;
 
 /// The README's example compiles.
 #[cfg(doctest)]

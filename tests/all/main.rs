@@ -9,6 +9,7 @@ mod cuda;
 mod cuts;
 mod differences;
 mod dropout;
+mod embedding;
 mod energy;
 mod faults;
 mod golden;

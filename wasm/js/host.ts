@@ -182,7 +182,7 @@ export class Host {
     }
   }
 
-  embed(texts: string[], { pooling = "mean", dimensions }: EmbedOptions): Float32Array[] {
+  embed(texts: string[], { pooling, dimensions }: EmbedOptions): Float32Array[] {
     const embedder: Embedder = this.#loaded().embedder(pooling, dimensions === undefined ? undefined : count("dimensions", dimensions));
     try {
       return texts.map((text) => embedder.embed(text));

@@ -79,9 +79,9 @@ export interface Token {
 }
 
 export interface EmbedOptions {
-  /** How the hidden states of a text become one vector: their mean (default), the last, or a mean in which later ones weigh more. */
+  /** How the hidden states of a text become one vector: their mean, the last, or a mean in which later ones weigh more. Default: as the model was trained to. */
   pooling?: "mean" | "last" | "weighted";
-  /** The first so many numbers. Default: the model's width. */
+  /** The first so many numbers. Default: all. */
   dimensions?: number;
 }
 

@@ -1,6 +1,6 @@
 use crate::{js, model::Loaded};
 use hh_core::{
-    embed::{Pooler, Pooling},
+    embed::{self, Encoder, Form, Pooling},
     error::Error,
     model::Model,
     session::{self, Options},
@@ -31,25 +31,28 @@ pub(crate) fn start(loaded: &Rc<Loaded>, context: usize, segments: Option<usize>
 /// Makes vectors of texts.
 #[wasm_bindgen]
 pub struct Embedder {
-    running: Running,
-    pooling: Pooling,
-    dimensions: usize,
+    encoder: Encoder<Cpu<f32>, Weights>,
+    form: Form,
 }
 
 impl Embedder {
-    pub(crate) fn new(loaded: Rc<Loaded>, pooling: Pooling, dimensions: Option<usize>) -> Result<Self, Error> {
-        let dimensions = dimensions.unwrap_or(loaded.model.config.width);
-        Ok(Self { running: start(&loaded, loaded.context, None)?, pooling, dimensions })
+    /// What is not given is the model's own.
+    pub(crate) fn new(loaded: Rc<Loaded>, pooling: Option<Pooling>, dimensions: Option<usize>) -> Result<Self, Error> {
+        let form = Form {
+            pooling: pooling.unwrap_or(loaded.convention.pooling),
+            dim: dimensions.unwrap_or(loaded.model.config.vector_dim()),
+            normalise: true,
+        };
+        form.check(&loaded.model.config)?;
+        let options = embed::Options { context: loaded.context, ..embed::Options::default() };
+        Ok(Self { encoder: Encoder::new(Cpu::new(loaded.threads.clone()), Weights(loaded), options)?, form })
     }
 
     fn vector(&mut self, text: &str) -> Result<Vec<f32>, Error> {
-        let ids = self.running.model().0.tokenizer.encode(text)?;
-        let mut pooler = Pooler::new(self.pooling, self.running.config().width);
-        if !ids.is_empty() {
-            self.running.reset()?;
-            self.running.hidden(&ids, |hidden| pooler.push(hidden))?;
-        }
-        pooler.finish(self.dimensions)
+        let ids = self.encoder.model().0.tokenizer.encode(text)?;
+        let mut vector = vec![0.0; self.form.dim];
+        self.encoder.encode(&[ids], self.form, &mut vector)?;
+        Ok(vector)
     }
 }
 

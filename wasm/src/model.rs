@@ -2,7 +2,7 @@ use crate::{embed::Embedder, js, session::Session, threads};
 use hh_core::{
     checkpoint::{Checkpoint, Metadata},
     config::Positions,
-    embed::Pooling,
+    embed::{Convention, Pooling},
     error::Error,
     model,
     tokenizer::{self, Tokenizer},
@@ -61,6 +61,8 @@ pub(crate) struct Loaded {
     /// Positions of the sequences that it was trained on.
     pub(crate) context: usize,
     pub(crate) threads: Threads,
+    /// How it was trained to make vectors.
+    pub(crate) convention: Convention,
     step: u64,
 }
 
@@ -87,7 +89,8 @@ impl Model {
         let model = model::Model::from_checkpoint(&mut Cpu::<f32>::new(threads.clone()), &checkpoint)?;
         let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
         let context = trained_context(checkpoint.metadata()).min(most);
-        Ok(Self(Rc::new(Loaded { model, tokenizer, context, threads, step: checkpoint.step() })))
+        let convention = Convention::of(checkpoint.metadata())?;
+        Ok(Self(Rc::new(Loaded { model, tokenizer, context, threads, convention, step: checkpoint.step() })))
     }
 }
 
@@ -110,14 +113,15 @@ impl Model {
         Session::new(self.0.clone(), context, segments).map_err(js)
     }
 
-    /// What makes vectors of texts: pooling `mean`, `last` or `weighted`; the first `dimensions` of the width, all if
-    /// not given.
-    pub fn embedder(&self, pooling: &str, dimensions: Option<usize>) -> Result<Embedder, JsError> {
-        let pooling = match pooling {
-            "mean" => Pooling::Mean,
-            "last" => Pooling::Last,
-            "weighted" => Pooling::Weighted,
-            _ => return Err(JsError::new(&format!("{pooling:?} is no pooling; there are mean, last and weighted"))),
+    /// What makes vectors of texts: pooling `mean`, `last` or `weighted`, the checkpoint's if not given; the first `dimensions`
+    /// of a vector, all if not given.
+    pub fn embedder(&self, pooling: Option<String>, dimensions: Option<usize>) -> Result<Embedder, JsError> {
+        let pooling = match pooling.as_deref() {
+            None => None,
+            Some("mean") => Some(Pooling::Mean),
+            Some("last") => Some(Pooling::Last),
+            Some("weighted") => Some(Pooling::Weighted),
+            Some(pooling) => return Err(JsError::new(&format!("{pooling:?} is no pooling; there are mean, last and weighted"))),
         };
         Embedder::new(self.0.clone(), pooling, dimensions).map_err(js)
     }

@@ -124,7 +124,7 @@ test("texts become vectors of length 1", async () => {
   assert.equal(short?.length, 16);
   await assert.rejects(model.embed([""]), /empty text has no embedding/);
   await assert.rejects(model.embed(["x"], { pooling: "max" as "mean" }), /no pooling; there are mean, last and weighted/);
-  await assert.rejects(model.embed(["x"], { dimensions: 257 }), /257 numbers was asked of a model of width 256/);
+  await assert.rejects(model.embed(["x"], { dimensions: 257 }), /257 numbers was asked of a model whose vectors have 256/);
   model.free();
 });
 

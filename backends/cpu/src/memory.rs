@@ -65,7 +65,7 @@ pub(crate) fn own<N: Copy + Default>(count: usize) -> Result<Vec<N>, OutOfMemory
     Ok(vec![N::default(); count])
 }
 
-/// Hands out memory, never takes any back: a chunk is free when all tensors in it are.
+/// Hands out memory: a chunk is free when all tensors in it are, and the newest one is then handed out again.
 #[derive(Default)]
 pub(crate) struct Arena {
     #[cfg(all(feature = "std", target_os = "linux"))]
@@ -112,6 +112,14 @@ mod chunk {
             if self.total < PAGE {
                 return None;
             }
+            if let Some((chunk, used)) = &mut self.newest
+                && let Some(chunk) = Arc::get_mut(chunk)
+            {
+                // Nobody else has a part of it.
+                let start = chunk.as_ptr().align_offset(PAGE);
+                chunk[start..*used].fill(0);
+                *used = start;
+            }
             if self.newest.as_ref().is_none_or(|(chunk, used)| chunk.len() - used < bytes) {
                 // A little more than one page, so that one page is whole wherever the chunk begins.
                 let len = bytes.max(self.total.min(LARGEST)).checked_next_multiple_of(PAGE)?.checked_add(PAGE)?;
@@ -141,7 +149,7 @@ mod chunk {
     impl<N> Part<N> {
         #[inline(always)]
         pub(super) fn get(&self) -> &[N] {
-            // SAFETY: `part` has cut this out for us alone; fresh pages are zeros, which are numbers.
+            // SAFETY: `part` has cut this out for us alone, of zeros, which are numbers.
             unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.count) }
         }
 
@@ -155,4 +163,27 @@ mod chunk {
     // SAFETY: it owns its numbers, as a Vec does.
     unsafe impl<N: Send> Send for Part<N> {}
     unsafe impl<N: Sync> Sync for Part<N> {}
+}
+
+#[cfg(all(test, feature = "std", target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_nobody_uses_any_more_is_handed_out_again_as_zeros() {
+        const COUNT: usize = 1 << 20;
+        let mut arena = Arena::default();
+        let mut first = arena.zeros::<f32>(COUNT).expect("4 MB");
+        let at = first.as_ptr();
+        for _ in 0..3 {
+            first.fill(1.0);
+            drop(first);
+            first = arena.zeros(COUNT).expect("4 MB");
+            assert!(first.as_ptr() == at && first.iter().all(|&x| x == 0.0));
+        }
+        // What is in use stays its owner's.
+        first.fill(1.0);
+        let second = arena.zeros::<f32>(COUNT).expect("4 MB");
+        assert!(first.iter().all(|&x| x == 1.0) && second.iter().all(|&x| x == 0.0));
+    }
 }

@@ -57,22 +57,54 @@ impl Pooler {
         }
     }
 
+    /// Writes the pooled vector, and is ready for the next text.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where nothing was pushed.
+    ///
+    /// # Panics
+    /// Where `vector` has not as many numbers as a hidden state.
+    pub fn take(&mut self, vector: &mut [f32]) -> Result<(), Error> {
+        if self.seen == 0 {
+            return Err(Error::Input("an empty text has no embedding".into()));
+        }
+        assert_eq!(vector.len(), self.sum.len(), "room for a pooled vector");
+        for (v, s) in vector.iter_mut().zip(&mut self.sum) {
+            *v = *s / self.weight;
+            *s = 0.0;
+        }
+        (self.weight, self.seen) = (0.0, 0);
+        Ok(())
+    }
+
     /// The first `dim` numbers of the pooled vector, of length 1.
     ///
     /// # Errors
     /// [`Error::Input`] where nothing was pushed, or `dim` is 0 or more than the width.
     pub fn finish(mut self, dim: usize) -> Result<Vec<f32>, Error> {
-        if self.seen == 0 {
-            return Err(Error::Input("an empty text has no embedding".into()));
-        }
-        if dim == 0 || dim > self.sum.len() {
-            return Err(Error::Input(format!("an embedding of {dim} numbers was asked of a model of width {}", self.sum.len())));
-        }
-        self.sum.truncate(dim);
-        let norm = libm::sqrtf(self.sum.iter().map(|x| x * x).sum::<f32>()).max(f32::MIN_POSITIVE);
-        self.sum.iter_mut().for_each(|x| *x /= norm);
-        Ok(self.sum)
+        let mut vector = vec![0.0; self.sum.len()];
+        self.take(&mut vector)?;
+        check_dim(dim, vector.len())?;
+        vector.truncate(dim);
+        normalise(&mut vector);
+        Ok(vector)
     }
+}
+
+/// Says what is wrong with `dim` as the number of numbers to keep of `whole`.
+pub(super) fn check_dim(dim: usize, whole: usize) -> Result<(), Error> {
+    if dim == 0 || dim > whole {
+        return Err(Error::Input(format!(
+            "a vector of {dim} numbers was asked of a model whose vectors have {whole}: ask for 1 to {whole}"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a vector one of length 1; zeros stay zeros.
+pub fn normalise(vector: &mut [f32]) {
+    let norm = libm::sqrtf(vector.iter().map(|x| x * x).sum::<f32>()).max(f32::MIN_POSITIVE);
+    vector.iter_mut().for_each(|x| *x /= norm);
 }
 
 #[cfg(test)]

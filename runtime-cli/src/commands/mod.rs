@@ -3,6 +3,7 @@
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod eval_embeddings;
 pub mod export;
 pub mod info;
 pub mod sample;
@@ -35,6 +36,8 @@ pub enum Command {
     Sample(sample::Args),
     /// Score a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
+    /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
+    EvalEmbeddings(eval_embeddings::Args),
     /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
     /// Write a checkpoint without what only training needs, in f32, f16 or bf16
@@ -67,6 +70,7 @@ impl Command {
             Self::Train(args) => train::run(args, backends),
             Self::Sample(args) => sample::run(args, backends),
             Self::Eval(args) => eval::run(args, backends),
+            Self::EvalEmbeddings(args) => eval_embeddings::run(args),
             Self::Info(args) => info::run(args),
             Self::Export(args) => export::run(args),
             Self::Tokenize(args) => tokenize::run(args),

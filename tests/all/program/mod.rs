@@ -2,6 +2,7 @@
 
 mod cuda;
 mod disk;
+mod embeddings;
 mod libtorch;
 mod refusals;
 mod shared;

@@ -1,0 +1,11 @@
+//! How good vectors of text are: likeness of sentences as people see it, and finding documents.
+
+mod cranfield;
+mod figures;
+mod retrieval;
+mod sts;
+
+pub use cranfield::{Cranfield, Judgement};
+pub use figures::{fused, ndcg, ranking, recall, spearman, summed};
+pub use retrieval::{Retrieval, retrieve};
+pub use sts::{Similarity, read as read_sts, similarity};
