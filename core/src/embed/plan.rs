@@ -46,8 +46,8 @@ impl Plan {
     }
 }
 
-/// Positions of the room that a text of `time` tokens runs in: 16 sizes between powers of two, so padding is below a
-/// sixteenth and few sizes are in use.
+/// Positions of the room that a text of `time` tokens runs in: eight sizes between powers of two, so padding is below an
+/// eighth and few sizes are in use.
 pub(super) fn room_for(time: usize) -> usize {
     time.next_multiple_of((time.next_power_of_two() / 16).max(1))
 }
@@ -78,7 +78,7 @@ mod tests {
     fn rooms_are_tight() {
         for time in 1..2000 {
             let room = room_for(time);
-            assert!(room >= time && room - time <= time / 16, "{time} in {room}");
+            assert!(room >= time && room - time <= time / 8, "{time} in {room}");
         }
     }
 }

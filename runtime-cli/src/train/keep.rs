@@ -109,7 +109,8 @@ pub(super) fn save_weights<B: Backward, R>(
 ) -> Result<()> {
     let mut notes = from.notes(recipe, trainer.step());
     notes.insert("weights".into(), if average { "moving average".into() } else { "as trained".into() });
-    notes.extend(validation.map(|nll| ("validation_nll".into(), nll.to_string())));
+    let loss = if recipe.objective.is_some() { "validation_loss" } else { "validation_nll" };
+    notes.extend(validation.map(|value| (loss.to_owned(), value.to_string())));
     let config = trainer.config().clone();
     let (b, trees) = trainer.trees_mut();
     let params = if average { &trees.ema } else { &trees.weights };
