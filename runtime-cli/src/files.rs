@@ -30,11 +30,14 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     sync_folder(&folder)
 }
 
+/// What the names of unfinished files begin with.
+pub(crate) const TEMPORARY: &str = ".hh-";
+
 /// Names what is not yet whole; a run that was killed may leave one, and it is safe to delete. `mode` is what a new file
 /// (`0o666`) or folder (`0o777`) has before the umask: the crate's own choice can be read by its owner alone.
 pub(crate) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".hh-").suffix(".unfinished");
+    builder.prefix(TEMPORARY).suffix(".unfinished");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]

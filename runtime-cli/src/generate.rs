@@ -34,6 +34,8 @@ pub struct Written {
     pub first: Option<Instant>,
     /// The last character that went out is a line break.
     pub ends_line: bool,
+    /// A stop ended the text.
+    pub stopped: bool,
 }
 
 impl<'t, B: Forward, M: Deref<Target = Model<B::Tensor>>> Writer<'t, B, M> {
@@ -69,6 +71,7 @@ impl<'t, B: Forward, M: Deref<Target = Model<B::Tensor>>> Writer<'t, B, M> {
             let stopped = stops.filter(&mut text);
             written.ends_line = emit(&mut text, out)?.unwrap_or(written.ends_line);
             if stopped {
+                written.stopped = true;
                 return Ok(written);
             }
         }

@@ -1,5 +1,6 @@
 //! The program `hh-runtime` and the library behind it.
 
+pub mod bulk;
 pub mod commands;
 pub mod conversation;
 pub mod corpus;

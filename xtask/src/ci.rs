@@ -2,6 +2,7 @@ use crate::{
     STEPS,
     run::{Step, cargo, program},
 };
+use std::path::PathBuf;
 
 /// Runs the steps of these names, all if there are none.
 ///
@@ -38,6 +39,7 @@ pub(crate) fn lint() -> Vec<Step> {
     vec![
         cargo(["clippy", "--workspace", "--exclude", "hh-tch", "--all-targets", "--", "-D", "warnings"]),
         cargo(["clippy", "-p", "hh-core", "--all-targets", "--features", "ndarray", "--", "-D", "warnings"]),
+        cargo(["clippy", "-p", "hh-runtime", "--all-targets", "--no-default-features", "--", "-D", "warnings"]),
     ]
 }
 
@@ -50,17 +52,23 @@ pub(crate) fn web() -> Vec<Step> {
     vec![cargo(["run", "--quiet", "--package", "xtask", "--", "web", "--test"])]
 }
 
+/// Makes a Python with these packages in the target folder; the folder of its programs.
+fn venv(name: &str, packages: &[&str], steps: &mut Vec<Step>) -> PathBuf {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    let venv = std::path::absolute(target).unwrap_or_default().join(name);
+    let bin = venv.join("bin");
+    steps.push(program("python3", ["-m", "venv", &venv.to_string_lossy()]));
+    steps.push(program(&bin.join("pip").to_string_lossy(), [&["install", "--quiet"], packages].concat()));
+    bin
+}
+
 /// The libtorch backend, which all else does without: on the libtorch that the environment names, or on one that is
 /// installed for it.
 pub(crate) fn libtorch() -> Vec<Step> {
     let mut steps = Vec::new();
     let mut path = std::env::var("PATH").unwrap_or_default();
     if ["LIBTORCH", "LIBTORCH_USE_PYTORCH"].iter().all(|name| std::env::var_os(name).is_none()) {
-        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-        let venv = std::path::absolute(target).unwrap_or_default().join("libtorch");
-        let bin = venv.join("bin");
-        steps.push(program("python3", ["-m", "venv", &venv.to_string_lossy()]));
-        steps.push(program(&bin.join("pip").to_string_lossy(), ["install", "--quiet", "torch==2.11.0", "numpy"]));
+        let bin = venv("libtorch", &["torch==2.11.0", "numpy"], &mut steps);
         path = format!("{}:{path}", bin.display());
     }
     let on = |args: &[&str]| {
@@ -104,7 +112,14 @@ pub(crate) fn cuda() -> Vec<Step> {
     steps
 }
 
-/// What is off by default, then the command of the README: the last, so that its closing lines are the last to be read.
+/// What is off by default, then the command of the README: the last, so that its closing lines are the last to be read. Tables
+/// are read back by the Python that `PYTHON` names, or by one that is made for it.
 pub(crate) fn test() -> Vec<Step> {
-    vec![cargo(["test", "--release", "-p", "hh-core", "--features", "ndarray"]), cargo(["test", "--release"])]
+    let mut steps = vec![cargo(["test", "--release", "-p", "hh-core", "--features", "ndarray"])];
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| {
+        let bin = venv("tables", &["duckdb", "numpy", "polars", "pyarrow"], &mut steps);
+        bin.join("python").to_string_lossy().into_owned()
+    });
+    steps.push(cargo(["test", "--release"]).env("PYTHON", &python));
+    steps
 }

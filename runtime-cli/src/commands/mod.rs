@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod doctor;
+pub mod embed;
 pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
@@ -36,6 +37,8 @@ pub enum Command {
     Sample(sample::Args),
     /// Score a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
+    /// Make a vector of every text in a file
+    Embed(embed::Args),
     /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
     EvalEmbeddings(eval_embeddings::Args),
     /// Tell what a checkpoint or a preset is and costs
@@ -70,6 +73,7 @@ impl Command {
             Self::Train(args) => train::run(args, backends),
             Self::Sample(args) => sample::run(args, backends),
             Self::Eval(args) => eval::run(args, backends),
+            Self::Embed(args) => embed::run(args),
             Self::EvalEmbeddings(args) => eval_embeddings::run(args),
             Self::Info(args) => info::run(args),
             Self::Export(args) => export::run(args),

@@ -82,7 +82,7 @@ Examples:
   hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
 /// The exit code of a run that was stopped, as shells have it for Ctrl-C: what follows it in a script does not start.
-const STOPPED: i32 = 130;
+pub(super) const STOPPED: i32 = 130;
 
 /// Trains, and says what came of it.
 ///
@@ -261,7 +261,7 @@ fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
 
 /// What becomes true when the run should stop: by Ctrl-C, or by SIGTERM where the system has it. SIGHUP stays what it was, so
 /// that `nohup` means what it says.
-fn listen() -> Result<Arc<AtomicBool>> {
+pub(super) fn listen() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let pressed = stop.clone();
     ctrlc::set_handler(move || {

@@ -105,6 +105,21 @@ fn reason(e: &ArrowError) -> String {
     }
 }
 
+/// The lines that hold an object.
+pub(super) fn lines(mut source: Source) -> impl Iterator<Item = Result<String>> + Send {
+    std::iter::from_fn(move || {
+        let mut line = String::new();
+        loop {
+            match source.line(&mut line) {
+                Ok(true) if line.trim().is_empty() => {}
+                Ok(true) => return Some(Ok(line)),
+                Ok(false) => return None,
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    })
+}
+
 /// Objects in batches.
 pub(super) struct Objects {
     source: Source,

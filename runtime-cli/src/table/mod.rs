@@ -146,6 +146,14 @@ impl Table {
         })
     }
 
+    /// The lines of a `.jsonl` as they stand there, one for each row; none for other files.
+    ///
+    /// # Errors
+    /// As [`batches`](Self::batches).
+    pub fn json_lines(&self) -> Result<Option<impl Iterator<Item = Result<String>> + Send + use<>>> {
+        Ok(if self.format == Format::Json { Some(json::lines(Source::open(&self.path)?)) } else { None })
+    }
+
     /// Batches of at most `size` rows of text columns: for each batch the columns in the order asked for, each with a text or
     /// a null for every row.
     ///

@@ -98,8 +98,8 @@ mod tests {
         let mut bytes = Vec::new();
         NpyWriter::new(&mut bytes, 2, 3).unwrap().write(&[1.0; 6]).unwrap();
         let header = parse_header(&bytes).unwrap();
-        assert_eq!(header, Header { descr: "<f4".into(), fortran_order: false, shape: vec![2, 3], start: 64 });
-        assert_eq!(bytes.len(), 64 + 24);
+        assert_eq!(header, Header { descr: "<f4".into(), fortran_order: false, shape: vec![2, 3], start: 128 });
+        assert_eq!(bytes.len(), 128 + 24);
     }
 
     #[test]

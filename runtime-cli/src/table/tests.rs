@@ -113,8 +113,8 @@ fn a_missing_column_and_an_unusable_line_are_named() {
         ("a.txt", b"a\nb\0\n", "byte 3 is zero"),
         ("a.txt", b"a\nb\xff\n", "line 2 of"),
         ("a.txt", b"", "is empty"),
-        ("a.txt.gz", b"none", "cannot be decompressed"),
-        ("a.csv.zst", b"none", "cannot be decompressed"),
+        ("a.txt.gz", b"no archive at all", "cannot be decompressed"),
+        ("a.csv.zst", b"no archive at all", "cannot be decompressed"),
         ("a.parquet", b"none", "is no Parquet file"),
     ] {
         let error = error(name, bytes);

@@ -2,9 +2,11 @@
 
 mod cuda;
 mod disk;
+mod embed;
 mod embeddings;
 mod libtorch;
 mod refusals;
+mod server;
 mod shared;
 mod stopping;
 mod work;

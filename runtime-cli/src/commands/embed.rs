@@ -1,0 +1,254 @@
+//! `hh-runtime embed`: vectors for every row of a file.
+
+use super::train::{STOPPED, listen};
+use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
+use crate::embedder::{Embedder, Error, Kind, Options};
+use crate::loading::Source;
+use crate::speak::say;
+use crate::table::Table;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sha2::{Digest, Sha256};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime embed model.safetensors --input reviews.parquet --text-column body --output reviews-vectors.parquet
+      all columns of the file, and one of vectors, `embedding`
+  hh-runtime embed model.safetensors --input passages.jsonl.gz --output index.jsonl --kind document --dim 128
+  hh-runtime embed model.safetensors --input sentences.txt --output vectors.npy --empty zero
+
+Rows come from .txt (a line a row), .csv and .tsv under a header, .jsonl, any of them also .gz or .zst, and from .parquet. \
+A Parquet output has vectors as FixedSizeList<Float32>; .npy has float32 [rows, numbers] and no other columns.
+
+Memory does not grow with the file. Ctrl-C saves: the same command again goes on where it stopped, from OUTPUT.unfinished, a \
+folder beside the output that is gone at the end. The output has its name only when it is whole.";
+
+/// Off a terminal, progress has a line at most this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Arguments of `embed`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A checkpoint, or the folder of a run, which stands for its best.safetensors [default: the English model, in a program
+    /// that was built with the feature `english`]
+    #[arg(value_name = "MODEL")]
+    checkpoint: Option<PathBuf>,
+    /// The rows to embed
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The column that holds the text [default: text, or the only column of text]
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+    /// What to write: a .parquet, .jsonl or .npy
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// The name of the new column of vectors
+    #[arg(long, value_name = "NAME", default_value = "embedding")]
+    column: String,
+    /// What the texts are for, which chooses the prompt before each, if the model was trained with prompts
+    #[arg(long, value_enum, default_value = "plain")]
+    kind: KindName,
+    /// Numbers of a vector to keep, the first ones [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    dim: Option<u32>,
+    /// What becomes of a row whose text is null or blank [default: null, and for .npy, which knows none, refuse]
+    #[arg(long, value_enum)]
+    empty: Option<Empty>,
+    /// Rows that are embedded at a time
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: u32,
+    /// Threads of the processor; vectors do not depend on it [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Begin anew where an earlier run was stopped
+    #[arg(long)]
+    restart: bool,
+}
+
+/// [`Kind`] by its name.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum KindName {
+    /// To be compared with its like
+    Plain,
+    /// It asks
+    Query,
+    /// It is to be found
+    Document,
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Plain => Self::Plain,
+            KindName::Query => Self::Query,
+            KindName::Document => Self::Document,
+        }
+    }
+}
+
+/// Embeds.
+pub fn run(args: Args) -> Result<()> {
+    let began = Instant::now();
+    let format = Format::of(&args.output)?;
+    let empty = match (args.empty, format) {
+        (Some(Empty::Null), Format::Npy) => {
+            bail!("--empty null goes with .parquet and .jsonl: a .npy has a vector in every row; say zero or refuse")
+        }
+        (None, Format::Npy) => Empty::Refuse,
+        (None, _) => Empty::Null,
+        (Some(empty), _) => empty,
+    };
+    let (embedder, model) = model(args.checkpoint.as_deref())?;
+    let embedder = match args.threads {
+        Some(threads) => embedder.with_threads(threads.into()),
+        None => embedder,
+    };
+    let options = Options { kind: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..Options::default() };
+    let dim = options.truncate_dim.unwrap_or(embedder.dim());
+    if dim > embedder.dim() {
+        bail!("--dim is {dim}, and this model's vectors have {} numbers: give 1 to {0}", embedder.dim());
+    }
+    let input = Table::open(&args.input)?;
+    let text = text_column(&input, args.text_column.as_deref())?;
+    if format != Format::Npy && input.columns().any(|column| column == args.column) {
+        bail!("{} has a column \"{}\" already: give the new one another name with --column", args.input.display(), args.column);
+    }
+    if same(&args.input, &args.output) {
+        bail!("{} is the input: write to another file", args.output.display());
+    }
+    let identity = identity(&args, &input, text, model, dim, empty)?;
+    let job = Job { input: &input, text, output: &args.output, format, column: &args.column, dim, empty, rows: args.batch as usize };
+    let mut unfinished = Unfinished::open(&args.output, &identity, dim, args.restart)?;
+    if unfinished.rows() > 0 {
+        say(format_args!("going on behind row {} of {}", unfinished.rows(), input.rows()));
+    }
+    let mut progress = Progress::new(unfinished.rows(), input.rows())?;
+    let mut embed = |texts: &[&str]| match embedder.embed(texts, &options) {
+        Ok(vectors) => Ok(vectors.as_f32().unwrap_or_default().to_vec()),
+        Err(Error::Text { text, source }) => Err(Unfit { text: Some(text), why: source.into() }),
+        Err(e) => Err(Unfit { text: None, why: e.into() }),
+    };
+    let done = match bulk::embed(&job, &mut unfinished, &mut embed, &mut progress) {
+        Ok(done) => done && bulk::assemble(&job, &unfinished, &mut progress)?,
+        Err(e) => {
+            if unfinished.rows() == 0 {
+                unfinished.remove()?;
+            }
+            return Err(e);
+        }
+    };
+    progress.bar.finish_and_clear();
+    if !done {
+        let rows = unfinished.rows();
+        let _ = writeln!(std::io::stdout(), "stopped behind row {rows} of {}; the same command again goes on", input.rows());
+        std::process::exit(STOPPED);
+    }
+    unfinished.remove()?;
+    let seconds = began.elapsed().as_secs_f64();
+    writeln!(std::io::stdout(), "{}: {} rows, vectors of {dim}, {seconds:.1} s", args.output.display(), input.rows())?;
+    Ok(())
+}
+
+/// The model, and what tells it from others.
+fn model(path: Option<&Path>) -> Result<(Embedder, String)> {
+    let Some(path) = path else { return english() };
+    let source = Source::open(path)?;
+    let digest = Sha256::digest(source.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((Embedder::from_file(source.path())?, digest))
+}
+
+#[cfg(feature = "english")]
+fn english() -> Result<(Embedder, String)> {
+    Ok((Embedder::english()?, concat!("the English one of version ", env!("CARGO_PKG_VERSION")).into()))
+}
+
+#[cfg(not(feature = "english"))]
+fn english() -> Result<(Embedder, String)> {
+    bail!("no model is named: give a checkpoint, or build this program with the feature `english`, which puts one inside")
+}
+
+/// The column that is asked for; else `text`, or the only one that holds text.
+fn text_column(input: &Table, name: Option<&str>) -> Result<usize> {
+    if let Some(name) = name {
+        return input.text_column(name);
+    }
+    let found: Vec<_> = input.columns().filter_map(|name| input.text_column(name).ok()).collect();
+    match (input.text_column("text"), &found[..]) {
+        (Ok(column), _) | (Err(_), &[column]) => Ok(column),
+        (Err(e), _) => Err(e.context("say with --text-column which column holds the text")),
+    }
+}
+
+/// Whether two paths lead to one file.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// What must be the same for a run to go on with the vectors of an earlier one.
+fn identity(args: &Args, input: &Table, text: usize, model: String, dim: usize, empty: Empty) -> Result<Identity> {
+    let file = args.input.metadata().with_context(|| format!("cannot read {}", args.input.display()))?;
+    let changed = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let values = [
+        ("the input", format!("{} of {} bytes, changed at {}", args.input.display(), file.len(), changed.as_nanos())),
+        ("the text column", format!("\"{}\"", input.schema().field(text).name())),
+        ("the model", model),
+        ("--kind", format!("{:?}", args.kind).to_lowercase()),
+        ("--dim", dim.to_string()),
+        ("--empty", format!("{empty:?}").to_lowercase()),
+    ];
+    Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// A bar on a terminal, plain lines elsewhere; and Ctrl-C.
+struct Progress {
+    bar: ProgressBar,
+    rows: u64,
+    first: u64,
+    began: Instant,
+    spoke: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Progress {
+    fn new(done: u64, rows: u64) -> Result<Self> {
+        let style = "{bar:40.cyan/dim} {human_pos}/{human_len} rows {msg} · {per_sec} · {eta} left";
+        let style = ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸─");
+        let bar = ProgressBar::with_draw_target(Some(rows), ProgressDrawTarget::stderr_with_hz(8)).with_style(style).with_position(done);
+        bar.reset_eta();
+        let now = Instant::now();
+        Ok(Self { bar, rows, first: done, began: now, spoke: now, stop: listen()? })
+    }
+
+    fn show(&mut self, rows: u64, what: &'static str) {
+        self.bar.set_position(rows);
+        if std::io::stderr().is_terminal() {
+            self.bar.set_message(what);
+        } else if self.spoke.elapsed() >= BETWEEN_LINES {
+            self.spoke = Instant::now();
+            let rate = rows.saturating_sub(self.first) as f64 / self.began.elapsed().as_secs_f64();
+            say(format_args!("{rows} of {} rows {what}, {rate:.0} a second", self.rows));
+        }
+    }
+}
+
+impl Watch for Progress {
+    fn embedded(&mut self, rows: u64) {
+        self.show(rows, "embedded");
+    }
+
+    fn written(&mut self, rows: u64) {
+        if rows == self.rows || rows.is_multiple_of(1024) {
+            self.show(rows, "written");
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
