@@ -21,7 +21,7 @@ pub(super) fn write(job: &Job<'_>, vectors: &mut Stored, out: &mut impl Write, w
             bail!("row {} of {} is no object", written + 1, job.input.path().display());
         };
         let comma = if open.ends_with('{') { "" } else { "," };
-        write!(out, "{open}{comma}{name}:{}\n", list(&vectors.next(1)?)).map_err(cannot)?;
+        writeln!(out, "{open}{comma}{name}:{}", list(&vectors.next(1)?)).map_err(cannot)?;
         written += 1;
         watch.written(written);
     }
