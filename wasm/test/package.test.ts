@@ -122,7 +122,7 @@ test("texts become vectors of length 1", async () => {
   assert.ok(dot(king, queen) < 0.9999);
   const [short] = await model.embed(["the king is dead"], { dimensions: 16, pooling: "weighted" });
   assert.equal(short?.length, 16);
-  await assert.rejects(model.embed([""]), /empty text has no embedding/);
+  await assert.rejects(model.embed([""]), /an empty text has no vector/);
   await assert.rejects(model.embed(["x"], { pooling: "max" as "mean" }), /no pooling; there are mean, last and weighted/);
   await assert.rejects(model.embed(["x"], { dimensions: 257 }), /257 numbers was asked of a model whose vectors have 256/);
   model.free();
