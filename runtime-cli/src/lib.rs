@@ -1,5 +1,7 @@
 //! The program `hh-runtime` and the library behind it.
 
+pub mod ablate;
+pub mod budget;
 pub mod bulk;
 pub mod commands;
 pub mod conversation;

@@ -103,7 +103,7 @@ pub trait Work {
 }
 
 /// The backends that a program has. A backend is chosen here, once; below, everything is generic over it.
-pub trait Backends {
+pub trait Backends: Sync {
     /// Where the work would be done, in words.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! One file a command: its arguments, with the help that teaches them, and what it does.
 
+pub mod ablate;
 pub mod data;
 pub mod doctor;
 pub mod embed;
@@ -41,6 +42,9 @@ pub enum Command {
     Embed(embed::Args),
     /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
     EvalEmbeddings(eval_embeddings::Args),
+    /// Train a model anew without each of its parts, at equal size, and compare
+    #[command(long_about = ablate::ABOUT)]
+    Ablate(ablate::Args),
     /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
     /// Write a checkpoint without what only training needs, in f32, f16 or bf16
@@ -60,6 +64,7 @@ impl Command {
             Self::Train(args) => Some(&args.machine),
             Self::Sample(args) => Some(&args.machine),
             Self::Eval(args) => Some(&args.machine),
+            Self::Ablate(args) => Some(&args.machine),
             _ => None,
         }
     }
@@ -75,6 +80,7 @@ impl Command {
             Self::Eval(args) => eval::run(args, backends),
             Self::Embed(args) => embed::run(args),
             Self::EvalEmbeddings(args) => eval_embeddings::run(args),
+            Self::Ablate(args) => ablate::run(args, backends),
             Self::Info(args) => info::run(args),
             Self::Export(args) => export::run(args),
             Self::Tokenize(args) => tokenize::run(args),

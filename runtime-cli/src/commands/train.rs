@@ -198,10 +198,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
     };
     let source = Source::open(&data, objective.as_ref(), known)?;
     let recipe = Recipe { data, ..file.complete(source.tokenizer.vocab_size())? };
-    match &source.material {
-        Material::Tokens(data) => data.require_context(recipe.train.context)?,
-        Material::Pairs(pairs) => pairs.fits(&recipe)?,
-    }
+    source.require(&recipe)?;
     let name = match (file.preset(), &args.config) {
         (Some(preset), _) => preset.to_owned(),
         (None, Some(path)) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),

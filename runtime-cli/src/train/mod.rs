@@ -25,7 +25,7 @@ pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
 pub use objective::{Kind, Objective, ObjectiveOptions};
 pub use options::{DataOptions, TrainOptions};
 pub use pairs::Pairs;
-pub use progress::Progress;
+pub use progress::{Progress, thousands};
 pub use recipe::{Data, Recipe, RecipeFile, Settings};
 pub use run::{Job, Outcome, run};
 pub use run_folder::RunFolder;

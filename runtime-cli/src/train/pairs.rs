@@ -6,7 +6,7 @@ use crate::table::{Table, Vectors};
 use anyhow::{Context, Result, bail};
 use hh_core::rng;
 use hh_core::tokenizer::Tokenizer;
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 /// The sites of the draws of an epoch's order.
 const ROWS: u32 = u32::MAX - 1;
@@ -29,7 +29,7 @@ pub struct Pairs {
     /// The rows below it are trained on, the others held out.
     cut: usize,
     /// An epoch, the size of its batches, its seed; and the order of its rows.
-    order: RefCell<Option<([u64; 3], Vec<u32>)>>,
+    order: Mutex<Option<([u64; 3], Vec<u32>)>>,
 }
 
 /// A batch, as a trainer takes it.
@@ -134,7 +134,7 @@ impl Pairs {
             bail!("of texts for vectors a part is held out: give --holdout a fraction between 0 and 1, and no --validation");
         }
         let cut = (kept.len() as f64 * (1.0 - part)) as usize;
-        Ok(Self { columns, teacher: teacher.map(|teacher| (teacher, kept)), cut, order: RefCell::default() })
+        Ok(Self { columns, teacher: teacher.map(|teacher| (teacher, kept)), cut, order: Mutex::default() })
     }
 
     /// Refuses batches that there are too few rows for, and a model whose vectors the teacher's cannot be compared with.
@@ -180,7 +180,7 @@ impl Pairs {
     /// for a rest that fills no batch; its batches are of texts of similar length.
     pub fn batch(&self, index: u64, size: usize, seed: u64) -> Batch {
         let (epoch, at) = (index / (self.cut / size) as u64, (index % (self.cut / size) as u64) as usize);
-        let mut order = self.order.borrow_mut();
+        let mut order = self.order.lock().expect("nothing panics with the order in hand");
         let rows = match &mut *order {
             Some((known, rows)) if *known == [epoch, size as u64, seed] => rows,
             other => &mut other.insert(([epoch, size as u64, seed], self.shuffled(epoch, size, seed))).1,

@@ -112,7 +112,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `12,345`
-pub(super) fn thousands(n: u64) -> String {
+pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -62,6 +62,16 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// This folder, made where it is missing, whatever a run has left in it.
+    ///
+    /// # Errors
+    /// One sentence where it cannot be made.
+    pub fn at(path: &Path) -> Result<Self> {
+        let made = missing(path);
+        files::make_folder(path)?;
+        Ok(Self { path: path.to_owned(), made })
+    }
+
     /// Leaves nothing of a run that failed before its first checkpoint, so that the next can have the same folder; a run with
     /// a checkpoint stays as it is.
     pub fn abandon(&self) {

@@ -2,7 +2,7 @@
 
 use super::objective::Objective;
 use super::pairs::{Pairs, texts_of};
-use super::recipe::Data;
+use super::recipe::{Data, Recipe};
 use crate::data::shard::{MANIFEST, ShardFolder};
 use crate::data::{Dataset, TokenStream, texts};
 use crate::tokenizers::{Spec, parse_spec};
@@ -99,6 +99,17 @@ impl Source {
             None => (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into()),
         };
         Ok(Self { material: Material::Tokens(dataset), tokenizer, origins, split })
+    }
+
+    /// Whether a recipe can train on it.
+    ///
+    /// # Errors
+    /// One sentence where it is too short.
+    pub fn require(&self, recipe: &Recipe) -> Result<()> {
+        match &self.material {
+            Material::Tokens(data) => data.require_context(recipe.train.context),
+            Material::Pairs(pairs) => pairs.fits(recipe),
+        }
     }
 }
 

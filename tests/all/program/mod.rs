@@ -1,5 +1,6 @@
 //! The program, driven as a user drives it.
 
+mod ablate;
 mod cuda;
 mod disk;
 mod embed;
@@ -148,7 +149,12 @@ fn desk_with_run() -> TempDir {
 
 /// The weights that a run ended with, without the words around them.
 fn weights(folder: &Path, run: &str) -> Vec<u8> {
-    let bytes = fs::read(folder.join(run).join("last.safetensors")).expect("the weights");
+    tensors(folder, &format!("{run}/last.safetensors"))
+}
+
+/// The bytes of a checkpoint's tensors, without what it says of itself.
+fn tensors(folder: &Path, file: &str) -> Vec<u8> {
+    let bytes = fs::read(folder.join(file)).expect("the weights");
     let header = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
     bytes[8 + header..].to_vec()
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Sends a signal by its name.
-fn signal(name: &str, process: u32) {
+pub(super) fn signal(name: &str, process: u32) {
     let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().expect("kill is there");
     assert!(status.success(), "kill -{name}");
 }
