@@ -21,7 +21,7 @@ use crate::{
     schedule,
     shape::Shape,
 };
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 /// Everything that training changes: weights, gradients, both moments, average; and the room `R` that an objective needs for one
 /// micro-batch.
@@ -35,7 +35,8 @@ pub struct Trainer<B: Backward, R = Language<B>> {
     /// Micro-batches of the step at hand that are done.
     micro: usize,
     trees: Trees<B::Tensor>,
-    decay: Vec<f32>,
+    /// Of each leaf: its decay, and its learning rate as a multiple of the schedule's.
+    leaves: Vec<[f32; 2]>,
     /// `[1]`: Σ g² of the step last applied
     total: B::Tensor,
     /// `[4]`: what [`AdamW`] reads of the step
@@ -81,12 +82,13 @@ impl<B: Backward, R> Trainer<B, R> {
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
             backend.copy(from, to);
         }
-        let decay = model::shapes(&config)
-            .iter()
-            .map(|(name, shape)| if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 })
-            .collect();
+        let of_leaf = |(name, shape): &(String, Shape)| {
+            let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };
+            [decay, if name == "embed.weight" { hyper.embed_lr_scale } else { 1.0 }]
+        };
+        let leaves = model::shapes(&config).iter().map(of_leaf).collect();
         let trees = Trees { weights, grads, first, second, ema };
-        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, decay, total, schedule, room })
+        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, leaves, total, schedule, room })
     }
 
     /// The key of draw number `draw`: four numbers.
@@ -140,7 +142,7 @@ impl<B: Backward, R> Trainer<B, R> {
         }
         let Trees { weights, grads, first, second, ema } = &mut self.trees;
         let leaves = weights.leaves_mut().zip(grads.leaves_mut()).zip(first.leaves_mut().zip(second.leaves_mut())).zip(ema.leaves_mut());
-        for ((((weight, grad), (first, second)), ema), &decay) in leaves.zip(&self.decay) {
+        for ((((weight, grad), (first, second)), ema), &[decay, rate]) in leaves.zip(&self.leaves) {
             let op = AdamW {
                 schedule: &self.schedule,
                 total: &self.total,
@@ -149,6 +151,7 @@ impl<B: Backward, R> Trainer<B, R> {
                 beta2: h.beta2,
                 eps: h.adam_eps,
                 decay,
+                rate,
             };
             b.adamw(op, AdamWLeaf { weight, grad, first, second, ema });
         }

@@ -42,6 +42,7 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Resul
         adam_eps: s.adam_eps,
         ema: s.ema,
         weight_decay: s.weight_decay,
+        embed_lr_scale: 1.0,
         clip: s.clip,
         ..hyper(c)
     };

@@ -93,6 +93,7 @@ pub fn hyper(c: &Config) -> Hyper {
         adam_eps: 1e-8,
         ema: 0.9,
         weight_decay: 0.1,
+        embed_lr_scale: 1.0,
         clip: 1.0,
         dropout: 0.0,
         smoothing: 0.125,

@@ -5,7 +5,8 @@ use hh_core::ops::{AdamW, AdamWLeaf};
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: AdamW<Tensor<F>>, leaf: AdamWLeaf<Tensor<F>>) {
     let count = op.dims(&leaf);
-    let &[rate, first_factor, second_factor, ema_rate] = op.schedule.data() else { unreachable!("dims() has checked") };
+    let &[lr, first_factor, second_factor, ema_rate] = op.schedule.data() else { unreachable!("dims() has checked") };
+    let rate = lr * F::of_f32(op.rate);
     let norm = op.total.data()[0].sqrt();
     let clip = F::of_f32(op.clip);
     // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.

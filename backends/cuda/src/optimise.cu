@@ -22,14 +22,14 @@ KERNEL(sum_squares, 256, Tensor x, size_t count, float* partial) {
 }
 
 struct Rates {
-    float clip, beta1, beta2, eps, decay;
+    float clip, beta1, beta2, eps, decay, rate;
 };
 
 // `schedule`: lr, 1 / (1 − β₁ᵗ), 1 / (1 − β₂ᵗ), ema_rate.
 KERNEL(adamw, 256, Tensor schedule, Tensor total, Rates r, size_t count, Tensor weight, Tensor grad, Tensor first, Tensor second, Tensor ema) {
     const size_t i = thread() * LANES;
     if (i >= count) return;
-    const float lr = get(schedule, 0), first_scale = get(schedule, 1), second_scale = get(schedule, 2), ema_rate = get(schedule, 3);
+    const float lr = r.rate * get(schedule, 0), first_scale = get(schedule, 1), second_scale = get(schedule, 2), ema_rate = get(schedule, 3);
     // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
     const float norm = sqrtf(get(total, 0)), scale = r.clip == 0.0f || norm <= r.clip ? 1.0f : r.clip / norm;
     float w[LANES], g[LANES], m[LANES], v[LANES], average[LANES];

@@ -30,7 +30,7 @@ pub(crate) fn adamw(b: &mut Cuda, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
     let count = op.dims(&leaf);
     let [weight, grad, first, second, ema] = [leaf.weight, leaf.grad, leaf.first, leaf.second, leaf.ema].map(|t| t.flat());
     let n = lanes(4, &[count], &[weight, grad, first, second, ema]);
-    let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps, op.decay].map(Into::into));
+    let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps, op.decay, op.rate].map(Into::into));
     let args = [
         op.schedule.flat().into(),
         op.total.flat().into(),

@@ -12,11 +12,11 @@ pub(crate) fn apply(b: &mut Tch, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
     op.dims(&leaf);
     let AdamWLeaf { weight, grad, first, second, ema } = leaf;
     let (schedule, total) = (&op.schedule.inner, &op.total.inner);
-    let [beta1, beta2, clip, eps, decay] = [op.beta1, op.beta2, op.clip, op.eps, op.decay].map(f64::from);
+    let [beta1, beta2, clip, eps, decay, rate] = [op.beta1, op.beta2, op.clip, op.eps, op.decay, op.rate].map(f64::from);
     let [w, g, m, v, average] = [weight, grad, first, second, ema].map(|t| &mut t.inner);
     b.change(|| {
         let now = |i: i64| schedule.f_narrow(2, i, 1);
-        let (lr, first_scale, second_scale, ema_rate) = (now(0)?, now(1)?, now(2)?, now(3)?);
+        let (lr, first_scale, second_scale, ema_rate) = (now(0)?.f_mul_scalar(rate)?, now(1)?, now(2)?, now(3)?);
         if clip > 0.0 {
             let _ = g.f_mul_(&total.f_rsqrt()?.f_mul_scalar(clip)?.f_clamp_max(1.0)?)?;
         }

@@ -83,6 +83,7 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         beta2: 0.999,
         adam_eps: 1e-8,
         weight_decay: 0.01,
+        embed_lr_scale: 1.0,
         ema: 0.999,
         clip: 1.0,
         dropout: 0.0,

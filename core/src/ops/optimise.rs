@@ -7,7 +7,7 @@ use crate::shape::Shaped;
 /// ```text
 /// g = grad · min(1, clip / sqrt(total))       total: sum of squares over all gradients
 /// m = β₁ m + (1 − β₁) g      v = β₂ v + (1 − β₂) g²
-/// w = w − lr · ( m̂ / (sqrt(v̂) + eps) + decay · w )      m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+/// w = w − lr · rate · ( m̂ / (sqrt(v̂) + eps) + decay · w )      m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
 /// ema = ema + (1 − ema_rate) · (w − ema)
 /// grad = 0
 /// ```
@@ -26,6 +26,8 @@ pub struct AdamW<'a, T> {
     pub eps: f32,
     /// Decoupled weight decay of this tensor.
     pub decay: f32,
+    /// Learning rate of this tensor, as a multiple of the schedule's.
+    pub rate: f32,
 }
 
 /// What [`AdamW`] changes: one tensor's weight, gradient, moments and average.

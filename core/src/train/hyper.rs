@@ -18,6 +18,9 @@ pub struct Hyper {
     pub ema: f32,
     /// Decoupled decay of matrices; vectors have none.
     pub weight_decay: f32,
+    /// Learning rate of the table of ids, as a multiple of the others': its rows are met seldom, and are small beside what the
+    /// blocks add to them.
+    pub embed_lr_scale: f32,
     /// Largest norm of the gradient; 0 is no clipping.
     pub clip: f32,
     /// Probability of dropout on the embedding and both residual branches.
@@ -50,6 +53,7 @@ impl Hyper {
             ("ema", self.ema, 1.0),
             ("adam_eps", self.adam_eps, 1.0),
             ("weight_decay", self.weight_decay, 1e3),
+            ("embed_lr_scale", self.embed_lr_scale, 1e3),
             ("clip", self.clip, f32::INFINITY),
             ("z_weight", self.z_weight, 1e3),
             ("flow_weight", self.flow_weight, 1e3),

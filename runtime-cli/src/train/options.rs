@@ -56,6 +56,10 @@ pub struct TrainOptions {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
+    /// Learning rate of the table of ids, as a multiple of the others' [default: 1]
+    #[arg(long, value_name = "TIMES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed_lr_scale: Option<f64>,
     /// Largest norm of the gradient; 0 is no clipping [default: 1]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,7 @@ impl TrainOptions {
             ("beta2", self.beta2),
             ("adam_eps", self.adam_eps),
             ("weight_decay", self.weight_decay),
+            ("embed_lr_scale", self.embed_lr_scale),
             ("clip", self.clip),
             ("dropout", self.dropout),
             ("smoothing", self.smoothing),

@@ -48,6 +48,8 @@ pub struct Settings {
     pub beta2: f64,
     pub adam_eps: f64,
     pub weight_decay: f64,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub embed_lr_scale: f64,
     pub clip: f64,
     pub dropout: f64,
     pub smoothing: f64,
@@ -59,6 +61,15 @@ pub struct Settings {
     pub eval_tokens: u64,
     pub save_every: u64,
     pub log_every: u64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(times: &f64) -> bool {
+    *times == 1.0
 }
 
 /// The text, its split and its tokenizer.
@@ -281,6 +292,7 @@ impl Settings {
             beta2: o.beta2.unwrap_or(0.99),
             adam_eps: o.adam_eps.unwrap_or(1e-8),
             weight_decay: o.weight_decay.unwrap_or(0.1),
+            embed_lr_scale: o.embed_lr_scale.unwrap_or(1.0),
             clip: o.clip.unwrap_or(1.0),
             dropout: o.dropout.unwrap_or(0.0),
             smoothing: o.smoothing.unwrap_or(0.0),
@@ -304,6 +316,7 @@ impl Settings {
             adam_eps: self.adam_eps as f32,
             ema: self.ema as f32,
             weight_decay: self.weight_decay as f32,
+            embed_lr_scale: self.embed_lr_scale as f32,
             clip: self.clip as f32,
             dropout: self.dropout as f32,
             smoothing: self.smoothing as f32,

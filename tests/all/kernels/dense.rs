@@ -133,7 +133,7 @@ fn adamw<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
     d.b.sum_squares(grad, &mut total);
     d.b.sum_squares(weight, &mut total);
     for (clip, decay) in [(0.5, 0.1), (0.0, 0.0)] {
-        let op = AdamW { schedule: &schedule, total: &total, clip, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay };
+        let op = AdamW { schedule: &schedule, total: &total, clip, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay, rate: 0.75 };
         d.b.adamw(op, AdamWLeaf { weight, grad, first, second, ema });
     }
     d.keep("total", &total);

@@ -37,7 +37,7 @@ fn step<F: Float>(count: usize, total: f64, clip: f32, threads: usize) -> [Vec<f
     let shape = Shape::vector(count);
     let [mut weight, mut grad, mut first, mut second, mut ema] =
         [0, 1, 2, 3, 4].map(|i| tensor::<F>(shape, &numbers(i, shape).iter().map(|x| if i == 3 { x * x } else { *x }).collect::<Vec<_>>()));
-    let schedule = tensor(Shape::vector(4), &[0.01, 1.5, 1.25, 0.75]);
+    let schedule = tensor(Shape::vector(4), &[0.04, 1.5, 1.25, 0.75]);
     let op = AdamW {
         schedule: &schedule,
         total: &tensor(Shape::vector(1), &[total]),
@@ -46,6 +46,7 @@ fn step<F: Float>(count: usize, total: f64, clip: f32, threads: usize) -> [Vec<f
         beta2: 0.96875,
         eps: 0.015625,
         decay: 0.125,
+        rate: 0.25,
     };
     let leaf = AdamWLeaf { weight: &mut weight, grad: &mut grad, first: &mut first, second: &mut second, ema: &mut ema };
     adamw::forward(&mut Cpu::new(Threads::new(threads)), op, leaf);

@@ -31,6 +31,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, keep: &mut impl FnMut(
             adam_eps: 1e-8,
             ema: 0.999,
             weight_decay: 0.1,
+            embed_lr_scale: 1.0,
             clip: 1.0,
             dropout: 0.0,
             smoothing: 0.0,
