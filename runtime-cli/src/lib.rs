@@ -19,6 +19,7 @@ pub mod loading;
 pub mod machine;
 pub mod measure;
 pub mod program;
+pub mod report;
 pub mod speak;
 pub mod table;
 pub mod tokenizers;

@@ -8,6 +8,7 @@ pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
 pub mod info;
+pub mod report;
 pub mod sample;
 mod text;
 pub mod tokenize;
@@ -45,6 +46,8 @@ pub enum Command {
     /// Train a model anew without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
+    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    Report(report::Args),
     /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
     /// Write a checkpoint without what only training needs, in f32, f16 or bf16
@@ -81,6 +84,7 @@ impl Command {
             Self::Embed(args) => embed::run(args),
             Self::EvalEmbeddings(args) => eval_embeddings::run(args),
             Self::Ablate(args) => ablate::run(args, backends),
+            Self::Report(args) => report::run(args),
             Self::Info(args) => info::run(args),
             Self::Export(args) => export::run(args),
             Self::Tokenize(args) => tokenize::run(args),

@@ -7,6 +7,7 @@ mod embed;
 mod embeddings;
 mod libtorch;
 mod refusals;
+mod report;
 mod server;
 mod shared;
 mod stopping;

@@ -1,0 +1,117 @@
+//! What lies in a folder: runs, ablations, probes, tasks.
+
+use crate::ablate::{Table, read_table};
+use crate::files;
+use crate::train::{Recipe, RecipeFile, Record, RunFolder};
+use anyhow::{Context, Result, anyhow};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder that the report has something to say about.
+pub struct Found {
+    /// Its place below the folder that was searched; empty for that itself.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// The pictures in it, by name.
+    pub pictures: Vec<(String, Vec<u8>)>,
+}
+
+/// What a folder is.
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
+pub enum Kind {
+    /// Of a training.
+    Run {
+        /// What it was made of.
+        recipe: Recipe,
+        /// What it measured.
+        records: Vec<Record>,
+    },
+    /// Of variants, each of which has a run below it that is not shown by itself.
+    Ablation(Table),
+}
+
+/// Folders this deep below the first are searched.
+const DEPTH: usize = 4;
+
+/// Searches a folder, and those below it.
+///
+/// # Errors
+/// One sentence for a folder that cannot be read, and for a damaged file in it.
+pub fn find(folder: &Path) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    search(folder, String::new(), DEPTH, &mut found)?;
+    Ok(found)
+}
+
+fn search(path: &Path, name: String, depth: usize, found: &mut Vec<Found>) -> Result<()> {
+    if let Some(kind) = kind(path)? {
+        let ablation = matches!(kind, Kind::Ablation(_));
+        found.push(Found { name: name.clone(), path: path.to_owned(), kind, pictures: pictures(path)? });
+        // An ablation speaks for the runs below it.
+        if ablation {
+            return Ok(());
+        }
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    for (entry, path) in entries(path)? {
+        if path.is_dir() {
+            let below = if name.is_empty() { entry } else { format!("{name}/{entry}") };
+            search(&path, below, depth - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names and paths in a folder, in the order of their names.
+fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let read = fs::read_dir(path).map_err(|e| anyhow!("cannot read the folder {}: {e}", path.display()))?;
+    let mut all = read
+        .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
+        .collect::<std::io::Result<Vec<_>>>()
+        .with_context(|| format!("cannot read the folder {}", path.display()))?;
+    // run-2 before run-10.
+    all.sort_by_key(|(name, _)| {
+        let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let (stem, number) = name.split_at(name.len() - digits);
+        (stem.to_owned(), number.parse::<u64>().unwrap_or(0))
+    });
+    Ok(all)
+}
+
+fn kind(path: &Path) -> Result<Option<Kind>> {
+    let run = RunFolder::at(path)?;
+    if path.join("results.json").is_file() {
+        return read_table(path).map(|table| Some(Kind::Ablation(table)));
+    }
+    if run.config().is_file() && run.metrics().is_file() {
+        let text = files::read_to_string(&run.config())?;
+        let vocabulary = vocabulary(&run.config(), &text)?;
+        let recipe = RecipeFile::read(&run.config())?.complete(vocabulary)?;
+        let lines = files::read_to_string(&run.metrics())?;
+        // A line that a power cut left half-written is no record.
+        let records = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        return Ok(Some(Kind::Run { recipe, records }));
+    }
+    Ok(None)
+}
+
+/// The vocabulary that a run's recipe names.
+fn vocabulary(path: &Path, text: &str) -> Result<usize> {
+    let recipe: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{}: {}", path.display(), e.message()))?;
+    let size = recipe.get("model").and_then(|model| model.get("vocab_size")).and_then(toml::Value::as_integer);
+    size.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| anyhow!("{} has no vocab_size", path.display()))
+}
+
+fn pictures(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let svgs = entries(path)?.into_iter().filter(|(name, path)| name.ends_with(".svg") && path.is_file());
+    svgs.map(|(name, path)| {
+        let bytes = fs::read(&path).map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
+        Ok((name.trim_end_matches(".svg").to_owned(), bytes))
+    })
+    .collect()
+}

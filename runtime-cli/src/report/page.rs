@@ -1,0 +1,73 @@
+//! The page itself.
+
+use super::find::{Found, Kind};
+use super::sample::Sample;
+use super::tables;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page, of what was found in the folder `name`; with what each found run wrote, where it was asked to.
+pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
+    let run = |(index, found): (usize, &'_ Found)| match &found.kind {
+        Kind::Run { .. } => Some(index),
+        Kind::Ablation(_) => None,
+    };
+    let runs: Vec<usize> = found.iter().enumerate().filter_map(run).collect();
+    let rows = runs.iter().filter_map(|&index| match &found[index].kind {
+        Kind::Run { recipe, records } => Some((index, title(name, &found[index]), recipe, &records[..])),
+        Kind::Ablation(_) => None,
+    });
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (name) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (name) }
+                    p { "Written by hh-runtime " (env!("CARGO_PKG_VERSION")) ". Losses are plain negative log-likelihoods of held-out text." }
+                    @if found.len() > 1 {
+                        nav { ul { @for (index, one) in found.iter().enumerate() { li { a href={ "#f" (index) } { (title(name, one)) } } } } }
+                    }
+                }
+                main {
+                    @if runs.len() > 1 { section { h2 { "All runs" } div.wide { (tables::runs(rows)) } } }
+                    @for (index, (one, sample)) in found.iter().zip(samples).enumerate() {
+                        section id={ "f" (index) } { h2 { (title(name, one)) } (body(one, sample.as_ref())) }
+                    }
+                }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+fn title<'a>(name: &'a str, found: &'a Found) -> &'a str {
+    if found.name.is_empty() { name } else { &found.name }
+}
+
+fn body(found: &Found, sample: Option<&Sample>) -> Markup {
+    html! {
+        @match &found.kind {
+            Kind::Run { recipe, records } => { div.wide { (tables::run(recipe, records)) } }
+            Kind::Ablation(table) => { div.wide { (tables::ablation(table)) } }
+        }
+        @for (name, svg) in &found.pictures {
+            figure { img alt={ (name) " of " (found.name) } src={ "data:image/svg+xml;base64," (STANDARD.encode(svg)) }; }
+        }
+        @if let Some(sample) = sample {
+            h3 { "What it writes" }
+            pre { (sample.text) }
+            p.note { "temperature " (sample.temperature) ", seed " (sample.seed) }
+            @if !sample.gates.is_empty() { (tables::gates(&sample.gates)) }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The tables of the page.
+
+use super::sample::LayerGates;
+use crate::ablate::Table;
+use crate::budget::parameters;
+use crate::train::{Evaluation, Recipe, Record, thousands};
+use hh_core::config::PATHS;
+use maud::{Markup, html};
+
+/// The last validation over everything that is held out, or else the last on the way.
+pub(super) fn last(records: &[Record]) -> Option<Evaluation> {
+    let of = |record: &Record| if let Record::Evaluation(e) = record { Some(*e) } else { None };
+    let all = || records.iter().rev().filter_map(of);
+    all().find(|e| e.whole).or_else(|| all().next())
+}
+
+/// Steps that a run has taken.
+fn steps(records: &[Record]) -> u64 {
+    let of = |record: &Record| match record {
+        Record::Step(step) => step.step,
+        Record::Evaluation(evaluation) => evaluation.step,
+    };
+    records.iter().map(of).max().unwrap_or(0)
+}
+
+/// What a run was, in a row for each fact.
+pub(super) fn run(recipe: &Recipe, records: &[Record]) -> Markup {
+    let (t, c, done) = (&recipe.train, &recipe.model, steps(records));
+    let paths: Vec<_> = (0..3).filter(|&path| (0..c.layers).any(|layer| c.on(layer)[path])).map(|path| PATHS[path]).collect();
+    let (seen, unit) = (done * recipe.seen_per_step(), if recipe.objective.is_some() { "texts" } else { "tokens" });
+    let files: Vec<_> = recipe.data.files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy()).collect();
+    html! {
+        table.facts {
+            tr { th { "parameters" } td { (thousands(parameters(c) as u64)) } }
+            tr { th { "paths" } td { (paths.join(", ")) " in " (c.layers) " layers" @if c.segments > 1 { ", " (c.segments) " segments" } } }
+            tr { th { "text" } td { (files.join(", ")) } }
+            tr { th { "seen" } td { (thousands(seen)) " " (unit) " in " (thousands(done)) " of " (thousands(t.steps)) " steps, seed " (t.seed) } }
+            @if let Some(e) = last(records) {
+                tr {
+                    th { "validation" }
+                    td {
+                        (format!("{:.4} {}", e.validation, recipe.unit()))
+                        @if let Some(average) = e.validation_ema { (format!(", {average:.4} with averaged weights")) }
+                        ", over " (thousands(e.scored)) " held-out " (unit)
+                        @if !e.whole { " (on the way: the run is not done)" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All runs, a row for each.
+pub(super) fn runs<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a Recipe, &'a [Record])>) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "run" } th.n { "parameters" } th.n { "steps" } th.n { "seed" } th.n { "validation" } th { "in" } } }
+            tbody {
+                @for (index, name, recipe, records) in runs {
+                    tr {
+                        td { a href={ "#f" (index) } { (name) } }
+                        td.n { (thousands(parameters(&recipe.model) as u64)) }
+                        td.n { (thousands(steps(records))) }
+                        td.n { (recipe.train.seed) }
+                        td.n { @if let Some(e) = last(records) { (format!("{:.4}", e.validation_ema.unwrap_or(e.validation))) } }
+                        td { (recipe.unit()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The variants of an ablation.
+pub(super) fn ablation(table: &Table) -> Markup {
+    let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.4}"));
+    let files: Vec<_> = table.data.iter().map(|origin| origin.name.as_str()).collect();
+    html! {
+        p {
+            "Each variant was trained from nothing on " (thousands(table.tokens)) " tokens of " (files.join(", ")) " (" (table.split)
+            "), with as many parameters as the base by the width of its feed-forward half. nll is in nats per token over all that is \
+             held out; the deviation is that of the seeds (n − 1)."
+        }
+        table {
+            thead {
+                tr {
+                    th { "question" } th { "variant" } th.n { "parameters" } th.n { "seeds" } th.n { "nll" } th.n { "deviation" }
+                    th.n { "against the base" }
+                }
+            }
+            tbody {
+                @for line in &table.lines {
+                    tr {
+                        td { (line.group) }
+                        td { (line.name) }
+                        td.n { (thousands(line.parameters as u64)) }
+                        td.n { (line.runs.len()) }
+                        td.n { (number(line.mean)) }
+                        td.n { (number(line.deviation)) }
+                        td.n {
+                            @if let Some((difference, spread)) = line.against_base {
+                                (format!("{difference:+.4}"))
+                                @if let Some(spread) = spread { (format!(" ± {spread:.4}")) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Mean gates over depth: a bar for each layer.
+pub(super) fn gates(layers: &[LayerGates]) -> Markup {
+    html! {
+        table.gates {
+            caption { "Mean gate of each path, layer by layer, while it wrote this" }
+            @for (index, layer) in layers.iter().enumerate() {
+                @let total: f32 = layer.iter().flatten().sum();
+                tr {
+                    th { "layer " (index) }
+                    td {
+                        div.bar {
+                            @for (path, gate) in PATHS.iter().zip(layer) {
+                                @if let Some(gate) = gate {
+                                    span.(*path) style={ "width:" (format!("{:.2}", 100.0 * gate / total.max(1e-9))) "%" } title=(path) {
+                                        (format!("{gate:.2}"))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.key { @for path in PATHS { span.(path) {} " " (path) " " } }
+    }
+}

@@ -1,0 +1,66 @@
+//! `report`: one page of what a folder holds.
+
+use super::{desk_with_run, refused, works};
+use std::fs;
+
+#[test]
+fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
+    let folder = desk_with_run();
+    let here = folder.path();
+    fs::write(here.join("plan.toml"), PLAN).expect("room");
+    works(here, "ablate --config plan.toml --out runs/plan --threads 1");
+    fs::rename(here.join("run"), here.join("runs/<b>run & 1")).expect("renamed");
+    assert_eq!(works(here, "report runs --sample 20 --threads 1").trim(), "runs/report.html");
+    let page = fs::read_to_string(here.join("runs/report.html")).expect("a page");
+
+    assert_eq!(page.matches("<section").count(), 2, "an ablation speaks for the runs below it");
+    assert!(page.contains("&lt;b&gt;run &amp; 1") && !page.contains("<b>run"), "names are text");
+    assert_eq!(page.matches("data:image/svg+xml;base64,").count(), 2, "the curve and the picture of the ablation");
+    for outside in ["http:", "https:", "src=\"/", "<link", "<script", "@import", "url("] {
+        assert!(!page.contains(outside), "the page asks for {outside}");
+    }
+    let metrics = fs::read_to_string(here.join("runs/<b>run & 1/metrics.jsonl")).expect("metrics");
+    let whole = metrics.lines().find(|line| line.contains("\"whole\":true")).expect("a last validation");
+    let nll = whole.split("\"validation\":").nth(1).and_then(|rest| rest.split(',').next()).expect("a figure");
+    let nll: f64 = nll.parse().expect("a number");
+    assert!(page.contains(&format!("{nll:.4} nats per token")), "{nll}");
+    assert!(page.contains("mixers") && page.contains("layer 1") && page.contains("<pre>"));
+
+    let again = fs::read(here.join("runs/report.html")).expect("a page");
+    works(here, "report runs --sample 20 --threads 2");
+    assert!(fs::read(here.join("runs/report.html")).expect("a page") == again, "the same runs make the same page");
+    works(here, "report runs --sample 0 --out other.html");
+    assert!(!fs::read_to_string(here.join("other.html")).expect("a page").contains("<pre>"));
+}
+
+const PLAN: &str = r#"
+[model]
+width = 8
+layers = 1
+ffn = 8
+head_dim = 4
+ssm_width = 4
+attention_width = 4
+[train]
+steps = 2
+batch = 1
+context = 8
+[data]
+files = ["text.txt"]
+[ablate]
+seeds = [1]
+groups = ["mixers"]
+"#;
+
+#[test]
+fn what_cannot_be_reported_is_said() {
+    let folder = desk_with_run();
+    let here = folder.path();
+    refused(here, "report nowhere", &["nowhere is no folder"]);
+    fs::create_dir(here.join("empty")).expect("a folder");
+    refused(here, "report empty", &["nothing to report in empty"]);
+    fs::write(here.join("empty/results.json"), "{}").expect("room");
+    refused(here, "report empty", &["results.json"]);
+    fs::write(here.join("run/config.toml"), "model = 3").expect("room");
+    refused(here, "report run", &["config.toml"]);
+}
