@@ -77,7 +77,7 @@ fn what_cannot_be_probed_is_refused() {
         ("probe run --data text.txt --context 0", "context"),
         ("probe run --data text.txt --batch 0", "batch"),
         ("probe run --data text.txt --segments 0", "segments"),
-        ("probe run --data text.txt --seed -1", "--seed"),
+        ("probe run --data text.txt --seed one", "--seed"),
         ("probe run --data text.txt --backend abacus", "abacus"),
         ("probe run --data text.txt --precision bf16", "bf16"),
         ("probe", "CHECKPOINT"),
