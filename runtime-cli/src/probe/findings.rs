@@ -85,16 +85,16 @@ impl Report {
     /// What an earlier probe wrote into a folder; `None` where the `results.json` in it is of something else.
     ///
     /// # Errors
-    /// One sentence where there is none, or it is damaged.
+    /// One sentence where there is none, or a probe's is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILES[1]);
         let text = files::read_to_string(&path)?;
-        let damaged = || format!("{} is damaged: probe again", path.display());
-        let fields: serde_json::Value = serde_json::from_str(&text).with_context(damaged)?;
-        if fields.get("checkpoint_sha256").is_none() {
-            return Ok(None);
+        match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(fields) if fields.get("checkpoint_sha256").is_some() => {
+                serde_json::from_value(fields).map(Some).with_context(|| format!("{} is damaged: probe again", path.display()))
+            }
+            _ => Ok(None),
         }
-        serde_json::from_value(fields).map(Some).with_context(damaged)
     }
 
     /// Writes [`FILES`] into a folder, each of them whole or not at all; what there is nothing to draw of is left out.
