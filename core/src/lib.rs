@@ -11,6 +11,7 @@ pub mod config;
 pub mod embed;
 pub mod error;
 pub mod half;
+pub mod hooks;
 pub mod init;
 pub mod inspect;
 pub mod layers;

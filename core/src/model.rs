@@ -3,6 +3,7 @@
 use crate::{
     backend::{Backward, Device, Forward},
     config::{Config, Positions as PositionKind},
+    hooks::{Hooks, Place},
     layers::{Extent, Graded, Leaf, Noise, block, controller, flow},
     ops::*,
     shape::{Shape, Shaped},
@@ -198,12 +199,31 @@ pub fn forward<B: Forward>(
     b: &mut B,
     c: &Config,
     p: &Params<B::Tensor>,
-    mut s: Option<&mut State<B::Tensor, B::Indices>>,
+    s: Option<&mut State<B::Tensor, B::Indices>>,
     a: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
     noise: Option<Noise<B::Indices>>,
 ) {
+    let Ok(()) = forward_with(b, c, p, s, a, tokens, segments, noise, &mut ());
+}
+
+/// [`forward`] with somebody in the middle of it.
+///
+/// # Errors
+/// Those of the hooks. What lies in the activations and the state is then of no use.
+#[expect(clippy::too_many_arguments, reason = "weights, state and activations of the model")]
+pub fn forward_with<B: Forward, H: Hooks<B>>(
+    b: &mut B,
+    c: &Config,
+    p: &Params<B::Tensor>,
+    mut s: Option<&mut State<B::Tensor, B::Indices>>,
+    a: &mut Acts<B::Tensor>,
+    tokens: &B::Indices,
+    segments: usize,
+    noise: Option<Noise<B::Indices>>,
+    hooks: &mut H,
+) -> Result<(), H::Error> {
     embed(b, p, s.as_deref().map(|s| &s.clock), a, tokens, noise);
     for segment in 0..segments {
         let noise = noise.map(|n| Noise { site: site(c, segment), ..n });
@@ -211,19 +231,22 @@ pub fn forward<B: Forward>(
         for (layer, p) in p.blocks.iter().enumerate() {
             let (x, y, block, control) = a.around(layer, segment == 0);
             let state = past.as_mut().map(|past| &mut past.blocks[layer]).zip(clock);
-            block::forward(b, c, layer, p, state, block, x, control, y, noise);
+            let at = Place { segment, layer };
+            block::forward(b, c, at, p, state, block, x, control, y, noise, hooks)?;
+            hooks.block(b, at, block)?;
         }
         let norm = Norm { x: &a.stream[(c.layers - 1) % a.stream.len()], gain: &p.norm, eps: c.norm_eps };
         if segment + 1 == segments {
             b.norm(norm, &mut a.hidden);
         } else if let (Some(p), Some(control)) = (&p.controller, &mut a.controller) {
             b.norm(norm, &mut control.seen);
-            controller::forward(b, p, past.and_then(|past| past.controller.as_mut()), control, &a.start);
+            controller::forward(b, p, past.and_then(|past| past.controller.as_mut()), control, &a.start, segment, hooks)?;
         }
     }
     if let Some(s) = s {
         b.advance(tokens_per_sequence(&a.start), &mut s.clock);
     }
+    Ok(())
 }
 
 fn tokens_per_sequence<T: Shaped>(start: &T) -> u32 {

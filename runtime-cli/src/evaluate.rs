@@ -4,12 +4,15 @@ use crate::data::Windows;
 use anyhow::Result;
 use hh_core::backend::{Forward, Precision};
 use hh_core::error::Error;
+use hh_core::hooks::Hooks;
 use hh_core::layers::Extent;
 use hh_core::model::{self, Acts, Model};
 use hh_core::ops::{CrossEntropy, IGNORE};
 use hh_core::shape::Shape;
 use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
+use std::fmt::Display;
+use std::ops::Deref;
 
 /// Most logits that exist at a time.
 const LOGITS_AT_ONCE: usize = 1 << 22;
@@ -49,10 +52,29 @@ impl Score {
     }
 }
 
-/// Room to score batches of `batch` windows of `time` tokens; what training has beside it is not there.
-pub struct Evaluator<'m, B: Forward> {
+/// The losses of a batch.
+#[derive(Clone, Copy)]
+pub struct Losses<'a> {
+    /// Three numbers a position, the first of them its negative log-likelihood.
+    rows: &'a [f32],
+    targets: &'a [u32],
+    time: usize,
+}
+
+impl<'a> Losses<'a> {
+    /// Window of the batch, target, and its negative log-likelihood in nats, for each target that counts.
+    pub fn iter(self) -> impl Iterator<Item = (usize, u32, f64)> + 'a {
+        let all = self.rows.chunks_exact(3).zip(self.targets).enumerate();
+        let counted = all.filter(|&(_, (_, &target))| target != IGNORE);
+        counted.map(move |(at, (row, &target))| (at / self.time, target, f64::from(row[0])))
+    }
+}
+
+/// Room to score batches of `batch` windows of `time` tokens; what training has beside it is not there. `M` is anything that
+/// leads to the model: a reference, a `&mut` one.
+pub struct Evaluator<B: Forward, M> {
     backend: B,
-    model: &'m Model<B::Tensor>,
+    model: M,
     tokens: B::Indices,
     targets: B::Indices,
     acts: Acts<B::Tensor>,
@@ -62,14 +84,16 @@ pub struct Evaluator<'m, B: Forward> {
     batch: usize,
     time: usize,
     host: Vec<f32>,
+    /// Tokens and targets of the batch at hand.
+    ids: [Vec<u32>; 2],
 }
 
-impl<'m, B: Forward> Evaluator<'m, B> {
+impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// Makes the room.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine has none.
-    pub fn new(mut backend: B, model: &'m Model<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
+    pub fn new(mut backend: B, model: M, batch: usize, time: usize) -> Result<Self, Error> {
         let (b, c) = (&mut backend, &model.config);
         let (ids, rows) = (Shape::matrix(batch, time), (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time));
         let mut make = || -> Result<_, B::Error> {
@@ -83,8 +107,8 @@ impl<'m, B: Forward> Evaluator<'m, B> {
             Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, projected, logits, losses))
         };
         let (tokens, targets, acts, projected, logits, losses) = make().map_err(Error::device)?;
-        let host = vec![0.0; 3 * batch * time];
-        Ok(Self { backend, model, tokens, targets, acts, projected, logits, losses, batch, time, host })
+        let (host, ids) = (vec![0.0; 3 * batch * time], [vec![0; batch * time], vec![0; batch * time]]);
+        Ok(Self { backend, model, tokens, targets, acts, projected, logits, losses, batch, time, host, ids })
     }
 
     /// Scores a text in windows that lie one after the other and begin with an empty past each: every token but the first is a
@@ -102,15 +126,11 @@ impl<'m, B: Forward> Evaluator<'m, B> {
         segments: usize,
         mut each: impl FnMut(u64, u64),
     ) -> Result<Score> {
-        let n = self.batch * self.time;
-        let (mut tokens, mut targets) = (vec![0; n], vec![0; n]);
         let mut score = Score::default();
         let batches = windows.batches(self.batch);
         for index in 0..batches {
-            windows.batch(index, self.batch, &mut tokens, &mut targets)?;
-            self.run(&tokens, &targets, segments).map_err(Error::device)?;
-            for (row, &target) in self.host.chunks_exact(3).zip(&targets).filter(|&(_, &target)| target != IGNORE) {
-                score.nats += f64::from(row[0]);
+            for (_, target, nats) in self.batch(windows, index, segments, &mut ())?.iter() {
+                score.nats += nats;
                 score.tokens += 1;
                 score.bytes += tokenizer.token_bytes(target).map_or(0, |bytes| bytes.len() as u64);
             }
@@ -119,11 +139,36 @@ impl<'m, B: Forward> Evaluator<'m, B> {
         Ok(score)
     }
 
-    fn run(&mut self, tokens: &[u32], targets: &[u32], segments: usize) -> Result<(), B::Error> {
-        let (b, c, p) = (&mut self.backend, &self.model.config, &self.model.params);
-        b.upload_indices(tokens, &mut self.tokens)?;
-        b.upload_indices(targets, &mut self.targets)?;
-        model::forward(b, c, p, None, &mut self.acts, &self.tokens, segments, None);
+    /// Scores windows `index · batch ..`, as many as the room is made for, with somebody in the middle of it.
+    ///
+    /// # Errors
+    /// What reading the text says, the hooks, or the machine.
+    ///
+    /// # Panics
+    /// Where the windows are not as long as the room.
+    pub fn batch<H>(&mut self, windows: Windows<'_>, index: u64, segments: usize, hooks: &mut H) -> Result<Losses<'_>>
+    where
+        H: Hooks<B, Error: Display>,
+    {
+        let [tokens, targets] = &mut self.ids;
+        windows.batch(index, self.batch, tokens, targets)?;
+        let (b, model) = (&mut self.backend, &*self.model);
+        b.upload_indices(tokens, &mut self.tokens).map_err(Error::device)?;
+        b.upload_indices(targets, &mut self.targets).map_err(Error::device)?;
+        model::forward_with(b, &model.config, &model.params, None, &mut self.acts, &self.tokens, segments, None, hooks)
+            .map_err(Error::device)?;
+        self.losses().map_err(Error::device)?;
+        Ok(Losses { rows: &self.host, targets: &self.ids[1], time: self.time })
+    }
+
+    /// The model, and the machine that it lies on.
+    pub fn parts(&mut self) -> (&mut B, &mut M) {
+        (&mut self.backend, &mut self.model)
+    }
+
+    /// From the hidden states to losses on the host.
+    fn losses(&mut self) -> Result<(), B::Error> {
+        let (b, p) = (&mut self.backend, &self.model.params);
         let x = model::project(b, p, &self.acts.hidden, self.projected.as_mut());
         let op = CrossEntropy { x, table: &p.embed, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
         b.cross_entropy(op, &mut self.logits, &mut self.losses);

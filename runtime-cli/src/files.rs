@@ -71,6 +71,12 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     })
 }
 
+/// The folders of a path that are not there yet, innermost first.
+pub(crate) fn missing(path: &Path) -> Vec<PathBuf> {
+    let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
+    parts.take_while(|part| !part.exists()).map(Path::to_path_buf).collect()
+}
+
 /// Opens a file for reading.
 ///
 /// # Errors

@@ -18,6 +18,8 @@ pub mod libtorch;
 pub mod loading;
 pub mod machine;
 pub mod measure;
+mod picture;
+pub mod probe;
 pub mod program;
 pub mod report;
 pub mod speak;

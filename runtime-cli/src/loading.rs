@@ -8,6 +8,7 @@ use hh_core::config::Positions;
 use hh_core::model::Model;
 use hh_core::tokenizer::Tokenizer;
 use memmap2::Mmap;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The weights of a run folder that count as its result.
@@ -68,6 +69,11 @@ impl Source {
         let length = self.map.first_chunk().map_or(0, |prefix| u64::from_le_bytes(*prefix));
         let end = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(8);
         &self.map[..end.min(self.map.len())]
+    }
+
+    /// SHA-256 of all bytes, in hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(self.bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Reads the header; the weights stay where they are.

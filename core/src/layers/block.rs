@@ -4,6 +4,7 @@ use super::{Extent, Graded, Leaf, Noise, attention, ffn, hopfield, mixer, ssm};
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
+    hooks::{Hooks, Place},
     ops::*,
     shape::Shape,
 };
@@ -132,8 +133,8 @@ impl<T> State<T> {
     }
 }
 
-/// Columns of each path: `(start, width)` in `packed`, and in `paths`.
-fn columns(c: &Config, layer: usize) -> [[(usize, usize); 2]; 3] {
+/// Columns of each path of [`PATHS`](crate::config::PATHS): `(start, width)` in `packed`, and in `paths`, whose columns the mixer's gain has too.
+pub fn columns(c: &Config, layer: usize) -> [[(usize, usize); 2]; 3] {
     let [s, h, a] = c.widths(layer);
     [[(0, 4 * s), (0, s)], [(4 * s, 3 * h), (s, h)], [(4 * s + 3 * h, 3 * a), (s + h, a)]]
 }
@@ -183,11 +184,14 @@ pub(super) fn branch<'a, B: Backward>(
 
 /// From the residual stream `x` to the residual stream `y`. `s` comes with the clock of its past; `control` holds
 /// the controller's biases of all layers, `[B, T, 3L]`.
+///
+/// # Errors
+/// Those of the hooks.
 #[expect(clippy::too_many_arguments, reason = "weights, state and activations of one layer")]
-pub fn forward<B: Forward>(
+pub fn forward<B: Forward, H: Hooks<B>>(
     b: &mut B,
     c: &Config,
-    layer: usize,
+    at: Place,
     p: &Params<B::Tensor>,
     s: Option<(&mut State<B::Tensor>, &B::Indices)>,
     a: &mut Acts<B::Tensor>,
@@ -195,9 +199,12 @@ pub fn forward<B: Forward>(
     control: Option<&B::Tensor>,
     y: &mut B::Tensor,
     noise: Option<Noise<B::Indices>>,
-) {
+    hooks: &mut H,
+) -> Result<(), H::Error> {
+    let layer = at.layer;
     b.norm(Norm { x, gain: &p.norm, eps: c.norm_eps }, &mut a.normed);
     b.matmul(Matmul::new(&a.normed, &p.in_proj), &mut a.packed);
+    hooks.packed(b, at, &mut a.packed)?;
     let [ssm, hopfield, attention] = columns(c, layer);
     let (mut state, clock) = s.unzip();
     if let (Some(p), Some(a_ssm)) = (&p.ssm, &mut a.ssm) {
@@ -215,6 +222,7 @@ pub fn forward<B: Forward>(
     mixer::forward(b, c, layer, &p.mixer, &mut a.mixer, &a.normed, &a.paths, control);
     residual(b, Matmul::new(&a.mixer.mixed, &p.out_proj), x, 2 * layer as u32, noise, &mut a.middle);
     ffn::forward(b, c, layer, &p.ffn, &mut a.ffn, &a.middle, y, noise);
+    Ok(())
 }
 
 /// [`forward`] read upwards, for a chunk that began with an empty state.

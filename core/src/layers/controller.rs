@@ -5,6 +5,7 @@ use super::{Extent, Graded, Leaf};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
+    hooks::Hooks,
     ops::*,
     shape::Shape,
 };
@@ -74,14 +75,27 @@ pub fn state<B: Device>(b: &mut B, c: &Config, batch: usize) -> Result<B::Tensor
     b.alloc(Shape::matrix(batch, c.controller_width), Precision::Full)
 }
 
-/// From `a.seen` to `a.control` and `a.entry`; `start` is the first segment's input.
-pub fn forward<B: Forward>(b: &mut B, p: &Params<B::Tensor>, s: Option<&mut B::Tensor>, a: &mut Acts<B::Tensor>, start: &B::Tensor) {
+/// From `a.seen`, which pass `segment` left, to `a.control` and `a.entry`; `start` is the first segment's input.
+///
+/// # Errors
+/// Those of the hooks.
+pub fn forward<B: Forward, H: Hooks<B>>(
+    b: &mut B,
+    p: &Params<B::Tensor>,
+    s: Option<&mut B::Tensor>,
+    a: &mut Acts<B::Tensor>,
+    start: &B::Tensor,
+    segment: usize,
+    hooks: &mut H,
+) -> Result<(), H::Error> {
     b.matmul(Matmul::new(&a.seen, &p.inp), &mut a.inp);
     b.pool(Pool { x: &a.inp, decay: &p.decay }, s, &mut a.summary);
+    hooks.summary(b, segment, &mut a.summary)?;
     b.matmul(Matmul::new(&a.summary, &p.gate_bias), &mut a.control);
     if let (Some(inject), Some(entry)) = (&p.inject, &mut a.entry) {
         b.matmul(Matmul { add: Some(start), ..Matmul::new(&a.summary, inject) }, entry);
     }
+    Ok(())
 }
 
 /// [`forward`] read upwards: from the gradients in `a.d.control` and, of the last segment's input, in `d_entry`.

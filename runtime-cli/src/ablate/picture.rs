@@ -1,8 +1,8 @@
 //! `ablate.svg`: a row for each variant, a dot for each seed, their mean and deviation, and the base as a line through all rows.
 
 use super::results::{Line, Table};
-use crate::files;
-use anyhow::{Result, anyhow};
+use crate::picture::{Area, BLUE, Drawn, FONT, GRID, INK, PALE_BLUE, save, ticks};
+use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
@@ -13,24 +13,21 @@ const TOP: i32 = 44;
 const BOTTOM: i32 = 52;
 /// Where names end, where the scale begins and ends, and where numbers stand.
 const COLUMNS: [i32; 4] = [270, 290, 740, 760];
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(51, 51, 51);
 const FAINT: RGBColor = RGBColor(119, 119, 119);
-const GRID: RGBColor = RGBColor(229, 229, 229);
-const DOT: RGBColor = RGBColor(166, 189, 219);
-const MEAN: RGBColor = RGBColor(33, 113, 181);
+const DOT: RGBColor = PALE_BLUE;
+const MEAN: RGBColor = BLUE;
 
 /// Draws a table, replacing the picture that is there; nothing where no run is done.
 ///
 /// # Errors
 /// One sentence where the file cannot be written.
 pub fn draw(path: &Path, table: &Table) -> Result<()> {
-    let mut svg = String::new();
     if table.lines.iter().all(|line| line.runs.is_empty()) {
         return Ok(());
     }
-    picture(&mut svg, table).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
-    files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
+    let rows = rows(table);
+    let height = TOP + ROW * rows.len() as i32 + BOTTOM;
+    save(path, (WIDTH, height as u32), |root| picture(root, table, &rows))
 }
 
 /// What stands in a row.
@@ -53,11 +50,7 @@ fn rows(table: &Table) -> Vec<Row<'_>> {
     rows
 }
 
-fn picture(svg: &mut String, table: &Table) -> Result<(), Box<dyn std::error::Error>> {
-    let rows = rows(table);
-    let height = TOP + ROW * rows.len() as i32 + BOTTOM;
-    let root = SVGBackend::with_string(svg, (WIDTH, height as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn picture(root: &Area<'_>, table: &Table, rows: &[Row<'_>]) -> Drawn {
     let values = || table.lines.iter().flat_map(|line| line.runs.iter().map(|run| run.1));
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let room = ((high - low) * 0.06).max(1e-3);
@@ -107,16 +100,5 @@ fn picture(svg: &mut String, table: &Table) -> Result<(), Box<dyn std::error::Er
         let against = line.against_base.map_or(String::new(), |(d, _)| format!("  {d:+.4}"));
         root.draw(&Text::new(format!("{mean:.4}{spread}{against}"), (numbers, y), text(13, &INK, HPos::Left)))?;
     }
-    root.present()?;
     Ok(())
-}
-
-/// Round numbers in a range, some five of them.
-fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
-    let rough = (high - low) / 5.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&step| step >= rough).unwrap_or(rough);
-    let digits = (-step.log10().floor()).max(0.0) as usize;
-    let first = (low / step).ceil() as i64;
-    (first..).map(|n| n as f64 * step).take_while(|&x| x <= high).map(|x| (x, format!("{x:.digits$}"))).collect()
 }

@@ -8,7 +8,6 @@ use crate::speak::say;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sha2::{Digest, Sha256};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,8 +158,7 @@ pub fn run(args: Args) -> Result<()> {
 fn model(path: Option<&Path>) -> Result<(Embedder, String)> {
     let Some(path) = path else { return english() };
     let source = Source::open(path)?;
-    let digest = Sha256::digest(source.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((Embedder::from_file(source.path())?, digest))
+    Ok((Embedder::from_file(source.path())?, source.sha256()))
 }
 
 #[cfg(feature = "english")]

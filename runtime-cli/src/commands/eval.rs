@@ -1,12 +1,11 @@
 //! `hh-runtime eval`: how well a checkpoint predicts a text.
 
-use super::text::TextArgs;
-use crate::data::{Dataset, Windows};
+use super::text::{PartArgs, Split, TextArgs};
+use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
 use crate::loading::{self, Source};
 use crate::machine::{Backends, Machine, Work};
-use anyhow::{Result, bail};
-use clap::ValueEnum;
+use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -34,12 +33,8 @@ pub struct Args {
     checkpoint: PathBuf,
     #[command(flatten)]
     text: TextArgs,
-    /// The held-out end of the text, or all of it
-    #[arg(long, value_enum, default_value_t)]
-    split: Split,
-    /// The part of the text that is held out
-    #[arg(long, value_name = "PART", default_value_t = 0.1, allow_negative_numbers = true)]
-    holdout: f64,
+    #[command(flatten)]
+    part: PartArgs,
     /// Tokens of a window [default: those of training]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     context: Option<u32>,
@@ -57,17 +52,6 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     pub(super) machine: Machine,
-}
-
-/// Which part of the text.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Split {
-    /// The end, which training held out.
-    #[default]
-    Validation,
-    /// From the first token to the last.
-    All,
 }
 
 #[derive(Serialize)]
@@ -96,10 +80,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         writeln!(out)?;
         return Ok(());
     }
-    let part = match report.split {
-        Split::Validation => format!("the last {} of {}", args.holdout, report.data),
-        Split::All => report.data.clone(),
-    };
+    let part = args.part.name(&args.text);
     writeln!(out, "{} on {part}, windows of {} tokens", report.checkpoint.display(), report.context)?;
     writeln!(out, "{:>8}  {:>8}  {:>10}  {:>13}  {:>10}", "segments", "nll", "perplexity", "bits per byte", "tokens")?;
     for Row { segments, figures: f } in &report.results {
@@ -124,14 +105,7 @@ impl Work for Job<'_> {
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
     let time = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
-    let all = args.text.stream(&*loaded.tokenizer)?;
-    let text = match args.split {
-        Split::All => all,
-        Split::Validation => Dataset::split(&all, args.holdout)?.validation,
-    };
-    if text.len() < 2 {
-        bail!("{} has {} tokens; scoring needs two at least, to predict one from the other", args.text.name(), text.len());
-    }
+    let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let segments = match &args.segments[..] {
         [] => vec![loaded.model.config.segments],
         some => some.iter().map(|&s| usize::from(s)).collect(),
@@ -154,5 +128,5 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
             Ok(Row { segments, figures: score.figures() })
         })
         .collect::<Result<_>>()?;
-    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.split, context: time, results })
+    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.part.split, context: time, results })
 }

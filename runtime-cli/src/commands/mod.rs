@@ -8,6 +8,7 @@ pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
 pub mod info;
+pub mod probe;
 pub mod report;
 pub mod sample;
 mod text;
@@ -39,6 +40,9 @@ pub enum Command {
     Sample(sample::Args),
     /// Score a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
+    /// Knock out one part of a model after the other, and score the same text again
+    #[command(long_about = probe::ABOUT)]
+    Probe(probe::Args),
     /// Make a vector of every text in a file
     Embed(embed::Args),
     /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
@@ -67,6 +71,7 @@ impl Command {
             Self::Train(args) => Some(&args.machine),
             Self::Sample(args) => Some(&args.machine),
             Self::Eval(args) => Some(&args.machine),
+            Self::Probe(args) => Some(&args.machine),
             Self::Ablate(args) => Some(&args.machine),
             _ => None,
         }
@@ -81,6 +86,7 @@ impl Command {
             Self::Train(args) => train::run(args, backends),
             Self::Sample(args) => sample::run(args, backends),
             Self::Eval(args) => eval::run(args, backends),
+            Self::Probe(args) => probe::run(args, backends),
             Self::Embed(args) => embed::run(args),
             Self::EvalEmbeddings(args) => eval_embeddings::run(args),
             Self::Ablate(args) => ablate::run(args, backends),

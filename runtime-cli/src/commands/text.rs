@@ -1,10 +1,12 @@
 //! The text that a command reads: the same words as in `train`.
 
 use crate::data::shard::ShardFolder;
-use crate::data::{TokenStream, texts};
+use crate::data::{Dataset, TokenStream, texts};
 use crate::train::{BUILTIN, builtin};
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use hh_core::tokenizer::Tokenizer;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Which text.
@@ -60,5 +62,53 @@ impl TextArgs {
     /// Bytes of its files as they lie on the disk, if they are files.
     pub(super) fn file_bytes(&self) -> Option<u64> {
         self.data.iter().map(|file| file.metadata().ok().map(|metadata| metadata.len())).sum()
+    }
+}
+
+/// Which part of the text is scored.
+#[derive(clap::Args)]
+pub(super) struct PartArgs {
+    /// The held-out end of the text, or all of it
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) split: Split,
+    /// The part of the text that is held out
+    #[arg(long, value_name = "PART", default_value_t = 0.1, allow_negative_numbers = true)]
+    holdout: f64,
+}
+
+/// A part of a text.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Split {
+    /// The end, which training held out.
+    #[default]
+    Validation,
+    /// From the first token to the last.
+    All,
+}
+
+impl PartArgs {
+    /// The ids of the part.
+    ///
+    /// # Errors
+    /// Those of [`TextArgs::stream`], and one sentence for a text too short to be scored.
+    pub(super) fn stream(&self, text: &TextArgs, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
+        let all = text.stream(tokenizer)?;
+        let part = match self.split {
+            Split::All => all,
+            Split::Validation => Dataset::split(&all, self.holdout)?.validation,
+        };
+        if part.len() < 2 {
+            bail!("{} has {} tokens; scoring needs two at least, to predict one from the other", text.name(), part.len());
+        }
+        Ok(part)
+    }
+
+    /// Its name, for people.
+    pub(super) fn name(&self, text: &TextArgs) -> String {
+        match self.split {
+            Split::Validation => format!("the last {} of {}", self.holdout, text.name()),
+            Split::All => text.name(),
+        }
     }
 }

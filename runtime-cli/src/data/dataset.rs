@@ -124,6 +124,11 @@ impl<'a> Windows<'a> {
         self.text.len().saturating_sub(1)
     }
 
+    /// Number of targets in a window: fewer than it is long where the text ends in it, none where it has ended before.
+    pub fn targets_in(&self, window: u64) -> usize {
+        self.targets().saturating_sub(window.saturating_mul(self.time as u64)).min(self.time as u64) as usize
+    }
+
     /// Number of batches that hold all windows.
     pub fn batches(&self, batch: usize) -> u64 {
         self.count().div_ceil(batch as u64)
@@ -142,8 +147,8 @@ impl<'a> Windows<'a> {
         assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
         let mut counted = 0;
         for (row, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
-            let start = (index * batch as u64 + row as u64) * time as u64;
-            let here = self.targets().saturating_sub(start).min(time as u64) as usize;
+            let window = index * batch as u64 + row as u64;
+            let (start, here) = (window * time as u64, self.targets_in(window));
             if here > 0 {
                 self.text.read(start, &mut tokens[..here])?;
                 self.text.read(start + 1, &mut targets[..here])?;

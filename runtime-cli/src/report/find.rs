@@ -2,6 +2,7 @@
 
 use crate::ablate::{Table, read_table};
 use crate::files;
+use crate::probe::Report;
 use crate::train::{Recipe, RecipeFile, Record, RunFolder};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
@@ -31,6 +32,8 @@ pub enum Kind {
     },
     /// Of variants, each of which has a run below it that is not shown by itself.
     Ablation(Table),
+    /// Of knock-outs of one model.
+    Probe(Report),
 }
 
 /// Folders this deep below the first are searched.
@@ -86,6 +89,9 @@ fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>> {
 fn kind(path: &Path) -> Result<Option<Kind>> {
     let run = RunFolder::at(path)?;
     if path.join("results.json").is_file() {
+        if let Some(report) = Report::read(path)? {
+            return Ok(Some(Kind::Probe(report)));
+        }
         return read_table(path).map(|table| Some(Kind::Ablation(table)));
     }
     if run.config().is_file() && run.metrics().is_file() {

@@ -13,12 +13,12 @@ const STYLE: &str = include_str!("style.css");
 pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
     let run = |(index, found): (usize, &'_ Found)| match &found.kind {
         Kind::Run { .. } => Some(index),
-        Kind::Ablation(_) => None,
+        Kind::Ablation(_) | Kind::Probe(_) => None,
     };
     let runs: Vec<usize> = found.iter().enumerate().filter_map(run).collect();
     let rows = runs.iter().filter_map(|&index| match &found[index].kind {
         Kind::Run { recipe, records } => Some((index, title(name, &found[index]), recipe, &records[..])),
-        Kind::Ablation(_) => None,
+        Kind::Ablation(_) | Kind::Probe(_) => None,
     });
     let markup = html! {
         (DOCTYPE)
@@ -59,6 +59,7 @@ fn body(found: &Found, sample: Option<&Sample>) -> Markup {
         @match &found.kind {
             Kind::Run { recipe, records } => { div.wide { (tables::run(recipe, records)) } }
             Kind::Ablation(table) => { div.wide { (tables::ablation(table)) } }
+            Kind::Probe(report) => { div.wide { (tables::probe(report)) } }
         }
         @for (name, svg) in &found.pictures {
             figure { img alt={ (name) " of " (found.name) } src={ "data:image/svg+xml;base64," (STANDARD.encode(svg)) }; }

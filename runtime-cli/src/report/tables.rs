@@ -3,6 +3,7 @@
 use super::sample::LayerGates;
 use crate::ablate::Table;
 use crate::budget::parameters;
+use crate::probe::Report;
 use crate::train::{Evaluation, Recipe, Record, thousands};
 use hh_core::config::PATHS;
 use maud::{Markup, html};
@@ -103,6 +104,32 @@ pub(super) fn ablation(table: &Table) -> Markup {
                                 @if let Some(spread) = spread { (format!(" ± {spread:.4}")) }
                             }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The whole model's knock-outs.
+pub(super) fn probe(report: &Report) -> Markup {
+    let (from, found) = (&report.provenance, &report.findings);
+    html! {
+        p {
+            "Parts of " (from.checkpoint) " knocked out one after the other, scored on " (thousands(found.tokens)) " tokens, " (from.part)
+            ", in windows of " (found.context) ". It tells what this model leans on, not what a part could do in a model that was trained \
+             without the others."
+            @if !found.complete { " The probe was stopped before its end." }
+        }
+        table {
+            thead { tr { th { "knocked out" } th.n { "nll" } th.n { "difference" } th.n { "± error" } } }
+            tbody {
+                @for row in found.rows.iter().filter(|row| row.layer.is_none()) {
+                    tr {
+                        td { (row.name) }
+                        td.n { (format!("{:.4}", row.nll)) }
+                        td.n { (format!("{:+.4}", row.difference)) }
+                        td.n { @if let Some(error) = row.standard_error.filter(|&error| error > 0.0) { (format!("{error:.4}")) } }
                     }
                 }
             }

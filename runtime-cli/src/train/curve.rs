@@ -2,28 +2,20 @@
 
 use super::metrics::{Evaluation, Gates, Record, Step};
 use super::recipe::NATS;
-use crate::files;
-use anyhow::{Result, anyhow};
+use crate::picture::{Area, BLUE, Drawn, FONT, INK, ORANGE, PALE_BLUE, PATHS, mesh, path_key, save};
+use anyhow::Result;
 use plotters::chart::SeriesLabelPosition;
 use plotters::prelude::*;
-use plotters::style::FontTransform;
 use std::ops::Range;
 use std::path::Path;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 const SIZE: (u32, u32) = (960, 640);
 const LOSSES: u32 = 420;
 /// Room for the names above the gates.
 const KEY: u32 = 30;
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(51, 51, 51);
-const GRID: RGBColor = RGBColor(229, 229, 229);
-const TRAIN: RGBColor = RGBColor(166, 189, 219);
-const VALIDATION: RGBColor = RGBColor(214, 96, 39);
-const AVERAGE: RGBColor = RGBColor(33, 113, 181);
-const PATHS: [(&str, RGBColor); 3] =
-    [("state space", RGBColor(35, 139, 69)), ("Hopfield memory", RGBColor(136, 65, 157)), ("attention", RGBColor(204, 152, 24))];
+const TRAIN: RGBColor = PALE_BLUE;
+const VALIDATION: RGBColor = ORANGE;
+const AVERAGE: RGBColor = BLUE;
 
 /// Points of a line at most; more would make the file large and the picture no finer.
 const POINTS: usize = 600;
@@ -41,9 +33,9 @@ pub fn draw(path: &Path, records: &[Record], unit: &str) -> Result<()> {
     if steps.is_empty() {
         return Ok(());
     }
-    let mut svg = String::new();
-    picture(&mut svg, &steps, &evaluations, unit).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
-    files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
+    let gated = steps.iter().any(|r| r.gates != Gates::default());
+    let height = if gated { SIZE.1 } else { LOSSES + 30 };
+    save(path, (SIZE.0, height), |root| picture(root, &steps, &evaluations, unit, gated))
 }
 
 struct Evaluations {
@@ -51,31 +43,19 @@ struct Evaluations {
     whole: Option<Evaluation>,
 }
 
-fn picture(svg: &mut String, steps: &[Step], evaluations: &Evaluations, unit: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let gated = steps.iter().any(|r| r.gates != Gates::default());
-    let height = if gated { SIZE.1 } else { LOSSES + 30 };
-    let root = SVGBackend::with_string(svg, (SIZE.0, height)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn picture(root: &Area<'_>, steps: &[Step], evaluations: &Evaluations, unit: &str, gated: bool) -> Drawn {
     let last = steps.last().map_or(1, |r| r.step).max(evaluations.on_the_way.last().map_or(1, |r| r.step));
     let across = 0.0..last.max(2) as f64;
     if gated {
         let (above, below) = root.split_vertically(LOSSES);
         losses(&above, across.clone(), steps, evaluations, ["", unit])?;
-        gates(&below, across, steps)?;
+        gates(&below, across, steps)
     } else {
-        losses(&root, across, steps, evaluations, ["step", unit])?;
+        losses(root, across, steps, evaluations, ["step", unit])
     }
-    root.present()?;
-    Ok(())
 }
 
-fn losses(
-    area: &Area,
-    across: Range<f64>,
-    steps: &[Step],
-    evaluations: &Evaluations,
-    [x_desc, unit]: [&str; 2],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn losses(area: &Area<'_>, across: Range<f64>, steps: &[Step], evaluations: &Evaluations, [x_desc, unit]: [&str; 2]) -> Drawn {
     let train = thinned(steps.iter().map(|r| (r.step as f64, r.loss())));
     let Evaluations { on_the_way, whole } = evaluations;
     let validation: Vec<_> = on_the_way.iter().map(|r| (r.step as f64, r.validation)).collect();
@@ -91,7 +71,7 @@ fn losses(
         .x_label_area_size(if x_desc.is_empty() { 24 } else { 44 })
         .y_label_area_size(64)
         .build_cartesian_2d(across, up.clone())?;
-    mesh(&mut chart, x_desc, unit, 8)?;
+    mesh(&mut chart, x_desc, unit, [9, 8])?;
 
     let inside = |points: &[(f64, f64)]| points.iter().copied().filter(|&(_, y)| y <= up.end).collect::<Vec<_>>();
     let swatch = |color: RGBColor, width| move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
@@ -122,7 +102,7 @@ fn losses(
     Ok(())
 }
 
-fn gates(area: &Area, across: Range<f64>, steps: &[Step]) -> Result<(), Box<dyn std::error::Error>> {
+fn gates(area: &Area<'_>, across: Range<f64>, steps: &[Step]) -> Drawn {
     let of = |i: usize, g: &Gates| [g.ssm, g.hopfield, g.attention][i];
     let lines: [Vec<(f64, f64)>; 3] =
         std::array::from_fn(|i| thinned(steps.iter().filter_map(|r| Some((r.step as f64, of(i, &r.gates)?.into())))));
@@ -134,37 +114,11 @@ fn gates(area: &Area, across: Range<f64>, steps: &[Step]) -> Result<(), Box<dyn 
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(across, 0.0..top * 1.1)?;
-    mesh(&mut chart, "step", "mean gate", 5)?;
-    for ((i, (name, color)), line) in PATHS.into_iter().enumerate().zip(&lines).filter(|(_, line)| !line.is_empty()) {
+    mesh(&mut chart, "step", "mean gate", [9, 5])?;
+    for ((_, color), line) in PATHS.into_iter().zip(&lines).filter(|(_, line)| !line.is_empty()) {
         chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?;
-        // Beside one another above the lines, which may run anywhere below.
-        let x = 96 + 190 * i as i32;
-        area.draw(&PathElement::new([(x, 14), (x + 22, 14)], color.stroke_width(2)))?;
-        area.draw(&Text::new(name, (x + 30, 7), (FONT, 14).into_font().color(&INK)))?;
     }
-    Ok(())
-}
-
-type Chart<'a, 'b> =
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>>;
-
-fn mesh<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, x_desc: &str, y_desc: &str, y_labels: usize) -> Result<(), Box<dyn std::error::Error>> {
-    chart
-        .configure_mesh()
-        .x_desc(x_desc)
-        .y_desc(y_desc)
-        .x_labels(9)
-        .y_labels(y_labels)
-        .max_light_lines(1)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(INK.mix(0.5))
-        .axis_desc_style((FONT, 15).into_font().color(&INK))
-        .label_style((FONT, 13).into_font().color(&INK).transform(FontTransform::None))
-        // Few steps have grid lines between them, which are none.
-        .x_label_formatter(&|x| if (x - x.round()).abs() < 1e-9 { super::progress::thousands(x.round() as u64) } else { String::new() })
-        .draw()?;
-    Ok(())
+    path_key(area, lines.each_ref().map(|line| !line.is_empty()))
 }
 
 /// A name with the last value, as `validation 1.642`.

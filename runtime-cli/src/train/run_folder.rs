@@ -21,7 +21,7 @@ impl RunFolder {
     /// One sentence where a run is there already, or the place cannot be written to.
     pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
         let Some(path) = out else { return Self::numbered(Path::new("runs"), name) };
-        let made = missing(path);
+        let made = files::missing(path);
         files::make_folder(path)?;
         let mut content = fs::read_dir(path).map_err(|e| anyhow::anyhow!("cannot read the folder {}: {e}", path.display()))?;
         if content.next().is_some() {
@@ -31,7 +31,7 @@ impl RunFolder {
     }
 
     fn numbered(parent: &Path, name: &str) -> Result<Self> {
-        let mut made = missing(parent);
+        let mut made = files::missing(parent);
         files::make_folder(parent)?;
         for n in 1u32.. {
             let path = parent.join(format!("{name}-{n}"));
@@ -67,7 +67,7 @@ impl RunFolder {
     /// # Errors
     /// One sentence where it cannot be made.
     pub fn at(path: &Path) -> Result<Self> {
-        let made = missing(path);
+        let made = files::missing(path);
         files::make_folder(path)?;
         Ok(Self { path: path.to_owned(), made })
     }
@@ -121,10 +121,4 @@ impl RunFolder {
     pub fn resume(&self) -> PathBuf {
         self.path.join("resume.safetensors")
     }
-}
-
-/// The folders of a path that are not there yet, innermost first.
-fn missing(path: &Path) -> Vec<PathBuf> {
-    let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
-    parts.take_while(|part| !part.exists()).map(Path::to_path_buf).collect()
 }

@@ -163,7 +163,11 @@ fn stream(tokenizer: &dyn Tokenizer, files: &[PathBuf], field: &str) -> Result<T
 }
 
 impl Origin {
-    fn of(path: &Path) -> Result<Self> {
+    /// Looks at a file, a folder of shards, or `builtin`.
+    ///
+    /// # Errors
+    /// One sentence for what cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
         if is_builtin(path) {
             let text = builtin();
             return Ok(Self { name: BUILTIN.into(), bytes: text.len() as u64, sha256: Some(hex(Sha256::digest(text))) });

@@ -6,6 +6,7 @@ mod disk;
 mod embed;
 mod embeddings;
 mod libtorch;
+mod probe;
 mod refusals;
 mod report;
 mod server;

@@ -1,0 +1,226 @@
+//! `hh-runtime probe`: what a trained model depends on.
+
+use super::text::{PartArgs, TextArgs};
+use super::train::{STOPPED, listen};
+use crate::files;
+use crate::loading::{self, Source};
+use crate::machine::{Backends, Machine, Work};
+use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
+use crate::speak::say;
+use crate::train::Origin;
+use anyhow::{Result, bail};
+use hh_core::backend::{Backward, Forward};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What `probe --help` begins with.
+pub const ABOUT: &str = "\
+Knock out one part of a trained model after the other, and score the same text again.
+
+  segments     1, 2, 3 passes over the blocks, or as many as the model has
+  controller   what one pass tells the next: normal, shuffled over time, noise of the same mean and deviation, off
+  paths        ssm, hopfield, attention: each one alone, each pair, all, none; the other paths' output is zero
+  shuffles     what one path reads, in another order of the positions
+  depths       the Hopfield memory's refinement 1, 2, … alone, or all with one weight
+  gates        all paths with one weight
+  slots        the Hopfield memory without its learned items
+
+in the whole model, and but for the first two, in each layer alone. What a model lacks has no row.
+
+A knock-out tells how much a jointly trained model leans on a part. It does not tell what the part can do: the others never \
+learned to do without it. A shuffled path sees what comes later, so its row measures dependence on order and nothing else.
+
+It writes into one folder:
+
+  results.csv      a row for each knock-out: nll in nats per token, the difference to the baseline, and its standard error over windows
+  results.json     the same, with the checkpoint, the text (SHA-256), the gates and the weights of the depths
+  knockouts.svg    bars of the whole model's knock-outs
+  layers.svg       a table of those in one layer
+  gates.svg        the mean gate of each layer, and of each position in the window
+  depths.svg       the mean weight of each refinement
+
+Ctrl-C finishes the batch at hand and writes the rows that are there.";
+
+const EXAMPLES: &str = "\
+Examples:
+  hh-runtime probe runs/char-0.8m-1
+      on the held-out part of the built-in corpus, as `eval` has it
+  hh-runtime probe runs/shakespeare --data input.txt --tokens 100000 --out shakespeare-probe
+  hh-runtime probe model.safetensors --data wiki.valid.tokens --split all --whole-only
+
+Layers count from 0, as in the names of tensors; segments and depths from 1. The order of a shuffle and the noise are a function of \
+the seed and of the window's place in the text: the same command gives the same numbers.";
+
+/// Tokens to score where nobody says how many.
+const TOKENS: u64 = 20_000;
+/// Off a terminal, progress has a line at most this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Arguments of `probe`; see [`ABOUT`].
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    text: TextArgs,
+    #[command(flatten)]
+    part: PartArgs,
+    /// Tokens to score, from the beginning of that part; all, if there are fewer
+    #[arg(long, value_name = "N", default_value_t = TOKENS, value_parser = clap::value_parser!(u64).range(1..))]
+    tokens: u64,
+    /// Tokens of a window [default: those of training]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    context: Option<u32>,
+    /// Windows that are scored side by side
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+    /// Passes over the blocks of the baseline and of all that is compared with it [default: those of training]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
+    segments: Option<u8>,
+    /// Of shuffles and noise
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// Leave out the knock-outs in one layer alone, which are most of the work
+    #[arg(long)]
+    whole_only: bool,
+    /// The folder to write into, which must be empty or absent [default: probe, beside the checkpoint]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    #[arg(long, value_name = "TOKENIZER")]
+    tokenizer: Option<String>,
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+/// Probes.
+///
+/// # Errors
+/// One sentence that says what was wrong and what to do.
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+    let source = Source::open(&args.checkpoint)?;
+    let folder = args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe"));
+    is_free(&folder)?;
+    let stop = listen()?;
+    let provenance = Provenance {
+        checkpoint: source.path().display().to_string(),
+        checkpoint_sha256: source.sha256(),
+        step: source.checkpoint()?.step(),
+        data: args.text.data.iter().map(|path| Origin::of(path)).collect::<Result<_>>()?,
+        part: args.part.name(&args.text),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    // Made before the work: a place that cannot be written to is known then.
+    let made = files::missing(&folder);
+    files::make_folder(&folder)?;
+    let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
+    let mut out = io::stdout();
+    let findings = match found {
+        Ok(Some(findings)) => findings,
+        nothing => {
+            made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+            nothing?;
+            let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
+            std::process::exit(STOPPED);
+        }
+    };
+    let report = Report { provenance, findings };
+    report.write(&folder)?;
+    let told = tell(&mut out, &report, &folder);
+    if !report.findings.complete {
+        // Whether anybody reads it or not, the probe was stopped.
+        std::process::exit(STOPPED);
+    }
+    told
+}
+
+/// Refuses a folder that has something in it: results are not written over.
+fn is_free(folder: &Path) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        bail!("{} is a file; give --out the name of a folder", folder.display());
+    }
+    if fs::read_dir(folder).is_ok_and(|mut content| content.next().is_some()) {
+        bail!("{} is not empty; give another folder to --out", folder.display());
+    }
+    Ok(())
+}
+
+fn tell(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {
+    let Report { provenance, findings } = report;
+    let Findings { tokens, context, .. } = findings;
+    writeln!(out, "{} on {}: {tokens} tokens, windows of {context}", provenance.checkpoint, provenance.part)?;
+    writeln!(out, "{:<28}  {:>8}  {:>10}  {:>8}", "knocked out", "nll", "difference", "± error")?;
+    for row in findings.rows.iter().filter(|row| row.layer.is_none()) {
+        let error = row.standard_error.filter(|&error| error > 0.0).map_or(String::new(), |error| format!("{error:.4}"));
+        writeln!(out, "{:<28}  {:>8.4}  {:>+10.4}  {error:>8}", row.name, row.nll, row.difference)?;
+    }
+    let stopped = if findings.complete { "" } else { "stopped; the rows until then are " };
+    writeln!(out, "{stopped}in {}", folder.display())?;
+    Ok(())
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    source: &'a Source,
+    stop: &'a AtomicBool,
+}
+
+impl Work for Job<'_> {
+    type Output = Option<Findings>;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Self::Output> {
+        on(make()?, &self)
+    }
+}
+
+fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<Option<Findings>> {
+    let Job { args, source, stop } = *job;
+    let mut loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
+    let context = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
+    let text = text.part(0..text.len().min(args.tokens.saturating_add(1)));
+    let options =
+        Options { context, batch: args.batch.into(), segments: args.segments.map(usize::from), seed: args.seed, layers: !args.whole_only };
+    let mut shown = Shown::new();
+    let found = probe(backend, &mut loaded.model, &text, &options, &mut |progress| {
+        shown.show(&progress);
+        !stop.load(Ordering::Relaxed)
+    });
+    shown.bar.finish_and_clear();
+    found
+}
+
+/// A bar on a terminal, plain lines elsewhere.
+struct Shown {
+    bar: ProgressBar,
+    spoke: Instant,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{bar:30.cyan/dim} {percent}% · {eta} left · {msg}").expect("a valid template");
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8)).with_style(style.progress_chars("━╸─"));
+        Self { bar, spoke: Instant::now() }
+    }
+
+    fn show(&mut self, progress: &Progress<'_>) {
+        let Progress { knockout, done, of } = progress;
+        let name = match knockout.layer {
+            Some(layer) => format!("layer {layer}, {}", knockout.name),
+            None => knockout.name.clone(),
+        };
+        self.bar.set_length(*of);
+        self.bar.set_position(*done);
+        if io::stderr().is_terminal() {
+            self.bar.set_message(name);
+        } else if self.spoke.elapsed() >= BETWEEN_LINES {
+            self.spoke = Instant::now();
+            say(format_args!("{}% · {name}", 100 * done / of.max(&1)));
+        }
+    }
+}
