@@ -3,7 +3,7 @@
 use crate::ablate::{Table, read_table};
 use crate::files;
 use crate::probe::Report;
-use crate::train::{Recipe, RecipeFile, Record, RunFolder};
+use crate::train::{Recipe, Record, RunFolder};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,21 +96,13 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
     }
     if run.config().is_file() && run.metrics().is_file() {
         let text = files::read_to_string(&run.config())?;
-        let vocabulary = vocabulary(&run.config(), &text)?;
-        let recipe = RecipeFile::read(&run.config())?.complete(vocabulary)?;
+        let recipe = Recipe::from_toml(&text).with_context(|| run.config().display().to_string())?;
         let lines = files::read_to_string(&run.metrics())?;
         // A line that a power cut left half-written is no record.
         let records = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         return Ok(Some(Kind::Run { recipe, records }));
     }
     Ok(None)
-}
-
-/// The vocabulary that a run's recipe names.
-fn vocabulary(path: &Path, text: &str) -> Result<usize> {
-    let recipe: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{}: {}", path.display(), e.message()))?;
-    let size = recipe.get("model").and_then(|model| model.get("vocab_size")).and_then(toml::Value::as_integer);
-    size.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| anyhow!("{} has no vocab_size", path.display()))
 }
 
 fn pictures(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
