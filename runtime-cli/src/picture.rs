@@ -127,7 +127,11 @@ mod tests {
             for (x, text) in &ticks {
                 assert!((low..=high).contains(x) && (text.parse::<f64>().unwrap() - x).abs() < 1e-9, "{low} to {high}: {ticks:?}");
             }
-            assert!(ticks.iter().all(|(_, text)| text.trim_start_matches(['-', '0', '.']).trim_end_matches(['0', '.']).len() <= 2));
+            let significant = |text: &str| {
+                let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+                digits.trim_matches('0').len()
+            };
+            assert!(ticks.iter().all(|(_, text)| significant(text) <= 2), "{low} to {high}: {ticks:?}");
         }
     }
 }
