@@ -47,7 +47,7 @@ fn chunks<F: Float>(
         z: F::of_f32(op.z_weight),
         scale: F::of(op.scale as f64 / scored.max(1) as f64),
     };
-    let mut together = take(&mut cpu.scratch);
+    let mut together = take(&mut cpu.gathered);
     let mut start = 0;
     while start < rows {
         let Span { end, asked } = Span::new(targets, start, chunk);
@@ -92,7 +92,7 @@ fn chunks<F: Float>(
         }
         start = end;
     }
-    cpu.scratch = together;
+    cpu.gathered = together;
 }
 
 /// Rows of a chunk.

@@ -1,49 +1,21 @@
 //! `hh-runtime task`: memory tasks.
 
 mod completion;
+mod help;
+mod work;
 
-use super::train::{STOPPED, listen, shown};
-use crate::budget::parameters;
-use crate::files;
-use crate::loading;
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
-use crate::task::{Assignment, Copy, Graded, Induction, Kind, ModelOptions, Mqar, Report, SelectiveCopy, exam, solve};
-use crate::train::{
-    DataOptions, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, Standing, TrainOptions, load_standing,
-};
+pub use help::ABOUT;
+
+use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
+use self::work::{Prepared, go};
+use crate::machine::{Backends, Machine};
+use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
+use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_standing};
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use hh_core::backend::Backward;
-use hh_core::model::Model;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// What `task --help` begins with.
-pub const ABOUT: &str = "\
-Ask a model what it can keep in mind: memory tasks, drawn by a seed.
-
-A small model is trained on examples of the task until it answers held-out ones, or to its last step; then it is asked \
-through its state, at delays and lengths that it was not trained on. --paths says which paths it has; whichever they \
-are, it has as many parameters. A run's folder, runs/TASK-PATHS-1 or what --out says, is that of `train`, and has beside:
-
-  task.json            the task, the model, and what came of it: nll, accuracy, and the table of the exam
-
-Accuracy is the share of answers whose id has the largest logit. Training, the validations on its way and the exam have \
-examples that have nothing to do with each other.
-
-Ctrl-C finishes the step at hand, saves, and says how to go on.";
-
-const EXAMPLES: &str = "\
-Examples:
-  hh-runtime task --list
-  hh-runtime task mqar --paths hopfield
-  hh-runtime task mqar --length 128 --pairs 8 --width 128 --epochs 8
-  hh-runtime task copy --delay 500 --paths ssm+hopfield
-  hh-runtime task completion
-  hh-runtime task --resume runs/mqar-hopfield-1";
 
 /// Arguments of `task`; see [`ABOUT`].
 #[derive(clap::Args)]
@@ -65,12 +37,16 @@ pub struct Args {
 #[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 enum Name {
     /// Multi-query associative recall: pairs of key and value, then keys whose values are asked for (zoology's MQAR)
+    #[command(after_help = MQAR)]
     Mqar(Trained<Mqar>),
     /// Delayed copy: some symbols, a long delay, the symbols once more
-    Copy(Trained<Copy>),
+    #[command(after_help = COPY)]
+    Copy(Trained<DelayedCopy>),
     /// Selective copying: symbols scattered among blanks, to be told in their order
+    #[command(after_help = SELECTIVE_COPY)]
     SelectiveCopy(Trained<SelectiveCopy>),
     /// Induction heads: what came after the cue, the last time? Asked at up to 64 times the length of training
+    #[command(after_help = INDUCTION)]
     Induction(Trained<Induction>),
     /// Pattern completion from noise and masking: modern and classic Hopfield memories and CA3, none of which is trained
     Completion(completion::Args),
@@ -97,15 +73,16 @@ struct Trained<T: clap::Args> {
 #[command(next_help_heading = "Training")]
 struct Training {
     /// Examples to train on; 0 is new ones in every step [default: 100000 for mqar, 0 for the others]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..1 << 28))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..1 << 24))]
     examples: Option<u32>,
     /// Passes over the examples, in place of --steps [default: 64 for mqar]
     #[arg(long, value_name = "N", conflicts_with = "steps")]
     epochs: Option<u32>,
-    /// Optimiser steps at most
+    /// Optimiser steps at most [default: as many as see 6.4M examples of mqar, 48,000 of copy, 192,000 of selective-copy, 128,000 of
+    /// induction]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
-    /// Examples of a step
+    /// Examples of a step [default: 128 for mqar, 16 for copy, 32 for the others]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
     /// Largest learning rate [default: 2e-3; the sweep of MQAR's authors is 1e-4 to 1e-2]
@@ -221,128 +198,4 @@ fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<(
         bail!("the run in {0} is of a text, not of a task; go on with it by hh-runtime train --resume {0}", path.display());
     }
     go(Prepared { recipe: standing.recipe.clone(), folder, standing: Some(standing) }, machine, backends, &place, began)
-}
-
-/// What a run needs before it begins.
-struct Prepared {
-    recipe: Recipe,
-    folder: RunFolder,
-    standing: Option<Standing>,
-}
-
-fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends, place: &str, began: Instant) -> Result<()> {
-    let Prepared { recipe, folder, standing } = &prepared;
-    let Some(assignment) = &recipe.task else { bail!("the recipe has no task") };
-    let stop = listen().inspect_err(|_| folder.abandon())?;
-    let stop = &|| stop.load(Ordering::Relaxed);
-    let from = Provenance {
-        tokenizer: None,
-        origins: Vec::new(),
-        split: "other examples are held out".into(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-    };
-    let train = || {
-        files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
-        introduce(recipe, assignment, folder, place);
-        let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
-        backends.run(machine, Solve { job, assignment, standing: standing.as_ref() })
-    };
-    let outcome = train().inspect_err(|_| folder.abandon())?;
-    let exam = match outcome.whole {
-        Some(_) => backends.run(machine, Examine { recipe, assignment, folder, stop })?,
-        None => None,
-    };
-    let report = exam.as_ref().and_then(|exam| Report::new(recipe, &outcome, exam));
-    let (Some(report), Some(exam)) = (report, exam) else {
-        let again = machine.again();
-        let _ = writeln!(
-            std::io::stdout(),
-            "stopped after step {}; to go on: hh-runtime task --resume {}{again}",
-            outcome.step,
-            shown(folder.path())
-        );
-        std::process::exit(STOPPED);
-    };
-    let path = folder.path().join("task.json");
-    report.write(&path)?;
-    summary(&outcome, &exam, &path, began)
-}
-
-fn introduce(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {
-    let (t, c) = (&recipe.train, &recipe.model);
-    let examples = assignment.examples.map_or("new ones in every step".into(), |n| format!("{n} to train on"));
-    say(format_args!(
-        "{}: {} weights; {} ids; examples: {examples}, {} held out",
-        assignment.kind.name(),
-        parameters(c),
-        c.vocab_size,
-        assignment.held_out
-    ));
-    say(format_args!("{} steps at most of {} × {} tokens on {place}; into {}", t.steps, t.batch, t.context, shown(folder.path())));
-}
-
-struct Solve<'a> {
-    job: Job<'a>,
-    assignment: &'a Assignment,
-    standing: Option<&'a Standing>,
-}
-
-impl Work for Solve<'_> {
-    type Output = Outcome;
-
-    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
-        let progress = Progress::new(self.standing.map_or(0, |s| s.step), self.job.recipe.train.steps, "tokens");
-        solve(make()?, &self.job, self.assignment, self.standing, progress)
-    }
-}
-
-/// All exams of the best weights. `None` where it was stopped.
-struct Examine<'a> {
-    recipe: &'a Recipe,
-    assignment: &'a Assignment,
-    folder: &'a RunFolder,
-    stop: &'a dyn Fn() -> bool,
-}
-
-impl Work for Examine<'_> {
-    type Output = Option<Vec<Graded>>;
-
-    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Option<Vec<Graded>>> {
-        let source = loading::Source::open(&self.folder.best())?;
-        let mut all = Vec::new();
-        for asked in self.assignment.kind.task().exams() {
-            let mut backend = make()?;
-            let model = Model::from_checkpoint(&mut backend, &source.checkpoint()?)?;
-            let Some(graded) = exam(backend, &model, &asked, self.recipe.train.seed, self.stop)? else { return Ok(None) };
-            say(format_args!("{} {}: accuracy {:.4}", graded.name, graded.value, graded.marks.accuracy()));
-            all.push(graded);
-        }
-        Ok(Some(all))
-    }
-}
-
-fn summary(outcome: &Outcome, exam: &[Graded], path: &Path, began: Instant) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let Some(whole) = outcome.whole else { return Ok(()) };
-    writeln!(out)?;
-    writeln!(
-        out,
-        "held out     accuracy {:.4}, {:.4} nats, over {} answers, after {} steps",
-        whole.accuracy.unwrap_or_default(),
-        whole.better().0,
-        whole.scored,
-        outcome.step
-    )?;
-    for Graded { name, value, examples, marks } in exam {
-        writeln!(
-            out,
-            "{:<12} accuracy {:.4}, {:.4} nats, over {examples} examples",
-            format!("{name} {value}"),
-            marks.accuracy(),
-            marks.nll()
-        )?;
-    }
-    writeln!(out, "time         {:.0} s", began.elapsed().as_secs_f64())?;
-    writeln!(out, "report       {}", shown(path))?;
-    Ok(())
 }

@@ -18,7 +18,7 @@ const FIRST_SYMBOL: u32 = 2;
 /// In training, delays are drawn evenly from `shortest ..= delay`, and zeros fill up what is left of the example.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Copy {
+pub struct DelayedCopy {
     /// Longest delay, in positions
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub delay: usize,
@@ -36,7 +36,7 @@ pub struct Copy {
     pub blind: bool,
 }
 
-impl Task for Copy {
+impl Task for DelayedCopy {
     fn vocabulary(&self) -> usize {
         FIRST_SYMBOL as usize + self.alphabet
     }

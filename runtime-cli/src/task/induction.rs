@@ -63,8 +63,8 @@ impl Task for Induction {
             name: "length",
             value: length,
             task: Box::new(Self { length, longest: length, ..self.clone() }),
-            // The longest cost as much as all others together.
-            examples: ((1 << 20) / length).clamp(50, 1000),
+            // Time grows with the square of the length.
+            examples: ((1 << 19) / length).clamp(40, 500),
         };
         std::iter::successors(Some(self.length), |length| Some(4 * length)).take_while(|&length| length <= self.longest).map(exam).collect()
     }

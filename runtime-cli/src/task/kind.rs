@@ -1,6 +1,6 @@
 //! The tasks that the program knows by name.
 
-use super::{Copy, Induction, Mqar, SelectiveCopy, Task};
+use super::{DelayedCopy, Induction, Mqar, SelectiveCopy, Task};
 use serde::{Deserialize, Serialize};
 
 /// A task with its parameters.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[expect(missing_docs, reason = "each is what its task is")]
 pub enum Kind {
     Mqar(Mqar),
-    Copy(Copy),
+    Copy(DelayedCopy),
     SelectiveCopy(SelectiveCopy),
     Induction(Induction),
 }

@@ -84,6 +84,9 @@ impl<B: Forward> Answers<B> {
 
     /// Marks what waits.
     pub(super) fn finish(&mut self, b: &mut B, p: &Params<B::Tensor>, marks: &mut Marks) -> Result<(), B::Error> {
+        if self.targets.is_empty() {
+            return Ok(());
+        }
         self.waiting.resize(self.rows * self.width, 0.0);
         b.upload(&self.waiting, &mut self.hidden)?;
         let x = model::project(b, p, &self.hidden, self.projected.as_mut());

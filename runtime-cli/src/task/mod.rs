@@ -21,7 +21,7 @@ mod solve;
 #[cfg(test)]
 mod tests;
 
-pub use copy::Copy;
+pub use copy::DelayedCopy;
 pub use draws::{Draws, Stream};
 pub use exam::{Graded, exam};
 pub use induction::Induction;

@@ -22,7 +22,7 @@ fn kinds() -> [Kind; 6] {
         Kind::Mqar(parsed("--length 32 --pairs 6 --vocabulary 40")),
         Kind::Mqar(parsed("--length 32 --pairs 3 --vocabulary 40 --random-fill")),
         Kind::Copy(parsed("--delay 20 --shortest 3 --items 4 --alphabet 9")),
-        Kind::Copy(parsed("--delay 20 --shortest 20 --items 4 --alphabet 9 --blind")),
+        Kind::Copy(parsed("--delay 20 --shortest 20 --items 4 --alphabet 90 --blind")),
         Kind::SelectiveCopy(parsed("--positions 20 --items 5 --alphabet 9")),
         Kind::Induction(parsed("--length 24 --longest 96 --vocabulary 9")),
     ]
@@ -111,7 +111,7 @@ fn questions_of_mqar_come_as_soon_as_the_power_law_says() {
 #[test]
 fn a_copy_is_asked_for_in_order_after_the_delay() {
     for flags in ["", "--blind"] {
-        let task: Copy = parsed(&format!("--delay 12 --shortest 3 --items 5 --alphabet 20 {flags}"));
+        let task: DelayedCopy = parsed(&format!("--delay 12 --shortest 3 --items 5 --alphabet 20 {flags}"));
         let mut delays = HashSet::new();
         for number in 0..300 {
             let [tokens, targets] = example(&task, 1, Stream::Validation, number);
@@ -192,7 +192,7 @@ fn each_pass_takes_every_example_once_in_an_order_of_its_own() {
 #[test]
 fn what_cannot_be_is_named() {
     let mqar = |flags: &str| parsed::<Mqar>(flags).validate();
-    let copy = |flags: &str| parsed::<Copy>(flags).validate();
+    let copy = |flags: &str| parsed::<DelayedCopy>(flags).validate();
     let selective = |flags: &str| parsed::<SelectiveCopy>(flags).validate();
     let induction = |flags: &str| parsed::<Induction>(flags).validate();
     for (found, word) in [

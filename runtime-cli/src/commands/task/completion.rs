@@ -1,5 +1,6 @@
 //! `hh-runtime task completion`
 
+use crate::commands::train::shown;
 use crate::files;
 use crate::machine::{Backends, Machine, Work};
 use crate::task::completion::{COMPLETE, Completion, MEMORIES, Probe, Row, draw, write_csv};
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 const AFTER: &str = "\
 Each pattern is asked for once a trial. It counts as completed where the mean squared error of a component is at most a tenth of \
 its mean square: of ±1 patterns of 64, one component. The modern memory is the kernel `recall` with one refinement, the classic one \
-the kernel `hebbian` with one; CA3 is the Hebbian matrix without its diagonal, iterated until it rests.
+the kernel `hebbian` with one, its matrix without a diagonal as in Hopfield 1982; CA3 is that matrix, iterated until it rests.
 
 The folder of the run has completion.csv (every memory, number of patterns and probe), completion.svg and task.json.
 
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     let file = |name| folder.path().join(name);
     files::write_atomically(&file("completion.csv"), |w| write_csv(&rows, w))?;
     draw(&file("completion.svg"), &rows)?;
-    let best = |memory: &str| rows.iter().filter(|row| row.memory == memory && row.patterns == shown(&args.task)).collect::<Vec<_>>();
+    let best = |memory: &str| rows.iter().filter(|row| row.memory == memory && row.patterns == told(&args.task)).collect::<Vec<_>>();
     let table: Vec<_> = MEMORIES
         .iter()
         .flat_map(|memory| best(memory))
@@ -62,7 +63,7 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     files::write_atomically(&file("task.json"), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
 
     let mut out = std::io::stdout().lock();
-    writeln!(out, "share of {} patterns completed", shown(&args.task))?;
+    writeln!(out, "share of {} patterns completed", told(&args.task))?;
     writeln!(out, "{:<12}{:>9}{:>9}{:>9}", "", MEMORIES[0], MEMORIES[1], MEMORIES[2])?;
     let [modern, classic, ca3] = MEMORIES.map(best);
     for ((modern, classic), ca3) in modern.iter().zip(&classic).zip(&ca3) {
@@ -72,12 +73,12 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
         };
         writeln!(out, "{probe:<12}{:>9.3}{:>9.3}{:>9.3}", modern.completed, classic.completed, ca3.completed)?;
     }
-    writeln!(out, "all of them  {}", super::shown(&file("completion.csv")))?;
-    writeln!(out, "picture      {}", super::shown(&file("completion.svg")))?;
+    writeln!(out, "all of them  {}", shown(&file("completion.csv")))?;
+    writeln!(out, "picture      {}", shown(&file("completion.svg")))?;
     Ok(())
 }
 
 /// The number of patterns that is told: that nearest 100.
-fn shown(task: &Completion) -> usize {
+fn told(task: &Completion) -> usize {
     task.patterns.iter().copied().min_by_key(|n| n.abs_diff(100)).unwrap_or_default()
 }

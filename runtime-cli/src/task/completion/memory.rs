@@ -61,13 +61,16 @@ impl<B: Forward> Memory<B> for Modern<B::Tensor> {
     }
 }
 
-/// The classic memory (Hopfield 1982), read once: kernel [`Hebbian`] with `K` = 1 and nothing forgotten.
+/// The classic memory (Hopfield 1982), read once: kernel [`Hebbian`] with `K` = 1 and nothing forgotten. As in that paper no component
+/// speaks to itself: with its diagonal the matrix of many patterns is nearly the unit matrix, and answers with the probe.
 pub struct Classic {
     /// `[2d, d]`: of patterns with patterns, then of patterns with values, which are the same here.
     matrices: Vec<f32>,
     components: Components,
 }
 
+/// Most elements of matrices that exist at a time.
+const MATRICES_AT_ONCE: usize = 1 << 22;
 /// σ of it is 1.
 const NEVER_FORGETS: f32 = 30.0;
 
@@ -86,15 +89,23 @@ impl Classic {
         let mut matrices = vec![0.0; 2 * d * d];
         let qpv = packed(&empty, Some(&first), Some(&second));
         read(b, [1, patterns.count() + 1, d], &qpv, &mut matrices).map_err(Error::device)?;
+        matrices.chunks_exact_mut(d * d).for_each(|matrix| matrix.iter_mut().step_by(d + 1).for_each(|x| *x = 0.0));
         Ok(Self { matrices, components })
     }
 }
 
 impl<B: Forward> Memory<B> for Classic {
     fn complete(&mut self, b: &mut B, probes: &Patterns) -> Result<Patterns, Error> {
-        let (count, d) = (probes.count(), probes.dimension);
-        let mut matrices = self.matrices.repeat(count);
-        let answers = read(b, [count, 1, d], &packed(probes, None, None), &mut matrices).map_err(Error::device)?;
+        let d = probes.dimension;
+        // Each probe has a state of its own.
+        let at_once = (MATRICES_AT_ONCE / self.matrices.len()).max(1);
+        let mut answers = Vec::with_capacity(probes.numbers.len());
+        for numbers in probes.numbers.chunks(at_once * d) {
+            let some = Patterns { dimension: d, numbers: numbers.to_vec() };
+            let mut matrices = self.matrices.repeat(some.count());
+            let qpv = packed(&some, None, None);
+            answers.extend(read(b, [some.count(), 1, d], &qpv, &mut matrices).map_err(Error::device)?);
+        }
         Ok(readout(Patterns { dimension: d, numbers: answers }, self.components))
     }
 }
@@ -115,8 +126,8 @@ fn read<B: Forward>(b: &mut B, [batch, time, d]: [usize; 3], qpv: &[f32], matric
     Ok(answers)
 }
 
-/// A recurrent network as CA3 is thought of (Marr 1971, Treves and Rolls 1994): the Hebbian matrix without its diagonal, and the
-/// answer fed back until it stands still.
+/// A recurrent network as CA3 is thought of (Marr 1971, Treves and Rolls 1994): the same matrix, its answer fed back until it
+/// stands still.
 pub struct Ca3 {
     /// `[d, d]`
     weights: Vec<f32>,

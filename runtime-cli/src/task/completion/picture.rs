@@ -1,15 +1,15 @@
 //! `completion.svg`: the share of patterns that each memory completes, over noise, over masking, and over what it stores.
 
 use super::{MEMORIES, Probe, Row};
-use crate::files;
-use crate::picture::{BLUE, FONT, GRID, INK, OCHRE, PURPLE};
-use anyhow::{Result, anyhow};
+use crate::picture::{Area, BLUE, Drawn, FONT, GRID, INK, PATHS, save};
+use anyhow::Result;
 use plotters::chart::SeriesLabelPosition;
 use plotters::prelude::*;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (960, 900);
-const COLORS: [RGBColor; 3] = [PURPLE, BLUE, OCHRE];
+/// The modern memory's is that of the path which it is.
+const COLORS: [RGBColor; 3] = [PATHS[1].1, BLUE, PATHS[2].1];
 const NAMES: [&str; 3] = ["modern, one step", "classic (1982), one step", "CA3, until it rests"];
 
 /// What the first two panels store, and the noise of the third, where they are among the rows; else what is nearest.
@@ -29,9 +29,9 @@ struct Panel {
 /// # Errors
 /// One sentence where the file cannot be written.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
-    let mut svg = String::new();
-    picture(&mut svg, &panels(rows)).map_err(|e| anyhow!("cannot draw {}: {e}", path.display()))?;
-    files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
+    let panels = panels(rows);
+    let height = SIZE.1 / 3 * panels.len().max(1) as u32;
+    save(path, (SIZE.0, height), |root| picture(root, &panels))
 }
 
 fn panels(rows: &[Row]) -> Vec<Panel> {
@@ -62,10 +62,7 @@ fn nearest(all: impl Iterator<Item = f64>, to: f64) -> f64 {
     all.min_by(|a, b| (a - to).abs().total_cmp(&(b - to).abs())).unwrap_or(to)
 }
 
-fn picture(svg: &mut String, panels: &[Panel]) -> Result<(), Box<dyn std::error::Error>> {
-    let height = SIZE.1 / 3 * panels.len().max(1) as u32;
-    let root = SVGBackend::with_string(svg, (SIZE.0, height)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn picture(root: &Area<'_>, panels: &[Panel]) -> Drawn {
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
         let xs = || panel.lines.iter().flatten().map(|p| if panel.logarithmic { p.0.log10() } else { p.0 });
         let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
@@ -108,6 +105,5 @@ fn picture(svg: &mut String, panels: &[Panel]) -> Result<(), Box<dyn std::error:
             .background_style(WHITE.mix(0.85))
             .draw()?;
     }
-    root.present()?;
     Ok(())
 }

@@ -34,7 +34,8 @@ fn the_modern_memory_is_one_step_of_a_softmax_and_the_classic_one_a_matrix() {
     }
     let found = Classic::new(b, &stored, Components::Gaussian).unwrap().complete(b, &asked).unwrap();
     for (probe, found) in asked.each().zip(found.each()) {
-        let raw: Vec<f32> = (0..d).map(|at| stored.each().map(|p| dot(&unit(p), probe) * p[at]).sum()).collect();
+        let raw: Vec<f32> =
+            (0..d).map(|at| stored.each().map(|p| (dot(&unit(p), probe) - unit(p)[at] * probe[at]) * p[at]).sum()).collect();
         let scale = 3.0 / dot(&raw, &raw).sqrt();
         for at in 0..d {
             assert!((found[at] - scale * raw[at]).abs() < 1e-5, "{} and {}", found[at], scale * raw[at]);

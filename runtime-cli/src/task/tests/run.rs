@@ -42,7 +42,7 @@ fn whichever_paths_are_on_there_are_as_many_parameters() {
     }
     assert_eq!(config(&kind, "--paths hybrid").ffn, 128);
     assert_eq!(config(&kind, "--paths ssm --set ffn=30").ffn, 30);
-    assert!(parameters(&config(&kind, "--parameters 60000")).abs_diff(60_000) < 200);
+    assert!(parameters(&config(&kind, "--parameters 200000")).abs_diff(200_000) < 200);
     assert_eq!("attention,ssm".parse::<Paths>().unwrap().to_string(), "ssm+attention");
     assert!("ssm+rnn".parse::<Paths>().unwrap_err().contains("there are hybrid"));
 }
