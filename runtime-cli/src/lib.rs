@@ -24,6 +24,7 @@ pub mod program;
 pub mod report;
 pub mod speak;
 pub mod table;
+pub mod task;
 pub mod tokenizers;
 pub mod train;
 

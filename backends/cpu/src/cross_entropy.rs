@@ -1,4 +1,4 @@
-//! Logits and cross-entropy, a chunk of rows at a time.
+//! Logits and cross-entropy, a chunk of rows at a time; rows without a target cost nothing.
 
 use crate::{
     Cpu, Float, Indices, Tensor,
@@ -7,8 +7,10 @@ use crate::{
         product,
     },
     reduce::{largest, sum},
+    tensor::scratch,
     threads::Shared,
 };
+use core::mem::take;
 use hh_core::{
     ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad, IGNORE},
     shape::Shaped,
@@ -45,32 +47,94 @@ fn chunks<F: Float>(
         z: F::of_f32(op.z_weight),
         scale: F::of(op.scale as f64 / scored.max(1) as f64),
     };
-    for start in (0..rows).step_by(chunk.max(1)) {
-        let count = chunk.min(rows - start);
-        let x = &op.x.data()[start * width..][..count * width];
-        let logits = &mut logits.data_mut()[..count * vocab];
-        product(cpu, x, op.table, [count, width, vocab], Write::Set { bias: None, add: None }, logits);
-
-        let (level, shared) = (cpu.level, Shared::new(logits));
-        let losses = Shared::new(&mut losses.data_mut()[3 * start..][..3 * count]);
-        cpu.threads.rows(count, vocab, |run| {
+    let mut together = take(&mut cpu.gathered);
+    let mut start = 0;
+    while start < rows {
+        let Span { end, asked } = Span::new(targets, start, chunk);
+        // Rows that are not scored cost nothing: the others lie together while the chunk is computed.
+        let (all, targets) = (asked == end - start, &targets[start..end]);
+        let x = &op.x.data()[start * width..end * width];
+        let x = if all { x } else { gather(targets, x, width, scratch(&mut together, asked * width)) };
+        let logits = &mut logits.data_mut()[..asked * vocab];
+        let losses = &mut losses.data_mut()[3 * start..3 * end];
+        if !all {
+            losses.fill(F::ZERO);
+        }
+        if asked > 0 {
+            product(cpu, x, op.table, [asked, width, vocab], Write::Set { bias: None, add: None }, logits);
+        }
+        let (level, shared, losses) = (cpu.level, Shared::new(logits), Shared::new(losses));
+        cpu.threads.rows(asked, vocab, |run| {
+            let at = scored_rows(targets).skip(run.start);
             F::vectorise(
                 level,
                 #[inline(always)]
                 || {
-                    for row in run {
+                    for (row, at) in run.zip(at) {
                         // SAFETY: each row is one task's.
-                        let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * row, 3)) };
-                        losses.copy_from_slice(&score(logits, targets[start + row], d.is_some().then_some(&slope)));
+                        let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * at, 3)) };
+                        losses.copy_from_slice(&score(logits, targets[at] as usize, d.is_some().then_some(&slope)));
                     }
                 },
             );
         });
         if let Some(d) = &mut d {
-            let (logits, x) = (Matrix::new(logits, [count, vocab]), Matrix::new(x, [count, width]));
-            let dx = &mut d.x.data_mut()[start * width..][..count * width];
-            gemm(cpu, logits, Matrix::new(op.table.data(), [vocab, width]), Write::Set { bias: None, add: None }, dx);
-            gemm(cpu, logits.transposed(), x, Write::Add, d.table.data_mut());
+            let dx = &mut d.x.data_mut()[start * width..end * width];
+            if asked > 0 {
+                let (logits, x) = (Matrix::new(logits, [asked, vocab]), Matrix::new(x, [asked, width]));
+                let table = Matrix::new(op.table.data(), [vocab, width]);
+                gemm(cpu, logits, table, Write::Set { bias: None, add: None }, &mut dx[..asked * width]);
+                gemm(cpu, logits.transposed(), x, Write::Add, d.table.data_mut());
+            }
+            if !all {
+                spread(targets, width, asked, dx);
+            }
+        }
+        start = end;
+    }
+    cpu.gathered = together;
+}
+
+/// Rows of a chunk.
+struct Span {
+    /// The row after the last.
+    end: usize,
+    /// How many of them are scored.
+    asked: usize,
+}
+
+impl Span {
+    /// From `start` as far as `most` scored rows reach, and the rows after them that are not scored.
+    fn new(targets: &[u32], start: usize, most: usize) -> Self {
+        let mut scored = targets.iter().enumerate().skip(start).filter(|&(_, &target)| target != IGNORE);
+        let asked = scored.by_ref().take(most).count();
+        Self { end: scored.next().map_or(targets.len(), |(row, _)| row), asked }
+    }
+}
+
+/// The rows that have a target.
+fn scored_rows(targets: &[u32]) -> impl Iterator<Item = usize> {
+    targets.iter().enumerate().filter(|&(_, &target)| target != IGNORE).map(|(row, _)| row)
+}
+
+/// The scored rows of `x`, one after the other.
+fn gather<'a, F: Float>(targets: &[u32], x: &[F], width: usize, into: &'a mut [F]) -> &'a [F] {
+    for (row, to) in scored_rows(targets).zip(into.chunks_exact_mut(width)) {
+        to.copy_from_slice(&x[row * width..][..width]);
+    }
+    into
+}
+
+/// Brings the first `asked` of the rows to where they belong, and makes the others zeros. From the last on: none moves down,
+/// so none is overwritten before it has moved.
+fn spread<F: Float>(targets: &[u32], width: usize, asked: usize, rows: &mut [F]) {
+    let mut from = asked;
+    for (to, &target) in targets.iter().enumerate().rev() {
+        if target == IGNORE {
+            rows[to * width..][..width].fill(F::ZERO);
+        } else {
+            from -= 1;
+            rows.copy_within(from * width..(from + 1) * width, to * width);
         }
     }
 }
@@ -85,14 +149,8 @@ struct Slope<F> {
 
 /// `[nll, z, smooth]` of one row. With a slope the logits become their own gradient.
 #[inline(always)]
-fn score<F: Float>(logits: &mut [F], target: u32, slope: Option<&Slope<F>>) -> [F; 3] {
-    if target == IGNORE {
-        if slope.is_some() {
-            logits.fill(F::ZERO);
-        }
-        return [F::ZERO; 3];
-    }
-    let (target, vocab) = (target as usize, F::of(logits.len() as f64));
+fn score<F: Float>(logits: &mut [F], target: usize, slope: Option<&Slope<F>>) -> [F; 3] {
+    let vocab = F::of(logits.len() as f64);
     let (top, at_target, mean) = (largest(logits), logits[target], sum(logits, |l| l) / vocab);
     let lse = top + sum(logits, |l| (l - top).exp()).ln();
     if let Some(s) = slope {

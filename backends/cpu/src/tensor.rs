@@ -105,6 +105,8 @@ pub struct Cpu<F> {
     pub(crate) threads: Threads,
     /// Working memory of kernels; grows to the largest need during the first step and stays.
     pub(crate) scratch: Vec<F>,
+    /// Likewise, of rows that lie together while products, which have the other, go over them.
+    pub(crate) gathered: Vec<F>,
     /// Likewise of products with blocks.
     pub(crate) rounded: Rounded,
     arena: Arena,
@@ -118,7 +120,7 @@ impl<F: Float> Cpu<F> {
 
     /// The same with chosen instructions.
     pub fn with_level(threads: Threads, level: Level) -> Self {
-        Self { level, threads, scratch: Vec::new(), rounded: Rounded::default(), arena: Arena::default() }
+        Self { level, threads, scratch: Vec::new(), gathered: Vec::new(), rounded: Rounded::default(), arena: Arena::default() }
     }
 
     /// Its instructions.

@@ -4,7 +4,7 @@ use super::plan::{Plan, Trial};
 use super::results::{Result, Table};
 use crate::files;
 use crate::machine::{Backends, Machine, Work};
-use crate::train::{Job, Outcome, Progress, Provenance, Recipe, RunFolder, Source, Standing, load_standing, run as train};
+use crate::train::{Job, Material, Outcome, Progress, Provenance, Recipe, RunFolder, Source, Standing, load_standing, run as train};
 use anyhow::{Result as Fallible, bail};
 use hh_core::backend::Backward;
 use std::fs;
@@ -96,7 +96,7 @@ fn one<S: Sync>(
     let recipe = trial.recipe.to_toml();
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.as_bytes()))?;
     let from = Provenance {
-        tokenizer: source.tokenizer.to_json(),
+        tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
         split: source.split.clone(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -105,8 +105,8 @@ fn one<S: Sync>(
         (workshop.tick)(index, step);
         workshop.stop.load(Ordering::Relaxed)
     };
-    let job = Job { recipe: &trial.recipe, data: &source.material, from: &from, folder: &folder, stop: &stop };
-    let outcome = backends.run(machine, Training { job, standing: standing.as_ref() })?;
+    let job = Job { recipe: &trial.recipe, from: &from, folder: &folder, stop: &stop };
+    let outcome = backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })?;
     let Some(whole) = outcome.whole else { return Ok(None) };
     let nll = whole.validation_ema.unwrap_or(whole.validation);
     let tokens_per_second = outcome.tokens_per_second;
@@ -119,6 +119,7 @@ fn one<S: Sync>(
 
 struct Training<'a> {
     job: Job<'a>,
+    data: &'a Material,
     standing: Option<&'a Standing>,
 }
 
@@ -126,6 +127,6 @@ impl Work for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Fallible<B>) -> Fallible<Outcome> {
-        train(make()?, &self.job, self.standing, Progress::hidden())
+        train(make()?, &self.job, self.data, self.standing, Progress::hidden())
     }
 }

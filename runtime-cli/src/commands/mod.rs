@@ -11,6 +11,7 @@ pub mod info;
 pub mod probe;
 pub mod report;
 pub mod sample;
+pub mod task;
 mod text;
 pub mod tokenize;
 pub mod train;
@@ -60,6 +61,9 @@ pub enum Command {
     Tokenize(tokenize::Args),
     /// Get texts to train on
     Data(data::Args),
+    /// Ask a model what it can keep in mind: memory tasks
+    #[command(long_about = task::ABOUT)]
+    Task(task::Args),
     /// Tell what this machine can do, what is missing, and why
     Doctor(doctor::Args),
 }
@@ -73,6 +77,7 @@ impl Command {
             Self::Eval(args) => Some(&args.machine),
             Self::Probe(args) => Some(&args.machine),
             Self::Ablate(args) => Some(&args.machine),
+            Self::Task(args) => Some(args.machine()),
             _ => None,
         }
     }
@@ -95,6 +100,7 @@ impl Command {
             Self::Export(args) => export::run(args),
             Self::Tokenize(args) => tokenize::run(args),
             Self::Data(args) => data::run(args),
+            Self::Task(args) => task::run(args, backends),
             Self::Doctor(args) => doctor::run(args),
         }
     }

@@ -51,7 +51,8 @@ pub fn run(args: Args) -> Result<()> {
     let samples = found
         .iter()
         .map(|one| {
-            let writes = matches!(&one.kind, Kind::Run { recipe, .. } if recipe.objective.is_none()) && args.sample > 0;
+            let writes =
+                matches!(&one.kind, Kind::Run { recipe, .. } if recipe.objective.is_none() && recipe.task.is_none()) && args.sample > 0;
             if !writes || !RunFolder::at(&one.path)?.best().is_file() {
                 return Ok(None);
             }

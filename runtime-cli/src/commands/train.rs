@@ -113,19 +113,20 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
     let Prepared { recipe, source, folder, standing } = prepared;
     let from = Provenance {
-        tokenizer: source.tokenizer.to_json(),
+        tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
         split: source.split.clone(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     introduce(recipe, source, folder, place);
-    let job = Job { recipe, data: &source.material, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(machine, Training { job, standing: standing.as_ref() })
+    let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
+    backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })
 }
 
 struct Training<'a> {
     job: Job<'a>,
+    data: &'a Material,
     standing: Option<&'a Standing>,
 }
 
@@ -136,7 +137,7 @@ impl Work for Training<'_> {
         let recipe = self.job.recipe;
         let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
         let progress = Progress::new(self.standing.map_or(0, |s| s.step), recipe.train.steps, unit);
-        train(make()?, &self.job, self.standing, progress)
+        train(make()?, &self.job, self.data, self.standing, progress)
     }
 }
 
@@ -174,6 +175,9 @@ struct Prepared {
 
 fn fresh(args: &Args) -> Result<Prepared> {
     let file = args.config.as_deref().map(RecipeFile::read).transpose()?.unwrap_or_default();
+    if let Some(assignment) = &file.task {
+        bail!("that recipe is of a memory task: start it by hh-runtime task {}", assignment.kind.name());
+    }
     let mut set = args.set.clone();
     set.extend(args.segments.map(|n| format!("segments={n}")));
     let from = args.training.from.clone().or(file.train.from.clone());
@@ -223,7 +227,10 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let folder = RunFolder::open(path)?;
     let standing = load_standing(&folder.resume())?;
     let recipe = extended(&standing, args.training.steps)?;
-    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&standing.tokenizer.to_json())?))?;
+    let Some(tokenizer) = &standing.tokenizer else {
+        bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
+    };
+    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&tokenizer.to_json())?))?;
     if source.origins != standing.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
@@ -290,7 +297,7 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) 
     say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let path = path.display().to_string();
     if path.contains(' ') { format!("'{path}'") } else { path }
 }

@@ -34,7 +34,10 @@ pub(super) fn run(recipe: &Recipe, records: &[Record]) -> Markup {
         table.facts {
             tr { th { "parameters" } td { (thousands(parameters(c) as u64)) } }
             tr { th { "paths" } td { (paths.join(", ")) " in " (c.layers) " layers" @if c.segments > 1 { ", " (c.segments) " segments" } } }
-            tr { th { "text" } td { (files.join(", ")) } }
+            @match &recipe.task {
+                Some(task) => { tr { th { "task" } td { (task.kind.name()) } } }
+                None => { tr { th { "text" } td { (files.join(", ")) } } }
+            }
             tr { th { "seen" } td { (thousands(seen)) " " (unit) " in " (thousands(done)) " of " (thousands(t.steps)) " steps, seed " (t.seed) } }
             @if let Some(e) = last(records) {
                 tr {

@@ -22,8 +22,8 @@ use std::path::Path;
 /// What a checkpoint says of where it comes from.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// JSON of the tokenizer.
-    pub tokenizer: String,
+    /// JSON of the tokenizer; the ids of a memory task have none.
+    pub tokenizer: Option<String>,
     /// The files of the text.
     pub origins: Vec<Origin>,
     /// How they were split.
@@ -47,8 +47,8 @@ pub struct Best {
 pub struct Standing {
     /// The recipe.
     pub recipe: Recipe,
-    /// The tokenizer.
-    pub tokenizer: Box<dyn Tokenizer>,
+    /// The tokenizer; the ids of a memory task have none.
+    pub tokenizer: Option<Box<dyn Tokenizer>>,
     /// The files of the text.
     pub origins: Vec<Origin>,
     /// Steps taken.
@@ -78,7 +78,6 @@ impl Provenance {
         let seen = step * recipe.seen_per_step();
         let origins = serde_json::to_string(&self.origins).expect("names and numbers are JSON");
         let mut notes: Metadata = [
-            (TOKENIZER, self.tokenizer.clone()),
             (STEP, step.to_string()),
             (ORIGINS, origins),
             (CONTEXT, recipe.train.context.to_string()),
@@ -90,6 +89,7 @@ impl Provenance {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
+        notes.extend(self.tokenizer.as_ref().map(|json| (TOKENIZER.to_owned(), json.clone())));
         notes.extend(recipe.objective.as_ref().map(|objective| (CONVENTION.to_owned(), objective.convention().to_json())));
         notes
     }
@@ -200,7 +200,7 @@ pub fn load_standing(path: &Path) -> Result<Standing> {
             file.metadata().get(key).ok_or_else(|| anyhow!("it has no \"{key}\" in its metadata, so it is not what a run left behind"))
         };
         let recipe = Recipe::from_toml(note(RECIPE)?)?;
-        let tokenizer = tokenizers::from_json(note(TOKENIZER)?)?;
+        let tokenizer = if recipe.task.is_some() { None } else { Some(tokenizers::from_json(note(TOKENIZER)?)?) };
         Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
     };
     let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;

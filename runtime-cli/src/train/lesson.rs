@@ -10,7 +10,7 @@ use hh_core::backend::Backward;
 use hh_core::train::{Language, Losses, Trainer, Vectors, vectors::Texts};
 
 /// An objective with its trainer and its data.
-pub(super) trait Lesson<B: Backward> {
+pub trait Lesson<B: Backward> {
     /// The trainer's room.
     type Room;
 
@@ -34,6 +34,9 @@ pub(super) trait Lesson<B: Backward> {
     /// # Errors
     /// What reading the data says, or the machine.
     fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
+
+    /// Whether nothing more is to be learned, now that this came of a validation.
+    fn enough(&self, evaluation: &Evaluation) -> bool;
 }
 
 /// The next token.
@@ -72,6 +75,10 @@ impl<B: Backward> Lesson<B> for Speaking<'_, B> {
 
     fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
         validate(&mut self.trainer, self.data, self.settings.batch, self.settings.context, tokens, stop)
+    }
+
+    fn enough(&self, _: &Evaluation) -> bool {
+        false
     }
 }
 
@@ -135,8 +142,13 @@ impl<B: Backward> Lesson<B> for Comparing<'_, B> {
             step: self.trainer.step(),
             validation: loss(&plain),
             validation_ema: averaged.then(|| loss(&average)),
+            accuracy: None,
             scored: plain.count,
             whole: false,
         }))
+    }
+
+    fn enough(&self, _: &Evaluation) -> bool {
+        false
     }
 }

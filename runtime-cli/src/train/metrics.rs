@@ -74,6 +74,9 @@ pub struct Evaluation {
     /// With their moving average, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_ema: Option<f64>,
+    /// Share of a memory task's answers that are right, with the better of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Held-out tokens, or texts, that were scored.
     pub scored: u64,
     /// The one over the whole held-out text, after the last step.

@@ -21,13 +21,14 @@ mod validate;
 
 pub use curve::draw;
 pub use keep::{Best, Provenance, Standing, load_standing, trained_on};
+pub use lesson::Lesson;
 pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
 pub use objective::{Kind, Objective, ObjectiveOptions};
 pub use options::{DataOptions, TrainOptions};
 pub use pairs::Pairs;
 pub use progress::{Progress, thousands};
 pub use recipe::{Data, Recipe, RecipeFile, Settings};
-pub use run::{Job, Outcome, run};
+pub use run::{Job, Outcome, course, run, weights};
 pub use run_folder::RunFolder;
 pub use source::{BUILTIN, Material, Origin, Source, builtin};
 pub use validate::validate;

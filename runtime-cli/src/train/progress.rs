@@ -71,7 +71,9 @@ impl Progress {
     /// A validation is done.
     pub fn evaluation(&mut self, r: &Evaluation, best: bool) {
         let average = r.validation_ema.map_or(String::new(), |nll| format!(", averaged weights {nll:.4}"));
-        self.say(&format!("step {}/{} · validation {:.4}{average}{}", r.step, self.steps, r.validation, if best { " · best" } else { "" }));
+        let right = r.accuracy.map_or(String::new(), |share| format!(" · accuracy {share:.4}"));
+        let best = if best { " · best" } else { "" };
+        self.say(&format!("step {}/{} · validation {:.4}{average}{right}{best}", r.step, self.steps, r.validation));
     }
 
     /// A line that stays.

@@ -3,6 +3,7 @@
 use super::objective::{Objective, ObjectiveOptions};
 use super::options::{DataOptions, TrainOptions, first_wins};
 use crate::files;
+use crate::task::Assignment;
 use anyhow::{Result, anyhow, bail};
 use hh_core::config::Config;
 use hh_core::presets::{PRESETS, preset};
@@ -27,6 +28,8 @@ pub struct RecipeFile {
     pub train: TrainOptions,
     /// What is minimised.
     pub objective: ObjectiveOptions,
+    /// A memory task in place of a text.
+    pub task: Option<Assignment>,
     /// The text.
     pub data: DataOptions,
 }
@@ -100,6 +103,9 @@ pub struct Recipe {
     /// What is minimised, if that is not the next token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
+    /// A memory task in place of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Assignment>,
     /// The text.
     pub data: Data,
 }
@@ -162,6 +168,7 @@ impl RecipeFile {
             model: self.model,
             train: first_wins(train, &self.train),
             objective: first_wins(objective, &self.objective),
+            task: self.task,
             data: first_wins(data, &self.data),
         })
     }
@@ -207,7 +214,13 @@ impl RecipeFile {
     /// One sentence for an unknown preset, an unknown or impossible field, hyper-parameters that cannot be.
     pub fn complete(&self, vocab_size: usize) -> Result<Recipe> {
         let model = self.config(vocab_size)?;
-        let recipe = Recipe { train: Settings::new(&self.train, &model), model, objective: self.objective.complete()?, data: self.data() };
+        let recipe = Recipe {
+            train: Settings::new(&self.train, &model),
+            model,
+            objective: self.objective.complete()?,
+            task: self.task.clone(),
+            data: self.data(),
+        };
         recipe.validate()?;
         Ok(recipe)
     }
@@ -335,7 +348,10 @@ struct Sections<'a> {
     train: &'a Settings,
     #[serde(skip_serializing_if = "Option::is_none")]
     objective: &'a Option<Objective>,
-    data: &'a Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: &'a Option<Assignment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Data>,
 }
 
 /// Limits that keep one step within any machine's memory, and every product of them within 64 bits.
@@ -388,8 +404,13 @@ impl Recipe {
     pub fn to_toml(&self) -> String {
         let mut fields = short_form(&self.model);
         fields.insert("norm_eps".into(), self.model.norm_eps.to_string().parse::<f64>().expect("a number").into());
-        let mut text = String::from("# What this run was made of. To run it again: hh-runtime train --config config.toml\n\n");
-        let whole = Sections { model: fields, train: &self.train, objective: &self.objective, data: &self.data };
+        let again = match &self.task {
+            None => "To run it again: hh-runtime train --config config.toml",
+            Some(_) => "The command that began it is in the metadata of its checkpoints",
+        };
+        let mut text = format!("# What this run was made of. {again}\n\n");
+        let data = self.task.is_none().then_some(&self.data);
+        let whole = Sections { model: fields, train: &self.train, objective: &self.objective, task: &self.task, data };
         text += &toml::to_string(&whole).expect("numbers, names and lists are TOML");
         text
     }

@@ -9,6 +9,7 @@ use super::source::Material;
 use super::{Recipe, RunFolder, draw};
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
+use hh_core::model::Params;
 use hh_core::train::{Losses, Trainer};
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -17,8 +18,6 @@ use std::time::{Duration, Instant};
 pub struct Job<'a> {
     /// Model, hyper-parameters, text.
     pub recipe: &'a Recipe,
-    /// The text.
-    pub data: &'a Material,
     /// What checkpoints say of it.
     pub from: &'a Provenance,
     /// Where everything is written.
@@ -41,18 +40,21 @@ pub struct Outcome {
     pub tokens_per_second: f64,
 }
 
-/// Trains from the start, or from where `standing` was left, to the last step or until it is told to stop.
+/// Trains on a text from the start, or from where `standing` was left, to the last step or until it is told to stop.
 ///
 /// # Errors
 /// One sentence for a machine without room, a disk without room, a text that cannot be read, and a loss that is no number.
 /// The checkpoints that were there stay then.
-pub fn run<B: Backward>(mut backend: B, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
+pub fn run<B: Backward>(
+    mut backend: B,
+    job: &Job<'_>,
+    data: &Material,
+    standing: Option<&Standing>,
+    progress: Progress,
+) -> Result<Outcome> {
     let Recipe { model, train, objective, .. } = job.recipe;
-    let weights = match standing {
-        Some(standing) => standing.weights(&mut backend, model)?,
-        None => keep::first_weights(&mut backend, job.recipe)?,
-    };
-    match (job.data, objective) {
+    let weights = weights(&mut backend, job, standing)?;
+    match (data, objective) {
         (Material::Tokens(data), _) => {
             let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
             course(Speaking::new(trainer, data, train), job, standing, progress)
@@ -66,16 +68,32 @@ pub fn run<B: Backward>(mut backend: B, job: &Job<'_>, standing: Option<&Standin
     }
 }
 
-fn course<B: Backward, L: Lesson<B>>(mut lesson: L, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
+/// The weights that a job begins with, or goes on with.
+///
+/// # Errors
+/// One sentence for a file that cannot be used, and a machine without room.
+pub fn weights<B: Backward>(b: &mut B, job: &Job<'_>, standing: Option<&Standing>) -> Result<Params<B::Tensor>> {
+    match standing {
+        Some(standing) => standing.weights(b, &job.recipe.model),
+        None => keep::first_weights(b, job.recipe),
+    }
+}
+
+/// Takes a lesson, whose trainer has those [`weights`], from the start or from where `standing` was left: until nothing more is to
+/// be learned, to the last step, or until it is told to stop.
+///
+/// # Errors
+/// As [`run`].
+pub fn course<B: Backward, L: Lesson<B>>(mut lesson: L, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
     if let Some(standing) = standing {
         standing.restore(lesson.trainer())?;
     }
     let mut run = Run::begin(lesson, job, standing, progress)?;
     let steps = job.recipe.train.steps;
-    while run.at() < steps && !(job.stop)(run.at()) {
+    while run.at() < steps && !run.enough && !(job.stop)(run.at()) {
         run.step()?;
     }
-    let whole = if run.at() >= steps { run.conclude()? } else { None };
+    let whole = if run.at() >= steps || run.enough { run.conclude()? } else { None };
     let step = run.at();
     if whole.is_none() && run.saved != Some(step) {
         run.save()?;
@@ -92,6 +110,8 @@ struct Run<'a, B, L> {
     metrics: Metrics,
     progress: Progress,
     best: Option<Best>,
+    /// Nothing more is to be learned.
+    enough: bool,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
     /// Tokens, or texts, and time of this call's steps.
@@ -104,6 +124,8 @@ struct Run<'a, B, L> {
 impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
     fn begin(mut lesson: L, job: &'a Job<'a>, standing: Option<&Standing>, progress: Progress) -> Result<Self> {
         let metrics = Metrics::open(&job.folder.metrics(), lesson.trainer().step())?;
+        let last = metrics.records().iter().rev().find_map(|r| if let Record::Evaluation(r) = r { Some(r) } else { None });
+        let enough = last.is_some_and(|evaluation| lesson.enough(evaluation));
         Ok(Self {
             job,
             lesson,
@@ -111,6 +133,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
             metrics,
             progress,
             best: standing.and_then(|s| s.best),
+            enough,
             saved: standing.map(|s| s.step),
             trained: 0,
             time: Duration::ZERO,
@@ -211,6 +234,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
             bail!("{}", self.diverged(&format!("the validation loss is {nll}")));
         }
         let better = self.best.is_none_or(|best| nll < best.nll);
+        self.enough = self.lesson.enough(&evaluation);
         self.metrics.push(Record::Evaluation(evaluation))?;
         self.progress.evaluation(&evaluation, better);
         if better {

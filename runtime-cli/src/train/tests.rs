@@ -70,15 +70,15 @@ impl Bench {
 
     fn train(&self, folder: &RunFolder, standing: Option<&Standing>, until: u64, threads: usize) -> Result<Outcome> {
         let from = Provenance {
-            tokenizer: self.source.tokenizer.to_json(),
+            tokenizer: Some(self.source.tokenizer.to_json()),
             origins: self.source.origins.clone(),
             split: self.source.split.clone(),
             command: "a test".into(),
         };
         let stop = |step| step >= until;
-        let job = Job { recipe: &self.recipe, data: &self.source.material, from: &from, folder, stop: &stop };
+        let job = Job { recipe: &self.recipe, from: &from, folder, stop: &stop };
         let threads = Threads::new(threads);
-        run(Cpu::<f32>::new(threads.clone()), &job, standing, Progress::hidden())
+        run(Cpu::<f32>::new(threads.clone()), &job, &self.source.material, standing, Progress::hidden())
     }
 
     fn go_on(&self, folder: &RunFolder, until: u64, threads: usize) -> Result<Outcome> {

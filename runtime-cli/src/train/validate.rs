@@ -39,6 +39,7 @@ pub fn validate<B: Backward>(
         step: trainer.step(),
         validation: plain.nll,
         validation_ema: averaged.then_some(average.nll),
+        accuracy: None,
         scored: plain.count,
         whole: false,
     }))

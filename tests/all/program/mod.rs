@@ -12,6 +12,7 @@ mod report;
 mod server;
 mod shared;
 mod stopping;
+mod task;
 mod work;
 
 use std::{

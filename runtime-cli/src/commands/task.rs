@@ -1,0 +1,201 @@
+//! `hh-runtime task`: memory tasks.
+
+mod completion;
+mod help;
+mod work;
+
+pub use help::ABOUT;
+
+use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
+use self::work::{Prepared, go};
+use crate::machine::{Backends, Machine};
+use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
+use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_standing};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Arguments of `task`; see [`ABOUT`].
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    task: Option<Name>,
+    /// Tells the tasks
+    #[arg(long)]
+    list: bool,
+    /// Goes on with the run in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "list")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+#[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
+enum Name {
+    /// Multi-query associative recall: pairs of key and value, then keys whose values are asked for (zoology's MQAR)
+    #[command(after_help = MQAR)]
+    Mqar(Trained<Mqar>),
+    /// Delayed copy: some symbols, a long delay, the symbols once more
+    #[command(after_help = COPY)]
+    Copy(Trained<DelayedCopy>),
+    /// Selective copying: symbols scattered among blanks, to be told in their order
+    #[command(after_help = SELECTIVE_COPY)]
+    SelectiveCopy(Trained<SelectiveCopy>),
+    /// Induction heads: what came after the cue, the last time? Asked at up to 64 times the length of training
+    #[command(after_help = INDUCTION)]
+    Induction(Trained<Induction>),
+    /// Pattern completion from noise and masking: modern and classic Hopfield memories and CA3, none of which is trained
+    Completion(completion::Args),
+}
+
+/// A task that a model is trained on.
+#[derive(clap::Args)]
+struct Trained<T: clap::Args> {
+    #[command(flatten)]
+    task: T,
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    training: Training,
+    /// The folder of the run, which must be empty or absent [default: runs/TASK-PATHS-1, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// How a model is trained on a task; each task has defaults of its own.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Training")]
+struct Training {
+    /// Examples to train on; 0 is new ones in every step [default: 100000 for mqar, 0 for the others]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..1 << 24))]
+    examples: Option<u32>,
+    /// Passes over the examples, in place of --steps [default: 64 for mqar]
+    #[arg(long, value_name = "N", conflicts_with = "steps")]
+    epochs: Option<u32>,
+    /// Optimiser steps at most [default: as many as see 6.4M examples of mqar, 48,000 of copy, 192,000 of selective-copy, 128,000 of
+    /// induction]
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Examples of a step [default: 128 for mqar, 16 for copy, 32 for the others]
+    #[arg(long, value_name = "B")]
+    batch: Option<usize>,
+    /// Largest learning rate [default: 2e-3; the sweep of MQAR's authors is 1e-4 to 1e-2]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Decoupled decay of matrices [default: 0.1]
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Probability of dropout [default: 0]
+    #[arg(long)]
+    dropout: Option<f64>,
+    /// Seed of examples, initial weights and dropout
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Steps from one validation to the next [default: 200]
+    #[arg(long, value_name = "N")]
+    eval_every: Option<u64>,
+    /// Held-out examples; a validation on the way takes the first 500
+    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..1 << 24))]
+    held_out: u32,
+    /// The share of right answers to held-out examples at which training ends; above 1 it goes to its last step
+    #[arg(long, value_name = "SHARE", default_value_t = 0.995)]
+    enough: f64,
+}
+
+/// Held-out examples of a validation on the way.
+const ON_THE_WAY: u64 = 500;
+
+impl Args {
+    pub(super) fn machine(&self) -> &Machine {
+        match &self.task {
+            None => &self.machine,
+            Some(Name::Mqar(of)) => &of.machine,
+            Some(Name::Copy(of)) => &of.machine,
+            Some(Name::SelectiveCopy(of)) => &of.machine,
+            Some(Name::Induction(of)) => &of.machine,
+            Some(Name::Completion(of)) => &of.machine,
+        }
+    }
+}
+
+/// Runs a task.
+pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+    match (args.task, args.resume) {
+        (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends),
+        (Some(Name::Copy(of)), _) => fresh(of, Kind::Copy, backends),
+        (Some(Name::SelectiveCopy(of)), _) => fresh(of, Kind::SelectiveCopy, backends),
+        (Some(Name::Induction(of)), _) => fresh(of, Kind::Induction, backends),
+        (Some(Name::Completion(of)), _) => completion::run(&of, backends),
+        (None, Some(folder)) => resumed(&folder, &args.machine, backends),
+        (None, None) => list(),
+    }
+}
+
+fn list() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for task in <Name as Subcommand>::augment_subcommands(clap::Command::new("task")).get_subcommands() {
+        writeln!(out, "{:<16}{}", task.get_name(), task.get_about().map(ToString::to_string).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: &impl Backends) -> Result<()> {
+    let began = Instant::now();
+    let place = backends.place(&of.machine)?;
+    let (kind, training) = (kind(of.task), &of.training);
+    let task = kind.task();
+    task.validate()?;
+    if !training.enough.is_finite() {
+        bail!("--enough is {}; it must be a number", training.enough);
+    }
+    let (defaults, vocabulary) = (task.defaults(), task.vocabulary());
+    let examples = training.examples.map_or(defaults.examples, |n| (n > 0).then_some(n.into()));
+    let batch = training.batch.unwrap_or(defaults.batch);
+    let steps = match (training.steps, training.epochs, examples) {
+        (Some(steps), ..) => steps,
+        (None, Some(epochs), Some(examples)) => (examples * u64::from(epochs)).div_ceil(batch.max(1) as u64),
+        (None, Some(epochs), None) => {
+            bail!("--epochs {epochs} are passes over examples, and every step has new ones: give --steps, or --examples")
+        }
+        (None, None, _) => (defaults.steps * defaults.batch as u64).div_ceil(batch.max(1) as u64),
+    };
+    let train = TrainOptions {
+        steps: Some(steps),
+        batch: Some(batch),
+        context: Some(task.length()),
+        lr: Some(training.lr.unwrap_or(defaults.lr)),
+        weight_decay: training.weight_decay,
+        dropout: training.dropout,
+        ema: Some(0.0),
+        seed: Some(training.seed),
+        eval_every: Some(training.eval_every.unwrap_or(200)),
+        eval_tokens: Some(ON_THE_WAY * task.length() as u64),
+        ..TrainOptions::default()
+    };
+    let assignment = Assignment { examples, held_out: training.held_out as usize, enough: training.enough, kind: kind.clone() };
+    let recipe = |fields| {
+        let file = RecipeFile { model: fields, task: Some(assignment.clone()), ..RecipeFile::default() };
+        let none = (ObjectiveOptions::default(), DataOptions::default());
+        file.with_flags(None, &of.model.set, &train, &none.0, &none.1)?.complete(vocabulary)
+    };
+    let recipe = recipe(of.model.solved(|fields| Ok(recipe(fields)?.model))?)?;
+    let folder = RunFolder::create(of.out.as_deref(), &format!("{}-{}", kind.name(), of.model.paths))?;
+    go(Prepared { recipe, folder, standing: None }, &of.machine, backends, &place, began)
+}
+
+fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<()> {
+    let began = Instant::now();
+    let place = backends.place(machine)?;
+    let folder = RunFolder::open(path)?;
+    let standing = load_standing(&folder.resume())?;
+    if standing.recipe.task.is_none() {
+        bail!("the run in {0} is of a text, not of a task; go on with it by hh-runtime train --resume {0}", path.display());
+    }
+    go(Prepared { recipe: standing.recipe.clone(), folder, standing: Some(standing) }, machine, backends, &place, began)
+}

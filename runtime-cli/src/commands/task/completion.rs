@@ -1,0 +1,84 @@
+//! `hh-runtime task completion`
+
+use crate::commands::train::shown;
+use crate::files;
+use crate::machine::{Backends, Machine, Work};
+use crate::task::completion::{COMPLETE, Completion, MEMORIES, Probe, Row, draw, write_csv};
+use crate::train::RunFolder;
+use anyhow::Result;
+use hh_core::backend::Backward;
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Each pattern is asked for once a trial. It counts as completed where the mean squared error of a component is at most a tenth of \
+its mean square: of ±1 patterns of 64, one component. The modern memory is the kernel `recall` with one refinement, the classic one \
+the kernel `hebbian` with one, its matrix without a diagonal as in Hopfield 1982; CA3 is that matrix, iterated until it rests.
+
+The folder of the run has completion.csv (every memory, number of patterns and probe), completion.svg and task.json.
+
+Examples:
+  hh-runtime task completion
+  hh-runtime task completion --components gaussian --dimension 100 --patterns 100 --trials 20";
+
+/// Arguments of `task completion`.
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Args {
+    #[command(flatten)]
+    task: Completion,
+    /// The folder of the run, which must be empty or absent [default: runs/completion-1, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+struct Ask<'a>(&'a Completion);
+
+impl Work for Ask<'_> {
+    type Output = Vec<Row>;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Vec<Row>> {
+        self.0.run(&mut make()?)
+    }
+}
+
+pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
+    args.task.validate()?;
+    backends.place(&args.machine)?;
+    let rows = backends.run(&args.machine, Ask(&args.task))?;
+    let folder = RunFolder::create(args.out.as_deref(), "completion")?;
+    let file = |name| folder.path().join(name);
+    files::write_atomically(&file("completion.csv"), |w| write_csv(&rows, w))?;
+    draw(&file("completion.svg"), &rows)?;
+    let best = |memory: &str| rows.iter().filter(|row| row.memory == memory && row.patterns == told(&args.task)).collect::<Vec<_>>();
+    let table: Vec<_> = MEMORIES
+        .iter()
+        .flat_map(|memory| best(memory))
+        .map(|row| json!({"memory": row.memory, "patterns": row.patterns, "probe": row.probe, "completed": row.completed, "error": row.error}))
+        .collect();
+    let report = json!({"task": {"completion": args.task}, "complete_error": COMPLETE, "table": table});
+    files::write_atomically(&file("task.json"), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
+
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "share of {} patterns completed", told(&args.task))?;
+    writeln!(out, "{:<12}{:>9}{:>9}{:>9}", "", MEMORIES[0], MEMORIES[1], MEMORIES[2])?;
+    let [modern, classic, ca3] = MEMORIES.map(best);
+    for ((modern, classic), ca3) in modern.iter().zip(&classic).zip(&ca3) {
+        let probe = match modern.probe {
+            Probe::Noise(sigma) => format!("noise {sigma}"),
+            Probe::Mask(share) => format!("mask {share}"),
+        };
+        writeln!(out, "{probe:<12}{:>9.3}{:>9.3}{:>9.3}", modern.completed, classic.completed, ca3.completed)?;
+    }
+    writeln!(out, "all of them  {}", shown(&file("completion.csv")))?;
+    writeln!(out, "picture      {}", shown(&file("completion.svg")))?;
+    Ok(())
+}
+
+/// The number of patterns that is told: that nearest 100.
+fn told(task: &Completion) -> usize {
+    task.patterns.iter().copied().min_by_key(|n| n.abs_diff(100)).unwrap_or_default()
+}

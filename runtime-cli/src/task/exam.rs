@@ -1,0 +1,71 @@
+//! What a trained model is asked when it is done: through its state, as a program asks it, at any length.
+
+use super::marks::Answers;
+use super::{Exam, Marks, Stream, batch};
+use anyhow::Result;
+use hh_core::backend::Forward;
+use hh_core::error::Error;
+use hh_core::model::Model;
+use hh_core::ops::IGNORE;
+use hh_core::session::{Options, Session};
+
+/// Positions that run side by side, in all sequences together.
+const AT_ONCE: usize = 1 << 13;
+/// Longest chunk of a sequence.
+const CHUNK: usize = 256;
+
+/// An exam and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Graded {
+    /// What varies from row to row.
+    pub name: &'static str,
+    /// Its value in this row.
+    pub value: usize,
+    /// Examples.
+    pub examples: usize,
+    /// What came of them.
+    pub marks: Marks,
+}
+
+/// Asks a model. `None` where `stop`, which is asked before each batch, says yes.
+///
+/// # Errors
+/// [`Error::Device`] where the machine fails or has no room.
+pub fn exam<B: Forward>(
+    mut backend: B,
+    model: &Model<B::Tensor>,
+    exam: &Exam,
+    seed: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Graded>> {
+    let (task, length, width) = (&*exam.task, exam.task.length(), model.config.width);
+    let rows = (AT_ONCE / length).clamp(1, exam.examples);
+    let mut answers = Answers::new(&mut backend, &model.config).map_err(Error::device)?;
+    let options = Options { batch: rows, context: length, segments: None, chunk: CHUNK };
+    let mut session = Session::new(backend, model, options)?;
+    let (mut tokens, mut targets, mut marks) = (vec![0; rows * length], vec![0; rows * length], Marks::default());
+    for first in (0..exam.examples).step_by(rows) {
+        if stop() {
+            return Ok(None);
+        }
+        let numbers = first..exam.examples.min(first + rows);
+        batch(task, seed, Stream::Exam, numbers.map(|n| n as u64), &mut tokens, &mut targets);
+        session.reset()?;
+        let (mut done, mut asked) = (0, Vec::new());
+        session.hidden(&tokens, |hidden| {
+            let time = hidden.len() / (rows * width);
+            for (at, hidden) in hidden.chunks_exact(width).enumerate() {
+                let target = targets[at / time * length + done + at % time];
+                if target != IGNORE {
+                    asked.push((hidden.to_vec(), target));
+                }
+            }
+            done += time;
+        })?;
+        for (hidden, target) in asked {
+            answers.push(session.backend_mut(), &model.params, &hidden, target, &mut marks).map_err(Error::device)?;
+        }
+    }
+    answers.finish(session.backend_mut(), &model.params, &mut marks).map_err(Error::device)?;
+    Ok(Some(Graded { name: exam.name, value: exam.value, examples: exam.examples, marks }))
+}

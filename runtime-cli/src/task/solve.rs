@@ -1,0 +1,25 @@
+//! A run that solves a task.
+
+use super::{Assignment, Solving};
+use crate::train::{Job, Outcome, Progress, Recipe, Standing, course, weights};
+use anyhow::Result;
+use hh_core::backend::Backward;
+use hh_core::train::Trainer;
+
+/// Trains on a task from the start, or from where `standing` was left: until it is solved, to the last step, or until it is told
+/// to stop.
+///
+/// # Errors
+/// One sentence for a machine without room, a disk without room, and a loss that is no number.
+pub fn solve<B: Backward>(
+    mut backend: B,
+    job: &Job<'_>,
+    assignment: &Assignment,
+    standing: Option<&Standing>,
+    progress: Progress,
+) -> Result<Outcome> {
+    let Recipe { model, train, .. } = job.recipe;
+    let weights = weights(&mut backend, job, standing)?;
+    let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
+    course(Solving::new(trainer, assignment, train)?, job, standing, progress)
+}

@@ -1,0 +1,150 @@
+//! Training on tasks, and counting what came of it.
+
+use super::*;
+use crate::budget::parameters;
+use crate::train::{
+    DataOptions, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, TrainOptions, load_standing,
+};
+use hh_core::checkpoint::Checkpoint;
+use hh_core::config::Config;
+use hh_core::model::Model;
+use hh_core::session::{Options, Session};
+use hh_cpu::{Cpu, Threads};
+use std::fs;
+
+fn cpu(threads: usize) -> Cpu<f32> {
+    Cpu::new(Threads::new(threads))
+}
+
+fn recipe(kind: Kind, model: &str, train: TrainOptions) -> Recipe {
+    let (model, vocabulary) = (parsed::<ModelOptions>(model), kind.task().vocabulary());
+    let train = TrainOptions { context: Some(kind.task().length()), ema: Some(0.0), ..train };
+    let assignment = Assignment { examples: None, held_out: 300, enough: 0.995, kind };
+    let complete = |fields| {
+        let file = RecipeFile { model: fields, task: Some(assignment.clone()), ..RecipeFile::default() };
+        file.with_flags(None, &model.set, &train, &ObjectiveOptions::default(), &DataOptions::default())?.complete(vocabulary)
+    };
+    complete(model.solved(|fields| Ok(complete(fields)?.model)).unwrap()).unwrap()
+}
+
+fn config(kind: &Kind, flags: &str) -> Config {
+    recipe(kind.clone(), flags, TrainOptions::default()).model
+}
+
+#[test]
+fn whichever_paths_are_on_there_are_as_many_parameters() {
+    let kind = Kind::Induction(parsed(""));
+    let hybrid = parameters(&config(&kind, "--paths hybrid"));
+    for paths in ["ssm", "hopfield", "attention", "ssm+hopfield", "ssm,attention", "hopfield+attention"] {
+        let c = config(&kind, &format!("--paths {paths}"));
+        let unit = parameters(&Config { ffn: c.ffn + 1, ..c.clone() }) - parameters(&c);
+        assert!(parameters(&c).abs_diff(hybrid) <= unit / 2, "{paths}: {} of {hybrid}", parameters(&c));
+    }
+    assert_eq!(config(&kind, "--paths hybrid").ffn, 128);
+    assert_eq!(config(&kind, "--paths ssm --set ffn=30").ffn, 30);
+    assert!(parameters(&config(&kind, "--parameters 200000")).abs_diff(200_000) < 200);
+    assert_eq!("attention,ssm".parse::<Paths>().unwrap().to_string(), "ssm+attention");
+    assert!("ssm+rnn".parse::<Paths>().unwrap_err().contains("there are hybrid"));
+}
+
+/// Weights with which a model has opinions: those it begins with tell hardly one id from another.
+fn opinionated(c: &Config) -> Model<<Cpu<f32> as hh_core::backend::Device>::Tensor> {
+    let mut model = Model::init(&mut cpu(1), c.clone(), 4).unwrap();
+    model.params.embed.data_mut().iter_mut().for_each(|x| *x *= 40.0);
+    model
+}
+
+#[test]
+fn marks_are_what_stepping_through_the_examples_gives() {
+    for kind in kinds() {
+        let (task, count) = (kind.task(), 7);
+        let c = config(&kind, "--width 16 --depth 2");
+        let model = opinionated(&c);
+        let mut b = cpu(2);
+        let mut marker = Marker::new(&mut b, &c, 3, task.length()).unwrap();
+        let marks = marker.mark(&mut b, &c, &model.params, task, 9, Stream::Exam, count, &|| false).unwrap().unwrap();
+
+        let mut session = Session::new(cpu(1), &model, Options { context: task.length(), ..Options::default() }).unwrap();
+        let mut wanted = Marks::default();
+        for number in 0..count {
+            session.reset().unwrap();
+            let [tokens, targets] = example(task, 9, Stream::Exam, number as u64);
+            for (token, target) in tokens.into_iter().zip(targets) {
+                let logits = session.step(&[token]).unwrap();
+                if target != IGNORE {
+                    let better = logits.iter().filter(|&&logit| logit > logits[target as usize]).count();
+                    wanted.asked += 1;
+                    wanted.right += u64::from(better == 0);
+                    let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+                    wanted.nats += sum.ln() - f64::from(logits[target as usize]);
+                }
+            }
+        }
+        let close = |marks: Marks, from: &str| {
+            assert_eq!((marks.asked, marks.right), (wanted.asked, wanted.right), "{kind:?} {from}");
+            assert!((marks.nats - wanted.nats).abs() < 1e-3 * wanted.nats, "{kind:?} {from}: {} and {}", marks.nats, wanted.nats);
+        };
+        close(marks, "whole");
+        let [asked, same] = [kind.clone(), kind.clone()];
+        let boxed: Box<dyn Task> = match same {
+            Kind::Mqar(task) => Box::new(task),
+            Kind::Copy(task) => Box::new(task),
+            Kind::SelectiveCopy(task) => Box::new(task),
+            Kind::Induction(task) => Box::new(task),
+        };
+        let row = Exam { name: asked.name(), value: 1, task: boxed, examples: count };
+        close(exam(cpu(1), &model, &row, 9, &|| false).unwrap().unwrap().marks, "through the state");
+        assert_eq!(exam(cpu(1), &model, &row, 9, &|| true).unwrap(), None);
+    }
+}
+
+fn train(recipe: &Recipe, folder: &RunFolder, until: u64, threads: usize) -> Outcome {
+    let standing = folder.resume().exists().then(|| load_standing(&folder.resume()).unwrap());
+    let from = Provenance { tokenizer: None, origins: Vec::new(), split: "others".into(), command: "a test".into() };
+    let job = Job { recipe, from: &from, folder, stop: &|step| step >= until };
+    solve(cpu(threads), &job, recipe.task.as_ref().unwrap(), standing.as_ref(), Progress::hidden()).unwrap()
+}
+
+#[test]
+fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
+    let kind = Kind::Mqar(parsed("--length 16 --pairs 2 --vocabulary 32"));
+    let options = TrainOptions {
+        steps: Some(1500),
+        batch: Some(32),
+        lr: Some(1e-2),
+        eval_every: Some(50),
+        eval_tokens: Some(3200),
+        ..TrainOptions::default()
+    };
+    let recipe = recipe(kind, "--paths hopfield --width 32 --layers 1", options);
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &str| RunFolder::create(Some(&folder.path().join(name)), "").unwrap();
+    let (whole, parts) = (out("whole"), out("parts"));
+    let outcome = train(&recipe, &whole, u64::MAX, 1);
+    let accuracy = outcome.whole.unwrap().accuracy.unwrap();
+    assert!(accuracy >= 0.99, "{accuracy} after {} steps", outcome.step);
+    assert!(outcome.step < 1500 && outcome.step.is_multiple_of(50), "it went on to {}", outcome.step);
+    assert_eq!(train(&recipe, &whole, u64::MAX, 1).step, outcome.step, "what is solved is not trained on");
+
+    let bytes = fs::read(whole.best()).unwrap();
+    let checkpoint = Checkpoint::parse(&bytes).unwrap();
+    assert_eq!(checkpoint.config(), &recipe.model);
+    let mut b = cpu(1);
+    let model = Model::from_checkpoint(&mut b, &checkpoint).unwrap();
+    let graded: Vec<_> =
+        recipe.task.as_ref().unwrap().kind.task().exams().iter().map(|row| exam(cpu(1), &model, row, 1, &|| false)).collect();
+    let graded: Vec<_> = graded.into_iter().map(|row| row.unwrap().unwrap()).collect();
+    assert!(graded[0].marks.accuracy() >= 0.98, "{graded:?}");
+    let report = whole.path().join("task.json");
+    Report::new(&recipe, &outcome, &graded).unwrap().write(&report).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    assert_eq!((&said["accuracy"], &said["steps"]), (&accuracy.into(), &outcome.step.into()));
+    assert_eq!((&said["task"]["mqar"]["pairs"], &said["exam"][0]["pairs"]), (&2.into(), &2.into()));
+    assert_eq!(said["parameters"], parameters(&recipe.model));
+
+    assert!(train(&recipe, &parts, 33, 2).whole.is_none());
+    let again = Recipe { task: recipe.task.clone(), ..load_standing(&parts.resume()).unwrap().recipe };
+    assert_eq!(again, recipe, "the recipe is in the file");
+    train(&again, &parts, u64::MAX, 1);
+    assert!(fs::read(whole.last()).unwrap() == fs::read(parts.last()).unwrap(), "it goes on as if it had never stopped");
+}
