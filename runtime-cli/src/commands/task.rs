@@ -34,7 +34,6 @@ pub struct Args {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 enum Name {
     /// Multi-query associative recall: pairs of key and value, then keys whose values are asked for (zoology's MQAR)
     #[command(after_help = MQAR)]

@@ -36,7 +36,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
 
 fn panels(rows: &[Row]) -> Vec<Panel> {
     let stored = nearest(rows.iter().map(|row| row.patterns as f64), PATTERNS);
-    let sigma = nearest(rows.iter().filter_map(|row| noise(row)), NOISE);
+    let sigma = nearest(rows.iter().filter_map(noise), NOISE);
     let panel = |axis: String, logarithmic, x: &dyn Fn(&Row) -> Option<f64>| {
         let line = |memory| rows.iter().filter(|row| row.memory == memory).filter_map(|row| Some((x(row)?, row.completed))).collect();
         Panel { axis, logarithmic, lines: MEMORIES.map(line) }
