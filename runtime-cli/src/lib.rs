@@ -18,6 +18,7 @@ pub mod libtorch;
 pub mod loading;
 pub mod machine;
 pub mod measure;
+pub mod moments;
 mod picture;
 pub mod probe;
 pub mod program;

@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use crate::budget::parameters;
 use crate::files;
+use crate::moments::moments;
 use crate::train::{Origin, Recipe};
 use anyhow::{Context, Result as Fallible, bail};
 use serde::{Deserialize, Serialize};
@@ -93,14 +94,6 @@ pub struct Table {
     pub seeds: Vec<u64>,
     /// The variants, the base first; one that answers several questions has a line for each.
     pub lines: Vec<Line>,
-}
-
-/// Mean and, of two at least, standard deviation with n − 1.
-fn moments(values: &[f64]) -> Option<(f64, Option<f64>)> {
-    let n = values.len() as f64;
-    let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / n)?;
-    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    Some((mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt())))
 }
 
 impl Table {

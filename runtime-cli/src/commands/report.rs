@@ -1,7 +1,7 @@
 //! `hh-runtime report`: a page of what a folder holds.
 
 use crate::files;
-use crate::report::{Kind, Sample, find, page};
+use crate::report::{Sample, find, page};
 use crate::train::RunFolder;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -51,9 +51,8 @@ pub fn run(args: Args) -> Result<()> {
     let samples = found
         .iter()
         .map(|one| {
-            let writes =
-                matches!(&one.kind, Kind::Run { recipe, .. } if recipe.objective.is_none() && recipe.task.is_none()) && args.sample > 0;
-            if !writes || !RunFolder::at(&one.path)?.best().is_file() {
+            let speaks = one.kind.run().is_some_and(|run| run.recipe.objective.is_none() && run.recipe.task.is_none());
+            if !speaks || args.sample == 0 || !RunFolder::at(&one.path)?.best().is_file() {
                 return Ok(None);
             }
             Sample::of(&one.path, args.sample as usize, threads).map(Some).with_context(|| format!("the sample of {}", one.path.display()))

@@ -3,6 +3,7 @@
 use crate::ablate::{Table, read_table};
 use crate::files;
 use crate::probe::Report;
+use crate::task::{self, Reported, completion};
 use crate::train::{Recipe, Record, RunFolder};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
@@ -24,16 +25,30 @@ pub struct Found {
 #[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub enum Kind {
     /// Of a training.
-    Run {
-        /// What it was made of.
-        recipe: Recipe,
-        /// What it measured.
-        records: Vec<Record>,
-    },
+    Run(Run),
     /// Of variants, each of which has a run below it that is not shown by itself.
     Ablation(Table),
     /// Of knock-outs of one model.
     Probe(Report),
+    /// Of memories that were asked as they are.
+    Completion(completion::Report),
+}
+
+/// A training.
+pub struct Run {
+    /// What it was made of.
+    pub recipe: Recipe,
+    /// What it measured.
+    pub records: Vec<Record>,
+    /// What came of its task, if it has one and is done.
+    pub task: Option<task::Report>,
+}
+
+impl Kind {
+    /// The training that it is, if it is one.
+    pub fn run(&self) -> Option<&Run> {
+        if let Self::Run(run) = self { Some(run) } else { None }
+    }
 }
 
 /// Folders this deep below the first are searched.
@@ -94,13 +109,18 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
         }
         return read_table(path).map(|table| Some(Kind::Ablation(table)));
     }
+    let task = match Reported::read(path)? {
+        Some(Reported::Completion(report)) => return Ok(Some(Kind::Completion(report))),
+        Some(Reported::Run(report)) => Some(report),
+        None => None,
+    };
     if run.config().is_file() && run.metrics().is_file() {
         let text = files::read_to_string(&run.config())?;
         let recipe = Recipe::from_toml(&text).with_context(|| run.config().display().to_string())?;
         let lines = files::read_to_string(&run.metrics())?;
         // A line that a power cut left half-written is no record.
         let records = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        return Ok(Some(Kind::Run { recipe, records }));
+        return Ok(Some(Kind::Run(Run { recipe, records, task })));
     }
     Ok(None)
 }

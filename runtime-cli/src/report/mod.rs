@@ -4,6 +4,7 @@ mod find;
 mod page;
 mod sample;
 mod tables;
+mod tasks;
 
 pub use find::{Found, Kind, find};
 pub use page::page;

@@ -2,7 +2,7 @@
 
 use super::find::{Found, Kind};
 use super::sample::Sample;
-use super::tables;
+use super::{tables, tasks};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -11,15 +11,8 @@ const STYLE: &str = include_str!("style.css");
 
 /// The page, of what was found in the folder `name`; with what each found run wrote, where it was asked to.
 pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
-    let run = |(index, found): (usize, &'_ Found)| match &found.kind {
-        Kind::Run { .. } => Some(index),
-        Kind::Ablation(_) | Kind::Probe(_) => None,
-    };
-    let runs: Vec<usize> = found.iter().enumerate().filter_map(run).collect();
-    let rows = runs.iter().filter_map(|&index| match &found[index].kind {
-        Kind::Run { recipe, records } => Some((index, title(name, &found[index]), recipe, &records[..])),
-        Kind::Ablation(_) | Kind::Probe(_) => None,
-    });
+    let runs = || found.iter().enumerate().filter_map(|(index, one)| Some((index, title(name, one), one.kind.run()?)));
+    let tasks: Vec<_> = runs().filter_map(|(_, _, run)| Some((run.task.as_ref()?, run.recipe.train.steps))).collect();
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -39,7 +32,8 @@ pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
                     }
                 }
                 main {
-                    @if runs.len() > 1 { section { h2 { "All runs" } div.wide { (tables::runs(rows)) } } }
+                    @if runs().count() > 1 { section { h2 { "All runs" } div.wide { (tables::runs(runs())) } } }
+                    @if tasks.len() > 1 { section { h2 { "Memory tasks" } (tasks::all(&tasks)) } }
                     @for (index, (one, sample)) in found.iter().zip(samples).enumerate() {
                         section id={ "f" (index) } { h2 { (title(name, one)) } (body(one, sample.as_ref())) }
                     }
@@ -57,9 +51,13 @@ fn title<'a>(name: &'a str, found: &'a Found) -> &'a str {
 fn body(found: &Found, sample: Option<&Sample>) -> Markup {
     html! {
         @match &found.kind {
-            Kind::Run { recipe, records } => { div.wide { (tables::run(recipe, records)) } }
+            Kind::Run(run) => {
+                div.wide { (tables::run(run)) }
+                @if let Some(report) = &run.task { div.wide { (tasks::exam(report)) } }
+            }
             Kind::Ablation(table) => { div.wide { (tables::ablation(table)) } }
             Kind::Probe(report) => { div.wide { (tables::probe(report)) } }
+            Kind::Completion(report) => { div.wide { (tasks::completion(report)) } }
         }
         @for (name, svg) in &found.pictures {
             figure { img alt={ (name) " of " (found.name) } src={ "data:image/svg+xml;base64," (STANDARD.encode(svg)) }; }

@@ -1,10 +1,11 @@
 //! The tables of the page.
 
+use super::find::Run;
 use super::sample::LayerGates;
 use crate::ablate::Table;
 use crate::budget::parameters;
 use crate::probe::Report;
-use crate::train::{Evaluation, Recipe, Record, thousands};
+use crate::train::{Evaluation, Record, thousands};
 use hh_core::config::PATHS;
 use maud::{Markup, html};
 
@@ -25,7 +26,7 @@ fn steps(records: &[Record]) -> u64 {
 }
 
 /// What a run was, in a row for each fact.
-pub(super) fn run(recipe: &Recipe, records: &[Record]) -> Markup {
+pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
     let (t, c, done) = (&recipe.train, &recipe.model, steps(records));
     let paths: Vec<_> = (0..3).filter(|&path| (0..c.layers).any(|layer| c.on(layer)[path])).map(|path| PATHS[path]).collect();
     let (seen, unit) = (done * recipe.seen_per_step(), if recipe.objective.is_some() { "texts" } else { "tokens" });
@@ -55,12 +56,12 @@ pub(super) fn run(recipe: &Recipe, records: &[Record]) -> Markup {
 }
 
 /// All runs, a row for each.
-pub(super) fn runs<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a Recipe, &'a [Record])>) -> Markup {
+pub(super) fn runs<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a Run)>) -> Markup {
     html! {
         table {
             thead { tr { th { "run" } th.n { "parameters" } th.n { "steps" } th.n { "seed" } th.n { "validation" } th { "in" } } }
             tbody {
-                @for (index, name, recipe, records) in runs {
+                @for (index, name, Run { recipe, records, .. }) in runs {
                     tr {
                         td { a href={ "#f" (index) } { (name) } }
                         td.n { (thousands(parameters(&recipe.model) as u64)) }

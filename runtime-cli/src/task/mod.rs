@@ -31,7 +31,7 @@ pub use marks::{Marker, Marks};
 pub use model::{ModelOptions, Paths};
 pub use mqar::Mqar;
 pub use order::Order;
-pub use report::Report;
+pub use report::{REPORT, Report, Reported};
 pub use selective::SelectiveCopy;
 pub use solve::solve;
 

@@ -1,6 +1,6 @@
 //! `report`: one page of what a folder holds.
 
-use super::{desk_with_run, refused, works};
+use super::{desk, desk_with_run, refused, works};
 use std::fs;
 
 #[test]
@@ -31,6 +31,33 @@ fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
     assert!(fs::read(here.join("runs/report.html")).expect("a page") == again, "the same runs make the same page");
     works(here, "report runs --sample 0 --out other.html");
     assert!(!fs::read_to_string(here.join("other.html")).expect("a page").contains("<pre>"));
+}
+
+#[test]
+fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
+    let folder = desk();
+    let here = folder.path();
+    let tiny =
+        "task mqar --length 16 --pairs 2 --vocabulary 32 --layers 1 --width 8 --batch 4 --examples 0 --steps 2 --held-out 20 --threads 1";
+    for (paths, seed) in [("hopfield", 1), ("hopfield", 2), ("ssm", 1)] {
+        works(here, &format!("{tiny} --paths {paths} --seed {seed}"));
+    }
+    works(here, "task completion --patterns 3 --noise 0.1 --mask 0.5 --trials 1 --threads 1");
+    works(here, "report runs");
+    let page = fs::read_to_string(here.join("runs/report.html")).expect("a page");
+    let tasks = page.split("<h2>Memory tasks</h2>").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the tasks");
+    assert_eq!(tasks.matches("<tr>").count(), 3, "a head and two rows: {tasks}");
+    let of = |run: &str| -> f64 {
+        let text = fs::read(here.join(format!("runs/mqar-{run}/task.json"))).expect("a report");
+        serde_json::from_slice::<serde_json::Value>(&text).expect("JSON")["accuracy"].as_f64().expect("a number")
+    };
+    let (one, two) = (of("hopfield-1"), of("hopfield-2"));
+    let row = format!("{:.4} ± {:.4}", (one + two) / 2.0, (one - two).abs() / 2f64.sqrt());
+    assert!(tasks.contains(&row), "{row} in {tasks}");
+    assert!(page.contains("spoilt by") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
+
+    fs::write(here.join("runs/completion-1/task.json"), "{").expect("room");
+    refused(here, "report runs", &["task.json", "run the task anew"]);
 }
 
 const PLAN: &str = r#"

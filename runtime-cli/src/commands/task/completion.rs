@@ -3,11 +3,11 @@
 use crate::commands::train::shown;
 use crate::files;
 use crate::machine::{Backends, Machine, Work};
-use crate::task::completion::{COMPLETE, Completion, MEMORIES, Probe, Row, draw, write_csv};
+use crate::task::REPORT;
+use crate::task::completion::{Completion, MEMORIES, Report, Row, draw, write_csv};
 use crate::train::RunFolder;
 use anyhow::Result;
 use hh_core::backend::Backward;
-use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -53,32 +53,16 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     let file = |name| folder.path().join(name);
     files::write_atomically(&file("completion.csv"), |w| write_csv(&rows, w))?;
     draw(&file("completion.svg"), &rows)?;
-    let best = |memory: &str| rows.iter().filter(|row| row.memory == memory && row.patterns == told(&args.task)).collect::<Vec<_>>();
-    let table: Vec<_> = MEMORIES
-        .iter()
-        .flat_map(|memory| best(memory))
-        .map(|row| json!({"memory": row.memory, "patterns": row.patterns, "probe": row.probe, "completed": row.completed, "error": row.error}))
-        .collect();
-    let report = json!({"task": {"completion": args.task}, "complete_error": COMPLETE, "table": table});
-    files::write_atomically(&file("task.json"), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
+    let report = Report::new(&args.task, &rows);
+    files::write_atomically(&file(REPORT), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
 
     let mut out = std::io::stdout().lock();
-    writeln!(out, "share of {} patterns completed", told(&args.task))?;
+    writeln!(out, "share of {} patterns completed", report.patterns())?;
     writeln!(out, "{:<12}{:>9}{:>9}{:>9}", "", MEMORIES[0], MEMORIES[1], MEMORIES[2])?;
-    let [modern, classic, ca3] = MEMORIES.map(best);
-    for ((modern, classic), ca3) in modern.iter().zip(&classic).zip(&ca3) {
-        let probe = match modern.probe {
-            Probe::Noise(sigma) => format!("noise {sigma}"),
-            Probe::Mask(share) => format!("mask {share}"),
-        };
-        writeln!(out, "{probe:<12}{:>9.3}{:>9.3}{:>9.3}", modern.completed, classic.completed, ca3.completed)?;
+    for (probe, [modern, classic, ca3]) in report.shares() {
+        writeln!(out, "{probe:<12}{modern:>9.3}{classic:>9.3}{ca3:>9.3}")?;
     }
     writeln!(out, "all of them  {}", shown(&file("completion.csv")))?;
     writeln!(out, "picture      {}", shown(&file("completion.svg")))?;
     Ok(())
-}
-
-/// The number of patterns that is told: that nearest 100.
-fn told(task: &Completion) -> usize {
-    task.patterns.iter().copied().min_by_key(|n| n.abs_diff(100)).unwrap_or_default()
 }

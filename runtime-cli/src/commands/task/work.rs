@@ -6,7 +6,7 @@ use crate::files;
 use crate::loading;
 use crate::machine::{Backends, Machine, Work};
 use crate::speak::say;
-use crate::task::{Assignment, Graded, Report, exam, solve};
+use crate::task::{Assignment, Graded, REPORT, Report, exam, solve};
 use crate::train::{Job, Outcome, Progress, Provenance, Recipe, RunFolder, Standing};
 use anyhow::{Result, bail};
 use hh_core::backend::Backward;
@@ -57,7 +57,7 @@ pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends
         );
         std::process::exit(STOPPED);
     };
-    let path = folder.path().join("task.json");
+    let path = folder.path().join(REPORT);
     report.write(&path)?;
     summary(&outcome, &exam, &path, began)
 }

@@ -6,15 +6,18 @@
 
 mod memory;
 mod picture;
+mod report;
 
 pub use memory::{Ca3, Classic, Memory, Modern};
 pub use picture::draw;
+pub use report::Report;
 
 use super::{Draws, Stream};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::backend::Forward;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{self, Write};
 
 /// Largest error of a completed pattern, as a part of the mean square of a component.
@@ -61,7 +64,7 @@ pub struct Completion {
 }
 
 /// How a pattern is spoilt.
-#[derive(Serialize, Clone, Copy, PartialEq, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Probe {
     /// Gaussian noise of that standard deviation.
@@ -70,11 +73,20 @@ pub enum Probe {
     Mask(f64),
 }
 
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noise(sigma) => write!(f, "noise {sigma}"),
+            Self::Mask(share) => write!(f, "mask {share}"),
+        }
+    }
+}
+
 /// One memory, asked for all patterns of all trials.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Row {
     /// The memory's name.
-    pub memory: &'static str,
+    pub memory: String,
     /// Patterns that it stores.
     pub patterns: usize,
     /// How they are asked for.
@@ -136,7 +148,7 @@ impl Completion {
             for (probe, sums) in probes.into_iter().zip(sums) {
                 let asked = f64::from(self.trials);
                 rows.extend(MEMORIES.into_iter().zip(sums).map(|(memory, (completed, error))| Row {
-                    memory,
+                    memory: memory.into(),
                     patterns: count,
                     probe,
                     completed: completed / asked,

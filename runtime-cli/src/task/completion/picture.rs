@@ -63,7 +63,7 @@ fn nearest(all: impl Iterator<Item = f64>, to: f64) -> f64 {
 }
 
 fn picture(root: &Area<'_>, panels: &[Panel]) -> Drawn {
-    for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
+    for (index, (area, panel)) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels).enumerate() {
         let xs = || panel.lines.iter().flatten().map(|p| if panel.logarithmic { p.0.log10() } else { p.0 });
         let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
         let room = ((high - low) * 0.02).max(1e-3);
@@ -96,9 +96,13 @@ fn picture(root: &Area<'_>, panels: &[Panel]) -> Drawn {
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(2)));
             chart.draw_series(at.into_iter().map(|at| Circle::new(at, 3, color.filled())))?;
         }
+        // Said once, where no line passes.
+        if index > 0 {
+            continue;
+        }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::MiddleRight)
+            .position(SeriesLabelPosition::MiddleLeft)
             .margin(10)
             .legend_area_size(30)
             .label_font((FONT, 14).into_font().color(&INK))

@@ -53,7 +53,7 @@ fn an_attractor_network_comes_to_rest_in_a_stored_pattern() {
 }
 
 fn share(rows: &[Row], memory: &str, patterns: usize, probe: Probe) -> f64 {
-    rows.iter().find(|row| (row.memory, row.patterns, row.probe) == (memory, patterns, probe)).unwrap().completed
+    rows.iter().find(|row| (&row.memory[..], row.patterns, row.probe) == (memory, patterns, probe)).unwrap().completed
 }
 
 /// The bar: of 100 patterns with noise of 0.5, one step of the modern memory completes nearly all, where the classic one, whose
