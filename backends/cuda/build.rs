@@ -12,11 +12,14 @@ fn main() {
     }
     let compiler = || {
         let mut build = cc::Build::new();
-        build.cpp(true).std("c++17").opt_level(1).define("HH_EMULATE", None).include("src").warnings(true).extra_warnings(true);
+        build.cpp(true).std("c++17").opt_level(2).define("HH_EMULATE", None).include("src").warnings(true).extra_warnings(true);
         build.flag_if_supported("-Wno-unknown-pragmas").flag_if_supported("-Wno-unused-function").cargo_metadata(false);
         build
     };
-    let mut objects = compiler().file("src/emulate/machine.cpp").file("src/emulate/kernels.cpp").compile_intermediates();
+    let mut objects = ["machine", "kernels", "planted"]
+        .iter()
+        .fold(&mut compiler(), |build, stem| build.file(format!("src/emulate/{stem}.cpp")))
+        .compile_intermediates();
     let heads = ["float", "bf16"].into_iter().flat_map(|real| ["16", "32", "64", "128"].map(|head| (real, head)));
     for (real, head) in heads {
         // One source for all: a folder of its own for each object.

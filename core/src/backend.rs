@@ -23,6 +23,9 @@ pub enum Precision {
     Compute,
     /// f32 at least: states, statistics, losses, master weights.
     Full,
+    /// Weights that training changes: f32 at least, since a step changes them by less than the digits of a compute precision can
+    /// tell. A backend whose products are of less may keep a copy for them.
+    Master,
     /// What a kernel leaves for its own gradient, which alone reads it: in any form, and nothing at all on a backend whose
     /// gradients compute it anew.
     Saved,
@@ -66,6 +69,16 @@ pub trait Lend: Device {
 
 /// Runs a model.
 pub trait Forward: Device {
+    /// What is kept of work that repeats: `()` where nothing is.
+    type Recording: Default;
+    /// Queues what `work` queues: the same kernels on the same tensors each time that it is called with this recording. After its
+    /// first time it allocates nothing and moves nothing to or from the host. So a backend may keep what was queued, and queue
+    /// that instead of calling `work`.
+    fn repeat(&mut self, recording: &mut Self::Recording, work: impl FnOnce(&mut Self)) {
+        let _ = recording;
+        work(self);
+    }
+
     /// See [`Embed`].
     fn embed(&mut self, op: Embed<Self::Tensor, Self::Indices>, y: &mut Self::Tensor);
     /// See [`Positions`]; in place.
@@ -191,8 +204,12 @@ pub trait Backward: Forward {
     /// See [`SquaredError`]; `losses` `[B, T, 1]` and `dx`, both written.
     fn squared_error(&mut self, op: SquaredError<Self::Tensor>, losses: &mut Self::Tensor, dx: &mut Self::Tensor);
 
-    /// `total += Σ x²`, `total` `[1]`.
-    fn sum_squares(&mut self, x: &Self::Tensor, total: &mut Self::Tensor);
-    /// See [`AdamW`].
-    fn adamw(&mut self, op: AdamW<Self::Tensor>, leaf: AdamWLeaf<Self::Tensor>);
+    /// `total = Σ x²` over all numbers of these tensors, `total` `[1]`. Of all at once, so that a backend may do so.
+    fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Self::Tensor>, total: &mut Self::Tensor)
+    where
+        Self: 'a;
+    /// See [`AdamW`]; on all leaves at once, so that a backend may do so.
+    fn adamw<'a>(&mut self, op: AdamW<Self::Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Self::Tensor>>)
+    where
+        Self: 'a;
 }

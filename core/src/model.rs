@@ -122,10 +122,26 @@ pub fn shapes(c: &Config) -> Vec<(String, Shape)> {
 
 impl<T> Acts<T> {
     /// Room for a chunk. With `x.saved` each block keeps its own; without, blocks of one geometry share.
+    ///
+    /// # Errors
+    /// The device's, where it has no room.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+        Self::sharing(b, c, x, !x.saved)
+    }
+
+    /// Room for a chunk whose gradients are wanted, of which each block keeps its input alone: the rest is shared by blocks of one
+    /// geometry, and [`backward`] computes it anew (Chen et al. 2016).
+    ///
+    /// # Errors
+    /// The device's, where it has no room.
+    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+        Self::sharing(b, c, x, true)
+    }
+
+    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent, shared: bool) -> Result<Self, B::Error> {
         let (mut first, mut of) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
-            let known = first.iter().position(|&l: &usize| !x.saved && (c.widths(l), c.depth(l)) == (c.widths(layer), c.depth(layer)));
+            let known = first.iter().position(|&l: &usize| shared && (c.widths(l), c.depth(l)) == (c.widths(layer), c.depth(layer)));
             of.push(known.unwrap_or(first.len()));
             if known.is_none() {
                 first.push(layer);
@@ -141,6 +157,11 @@ impl<T> Acts<T> {
             hidden: x.alloc(b, c.width)?,
             controller: if c.controller_width > 0 { Some(controller::Acts::new(b, c, x)?) } else { None },
         })
+    }
+
+    /// Whether another block has left its activations where those of `layer` were.
+    fn overwritten(&self, layer: usize) -> bool {
+        self.of[layer + 1..].contains(&self.of[layer])
     }
 
     /// Where the stream of block `layer` begins: its input and its output.
@@ -294,13 +315,13 @@ pub fn project<'a, B: Forward>(b: &mut B, p: &Params<B::Tensor>, hidden: &'a B::
 }
 
 /// [`forward`] read upwards, for a chunk that began with an empty state: from the gradient in `da.hidden` to the
-/// gradients of all weights. Only the last segment carries gradient.
+/// gradients of all weights. Only the last segment carries gradient. Activations of blocks that share them are computed anew.
 #[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of the model")]
 pub fn backward<B: Backward>(
     b: &mut B,
     c: &Config,
     p: Graded<Params<B::Tensor>>,
-    a: &Acts<B::Tensor>,
+    a: &mut Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
@@ -316,6 +337,11 @@ pub fn backward<B: Backward>(
         b.fill(0.0, &mut d.control);
     }
     for layer in (0..=last).rev() {
+        if a.overwritten(layer) {
+            let (x, y, block, control) = a.around(layer, first);
+            let at = Place { segment: segments - 1, layer };
+            let Ok(()) = block::forward(b, c, at, &p.blocks[layer], None, block, x, control, y, in_last, &mut ());
+        }
         let entry = match &a.controller {
             Some(controller) if !first => controller.entry.as_ref().unwrap_or(&a.start),
             _ => &a.start,
@@ -371,14 +397,18 @@ fn embed_backward<B: Backward>(
     }
 }
 
-/// Mean gate of each path in each layer, over all positions of the chunk in `a` (one that keeps its activations).
+/// Mean gate of each path in each layer, over all positions of the chunk in `a`; none of a block that shares its activations.
 /// Waits for the device.
+///
+/// # Errors
+/// The device's.
 pub fn mean_gates<B: Device>(b: &mut B, c: &Config, a: &Acts<B::Tensor>) -> Result<Vec<[Option<f32>; 3]>, B::Error> {
     let mut host = Vec::new();
     (0..c.layers)
         .map(|layer| {
             let mut mean = [None; 3];
-            if let Some(gate) = &a.blocks[a.of[layer]].mixer.gate {
+            let alone = a.of.iter().filter(|&&of| of == a.of[layer]).count() == 1;
+            if let (Some(gate), true) = (&a.blocks[a.of[layer]].mixer.gate, alone) {
                 let (rows, n) = (gate.gates.shape().rows(), gate.gates.shape().width());
                 host.resize(rows * n, 0.0);
                 b.download(&gate.gates, &mut host)?;

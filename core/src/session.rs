@@ -50,6 +50,8 @@ pub struct Session<B: Forward, M> {
     last: B::Tensor,
     projected: Option<B::Tensor>,
     logits: B::Tensor,
+    /// What is kept of a step.
+    recorded: B::Recording,
     host: Vec<f32>,
 }
 
@@ -92,7 +94,21 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         };
         let (state, rooms, last, projected, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
-        Ok(Self { backend, model, options, state, position: 0, rooms, watched: None, ids, last, projected, logits, host })
+        Ok(Self {
+            backend,
+            model,
+            options,
+            state,
+            position: 0,
+            rooms,
+            watched: None,
+            ids,
+            last,
+            projected,
+            logits,
+            recorded: B::Recording::default(),
+            host,
+        })
     }
 
     /// Positions seen since the beginning.
@@ -135,6 +151,9 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// [`Error::Input`] for an empty chunk, ragged rows, an id outside of the vocabulary, or more positions than a
     /// learned table has; nothing has happened then. [`Error::Device`] where the machine fails.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        if self.check(tokens)? == 1 {
+            return self.one(tokens);
+        }
         self.run(tokens, |_, _| Ok(()))?;
         self.project()
     }
@@ -144,13 +163,36 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let (b, p) = (&mut self.backend, &self.model.params);
         let x = model::project(b, p, &self.last, self.projected.as_mut());
         b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
-        b.download(&self.logits, &mut self.host).map_err(Error::device)?;
+        self.fetch()
+    }
+
+    fn fetch(&mut self) -> Result<&[f32], Error> {
+        self.backend.download(&self.logits, &mut self.host).map_err(Error::device)?;
         Ok(&self.host)
     }
 
     /// One token for each sequence; the same as [`prefill`](Self::prefill) of one position. Allocates nothing.
+    ///
+    /// # Errors
+    /// Those of [`prefill`](Self::prefill).
     pub fn step(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         self.prefill(tokens)
+    }
+
+    /// A position of each sequence: the same work every time.
+    fn one(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
+        let room = self.rooms[0].as_mut().expect("made with the session");
+        let (state, last, projected, logits) = (&mut self.state, &mut self.last, &mut self.projected, &mut self.logits);
+        b.upload_indices(tokens, &mut room.tokens).map_err(Error::device)?;
+        b.repeat(&mut self.recorded, |b| {
+            model::forward(b, config, params, Some(state), &mut room.acts, &room.tokens, segments, None);
+            b.last(&room.acts.hidden, last);
+            let x = model::project(b, params, last, projected.as_mut());
+            b.matmul(Matmul::new(x, &params.embed), logits);
+        });
+        self.position += 1;
+        self.fetch()
     }
 
     /// A [`step`](Self::step) of which an inspector sees what each layer did.

@@ -41,7 +41,19 @@ pub struct Trainer<B: Backward, R = Language<B>> {
     total: B::Tensor,
     /// `[4]`: what [`AdamW`] reads of the step
     schedule: B::Tensor,
+    recorded: Recorded<B::Recording>,
     room: R,
+}
+
+/// What is kept of the parts of a step, each of which is the same work every time.
+#[derive(Default)]
+struct Recorded<R> {
+    /// From a micro-batch in the room to its gradients.
+    gradients: R,
+    /// From the gradients to the weights.
+    update: R,
+    /// Losses of a micro-batch in the room, with the weights and with their average.
+    losses: [R; 2],
 }
 
 /// Five trees of one shape.
@@ -62,6 +74,14 @@ impl<T> Trees<T> {
     /// The five trees by name, as a file that resumes training calls them.
     pub fn named(&self) -> [(&'static str, &Params<T>); 4] {
         [("weights", &self.weights), ("first", &self.first), ("second", &self.second), ("ema", &self.ema)]
+    }
+
+    /// What [`AdamW`] changes, tensor by tensor, with decays and rates in the same order.
+    fn leaves(&mut self, decays_and_rates: &[[f32; 2]]) -> impl Iterator<Item = AdamWLeaf<'_, T>> {
+        let Self { weights, grads, first, second, ema } = self;
+        let moments = first.leaves_mut().zip(second.leaves_mut());
+        let all = weights.leaves_mut().zip(grads.leaves_mut()).zip(moments).zip(ema.leaves_mut()).zip(decays_and_rates);
+        all.map(|((((weight, grad), (first, second)), ema), &[decay, rate])| AdamWLeaf { weight, grad, first, second, ema, decay, rate })
     }
 
     /// The same, to be read into.
@@ -88,7 +108,7 @@ impl<B: Backward, R> Trainer<B, R> {
         };
         let leaves = model::shapes(&config).iter().map(of_leaf).collect();
         let trees = Trees { weights, grads, first, second, ema };
-        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, leaves, total, schedule, room })
+        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, leaves, total, schedule, recorded: Recorded::default(), room })
     }
 
     /// The key of draw number `draw`: four numbers.
@@ -123,6 +143,8 @@ impl<B: Backward, R> Trainer<B, R> {
 
     /// Weights, gradients, moments, average, and the machine that holds them.
     pub fn trees_mut(&mut self) -> (&mut B, &mut Trees<B::Tensor>) {
+        // Whoever is handed the trees may put other tensors there.
+        self.recorded = Recorded::default();
         (&mut self.backend, &mut self.trees)
     }
 
@@ -136,25 +158,12 @@ impl<B: Backward, R> Trainer<B, R> {
         let bias = |beta: f32| (1.0 / (1.0 - libm::pow(beta as f64, t))) as f32;
         let now = [h.schedule.lr(self.step), bias(h.beta1), bias(h.beta2), schedule::ema_rate(h.ema, self.step)];
         b.upload(&now, &mut self.schedule).map_err(Error::device)?;
-        b.fill(0.0, &mut self.total);
-        for g in self.trees.grads.leaves() {
-            b.sum_squares(g, &mut self.total);
-        }
-        let Trees { weights, grads, first, second, ema } = &mut self.trees;
-        let leaves = weights.leaves_mut().zip(grads.leaves_mut()).zip(first.leaves_mut().zip(second.leaves_mut())).zip(ema.leaves_mut());
-        for ((((weight, grad), (first, second)), ema), &[decay, rate]) in leaves.zip(&self.leaves) {
-            let op = AdamW {
-                schedule: &self.schedule,
-                total: &self.total,
-                clip: h.clip,
-                beta1: h.beta1,
-                beta2: h.beta2,
-                eps: h.adam_eps,
-                decay,
-                rate,
-            };
-            b.adamw(op, AdamWLeaf { weight, grad, first, second, ema });
-        }
+        let (total, schedule, trees, leaves) = (&mut self.total, &self.schedule, &mut self.trees, &self.leaves);
+        b.repeat(&mut self.recorded.update, |b| {
+            b.sum_squares(trees.grads.leaves(), total);
+            let op = AdamW { schedule, total, clip: h.clip, beta1: h.beta1, beta2: h.beta2, eps: h.adam_eps };
+            b.adamw(op, trees.leaves(leaves));
+        });
         self.step += 1;
         self.micro = 0;
         Ok(())

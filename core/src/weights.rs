@@ -30,7 +30,7 @@ impl<T> Model<T> {
     /// [`Error::Config`] for a configuration that cannot be, [`Error::Device`] where the machine has no room.
     pub fn init<B: Device<Tensor = T>>(b: &mut B, config: Config, seed: u64) -> Result<Self, Error> {
         config.validate()?;
-        let params = params(b, &config, Precision::Full, |name, shape, out| {
+        let params = params(b, &config, Precision::Master, |name, shape, out| {
             init::value(name, shape, &config, seed, out);
             Ok(())
         })?;
@@ -100,7 +100,7 @@ impl<T> Model<T> {
 }
 
 /// Allocates weights and fills each leaf through `fill`, which gets its name, shape and a host buffer of zeros. Weights to
-/// be trained want [`Precision::Full`]: a step changes them by less than the digits of a compute precision can tell.
+/// be trained want [`Precision::Master`].
 ///
 /// # Errors
 /// `fill`'s own; [`Error::Device`] where the machine has no room.

@@ -97,7 +97,7 @@ impl StateBytes {
     /// Counts the state that a session of this context has room for.
     pub fn of(c: &Config, context: usize, segments: usize) -> Self {
         let bytes = |c: &Config, context| {
-            let Ok(state) = State::new(&mut Ledger, c, 1, context, segments);
+            let Ok(state) = State::new(&mut Ledger::new(Numbers::SINGLE), c, 1, context, segments);
             state.leaves().map(|tensor| tensor.0.count() * size_of::<f32>()).sum::<usize>()
         };
         // A window of one position would hide what a second position adds.
@@ -108,10 +108,53 @@ impl StateBytes {
     }
 }
 
-/// A device without a machine: its tensors are their shapes.
-struct Ledger;
+/// Bytes that a backend holds a number in, by what it is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    compute: usize,
+    /// Of the copy for products of a weight that is a matrix, beside its four.
+    copy: usize,
+}
 
-struct Extents(Shape);
+impl Numbers {
+    /// f32 throughout.
+    pub const SINGLE: Self = Self { compute: 4, copy: 0 };
+    /// bf16 activations, and such copies of the matrices.
+    pub const HALF: Self = Self { compute: 2, copy: 2 };
+
+    fn bytes(self, shape: Shape, precision: Precision) -> usize {
+        let each = match precision {
+            Precision::Compute => self.compute,
+            Precision::Master if shape.rank() == 2 => 4 + self.copy,
+            Precision::Master | Precision::Full | Precision::Saved => 4,
+        };
+        shape.count() * each
+    }
+}
+
+/// A device without a machine: its tensors are their shapes, and it adds up their bytes.
+pub(crate) struct Ledger {
+    numbers: Numbers,
+    bytes: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(numbers: Numbers) -> Self {
+        Self { numbers, bytes: 0 }
+    }
+
+    /// Bytes since this was last asked.
+    pub(crate) fn settle(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn take(&mut self, shape: Shape, precision: Precision) -> Result<Extents, Infallible> {
+        self.bytes += self.numbers.bytes(shape, precision);
+        Ok(Extents(shape))
+    }
+}
+
+pub(crate) struct Extents(Shape);
 
 impl Shaped for Extents {
     fn shape(&self) -> Shape {
@@ -124,10 +167,11 @@ impl Device for Ledger {
     type Indices = Extents;
     type Error = Infallible;
 
-    fn alloc(&mut self, shape: Shape, _: Precision) -> Result<Extents, Infallible> {
-        Ok(Extents(shape))
+    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Extents, Infallible> {
+        self.take(shape, precision)
     }
     fn alloc_indices(&mut self, shape: Shape) -> Result<Extents, Infallible> {
+        self.bytes += 4 * shape.count();
         Ok(Extents(shape))
     }
     fn upload(&mut self, _: &[f32], _: &mut Extents) -> Result<(), Infallible> {

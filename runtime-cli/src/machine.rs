@@ -1,5 +1,8 @@
 //! Which machine runs the model: the flags that every command shares, and who follows them.
 
+use crate::counting::Numbers;
+use crate::train::memory::{self, Demand};
+use crate::train::{Recipe, Settings};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::backend::Backward;
@@ -110,6 +113,12 @@ pub trait Backends: Sync {
     /// One sentence where it cannot be done there.
     fn place(&self, machine: &Machine) -> Result<String>;
 
+    /// What training by this recipe will take of the machine's memory, where that can be told before.
+    ///
+    /// # Errors
+    /// One sentence with the numbers where there is less.
+    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>>;
+
     /// Does the work there.
     ///
     /// # Errors
@@ -148,6 +157,20 @@ impl Backends for Own {
             bail!("the cpu backend computes in f32; --precision bf16 goes with --backend cuda or --backend tch");
         }
         Ok(format!("the CPU, threads: {}", machine.threads()))
+    }
+
+    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>> {
+        // Texts get room as their lengths come.
+        if recipe.objective.is_some() {
+            return Ok(None);
+        }
+        let c = &recipe.model;
+        let Some(gpu) = gpu(machine)? else { return Ok(Some(Demand::of(c, &recipe.train, Numbers::SINGLE))) };
+        let compute = compute(machine);
+        let numbers = if compute == Compute::Bf16 { Numbers::HALF } else { Numbers::SINGLE };
+        let demand = |t: &Settings| Demand::of(c, t, numbers).with_scratch(Cuda::planned(compute), c, t, |b| b.held()[1]);
+        memory::check(&gpu.name, hh_cuda::free(gpu.ordinal)?, &recipe.train, demand)?;
+        demand(&recipe.train).map(Some)
     }
 
     fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {

@@ -4,7 +4,7 @@ use hh_core::{backend::Backward, config::Config, train::Hyper};
 use hh_cpu::{Cpu, Level, Threads};
 use hh_tests::{
     compare::{all_within, distance},
-    model::{Numbers, batch, config, hyper, kinds, levels, named, trainer},
+    model::{Numbers, batch, config, cpu, hyper, kinds, levels, named, trainer},
     probe::Probe,
 };
 
@@ -72,5 +72,14 @@ fn a_step_reads_nothing_that_it_did_not_write() {
         let dirty = train(Probe { poisoned: Some((3, 11)), ..Probe::new(cpu()) }, &c, noisy(&c), 11);
         assert!(clean.iter().flat_map(|(_, x)| x).all(|x| x.is_finite()), "{name}");
         assert!(clean == dirty, "{name}: memory that came dirty is seen in the result");
+    }
+}
+
+/// What each block computes anew for its gradient is what it computed before: dropout, segments, all kinds of paths.
+#[test]
+fn recomputing_changes_no_bit() {
+    for (name, c) in kinds().into_iter().chain([("wide", wide()), ("deep", config(r#""layers": 5, "segments": 3"#))]) {
+        let [kept, anew] = [false, true].map(|recompute| train(cpu::<f32>(2), &c, Hyper { recompute, ..noisy(&c) }, 17));
+        assert!(kept == anew, "{name}");
     }
 }

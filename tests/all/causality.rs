@@ -8,16 +8,16 @@ use hh_tests::{
 
 #[test]
 fn a_later_token_changes_no_earlier_hidden_state_but_its_own() {
-    reaches_back(cpu::<f64>(1), &kinds(), 0.0);
+    reaches_back(cpu::<f64>(1), &kinds(), 24, 0.0);
 }
 
-/// `rounding`: how far an earlier state may move in root mean square, on a machine whose sums depend on what is beside them.
-pub(crate) fn reaches_back<B: Forward<Tensor: Numbers>>(mut b: B, kinds: &[(&str, Config)], rounding: f64) {
+/// Changes each token of texts of that `length`. `rounding`: how far an earlier state may move in root mean square, on a machine whose sums depend on what is beside them.
+pub(crate) fn reaches_back<B: Forward<Tensor: Numbers>>(mut b: B, kinds: &[(&str, Config)], length: usize, rounding: f64) {
     for (name, c) in kinds {
         let model = model(&mut b, c);
-        let mut tokens = text(c, 5, 24);
+        let mut tokens = text(c, 5, length);
         let before = hidden(&mut b, &model, &tokens, 1);
-        for t in 0..24 {
+        for t in 0..length {
             let kept = tokens[t];
             tokens[t] = (kept + 1) % c.vocab_size as u32;
             let after = hidden(&mut b, &model, &tokens, 1);

@@ -46,7 +46,7 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Resul
         clip: s.clip,
         ..hyper(c)
     };
-    let start = weights::params(&mut b, c, Precision::Full, |name, _, out| {
+    let start = weights::params(&mut b, c, Precision::Master, |name, _, out| {
         out.copy_from_slice(&golden.singles(&format!("weight.{name}")));
         Ok(())
     })

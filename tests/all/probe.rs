@@ -17,6 +17,16 @@ fn stream(c: &Config) -> TokenStream {
     TokenStream::from_ids(&text(c, 4, 3 * CONTEXT + 6), c.vocab_size)
 }
 
+/// What every knock-out of a model's whole costs on a device.
+#[cfg(feature = "cuda")]
+pub(crate) fn rows<B: hh_core::backend::Forward>(mut b: B) -> Vec<(String, f64)> {
+    let mut model = model(&mut b, &config(""));
+    let options = Options { layers: false, ..OPTIONS };
+    let text = stream(&model.config);
+    let findings = probe(b, &mut model, &text, &options, &mut |_| true).expect("no device to lose").expect("it was not stopped");
+    findings.rows.into_iter().map(|row| (row.name, row.nll)).collect()
+}
+
 fn findings(model: &mut Model<Tensor<f32>>, options: &Options) -> Findings {
     let text = stream(&model.config);
     probe(cpu::<f32>(1), model, &text, options, &mut |_| true).expect("no device to lose").expect("it was not stopped")

@@ -22,13 +22,13 @@ fn a_run_that_resumes_is_the_run_that_never_stopped() {
 pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, name: &str, c: &Config) {
     let h = Hyper { dropout: 0.2, accumulate: 2, ..hyper(c) };
     let mut whole = trainer(make(), c, h.clone(), 2, 7);
-    run(&mut whole, 0..6);
+    run(&mut whole, 0..4);
     let mut first = trainer(make(), c, h.clone(), 2, 7);
-    run(&mut first, 0..3);
+    run(&mut first, 0..2);
     let saved = save(&mut first);
     let mut second = restore(make(), c, h, &saved);
-    assert_eq!(second.step(), 3);
-    run(&mut second, 3..6);
+    assert_eq!(second.step(), 2);
+    run(&mut second, 2..4);
     for ((tree, wanted), (_, found)) in whole.trees().named().into_iter().zip(second.trees().named()) {
         for ((leaf, wanted), (_, found)) in named(c, wanted).into_iter().zip(named(c, found)) {
             assert!(wanted == found, "{name}: {leaf} of the {tree} is another");

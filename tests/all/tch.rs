@@ -100,7 +100,7 @@ fn a_text_cut_anywhere_is_the_whole_text() {
 
 #[test]
 fn a_later_token_changes_no_earlier_hidden_state() {
-    causality::reaches_back(tch(Compute::F64), &kinds(), 1e-12);
+    causality::reaches_back(tch(Compute::F64), &kinds(), 24, 1e-12);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::differences::{along, near, nudge, slope};
 use hh_core::{
+    backend::Backward,
     config::Config,
     embed::Pooling,
     model::Model,
@@ -12,9 +13,11 @@ use hh_core::{
     },
 };
 use hh_cpu::{Cpu, Tensor};
+#[cfg(feature = "cuda")]
+use hh_tests::compare::{all_within, distance};
 use hh_tests::{
     fault::Fault,
-    model::{config, cpu, hidden, hyper, model, named, text, weights},
+    model::{Numbers, config, cpu, hidden, hyper, model, named, text, weights},
     probe::Probe,
 };
 
@@ -209,6 +212,33 @@ fn a_part_that_goes_through_again_drops_out_what_it_dropped_before() {
     let slope = (loss(step) - loss(-step)) / (2.0 * step);
     // Losses come back in 32 bits.
     assert!((found - slope).abs() < 1e-2 * slope.abs() + 2e-3, "gradient {found}, slope {slope}");
+}
+
+/// Gradients on a device, with dropout.
+fn gradients_on<B: Backward<Tensor: Numbers>>(mut b: B, case: &Case, recompute: bool) -> Vec<(String, Vec<f64>)> {
+    let weights = weights(&mut b, &case.config);
+    let h = Hyper { dropout: 0.3, recompute, ..silent(&case.config) };
+    let mut trainer = Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap();
+    trainer.accumulate(case.batch()).unwrap();
+    named(&case.config, &trainer.trees().grads)
+}
+
+#[test]
+fn recomputing_changes_no_bit() {
+    for case in cases() {
+        let [kept, anew] = [false, true].map(|recompute| gradients_on(cpu::<f32>(1), &case, recompute));
+        assert!(kept == anew);
+    }
+}
+
+/// Every objective on a device that `make` makes, against the processor in f64.
+#[cfg(feature = "cuda")]
+pub(crate) fn agrees<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, bound: f64) -> Result<(), String> {
+    cases().iter().try_for_each(|case| {
+        let (found, wanted) = (gradients_on(make(), case, false), gradients_on(cpu::<f64>(1), case, false));
+        let far = found.into_iter().zip(wanted).map(|((name, found), (_, wanted))| (name, distance(&found, &wanted, 1e-3)));
+        all_within(bound, far.collect())
+    })
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub fn disturbed(name: &str, shape: Shape, config: &Config, out: &mut [f32]) {
 
 /// Disturbed weights on a device.
 pub fn weights<B: Forward>(b: &mut B, c: &Config) -> Params<B::Tensor> {
-    weights::params(b, c, Precision::Full, |name, shape, out| {
+    weights::params(b, c, Precision::Master, |name, shape, out| {
         disturbed(name, shape, c, out);
         Ok(())
     })
@@ -100,6 +100,7 @@ pub fn hyper(c: &Config) -> Hyper {
         z_weight: 0.0625,
         flow_weight: if c.flow_hidden > 0 { 0.5 } else { 0.0 },
         accumulate: 1,
+        recompute: false,
         seed: 3,
     }
 }

@@ -13,8 +13,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(format!("no step is called {name}; there are {}", known.join(", ")));
     }
-    // The cuda suite runs where it is asked for, until all of it has passed on a machine of its own.
-    let chosen = STEPS.iter().filter(|&(name, _)| if names.is_empty() { *name != "cuda" } else { names.contains(name) });
+    let chosen = STEPS.iter().filter(|&(name, _)| names.is_empty() || names.contains(name));
     chosen.flat_map(|(_, steps)| steps()).try_for_each(Step::run)
 }
 
@@ -91,13 +90,14 @@ pub(crate) fn firmware() -> Vec<Step> {
     vec![cargo(all), cargo(["xtask", "firmware"])]
 }
 
-/// The cuda backend without a GPU: all kernels compiled for sm_80 and sm_90 by NVRTC, and run as C++ on the emulated machine.
+/// The cuda backend without a GPU: all kernels compiled for sm_80 and sm_90 by NVRTC, and run as C++ on the emulated machine; and
+/// the program that measures on a GPU, on that machine.
 /// Where `HH_NVRTC` names no folder with libnvrtc.so.13, the compiler is installed for it.
 pub(crate) fn cuda() -> Vec<Step> {
     let mut steps = Vec::new();
+    let target = std::path::absolute(std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())).unwrap_or_default();
     let libraries = std::env::var("HH_NVRTC").unwrap_or_else(|_| {
-        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-        let folder = std::path::absolute(target).unwrap_or_default().join("nvrtc");
+        let folder = target.join("nvrtc");
         let wanted = ["-m", "pip", "install", "--quiet", "--target", &folder.to_string_lossy(), "nvidia-cuda-nvrtc==13.0.*"];
         if !folder.exists() {
             steps.push(program("python3", wanted));
@@ -107,8 +107,12 @@ pub(crate) fn cuda() -> Vec<Step> {
     let refused = ["--", "-D", "warnings"];
     let emulated = ["-p", "hh-cuda", "-p", "hh-tests", "--features", "hh-cuda/emulate,hh-tests/cuda"];
     steps.push(cargo([&["clippy", "--release", "--all-targets"][..], &emulated, &refused].concat()));
-    steps.push(cargo(["test", "--release", "-p", "hh-cuda", "--", "--include-ignored"]).env("LD_LIBRARY_PATH", &libraries));
+    let own = ["test", "--release", "-p", "hh-cuda", "--features", "emulate", "--", "--include-ignored"];
+    steps.push(cargo(own).env("LD_LIBRARY_PATH", &libraries));
     steps.push(cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda"]));
+    let table = target.join("gpu.json");
+    let measuring = ["run", "--quiet", "--release", "-p", "hh-cuda", "--features", "emulate", "--example", "gpu", "--", "emulated"];
+    steps.push(cargo(measuring.into_iter().chain(["--out", &table.to_string_lossy()])));
     steps
 }
 

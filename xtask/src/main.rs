@@ -9,11 +9,13 @@ use run::{Step, cargo, program};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask ci [STEP...]           what continuous integration runs (all but cuda), or the steps named
+cargo xtask ci [STEP...]           what continuous integration runs, or the steps named
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
-cargo xtask gpu [ORDINAL]          run the suite on a GPU, then time its kernels and training steps; prints a table, writes gpu.json
+cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
+                                   run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
+                                   has it; prints a table, writes gpu.json
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
@@ -28,8 +30,7 @@ fn main() -> ExitCode {
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["firmware"] => firmware::run(),
         ["web", ref words @ ..] => web::run(words),
-        ["gpu"] => gpu("0"),
-        ["gpu", ordinal] => gpu(ordinal),
+        ["gpu", ref words @ ..] => gpu(words),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -63,11 +64,12 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
 }
 
 /// The suite goes to the device where HH_CUDA names one.
-fn gpu(ordinal: &str) -> Result<(), String> {
+fn gpu(words: &[&str]) -> Result<(), String> {
+    let ordinal = words.first().filter(|word| !word.starts_with("--")).copied().unwrap_or("0");
     cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])
         .env("HH_CUDA", ordinal)
         .run()?;
-    cargo(["run", "--release", "-p", "hh-cuda", "--example", "gpu", "--", ordinal]).run()
+    cargo(["run", "--release", "-p", "hh-cuda", "--example", "gpu", "--"].into_iter().chain(words.iter().copied())).run()
 }
 
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {

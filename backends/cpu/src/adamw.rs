@@ -3,16 +3,16 @@
 use crate::{Cpu, Float, Tensor, threads::Shared};
 use hh_core::ops::{AdamW, AdamWLeaf};
 
-pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: AdamW<Tensor<F>>, leaf: AdamWLeaf<Tensor<F>>) {
+pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: &AdamW<Tensor<F>>, leaf: AdamWLeaf<Tensor<F>>) {
     let count = op.dims(&leaf);
     let &[lr, first_factor, second_factor, ema_rate] = op.schedule.data() else { unreachable!("dims() has checked") };
-    let rate = lr * F::of_f32(op.rate);
+    let rate = lr * F::of_f32(leaf.rate);
     let norm = op.total.data()[0].sqrt();
     let clip = F::of_f32(op.clip);
     // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
     let clipped = if op.clip == 0.0 || norm <= clip { F::ONE } else { clip / norm };
-    let (beta1, beta2, eps, decay) = (F::of_f32(op.beta1), F::of_f32(op.beta2), F::of_f32(op.eps), F::of_f32(op.decay));
-    let AdamWLeaf { weight, grad, first, second, ema } = leaf;
+    let (beta1, beta2, eps, decay) = (F::of_f32(op.beta1), F::of_f32(op.beta2), F::of_f32(op.eps), F::of_f32(leaf.decay));
+    let AdamWLeaf { weight, grad, first, second, ema, .. } = leaf;
     let shared = [weight, grad, first, second, ema].map(|t| Shared::new(t.data_mut()));
     let level = cpu.level;
     cpu.threads.rows(count, 1, |run| {

@@ -90,11 +90,11 @@ macro_rules! rung {
             fn squared_error(&mut self, op: SquaredError<Tensor<$F>>, losses: &mut Tensor<$F>, dx: &mut Tensor<$F>) {
                 squared_error::forward(self, op, losses, dx);
             }
-            fn sum_squares(&mut self, x: &Tensor<$F>, total: &mut Tensor<$F>) {
-                sum_squares::forward(self, x, total);
+            fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor<$F>>, total: &mut Tensor<$F>) {
+                sum_squares::forward(self, of, total);
             }
-            fn adamw(&mut self, op: AdamW<Tensor<$F>>, leaf: AdamWLeaf<Tensor<$F>>) {
-                adamw::forward(self, op, leaf);
+            fn adamw<'a>(&mut self, op: AdamW<Tensor<$F>>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor<$F>>>) {
+                leaves.for_each(|leaf| adamw::forward(self, &op, leaf));
             }
         }
     )*};

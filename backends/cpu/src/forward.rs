@@ -11,6 +11,8 @@ use hh_core::{backend::Forward, ops::*};
 macro_rules! rung {
     ($($F:ty)*) => {$(
         impl Forward for Cpu<$F> {
+            type Recording = ();
+
             fn embed(&mut self, op: Embed<Tensor<$F>, Indices>, y: &mut Tensor<$F>) {
                 embed::forward(self, op, y);
             }

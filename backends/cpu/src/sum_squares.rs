@@ -7,8 +7,13 @@ use hh_core::shape::Shaped;
 const RUN: usize = 1 << 15;
 
 /// Partial sums are taken in f64; only their roundings to `F` remain.
-pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut Tensor<F>) {
+pub(crate) fn forward<'a, F: Float>(cpu: &mut Cpu<F>, of: impl Iterator<Item = &'a Tensor<F>>, total: &mut Tensor<F>) {
     assert_eq!(total.shape().count(), 1, "sum_squares: total");
+    total.data_mut()[0] = F::ZERO;
+    of.for_each(|x| add(cpu, x, &mut total.data_mut()[0]));
+}
+
+fn add<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut F) {
     let tasks = x.data().len().div_ceil(RUN);
     let partials = scratch(&mut cpu.scratch, tasks);
     let (level, shared) = (cpu.level, Shared::new(partials));
@@ -24,6 +29,5 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut Ten
         let slot = unsafe { shared.slice(task, 1) };
         slot[0] = F::of(partial);
     });
-    let total = &mut total.data_mut()[0];
     *total = F::of(partials.iter().fold(total.to_f64(), |sum, p| sum + p.to_f64()));
 }

@@ -1,63 +1,96 @@
-//! What a GPU makes of the kernels: each against its floor, and whole training steps. Prints a table and writes `gpu.json`.
+//! What a GPU makes of the kernels: each against its floor and against PyTorch, then whole training steps, their memory, and losses
+//! over some hundred steps beside those of the reference implementation. Prints a table and writes it as `gpu.json`.
 //!
-//! `cargo run --release -p hh-cuda --example gpu [ORDINAL]`; a built program needs nothing but the GPU, and a few minutes.
-//! A floor is the larger of bytes over the copy bandwidth and operations over the bf16 matrix rate, both measured here first.
+//! `gpu [ORDINAL] [--reference reference.py] [--out gpu.json]`; a built program needs nothing but the GPU and a few minutes. PyTorch answers where
+//! the Python that `PYTHON` names, or `python3`, has it. `gpu emulated`, with that feature, goes the same way at tiny shapes: its
+//! times say nothing. A floor is the larger of bytes over the copy bandwidth and operations over the bf16 matrix rate, both
+//! measured here first.
 
+#[path = "gpu/curve.rs"]
+mod curve;
 #[path = "gpu/kernels.rs"]
 mod kernels;
+#[path = "gpu/peer.rs"]
+mod peer;
+#[path = "gpu/shapes.rs"]
+mod shapes;
 #[path = "gpu/steps.rs"]
 mod steps;
+#[path = "gpu/table.rs"]
+mod table;
 #[path = "gpu/timing.rs"]
 mod timing;
 
-use hh_cuda::{Compute, Cuda, find};
-use std::{error::Error, fs};
+use hh_cuda::{Compute, Cuda, Fault, find};
+use peer::Peer;
+use shapes::Shapes;
+use std::{error::Error, path::PathBuf, time::Duration};
+use table::Table;
 
-/// One line of the table.
-struct Line {
-    name: String,
-    /// Seconds of one run.
-    seconds: f64,
-    /// Seconds that nothing can beat, where that is known.
-    floor: Option<f64>,
-    /// What else is to be said: tokens a second.
-    note: String,
+/// How long PyTorch is asked questions: the whole is to be done in ten minutes.
+const PATIENCE: Duration = Duration::from_secs(6 * 60);
+
+/// Where all of it runs.
+enum Place {
+    Gpu(usize),
+    #[cfg(feature = "emulate")]
+    Emulated,
 }
 
-impl Line {
-    fn print(&self) {
-        let floor =
-            self.floor.map_or(String::new(), |floor| format!("{:9.1} us floor, {:3.0} %", floor * 1e6, 100.0 * floor / self.seconds));
-        println!("{:44} {:11.1} us {floor} {}", self.name, self.seconds * 1e6, self.note);
+impl Place {
+    fn named(name: &str) -> Result<Self, String> {
+        match name {
+            #[cfg(feature = "emulate")]
+            "emulated" => Ok(Self::Emulated),
+            _ => name.parse().map(Self::Gpu).map_err(|_| format!("{name} is no number of a GPU")),
+        }
     }
 
-    fn json(&self) -> String {
-        let floor = self.floor.map_or("null".to_owned(), |floor| format!("{floor:e}"));
-        format!(r#"{{"name": "{}", "seconds": {:e}, "floor": {floor}, "note": "{}"}}"#, self.name, self.seconds, self.note)
+    fn make(&self) -> Result<Cuda, Fault> {
+        match *self {
+            Self::Gpu(ordinal) => Cuda::new(ordinal, Compute::Bf16),
+            #[cfg(feature = "emulate")]
+            Self::Emulated => Ok(Cuda::emulated(Compute::Bf16)),
+        }
+    }
+
+    /// In words, and what is measured there.
+    fn introduce(&self) -> Result<(String, Shapes), Fault> {
+        match *self {
+            Self::Gpu(ordinal) => {
+                let found = find(ordinal)?;
+                let capability = format!("compute capability {}.{}", found.capability / 10, found.capability % 10);
+                Ok((format!("{}, {capability}", found.name), Shapes::full()))
+            }
+            #[cfg(feature = "emulate")]
+            Self::Emulated => Ok(("the emulated machine, whose times say nothing".into(), Shapes::tiny())),
+        }
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let ordinal = std::env::args().nth(1).map_or(Ok(0), |n| n.parse())?;
-    let found = find(ordinal)?;
-    println!("{}, compute capability {}.{}", found.name, found.capability / 10, found.capability % 10);
-    let make = || Cuda::new(ordinal, Compute::Bf16);
-    let rates = kernels::Rates::measure(&mut make()?)?;
-    println!("copies {:.2} TB/s, multiplies bf16 matrices at {:.0} TFLOP/s\n", rates.bytes / 1e12, rates.operations / 1e12);
-    let mut lines = Vec::new();
-    let mut keep = |line: Line| {
-        line.print();
-        lines.push(line.json());
+    let (mut place, mut reference, mut out) = (Place::Gpu(0), None, PathBuf::from("gpu.json"));
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--reference" => reference = Some(PathBuf::from(words.next().ok_or("--reference names no file")?)),
+            "--out" => out = words.next().ok_or("--out names no file")?.into(),
+            name => place = Place::named(name)?,
+        }
+    }
+    let (name, shapes) = place.introduce()?;
+    let mut peer = match place {
+        Place::Gpu(_) => Peer::start(reference.as_deref(), PATIENCE),
+        #[cfg(feature = "emulate")]
+        Place::Emulated => Peer::none("no PyTorch is asked"),
     };
-    kernels::all(make, &rates, &mut keep)?;
-    steps::all(make, &mut keep)?;
-    let report = format!(
-        "{{\"device\": \"{}\", \"bytes_per_second\": {:e}, \"operations_per_second\": {:e}, \"lines\": [\n{}\n]}}\n",
-        found.name,
-        rates.bytes,
-        rates.operations,
-        lines.join(",\n")
-    );
-    fs::write("gpu.json", report)?;
+    println!("{name}; {}", peer.word);
+    let rates = kernels::Rates::measure(&mut place.make()?, &shapes)?;
+    println!("copies {:.2} TB/s, multiplies bf16 matrices at {:.0} TFLOP/s\n", rates.bytes / 1e12, rates.operations / 1e12);
+    let mut table = Table::begin();
+    kernels::all(|| place.make(), &shapes, &rates, &mut peer, &mut table)?;
+    steps::all(|| place.make(), &shapes, &mut peer, &mut table)?;
+    curve::draw(|| place.make(), &shapes, &mut peer, &mut table)?;
+    table.write(&out, &name, &peer.word, &rates)?;
     Ok(())
 }

@@ -79,10 +79,10 @@ impl Backward for Cuda {
     fn squared_error(&mut self, op: SquaredError<Tensor>, losses: &mut Tensor, dx: &mut Tensor) {
         flow::squared_error(self, op, losses, dx);
     }
-    fn sum_squares(&mut self, x: &Tensor, total: &mut Tensor) {
-        optimise::sum_squares(self, x, total);
+    fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
+        optimise::sum_squares(self, of, total);
     }
-    fn adamw(&mut self, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
-        optimise::adamw(self, op, leaf);
+    fn adamw<'a>(&mut self, op: AdamW<Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
+        optimise::adamw(self, op, leaves);
     }
 }

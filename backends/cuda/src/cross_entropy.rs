@@ -31,7 +31,7 @@ pub(crate) fn backward(
 fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor, d: Option<CrossEntropyGrad<Tensor>>) {
     let CrossEntropyDims { rows, width, vocab, chunk } = op.dims(scratch.shape(), losses.shape());
     b.begin();
-    let (x, table) = (operand(b, op.x.mat(), rows, width), operand(b, op.table.mat(), vocab, width));
+    let (x, table) = (operand(b, op.x.mat(), rows, width), operand(b, op.table.for_products(), vocab, width));
     let (logits, losses) = (scratch.mat(), losses.mat());
     let slopes = match &d {
         Some(_) if logits.bf16 == b.bf16() => logits,

@@ -3,6 +3,7 @@
 use crate::{
     fault::Fault,
     launch::{Arg, Extent, Kernel, Machine, Memory, Product, Variant},
+    optimise::Tables,
     scratch::Scratch,
     tensor::{Indices, Mat, Tensor, lanes},
 };
@@ -31,8 +32,13 @@ pub enum Compute {
 pub struct Cuda {
     pub(crate) machine: Arc<Machine>,
     pub(crate) compute: Compute,
-    scratch: Scratch,
-    fault: Option<Fault>,
+    pub(crate) scratch: Scratch,
+    pub(crate) tables: Tables,
+    pub(crate) fault: Option<Fault>,
+    /// Nothing is recorded.
+    pub(crate) eager: bool,
+    /// How many times recorded work was queued.
+    pub(crate) replays: u64,
     /// Bytes on their way to the device.
     host: Vec<u8>,
 }
@@ -46,19 +52,49 @@ impl Cuda {
         Ok(Self::on(Machine::gpu(ordinal)?, compute))
     }
 
+    /// A machine that is not there: nothing is computed on it, and all that a model, a step or a text would take of a GPU's memory
+    /// is counted, in [`held`](Self::held).
+    pub fn planned(compute: Compute) -> Self {
+        Self::on(Machine::planned(), compute)
+    }
+
     /// The emulated machine: the same kernels, on the host, slowly.
     #[cfg(feature = "emulate")]
     pub fn emulated(compute: Compute) -> Self {
-        Self::on(Machine::Emulated, compute)
+        Self::on(Machine::emulated(), compute)
     }
 
     fn on(machine: Machine, compute: Compute) -> Self {
-        Self { machine: Arc::new(machine), compute, scratch: Scratch::default(), fault: None, host: Vec::new() }
+        Self {
+            machine: Arc::new(machine),
+            compute,
+            scratch: Scratch::default(),
+            tables: Tables::default(),
+            fault: None,
+            eager: false,
+            replays: 0,
+            host: Vec::new(),
+        }
     }
 
     /// Name of the device.
     pub fn name(&self) -> String {
         self.machine.name()
+    }
+
+    /// The same, but each kernel of a step is queued by itself, every time.
+    pub fn eager(self) -> Self {
+        Self { eager: true, ..self }
+    }
+
+    /// How many times [recorded](crate::Recording) work was queued instead of its kernels.
+    pub fn replays(&self) -> u64 {
+        self.replays
+    }
+
+    /// Bytes of the device's memory that tensors and scratch hold, and the most that they ever held.
+    pub fn held(&self) -> [usize; 2] {
+        self.machine.held()
     }
 
     /// Whether products and activations are bf16.
@@ -121,6 +157,13 @@ impl Cuda {
         }
     }
 
+    /// Makes the copy for products of a weight that was written what the weight is.
+    fn cast_shadow(&mut self, of: &Tensor) {
+        if of.shadow.is_some() {
+            self.convert(of.mat(), of.for_products(), of.shape.rows(), of.shape.width());
+        }
+    }
+
     /// `to = from`, `[rows, width]`, whatever they are held in.
     pub(crate) fn convert(&mut self, from: Mat, to: Mat, rows: usize, width: usize) {
         let n = lanes(8, &[width], &[from, to]);
@@ -138,7 +181,9 @@ impl Device for Cuda {
         self.surface()?;
         let bf16 = self.bf16() && precision == Precision::Compute;
         let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
-        Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16 })
+        let shadowed = self.bf16() && precision == Precision::Master && shape.rank() == 2;
+        let shadow = if shadowed { Some(Memory::new(&self.machine, shape.count().saturating_mul(2))?) } else { None };
+        Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16, shadow })
     }
 
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, Fault> {
@@ -155,7 +200,9 @@ impl Device for Cuda {
         } else {
             self.host.extend(src.iter().flat_map(|x| x.to_ne_bytes()));
         }
-        dst.memory.upload(&self.host)
+        dst.memory.upload(&self.host)?;
+        self.cast_shadow(dst);
+        Ok(())
     }
 
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), Fault> {
@@ -188,11 +235,13 @@ impl Device for Cuda {
         let (count, to) = (dst.shape.count(), dst.flat());
         let n = lanes(8, &[count], &[to]);
         self.run("convert", "fill", Variant::Lanes(n), Extent::threads(count / n, 256), &[to.into(), (count as u64).into(), value.into()]);
+        self.cast_shadow(dst);
     }
 
     fn copy(&mut self, src: &Tensor, dst: &mut Tensor) {
         assert_eq!(src.shape.extents(), dst.shape.extents(), "copy between two shapes");
         let (rows, width) = (src.shape.rows(), src.shape.width());
         self.convert(src.mat(), dst.mat(), rows, width);
+        self.cast_shadow(dst);
     }
 }

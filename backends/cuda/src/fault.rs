@@ -32,6 +32,8 @@ pub enum Fault {
         /// Bytes that were free, of how many.
         free: [usize; 2],
     },
+    /// Work that is to be replayed did what a replay would not do again.
+    WhileRecording(&'static str),
     /// The kernels do not do that.
     Unsupported(String),
     /// Anything else, in the driver's or a library's words.
@@ -68,6 +70,9 @@ impl std::fmt::Display for Fault {
                 gib(*free),
                 gib(*total)
             ),
+            Self::WhileRecording(what) => {
+                write!(f, "{what} while work was being recorded to be replayed; what such work needs must be there after its first time")
+            }
             Self::Unsupported(what) => {
                 write!(f, "the cuda backend does not do that: {what}; choose another configuration or --backend cpu")
             }

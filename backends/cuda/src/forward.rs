@@ -1,13 +1,18 @@
 //! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name where it has one.
 
 use crate::{
-    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, gate, hebbian,
+    Cuda, Indices, Recording, Tensor, attend, conv, cross_entropy, embed, gate, hebbian,
     launch::{Extent, Variant},
-    matmul, mix, norm, pool, random, recall, rotate, scan, swiglu,
+    matmul, mix, norm, pool, random, recall, recording, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 
 impl Forward for Cuda {
+    type Recording = Recording;
+
+    fn repeat(&mut self, recording: &mut Recording, work: impl FnOnce(&mut Self)) {
+        recording::repeat(self, recording, work);
+    }
     fn embed(&mut self, op: Embed<Tensor, Indices>, y: &mut Tensor) {
         embed::forward(self, op, y);
     }

@@ -24,6 +24,7 @@ mod optimise;
 mod pool;
 mod random;
 mod recall;
+mod recording;
 mod refine;
 mod rotate;
 mod scan;
@@ -34,5 +35,6 @@ mod tensor;
 
 pub use device::{Compute, Cuda};
 pub use fault::Fault;
-pub use launch::probe::{Found, find, look};
+pub use launch::probe::{Found, find, free, look};
+pub use recording::Recording;
 pub use tensor::{Indices, Tensor};

@@ -29,7 +29,7 @@ fn alike(b: &mut Cuda, of: Mat, to: Mat, rows: usize, width: usize) -> Mat {
 pub(crate) fn forward(b: &mut Cuda, op: Matmul<Tensor>, y: &mut Tensor) {
     let MatmulDims { rows, inp, out } = op.dims(y.shape());
     b.begin();
-    let (x, w) = (operand(b, op.x.mat(), rows, inp), operand(b, op.w.mat(), out, inp));
+    let (x, w) = (operand(b, op.x.mat(), rows, inp), operand(b, op.w.for_products(), out, inp));
     let to = y.mat();
     let bias = op.bias.map(|bias| alike(b, bias.mat(), to, 1, out));
     let add = op.add.map(|add| alike(b, add.mat(), to, rows, out));
@@ -50,7 +50,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
     };
     if let Some(dx) = dx {
         assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");
-        let (w, to) = (operand(b, op.w.mat(), out, inp), dx.mat());
+        let (w, to) = (operand(b, op.w.for_products(), out, inp), dx.mat());
         let add = add.then_some(to);
         let product =
             Product { rows, columns: inp, inner: out, a: slopes, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };

@@ -1,46 +1,98 @@
-//! The optimiser.
+//! The optimiser, over all tensors of a model in one launch: a table on the device says where they lie.
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
-    sums::Partials,
-    tensor::lanes,
+    fault::Fault,
+    launch::{Arg, Extent, Memory, Variant},
 };
 use hh_core::{
     ops::{AdamW, AdamWLeaf},
     shape::Shaped,
 };
 
+/// Numbers of a chunk, as in optimise.cu.
+const CHUNK: usize = 4096;
 /// Most partial sums of squares.
 const BLOCKS: usize = 512;
 
-pub(crate) fn sum_squares(b: &mut Cuda, x: &Tensor, total: &mut Tensor) {
-    assert_eq!(total.shape().count(), 1, "sum_squares: total");
-    b.begin();
-    let (count, x) = (x.shape().count(), x.flat());
-    let n = lanes(8, &[count], &[x]);
-    let blocks = count.div_ceil(256 * n).min(BLOCKS);
-    let partial = b.take(4 * blocks);
-    let extent = Extent { grid: [blocks, 1, 1], threads: 256, shared: 0 };
-    b.run("optimise", "sum_squares", Variant::Lanes(n), extent, &[x.into(), (count as u64).into(), partial.into()]);
-    Partials::at(partial, blocks, 1).add_to(b, 0, 1, total.flat());
+/// Tables that lie on the device: of the gradients, and of all that AdamW changes.
+#[derive(Default)]
+pub(crate) struct Tables {
+    gradients: Option<Table>,
+    all: Option<Table>,
 }
 
-pub(crate) fn adamw(b: &mut Cuda, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
-    let count = op.dims(&leaf);
-    let [weight, grad, first, second, ema] = [leaf.weight, leaf.grad, leaf.first, leaf.second, leaf.ema].map(|t| t.flat());
-    let n = lanes(4, &[count], &[weight, grad, first, second, ema]);
-    let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps, op.decay, op.rate].map(Into::into));
-    let args = [
-        op.schedule.flat().into(),
-        op.total.flat().into(),
-        rates,
-        (count as u64).into(),
-        weight.into(),
-        grad.into(),
-        first.into(),
-        second.into(),
-        ema.into(),
-    ];
-    b.run("optimise", "adamw", Variant::Lanes(n), Extent::threads(count / n, 256), &args);
+struct Table {
+    bytes: Vec<u8>,
+    memory: Memory,
+}
+
+/// A table as it is made: `Leaf` of optimise.cu, one behind the other.
+#[derive(Default)]
+struct Leaves {
+    bytes: Vec<u8>,
+    count: usize,
+    chunks: usize,
+}
+
+impl Leaves {
+    /// Adds tensors of one size: weight, gradient, both moments, average.
+    fn push(&mut self, [weight, grad, first, second, ema]: [Option<&Tensor>; 5], decay: f32, rate: f32) {
+        let of = [weight, grad, first, second, ema];
+        assert!(of.iter().flatten().all(|t| !t.bf16), "the optimiser works on f32");
+        let count = grad.map_or(0, |t| t.shape().count());
+        let addresses = of.map(|t| Arg::from(t.map_or(0, |t| t.memory.address())));
+        let shadow = weight.and_then(|t| t.shadow.as_ref()).map_or(0, Memory::address);
+        let sizes = [shadow.into(), (count as u64).into(), self.chunks.into(), decay.into(), rate.into(), 0usize.into()];
+        self.bytes.extend_from_slice(Arg::group(&[&addresses[..], &sizes].concat()).bytes());
+        self.count += 1;
+        self.chunks += count.div_ceil(CHUNK);
+    }
+
+    /// Its address on the device. It goes there once: it is the same at every step.
+    fn place(self, b: &mut Cuda, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
+        let machine = b.machine.clone();
+        let place = choose(&mut b.tables);
+        if let Some(table) = place.as_ref().filter(|table| table.bytes == self.bytes) {
+            return table.memory.address();
+        }
+        let made = || -> Result<Table, Fault> {
+            let mut memory = Memory::new(&machine, self.bytes.len())?;
+            memory.upload(&self.bytes)?;
+            Ok(Table { bytes: self.bytes, memory })
+        };
+        let made = made();
+        let made = b.note(made);
+        let place = choose(&mut b.tables);
+        *place = made;
+        place.as_ref().map_or(0, |table| table.memory.address())
+    }
+}
+
+pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
+    assert_eq!(total.shape().count(), 1, "sum_squares: total");
+    b.begin();
+    let mut leaves = Leaves::default();
+    of.for_each(|grad| leaves.push([None, Some(grad), None, None, None], 0.0, 0.0));
+    let (count, chunks) = (leaves.count, leaves.chunks);
+    let table = leaves.place(b, |tables| &mut tables.gradients);
+    let blocks = chunks.min(BLOCKS);
+    let partial = b.take(4 * blocks);
+    let extent = |blocks| Extent { grid: [blocks, 1, 1], threads: 256, shared: 0 };
+    b.run("optimise", "sum_squares", Variant::Plain, extent(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
+    b.run("optimise", "sum_partials", Variant::Plain, extent(1), &[partial.into(), blocks.into(), total.flat().into()]);
+}
+
+pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
+    let mut leaves = Leaves::default();
+    for leaf in of {
+        op.dims(&leaf);
+        let AdamWLeaf { weight, grad, first, second, ema, decay, rate } = leaf;
+        leaves.push([weight, grad, first, second, ema].map(|t| Some(&*t)), decay, rate);
+    }
+    let (count, chunks) = (leaves.count, leaves.chunks);
+    let table = leaves.place(b, |tables| &mut tables.all);
+    let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps].map(Into::into));
+    let args = [op.schedule.flat().into(), op.total.flat().into(), rates, table.into(), count.into()];
+    b.run("optimise", "adamw", Variant::Plain, Extent { grid: [chunks, 1, 1], threads: 256, shared: 0 }, &args);
 }

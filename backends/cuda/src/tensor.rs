@@ -16,6 +16,8 @@ pub struct Tensor {
     pub(crate) memory: Memory,
     pub(crate) shape: Shape,
     pub(crate) bf16: bool,
+    /// The same in bf16, for products, where this is the f32 of a weight: whatever writes the one writes the other.
+    pub(crate) shadow: Option<Memory>,
 }
 
 /// u32 numbers on the machine.
@@ -92,6 +94,11 @@ impl Tensor {
     /// All of it, in rows of its width.
     pub(crate) fn mat(&self) -> Mat {
         Mat { address: self.memory.address(), bf16: self.bf16, stride: self.shape.width() }
+    }
+
+    /// All of it in what products are computed in, as far as there is such a copy.
+    pub(crate) fn for_products(&self) -> Mat {
+        self.shadow.as_ref().map_or(self.mat(), |shadow| Mat { address: shadow.address(), bf16: true, ..self.mat() })
     }
 
     /// All of it in one row: parameters, gradients.

@@ -1,18 +1,24 @@
 //! The optimiser, in place. What changes between steps stays on the device.
 
 use crate::{Tch, Tensor};
-use hh_core::ops::{AdamW, AdamWLeaf};
+use hh_core::{
+    backend::Device,
+    ops::{AdamW, AdamWLeaf},
+};
 
-pub(crate) fn sum_squares(b: &mut Tch, x: &Tensor, total: &mut Tensor) {
-    let x = b.vector(x);
-    b.add(&x.dot(&x), total);
+pub(crate) fn sum_squares<'a>(b: &mut Tch, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
+    b.fill(0.0, total);
+    for x in of {
+        let x = b.vector(x);
+        b.add(&x.dot(&x), total);
+    }
 }
 
-pub(crate) fn apply(b: &mut Tch, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
+pub(crate) fn apply(b: &mut Tch, op: &AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
     op.dims(&leaf);
-    let AdamWLeaf { weight, grad, first, second, ema } = leaf;
+    let AdamWLeaf { weight, grad, first, second, ema, decay, rate } = leaf;
     let (schedule, total) = (&op.schedule.inner, &op.total.inner);
-    let [beta1, beta2, clip, eps, decay, rate] = [op.beta1, op.beta2, op.clip, op.eps, op.decay, op.rate].map(f64::from);
+    let [beta1, beta2, clip, eps, decay, rate] = [op.beta1, op.beta2, op.clip, op.eps, decay, rate].map(f64::from);
     let [w, g, m, v, average] = [weight, grad, first, second, ema].map(|t| &mut t.inner);
     b.change(|| {
         let now = |i: i64| schedule.f_narrow(2, i, 1);

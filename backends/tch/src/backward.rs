@@ -82,10 +82,10 @@ impl Backward for Tch {
     fn squared_error(&mut self, op: SquaredError<Tensor>, losses: &mut Tensor, dx: &mut Tensor) {
         squared_error::forward(self, op, losses, dx);
     }
-    fn sum_squares(&mut self, x: &Tensor, total: &mut Tensor) {
-        adamw::sum_squares(self, x, total);
+    fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
+        adamw::sum_squares(self, of, total);
     }
-    fn adamw(&mut self, op: AdamW<Tensor>, leaf: AdamWLeaf<Tensor>) {
-        adamw::apply(self, op, leaf);
+    fn adamw<'a>(&mut self, op: AdamW<Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
+        leaves.for_each(|leaf| adamw::apply(self, &op, leaf));
     }
 }

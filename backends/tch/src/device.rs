@@ -155,7 +155,7 @@ impl backend::Device for Tch {
         let (kind, extents) = match precision {
             // Vectors are few, and hold what must be exact: decays, temperatures, gains.
             Precision::Compute if shape.rank() > 1 => (self.compute, extents(shape)),
-            Precision::Compute | Precision::Full => (self.full, extents(shape)),
+            Precision::Compute | Precision::Full | Precision::Master => (self.full, extents(shape)),
             // A replay needs nothing but the inputs.
             Precision::Saved => (self.full, [0; 3]),
         };

@@ -7,6 +7,8 @@ use crate::{
 use hh_core::{backend::Forward, ops::*};
 
 impl Forward for Tch {
+    type Recording = ();
+
     fn embed(&mut self, op: Embed<Tensor, Indices>, y: &mut Tensor) {
         embed::forward(self, op, y);
     }

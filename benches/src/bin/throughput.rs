@@ -91,6 +91,7 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         z_weight: 0.0,
         flow_weight: 0.0,
         accumulate: 1,
+        recompute: false,
         seed: 0,
     };
     let vocab = config.vocab_size as u32;

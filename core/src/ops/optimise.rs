@@ -2,7 +2,7 @@
 
 use crate::shape::Shaped;
 
-/// AdamW (Loshchilov and Hutter 2019) on one tensor, with clipping and the moving average of the weights:
+/// AdamW (Loshchilov and Hutter 2019) on the tensors of a model, with clipping and the moving average of the weights:
 ///
 /// ```text
 /// g = grad · min(1, clip / sqrt(total))       total: sum of squares over all gradients
@@ -24,10 +24,6 @@ pub struct AdamW<'a, T> {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Decoupled weight decay of this tensor.
-    pub decay: f32,
-    /// Learning rate of this tensor, as a multiple of the schedule's.
-    pub rate: f32,
 }
 
 /// What [`AdamW`] changes: one tensor's weight, gradient, moments and average.
@@ -42,6 +38,10 @@ pub struct AdamWLeaf<'a, T> {
     pub second: &'a mut T,
     /// Moving average of the weight.
     pub ema: &'a mut T,
+    /// Decoupled weight decay of this tensor.
+    pub decay: f32,
+    /// Learning rate of this tensor, as a multiple of the schedule's.
+    pub rate: f32,
 }
 
 impl<T: Shaped> AdamW<'_, T> {

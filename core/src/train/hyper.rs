@@ -33,6 +33,8 @@ pub struct Hyper {
     pub flow_weight: f32,
     /// Micro-batches that one step adds up.
     pub accumulate: usize,
+    /// Keep the inputs of blocks alone, and compute the rest anew for the gradient: the same numbers for less memory and more time.
+    pub recompute: bool,
     /// Seeds dropout and noise.
     pub seed: u64,
 }

@@ -1,8 +1,8 @@
 //! The language model's objective: the next token.
 
-use super::{Hyper, Losses, Trainer};
+use super::{Hyper, Losses, Trainer, Trees};
 use crate::{
-    backend::{Backward, Precision},
+    backend::{Backward, Device, Precision},
     config::Config,
     error::Error,
     layers::{Extent, Graded, Noise, flow},
@@ -13,7 +13,7 @@ use crate::{
 use alloc::{vec, vec::Vec};
 
 /// Room for one micro-batch of tokens.
-pub struct Language<B: Backward> {
+pub struct Language<B: Device> {
     tokens: B::Indices,
     targets: B::Indices,
     key: B::Indices,
@@ -29,8 +29,12 @@ pub struct Language<B: Backward> {
 /// Most logits that exist at a time.
 const LOGITS_AT_ONCE: usize = 1 << 22;
 
-impl<B: Backward> Language<B> {
-    fn new(b: &mut B, c: &Config, batch: usize, time: usize, flow: bool) -> Result<Self, B::Error> {
+impl<B: Device> Language<B> {
+    /// Room for micro-batches of `batch` × `time`.
+    ///
+    /// # Errors
+    /// The device's, where it has none.
+    pub fn new(b: &mut B, c: &Config, h: &Hyper, batch: usize, time: usize) -> Result<Self, B::Error> {
         let (kept, passing) = (Extent { batch, time, saved: true }, Extent { batch, time, saved: false });
         let ids = Shape::matrix(batch, time);
         let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
@@ -38,10 +42,10 @@ impl<B: Backward> Language<B> {
             tokens: b.alloc_indices(ids)?,
             targets: b.alloc_indices(ids)?,
             key: b.alloc_indices(Shape::vector(4))?,
-            acts: Acts::new(b, c, kept)?,
+            acts: if h.recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, passing)?,
             projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
-            flow: if flow { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
+            flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
             logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
             losses: kept.full(b, 3)?,
             host: vec![0.0; 3 * batch * time],
@@ -49,70 +53,10 @@ impl<B: Backward> Language<B> {
     }
 }
 
-impl<B: Backward> Trainer<B> {
-    /// A trainer at step 0 with these weights, and room for micro-batches of `batch` × `time`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
-    pub fn new(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
-        hyper.validate(&config)?;
-        let room = Language::new(&mut backend, &config, batch, time, hyper.flow_weight > 0.0).map_err(Error::device)?;
-        Self::with_room(backend, config, hyper, weights, room)
-    }
-
-    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
-    /// nothing: [`losses`](Self::losses) does.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    ///
-    /// # Panics
-    /// Where the slices are not `batch · time` long.
-    pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
-        self.send(tokens, targets)?;
-        if let Some([acts, _]) = &mut self.room.flow {
-            flow::draw(&mut self.backend, &self.room.key, acts);
-        }
-        self.gradients();
-        self.micro += 1;
-        Ok(())
-    }
-
-    /// [`accumulate`](Self::accumulate) with what the flow head would draw given, so that an implementation with other
-    /// random numbers can be compared: `noise` `[batch, time, E]` and `times` `[batch, time]`.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    ///
-    /// # Panics
-    /// Where a slice is not as long as said.
-    pub fn accumulate_given(&mut self, tokens: &[u32], targets: &[u32], noise: &[f32], times: &[f32]) -> Result<(), Error> {
-        self.send(tokens, targets)?;
-        if let Some([acts, _]) = &mut self.room.flow {
-            self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
-            self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
-        }
-        self.gradients();
-        self.micro += 1;
-        Ok(())
-    }
-
-    /// Puts a micro-batch, and the key of its draws, into the room.
-    fn send(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
-        let key = self.key(self.step * self.hyper.accumulate as u64 + self.micro as u64);
-        let (b, room) = (&mut self.backend, &mut self.room);
-        let mut send = || -> Result<(), B::Error> {
-            b.upload_indices(tokens, &mut room.tokens)?;
-            b.upload_indices(targets, &mut room.targets)?;
-            b.upload_indices(&key, &mut room.key)
-        };
-        send().map_err(Error::device)
-    }
-
-    /// Losses and gradients of the micro-batch in the room.
-    fn gradients(&mut self) {
-        let (b, c, h, room) = (&mut self.backend, &self.config, &self.hyper, &mut self.room);
-        let (p, dp) = (&self.trees.weights, &mut self.trees.grads);
+impl<B: Backward> Language<B> {
+    /// Losses and gradients of the micro-batch that is here.
+    fn gradients(&mut self, b: &mut B, c: &Config, h: &Hyper, trees: &mut Trees<B::Tensor>) {
+        let (room, p, dp) = (self, &trees.weights, &mut trees.grads);
         let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key, site: 0 });
         model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, noise);
 
@@ -138,7 +82,71 @@ impl<B: Backward> Trainer<B> {
             flow::forward(b, p_flow, at, d, hidden, &p.embed, &room.targets, h.flow_weight * scale);
             flow::backward(b, Graded { at: p_flow, d: dp_flow }, Graded { at, d }, Graded { at: hidden, d: d_hidden });
         }
-        model::backward(b, c, Graded { at: p, d: dp }, &room.acts, &mut room.d, &room.tokens, c.segments, noise);
+        model::backward(b, c, Graded { at: p, d: dp }, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+    }
+}
+
+impl<B: Backward> Trainer<B> {
+    /// A trainer at step 0 with these weights, and room for micro-batches of `batch` × `time`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
+    pub fn new(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
+        hyper.validate(&config)?;
+        let room = Language::new(&mut backend, &config, &hyper, batch, time).map_err(Error::device)?;
+        Self::with_room(backend, config, hyper, weights, room)
+    }
+
+    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
+    /// nothing: [`losses`](Self::losses) does.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    ///
+    /// # Panics
+    /// Where the slices are not `batch · time` long.
+    pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
+        self.send(tokens, targets)?;
+        let (c, h, trees, room) = (&self.config, &self.hyper, &mut self.trees, &mut self.room);
+        self.backend.repeat(&mut self.recorded.gradients, |b| {
+            if let Some([acts, _]) = &mut room.flow {
+                flow::draw(b, &room.key, acts);
+            }
+            room.gradients(b, c, h, trees);
+        });
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// [`accumulate`](Self::accumulate) with what the flow head would draw given, so that an implementation with other
+    /// random numbers can be compared: `noise` `[batch, time, E]` and `times` `[batch, time]`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the machine fails.
+    ///
+    /// # Panics
+    /// Where a slice is not as long as said.
+    pub fn accumulate_given(&mut self, tokens: &[u32], targets: &[u32], noise: &[f32], times: &[f32]) -> Result<(), Error> {
+        self.send(tokens, targets)?;
+        if let Some([acts, _]) = &mut self.room.flow {
+            self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
+            self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
+        }
+        self.room.gradients(&mut self.backend, &self.config, &self.hyper, &mut self.trees);
+        self.micro += 1;
+        Ok(())
+    }
+
+    /// Puts a micro-batch, and the key of its draws, into the room.
+    fn send(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
+        let key = self.key(self.step * self.hyper.accumulate as u64 + self.micro as u64);
+        let (b, room) = (&mut self.backend, &mut self.room);
+        let mut send = || -> Result<(), B::Error> {
+            b.upload_indices(tokens, &mut room.tokens)?;
+            b.upload_indices(targets, &mut room.targets)?;
+            b.upload_indices(&key, &mut room.key)
+        };
+        send().map_err(Error::device)
     }
 
     /// Mean losses of the last micro-batch. Waits for the device.
@@ -174,13 +182,16 @@ impl<B: Backward> Trainer<B> {
     pub fn evaluate(&mut self, average: bool, tokens: &[u32], targets: &[u32]) -> Result<Losses, Error> {
         let (b, c, room) = (&mut self.backend, &self.config, &mut self.room);
         let p = if average { &self.trees.ema } else { &self.trees.weights };
+        let recorded = &mut self.recorded.losses[usize::from(average)];
         let mut run = || -> Result<(), B::Error> {
             b.upload_indices(tokens, &mut room.tokens)?;
             b.upload_indices(targets, &mut room.targets)?;
-            model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
-            let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
-            let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-            b.cross_entropy(op, &mut room.logits, &mut room.losses);
+            b.repeat(recorded, |b| {
+                model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
+                let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
+                let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
+                b.cross_entropy(op, &mut room.logits, &mut room.losses);
+            });
             b.download(&room.losses, &mut room.host)
         };
         run().map_err(Error::device)?;

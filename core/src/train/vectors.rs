@@ -62,7 +62,8 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
         let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
         let (b, room, trees) = (&mut self.backend, &mut self.room, &mut self.trees);
         let dropout = (self.hyper.dropout > 0.0).then_some(self.hyper.dropout);
-        let run = Run { config: &self.config, params: &trees.weights, options: &room.options, dropout, key };
+        let run =
+            Run { config: &self.config, params: &trees.weights, options: &room.options, dropout, recompute: self.hyper.recompute, key };
         let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
         let weight = trees.weights.pooled.as_ref();
         let mut pass = || -> Result<(), B::Error> {
@@ -95,7 +96,7 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
         self.check(&batch)?;
         let (b, room) = (&mut self.backend, &mut self.room);
         let params = if average { &self.trees.ema } else { &self.trees.weights };
-        let run = Run { config: &self.config, params, options: &room.options, dropout: None, key: [0; 4] };
+        let run = Run { config: &self.config, params, options: &room.options, dropout: None, recompute: self.hyper.recompute, key: [0; 4] };
         let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
         let mut pass = || -> Result<Losses, B::Error> {
             let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();

@@ -6,6 +6,7 @@ use hh_runtime::commands::Cli;
 use hh_runtime::libtorch::QUESTION;
 use hh_runtime::machine::{Backend, Backends, Machine, Own, Precision, Work};
 use hh_runtime::program;
+use hh_runtime::train::{Demand, Recipe};
 use hh_tch::{Compute, LIBTORCH, Place, Tch, devices};
 use std::process::ExitCode;
 
@@ -30,6 +31,11 @@ impl Backends for WithTch {
                 place => Ok(format!("libtorch's {place}")),
             },
         }
+    }
+
+    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>> {
+        // What libtorch takes while it computes is its own affair.
+        if machine.wants_libtorch() { Ok(None) } else { Own.demand(machine, recipe) }
     }
 
     fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {

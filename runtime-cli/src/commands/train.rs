@@ -120,6 +120,9 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     introduce(recipe, source, folder, place);
+    if let Some(demand) = backends.demand(machine, recipe)? {
+        say(format_args!("memory {demand}"));
+    }
     let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
     backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })
 }

@@ -145,7 +145,7 @@ pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Par
     let Some(path) = &recipe.train.from else { return Ok(Model::init(b, c.clone(), seed)?.params) };
     let source = File::open(path)?;
     let file = source.checkpoint()?;
-    let weights = model::params(b, c, Precision::Full, |name, shape, out| {
+    let weights = model::params(b, c, Precision::Master, |name, shape, out| {
         // What only one objective has, a checkpoint of another lacks.
         let optional = name.starts_with("flow.") || name.starts_with("pooled.");
         if optional && file.names().all(|there| there != name) {
@@ -215,7 +215,7 @@ impl Standing {
     pub(super) fn weights<B: Device>(&self, b: &mut B, c: &Config) -> Result<Params<B::Tensor>> {
         let file = Checkpoint::parse(self.file.bytes())?;
         file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        Ok(model::params(b, c, Precision::Full, |name, shape, out| file.read(name, shape, out))?)
+        Ok(model::params(b, c, Precision::Master, |name, shape, out| file.read(name, shape, out))?)
     }
 
     /// Brings a trainer with [those weights](Self::weights) to where the run stopped.

@@ -6,6 +6,7 @@
 mod curve;
 mod keep;
 mod lesson;
+pub(crate) mod memory;
 mod metrics;
 mod objective;
 mod options;
@@ -22,6 +23,7 @@ mod validate;
 pub use curve::draw;
 pub use keep::{Best, Provenance, Standing, load_standing, trained_on};
 pub use lesson::Lesson;
+pub use memory::Demand;
 pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
 pub use objective::{Kind, Objective, ObjectiveOptions};
 pub use options::{DataOptions, TrainOptions};

@@ -28,6 +28,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accumulate: Option<usize>,
+    /// Keep the inputs of blocks alone, and compute the rest anew for the gradient: the same numbers, for less memory and more time
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recompute: Option<bool>,
     /// Largest learning rate [default: 0.4 / width of the model]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

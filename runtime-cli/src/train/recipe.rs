@@ -44,6 +44,8 @@ pub struct Settings {
     pub batch: usize,
     pub context: usize,
     pub accumulate: usize,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
     pub lr: f64,
     pub min_lr: f64,
     pub warmup: u64,
@@ -298,6 +300,7 @@ impl Settings {
             batch: o.batch.unwrap_or(8),
             context: o.context.unwrap_or(128),
             accumulate: o.accumulate.unwrap_or(1),
+            recompute: o.recompute.unwrap_or_default(),
             lr,
             min_lr: o.min_lr.unwrap_or(lr / 20.0),
             warmup: o.warmup.unwrap_or((steps / 20).min(200)),
@@ -336,6 +339,7 @@ impl Settings {
             z_weight: self.z_weight as f32,
             flow_weight: self.flow_weight as f32,
             accumulate: self.accumulate,
+            recompute: self.recompute,
             seed: self.seed,
         }
     }

@@ -119,25 +119,28 @@ fn last<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
 }
 
 fn adamw<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
-    let shape = Shape::matrix(size.time, 5);
-    let mut leaf = [(); 5].map(|()| d.full(shape));
+    // Tensors of a few numbers, of one, and of many, all at once.
+    let shapes = [Shape::matrix(size.time, 5), Shape::vector(1), Shape::matrix(size.batch * size.time, 72)];
+    let mut leaves = shapes.map(|shape| [(); 5].map(|()| d.full(shape)));
     let mut total = d.empty(Shape::vector(1));
     let schedule = {
         let mut t = d.empty(Shape::vector(4));
         d.b.upload(&[0.125, 1.5, 2.0, 0.75], &mut t).expect("no device to lose");
         t
     };
-    let [weight, grad, first, second, ema] = &mut leaf;
     // Second moments are sums of squares.
-    d.b.fill(0.5, second);
-    d.b.sum_squares(grad, &mut total);
-    d.b.sum_squares(weight, &mut total);
+    leaves.iter_mut().for_each(|[_, _, _, second, _]| d.b.fill(0.5, second));
+    d.b.sum_squares(leaves.iter().flat_map(|[weight, grad, ..]| [weight, grad]), &mut total);
     for (clip, decay) in [(0.5, 0.1), (0.0, 0.0)] {
-        let op = AdamW { schedule: &schedule, total: &total, clip, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay, rate: 0.75 };
-        d.b.adamw(op, AdamWLeaf { weight, grad, first, second, ema });
+        let op = AdamW { schedule: &schedule, total: &total, clip, beta1: 0.9, beta2: 0.95, eps: 1e-8 };
+        let rates = [0.75, 1.0, 0.5].into_iter();
+        let all = leaves.iter_mut().zip(rates);
+        d.b.adamw(op, all.map(|([weight, grad, first, second, ema], rate)| AdamWLeaf { weight, grad, first, second, ema, decay, rate }));
     }
     d.keep("total", &total);
-    for (name, found) in ["weight", "grad", "first", "second", "ema"].into_iter().zip(&leaf) {
-        d.keep(name, found);
+    for (i, leaf) in leaves.iter().enumerate() {
+        for (name, found) in ["weight", "grad", "first", "second", "ema"].into_iter().zip(leaf) {
+            d.keep(&format!("{name} {i}"), found);
+        }
     }
 }

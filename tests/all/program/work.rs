@@ -31,6 +31,24 @@ fn a_recipe_that_was_saved_trains_the_same_again() {
     assert!(weights(here, "run") == weights(here, "again"));
 }
 
+/// Blocks that keep their inputs alone: less is announced, and the same is learned.
+#[test]
+fn recomputing_takes_less_memory_and_trains_the_same_weights() {
+    let folder = desk();
+    let here = folder.path();
+    let activations = |flags: &str, out: &str| {
+        let line = format!("{TRAIN} --steps 6 {flags} --out {out}");
+        let output = command(here, &words(&line)).output().expect("the program starts");
+        let said = text_of(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let (_, rest) = said.split_once("activations ").unwrap_or_else(|| panic!("no word on memory: {said}"));
+        rest.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or_else(|| panic!("no number: {said}"))
+    };
+    let (kept, anew) = (activations("", "kept"), activations("--recompute", "anew"));
+    assert!(anew < 0.9 * kept, "{anew} of {kept}");
+    assert!(weights(here, "kept") == weights(here, "anew"));
+}
+
 #[test]
 fn sampling_is_a_function_of_the_seed() {
     let here = RUN.path();

@@ -162,19 +162,19 @@ impl<F: Float> Backward for Probe<F> {
             *dx = map(dx, |d| d * elements);
         }
     }
-    fn sum_squares(&mut self, x: &Tensor<F>, total: &mut Tensor<F>) {
-        self.cpu.sum_squares(x, total);
+    fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor<F>>, total: &mut Tensor<F>) {
+        self.cpu.sum_squares(of, total);
     }
-    fn adamw(&mut self, mut op: AdamW<Tensor<F>>, leaf: AdamWLeaf<Tensor<F>>) {
+    fn adamw<'a>(&mut self, mut op: AdamW<Tensor<F>>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor<F>>>) {
         if self.has(Fault::ClippingForgotten) {
             op.clip = 0.0;
         }
-        if self.has(Fault::WeightDecayForgotten) {
-            op.decay = 0.0;
-        }
         let schedule = if self.has(Fault::MomentsNotCorrected) { uncorrected(op.schedule) } else { op.schedule.clone() };
-        let mut nowhere = lost(leaf.ema);
-        let ema = self.dropped(Fault::AverageStands, leaf.ema, &mut nowhere);
-        self.cpu.adamw(AdamW { schedule: &schedule, ..op }, AdamWLeaf { ema, ..leaf });
+        for leaf in leaves {
+            let decay = if self.has(Fault::WeightDecayForgotten) { 0.0 } else { leaf.decay };
+            let mut nowhere = lost(leaf.ema);
+            let ema = self.dropped(Fault::AverageStands, leaf.ema, &mut nowhere);
+            self.cpu.adamw(AdamW { schedule: &schedule, ..op }, [AdamWLeaf { ema, decay, ..leaf }].into_iter());
+        }
     }
 }

@@ -28,6 +28,8 @@ fn reversed<F: Float>(weight: &Tensor<F>) -> Tensor<F> {
 }
 
 impl<F: Float> Forward for Probe<F> {
+    type Recording = ();
+
     fn embed(&mut self, op: Embed<Tensor<F>, Indices>, y: &mut Tensor<F>) {
         self.cpu.embed(op, y);
     }

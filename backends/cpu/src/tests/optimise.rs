@@ -22,8 +22,9 @@ fn sum_of_squares_adds_up_and_does_not_depend_on_threads() {
         let shape = Shape::vector(count);
         let x = numbers(1, shape);
         let total = |threads| {
-            let mut total = filled::<f32>(Shape::vector(1), 1.0);
-            sum_squares::forward(&mut Cpu::new(Threads::new(threads)), &tensor(shape, &x), &mut total);
+            let mut total = filled::<f32>(Shape::vector(1), 9.0);
+            let of = [tensor(shape, &x), tensor(Shape::vector(1), &[1.0])];
+            sum_squares::forward(&mut Cpu::new(Threads::new(threads)), of.iter(), &mut total);
             total.data()[0]
         };
         let exact = 1.0 + x.iter().map(|x| x * x).sum::<f64>();
@@ -38,18 +39,10 @@ fn step<F: Float>(count: usize, total: f64, clip: f32, threads: usize) -> [Vec<f
     let [mut weight, mut grad, mut first, mut second, mut ema] =
         [0, 1, 2, 3, 4].map(|i| tensor::<F>(shape, &numbers(i, shape).iter().map(|x| if i == 3 { x * x } else { *x }).collect::<Vec<_>>()));
     let schedule = tensor(Shape::vector(4), &[0.04, 1.5, 1.25, 0.75]);
-    let op = AdamW {
-        schedule: &schedule,
-        total: &tensor(Shape::vector(1), &[total]),
-        clip,
-        beta1: 0.875,
-        beta2: 0.96875,
-        eps: 0.015625,
-        decay: 0.125,
-        rate: 0.25,
-    };
-    let leaf = AdamWLeaf { weight: &mut weight, grad: &mut grad, first: &mut first, second: &mut second, ema: &mut ema };
-    adamw::forward(&mut Cpu::new(Threads::new(threads)), op, leaf);
+    let op = AdamW { schedule: &schedule, total: &tensor(Shape::vector(1), &[total]), clip, beta1: 0.875, beta2: 0.96875, eps: 0.015625 };
+    let leaf =
+        AdamWLeaf { weight: &mut weight, grad: &mut grad, first: &mut first, second: &mut second, ema: &mut ema, decay: 0.125, rate: 0.25 };
+    adamw::forward(&mut Cpu::new(Threads::new(threads)), &op, leaf);
     [weight, grad, first, second, ema].map(|t| t.data().iter().map(|x| x.to_f64()).collect())
 }
 

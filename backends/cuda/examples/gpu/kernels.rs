@@ -1,6 +1,11 @@
 //! Each of the large kernels at a shape of training, beside its floor.
 
-use crate::{Line, timing::time};
+use crate::{
+    peer::{Answer, Peer},
+    shapes::Shapes,
+    table::{Line, Table},
+    timing::time,
+};
 use hh_core::{
     backend::{Backward, Device, Forward, Precision},
     ops::*,
@@ -18,14 +23,14 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn measure(b: &mut Cuda) -> Result<Self, Fault> {
-        let large = Shape::matrix(1 << 15, 1 << 14);
+    pub(crate) fn measure(b: &mut Cuda, shapes: &Shapes) -> Result<Self, Fault> {
+        let ([side, n], enough) = (shapes.rates, shapes.enough);
+        let large = Shape::matrix(2 * side, side);
         let (from, mut to) = (b.alloc(large, Precision::Compute)?, b.alloc(large, Precision::Compute)?);
-        let bytes = 4.0 * large.count() as f64 / time(b, |b| b.copy(&from, &mut to))?;
-        let n = 8192;
-        let (x, w, mut y) =
-            (numbers(b, Shape::matrix(n, n))?, numbers(b, Shape::matrix(n, n))?, b.alloc(Shape::matrix(n, n), Precision::Compute)?);
-        let operations = 2.0 * (n as f64).powi(3) / time(b, |b| b.matmul(Matmul::new(&x, &w), &mut y))?;
+        let bytes = 4.0 * large.count() as f64 / time(b, enough, |b| b.copy(&from, &mut to))?;
+        let square = Shape::matrix(n, n);
+        let (x, w, mut y) = (numbers(b, square)?, numbers(b, square)?, b.alloc(square, Precision::Compute)?);
+        let operations = 2.0 * (n as f64).powi(3) / time(b, enough, |b| b.matmul(Matmul::new(&x, &w), &mut y))?;
         Ok(Self { bytes, operations })
     }
 
@@ -54,19 +59,29 @@ fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, F
     Ok(ids)
 }
 
-pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, rates: &Rates, keep: &mut impl FnMut(Line)) -> Result<(), Fault> {
-    let mut line = |name: &str, seconds: f64, bytes: f64, operations: f64| {
-        keep(Line { name: name.to_owned(), seconds, floor: rates.floor(bytes, operations), note: String::new() });
+/// A line: its name, seconds, bytes, operations, and what PyTorch says.
+type Keep<'a> = dyn FnMut(String, f64, f64, f64, Option<Answer>) + 'a;
+
+pub(crate) fn all(
+    make: impl Fn() -> Result<Cuda, Fault>,
+    shapes: &Shapes,
+    rates: &Rates,
+    peer: &mut Peer,
+    table: &mut Table,
+) -> Result<(), Fault> {
+    let mut line = |name, seconds, bytes, operations, answer: Option<Answer>| {
+        let peers = answer.map(|answer| ("", answer)).into_iter().collect();
+        table.add(Line { name, seconds, floor: rates.floor(bytes, operations), peers, note: String::new() });
     };
-    scan(&mut make()?, &mut line)?;
-    norm(&mut make()?, &mut line)?;
-    attend(&mut make()?, &mut line)?;
-    recall(&mut make()?, &mut line)?;
-    cross_entropy(&mut make()?, &mut line)
+    scan(&mut make()?, shapes, peer, &mut line)?;
+    norm(&mut make()?, shapes, peer, &mut line)?;
+    attend(&mut make()?, shapes, peer, &mut line)?;
+    recall(&mut make()?, shapes, peer, &mut line)?;
+    cross_entropy(&mut make()?, shapes, peer, &mut line)
 }
 
-fn scan(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
-    let (batch, time_, w) = (16, 1024, 1024);
+fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [batch, time_, w] = s.scan;
     let rows = |width| Shape::cube(batch, time_, width);
     let (x, gates, dy) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, numbers(b, rows(w))?);
     let (bias, decay, skip) = (full(b, Shape::matrix(2, w))?, full(b, Shape::vector(w))?, full(b, Shape::vector(w))?);
@@ -75,9 +90,9 @@ fn scan(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), 
     let (mut d_bias, mut d_decay, mut d_skip) = (full(b, Shape::matrix(2, w))?, full(b, Shape::vector(w))?, full(b, Shape::vector(w))?);
     let op = || Scan { x: &x, gates: Columns::all(&gates), gate_bias: &bias, log_decay: &decay, skip: &skip };
     let n = rows(w).count() as f64;
-    let seconds = time(b, |b| b.scan(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    line("scan (16, 1024, 1024)", seconds, n * (2.0 * 5.0 + 4.0), 0.0);
-    let seconds = time(b, |b| {
+    let seconds = time(b, s.enough, |b| b.scan(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    line(format!("scan ({batch}, {time_}, {w})"), seconds, n * (2.0 * 5.0 + 4.0), 0.0, peer.ask("scan", &s.scan));
+    let seconds = time(b, s.enough, |b| {
         let d = ScanGrad {
             x: &mut dx,
             gates: ColumnsMut::all(&mut d_gates),
@@ -87,44 +102,42 @@ fn scan(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), 
         };
         b.scan_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("scan, gradient", seconds, n * (2.0 * 9.0 + 4.0), 0.0);
+    line("scan, gradient".into(), seconds, n * (2.0 * 9.0 + 4.0), 0.0, None);
     Ok(())
 }
 
-fn norm(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
-    let shape = Shape::cube(16, 1024, 704);
-    let (x, gain, dy, past) = (numbers(b, shape)?, full(b, Shape::vector(704))?, numbers(b, shape)?, numbers(b, shape)?);
-    let (mut y, mut d_gain) = (numbers(b, shape)?, full(b, Shape::vector(704))?);
+fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [rows, width] = s.norm;
+    let shape = Shape::cube(1, rows, width);
+    let (x, gain, dy, past) = (numbers(b, shape)?, full(b, Shape::vector(width))?, numbers(b, shape)?, numbers(b, shape)?);
+    let (mut y, mut d_gain) = (numbers(b, shape)?, full(b, Shape::vector(width))?);
     let n = shape.count() as f64;
     let op = || Norm { x: &x, gain: &gain, eps: 1e-5 };
-    let seconds = time(b, |b| b.norm(op(), &mut y))?;
-    line("norm (16384, 704)", seconds, n * 4.0, 0.0);
-    let seconds = time(b, |b| b.norm_grad(op(), &dy, Some(&past), NormGrad { x: &mut y, gain: &mut d_gain }))?;
-    line("norm, gradient", seconds, n * 8.0, 0.0);
+    let seconds = time(b, s.enough, |b| b.norm(op(), &mut y))?;
+    line(format!("norm ({rows}, {width})"), seconds, n * 4.0, 0.0, peer.ask("norm", &s.norm));
+    let seconds = time(b, s.enough, |b| b.norm_grad(op(), &dy, Some(&past), NormGrad { x: &mut y, gain: &mut d_gain }))?;
+    line("norm, gradient".into(), seconds, n * 8.0, 0.0, None);
     Ok(())
 }
 
-/// Sequences, positions, heads and columns of a head.
-const LOOKUP: [usize; 4] = [32, 1024, 8, 64];
-
-fn attend(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
-    let [batch, time_, heads, d] = LOOKUP;
+fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [batch, time_, heads, d] = s.lookup;
     let w = heads * d;
     let rows = |width| Shape::cube(batch, time_, width);
     let (qkv, dy) = (numbers(b, rows(3 * w))?, numbers(b, rows(w))?);
     let (mut y, mut d_qkv, mut saved) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, b.alloc(rows(heads), Precision::Saved)?);
     let op = || Attend { qkv: Columns::all(&qkv), head_dim: d, window: 0 };
     let (n, pairs) = (rows(w).count() as f64, (batch * heads * time_ * time_ / 2 * d) as f64);
-    let seconds = time(b, |b| b.attend(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    line("attention, head 64, T 1024, causal", seconds, n * 8.0, 4.0 * pairs);
-    let seconds = time(b, |b| b.attend_grad(op(), Columns::all(&y), &saved, Columns::all(&dy), ColumnsMut::all(&mut d_qkv)))?;
-    line("attention, gradient", seconds, n * 16.0, 10.0 * pairs);
+    let seconds = time(b, s.enough, |b| b.attend(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    line(format!("attention, head {d}, T {time_}, causal"), seconds, n * 8.0, 4.0 * pairs, peer.ask("attend", &s.lookup));
+    let seconds = time(b, s.enough, |b| b.attend_grad(op(), Columns::all(&y), &saved, Columns::all(&dy), ColumnsMut::all(&mut d_qkv)))?;
+    line("attention, gradient".into(), seconds, n * 16.0, 10.0 * pairs, peer.ask("attend_grad", &s.lookup));
     Ok(())
 }
 
-fn recall(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
-    let [batch, time_, heads, d] = LOOKUP;
-    let (w, k) = (heads * d, 3);
+fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [batch, time_, heads, d] = s.lookup;
+    let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
     let (qpv, dy, depth, beta) = (numbers(b, rows(3 * w))?, numbers(b, rows(w))?, full(b, rows(k))?, full(b, Shape::vector(heads))?);
     let [reads, moved, log_sum] = [k * w, k * w, k * heads].map(|width| full(b, rows(width)));
@@ -133,29 +146,31 @@ fn recall(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<()
         (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, full(b, rows(k))?, full(b, Shape::vector(heads))?);
     let op = || Recall { qpv: Columns::all(&qpv), depth: &depth, log_beta: &beta, slots: None, head_dim: d, window: 0, successor: true };
     let (n, pairs) = (rows(w).count() as f64, (batch * heads * time_ * time_ / 2 * d) as f64);
-    let seconds = time(b, |b| b.recall(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    line("Hopfield, K = 3, head 64, T 1024", seconds, n * 32.0, (6.0 * k as f64 - 2.0) * pairs);
-    let seconds = time(b, |b| {
+    let seconds = time(b, s.enough, |b| b.recall(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    let answer = peer.ask("recall", &[batch, time_, heads, d, k]);
+    line(format!("Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 32.0, (6.0 * k as f64 - 2.0) * pairs, answer);
+    let seconds = time(b, s.enough, |b| {
         let d = RecallGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, slots: None };
         b.recall_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("Hopfield, gradient", seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs);
+    line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, None);
     Ok(())
 }
 
-fn cross_entropy(b: &mut Cuda, line: &mut impl FnMut(&str, f64, f64, f64)) -> Result<(), Fault> {
-    let (rows, width, vocab) = (16_384, 512, 267_735);
-    let (x, table, targets) =
-        (numbers(b, Shape::cube(16, 1024, width))?, full(b, Shape::matrix(vocab, width))?, ids(b, 16, 1024, vocab as u32)?);
-    // 512 MB of logits at a time.
-    let mut scratch = full(b, Shape::matrix((1 << 27) / vocab, vocab))?;
+fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [rows, width, vocab, at_once] = s.head;
+    let (x, mut table) = (numbers(b, Shape::cube(1, rows, width))?, b.alloc(Shape::matrix(vocab, width), Precision::Master)?);
+    b.fill(0.01, &mut table);
+    let targets = ids(b, 1, rows, vocab as u32)?;
+    let mut scratch = full(b, Shape::matrix((at_once / vocab).max(1), vocab))?;
     let (mut losses, mut dx, mut d_table) =
-        (full(b, Shape::cube(16, 1024, 3))?, numbers(b, Shape::cube(16, 1024, width))?, full(b, Shape::matrix(vocab, width))?);
+        (full(b, Shape::cube(1, rows, 3))?, numbers(b, Shape::cube(1, rows, width))?, full(b, Shape::matrix(vocab, width))?);
     let op = || CrossEntropy { x: &x, table: &table, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-    let seconds = time(b, |b| {
+    let seconds = time(b, s.enough, |b| {
         b.cross_entropy_grad(op(), &mut scratch, &mut losses, CrossEntropyGrad { x: &mut dx, table: &mut d_table });
     })?;
     let product = 2.0 * rows as f64 * width as f64 * vocab as f64;
-    line("linear + cross-entropy, 16k rows, V 267,735", seconds, 0.0, 3.0 * product);
+    let answer = peer.ask("cross_entropy", &[rows, width, vocab]);
+    line(format!("linear + cross-entropy, {rows} rows, V {vocab}"), seconds, 0.0, 3.0 * product, answer);
     Ok(())
 }

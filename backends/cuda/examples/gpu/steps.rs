@@ -1,6 +1,11 @@
-//! Whole training steps of the presets.
+//! Whole training steps of the presets, as a run takes them: nothing is waited for between them.
 
-use crate::{Line, timing::time};
+use crate::{
+    peer::Peer,
+    shapes::{Shapes, Step},
+    table::{Line, Table},
+    timing::rounds,
+};
 use hh_core::{
     backend::Precision,
     config::Config,
@@ -11,54 +16,70 @@ use hh_core::{
     weights,
 };
 use hh_cuda::{Cuda, Fault};
+use std::{error, fs};
 
-/// Preset, segments, batch and context.
-const STEPS: [(&str, usize, usize, usize); 3] = [("char-4.5m", 2, 64, 256), ("bpe-97m", 1, 16, 1024), ("bpe-97m", 2, 16, 1024)];
+/// A trainer at its first step, of a model without the flow head, which the reference implementation leaves out here too.
+pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, steps: u64) -> Result<Trainer<Cuda>, Error> {
+    let config = Config { segments, flow_hidden: 0, ..presets::preset(preset).expect("a preset of this list") };
+    let weights = weights::params(&mut b, &config, Precision::Master, |name, shape, out| -> Result<(), Error> {
+        init::value(name, shape, &config, 1, out);
+        Ok(())
+    })?;
+    let hyper = Hyper {
+        schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-4, warmup: 10.min(steps - 1), steps },
+        beta1: 0.9,
+        beta2: 0.95,
+        adam_eps: 1e-8,
+        ema: 0.999,
+        weight_decay: 0.1,
+        embed_lr_scale: 1.0,
+        clip: 1.0,
+        dropout: 0.0,
+        smoothing: 0.0,
+        z_weight: 1e-4,
+        flow_weight: 0.0,
+        accumulate: 1,
+        recompute: false,
+        seed: 1,
+    };
+    Trainer::new(b, config, hyper, weights, batch, context)
+}
 
-pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, keep: &mut impl FnMut(Line)) -> Result<(), Box<dyn std::error::Error>> {
-    for (preset, segments, batch, context) in STEPS {
-        let config = Config { segments, ..presets::preset(preset).expect("a preset of this list") };
-        let mut b = make()?;
-        let weights = weights::params(&mut b, &config, Precision::Full, |name, shape, out| -> Result<(), Error> {
-            init::value(name, shape, &config, 1, out);
-            Ok(())
-        })?;
-        let flow_weight = if config.flow_hidden > 0 { 0.1 } else { 0.0 };
-        let hyper = Hyper {
-            schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-4, warmup: 10, steps: 1000 },
-            beta1: 0.9,
-            beta2: 0.95,
-            adam_eps: 1e-8,
-            ema: 0.999,
-            weight_decay: 0.1,
-            embed_lr_scale: 1.0,
-            clip: 1.0,
-            dropout: 0.0,
-            smoothing: 0.0,
-            z_weight: 1e-4,
-            flow_weight,
-            accumulate: 1,
-            seed: 1,
-        };
-        let mut trainer = Trainer::new(b, config.clone(), hyper, weights, batch, context)?;
-        let tokens: Vec<u32> =
-            (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % config.vocab_size as u32).collect();
-        let mut clock = make()?;
-        let mut failed = None;
-        let seconds = time(&mut clock, |_| {
-            let mut step = || -> Result<(), Error> {
+pub(crate) fn all(
+    make: impl Fn() -> Result<Cuda, Fault>,
+    shapes: &Shapes,
+    peer: &mut Peer,
+    table: &mut Table,
+) -> Result<(), Box<dyn error::Error>> {
+    for &step in &shapes.steps {
+        let (preset, segments, batch, context) = step;
+        let mut trainer = trainer(make()?, step, 1 << 20)?;
+        let vocab = trainer.config().vocab_size as u32;
+        let tokens: Vec<u32> = (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % vocab).collect();
+        let seconds = rounds(10.0 * shapes.enough, |runs| -> Result<(), Error> {
+            for _ in 0..runs {
                 trainer.accumulate(&tokens, &tokens)?;
                 trainer.apply()?;
-                trainer.grad_norm().map(drop)
-            };
-            failed = failed.take().or(step().err());
+            }
+            trainer.losses().map(drop)
         })?;
-        if let Some(e) = failed {
-            return Err(e.into());
-        }
+        let [_, most] = trainer.backend.held();
+        let json = std::env::temp_dir().join(format!("hh-gpu-{}.json", std::process::id()));
+        fs::write(&json, trainer.config().to_json())?;
+        drop(trainer);
         let rate = (batch * context) as f64 / seconds;
-        let name = format!("{preset}, segments {segments}, {batch} x {context}, bf16");
-        keep(Line { name, seconds, floor: None, note: format!("{rate:.0} tokens/s") });
+        let gib = most as f64 / (1u64 << 30) as f64;
+        let (path, batch_word, context_word) = (json.to_string_lossy(), batch.to_string(), context.to_string());
+        let mut ask = |way| Some((way, peer.ask_words("step", &[&path, &batch_word, &context_word, way])?));
+        let peers = ["eager", "compile"].into_iter().filter_map(&mut ask).collect();
+        table.add(Line {
+            name: format!("{preset}, segments {segments}, {batch} × {context}, bf16"),
+            seconds,
+            floor: None,
+            peers,
+            note: format!("{rate:.0} tokens/s, peak {gib:.2} GiB"),
+        });
+        fs::remove_file(&json)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 #define LANES 1
 namespace plain {
 #include "../sums.cu"
+#include "../optimise.cu"
 #include "../random.cu"
 #include "../rotate.cu"
 #include "../gate.cu"

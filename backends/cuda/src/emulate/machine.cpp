@@ -1,7 +1,9 @@
 // Fibres, barriers and the launch of the emulated machine.
 #include "machine.hpp"
 
-thread_local Dim threadIdx, blockIdx, blockDim, gridDim;
+#include <memory>
+
+__thread Dim threadIdx, blockIdx, blockDim, gridDim;
 
 #ifndef __x86_64__
 #error "the emulated machine switches fibres in x86-64 assembly; on other processors test on a GPU"
@@ -71,16 +73,18 @@ struct Machine {
     }
 };
 
-thread_local Machine machine;
+// One for each thread of the host, made at its first launch.
+__thread Machine* machine;
+thread_local std::unique_ptr<Machine> owner;
 
 void leave(Wait wait) {
-    Fibre& me = machine.fibres[machine.now];
+    Fibre& me = machine->fibres[machine->now];
     me.wait = wait;
-    hh_emulate_switch(&me.stack, machine.scheduler);
+    hh_emulate_switch(&me.stack, machine->scheduler);
 }
 
 void body() {
-    machine.kernel->call(machine.args);
+    machine->kernel->call(machine->args);
     leave(Wait::Done);
 }
 
@@ -98,29 +102,31 @@ void start(Fibre& fibre) {
 // Runs a warp until it ends or waits for others; false if nothing of it could run.
 bool run_warp(unsigned warp) {
     const unsigned first = warp * 32, count = std::min(32u, blockDim.x - first);
+    Machine* const machine = emulate::machine;
+    Fibre* const fibres = machine->fibres.data() + first;
     bool ran = false;
     for (;;) {
-        const uint64_t random = machine.draw();
+        const uint64_t random = machine->draw();
         const unsigned step = (random & 31) | 1, offset = random >> 8 & 31;
         unsigned waiting = 0, alive = 0;
         for (unsigned i = 0; i < 32; i++) {
             const unsigned lane = (i * step + offset) & 31;
             if (lane >= count) continue;
-            Fibre& fibre = machine.fibres[first + lane];
+            Fibre& fibre = fibres[lane];
             if (fibre.wait == Wait::None) {
-                machine.now = first + lane;
+                machine->now = first + lane;
                 threadIdx = {first + lane, 0, 0};
-                hh_emulate_switch(&machine.scheduler, fibre.stack);
+                hh_emulate_switch(&machine->scheduler, fibre.stack);
                 ran = true;
             }
         }
         for (unsigned lane = 0; lane < count; lane++) {
-            alive += machine.fibres[first + lane].wait != Wait::Done;
-            waiting += machine.fibres[first + lane].wait == Wait::Warp;
+            alive += fibres[lane].wait != Wait::Done;
+            waiting += fibres[lane].wait == Wait::Warp;
         }
         if (alive == 0 || waiting < alive) return ran;
         for (unsigned lane = 0; lane < count; lane++) {
-            Fibre& fibre = machine.fibres[first + lane];
+            Fibre& fibre = fibres[lane];
             if (fibre.wait == Wait::Warp) fibre.wait = Wait::None;
         }
     }
@@ -128,30 +134,30 @@ bool run_warp(unsigned warp) {
 
 // Runs the block to its end; false where some threads wait for what never comes.
 bool run_block() {
-    machine.block++;
-    machine.any = false;
-    std::memset(machine.shared.data(), POISON, machine.shared.size());
-    for (unsigned i = 0; i < blockDim.x; i++) start(machine.fibres[i]);
+    machine->block++;
+    machine->any = false;
+    std::memset(machine->shared.data(), POISON, machine->shared.size());
+    for (unsigned i = 0; i < blockDim.x; i++) start(machine->fibres[i]);
     const unsigned warps = (blockDim.x + 31) / 32;
     for (;;) {
         bool ran = false;
-        const unsigned offset = machine.draw() % warps;
-        const bool backwards = machine.draw() & 1;
+        const unsigned offset = machine->draw() % warps;
+        const bool backwards = machine->draw() & 1;
         for (unsigned i = 0; i < warps; i++) {
             const unsigned warp = (offset + (backwards ? warps - i : i)) % warps;
             ran |= run_warp(warp);
         }
         unsigned alive = 0, waiting = 0;
         for (unsigned i = 0; i < blockDim.x; i++) {
-            alive += machine.fibres[i].wait != Wait::Done;
-            waiting += machine.fibres[i].wait == Wait::Block;
+            alive += machine->fibres[i].wait != Wait::Done;
+            waiting += machine->fibres[i].wait == Wait::Block;
         }
         if (alive == 0) return true;
         if (waiting == alive) {
-            machine.any_before = machine.any;
-            machine.any = false;
+            machine->any_before = machine->any;
+            machine->any = false;
             for (unsigned i = 0; i < blockDim.x; i++)
-                if (machine.fibres[i].wait == Wait::Block) machine.fibres[i].wait = Wait::None;
+                if (machine->fibres[i].wait == Wait::Block) machine->fibres[i].wait = Wait::None;
         } else if (!ran) {
             return false;
         }
@@ -161,21 +167,21 @@ bool run_block() {
 }  // namespace
 
 bool block_barrier(bool flag) {
-    machine.any |= flag;
+    machine->any |= flag;
     leave(Wait::Block);
-    return machine.any_before;
+    return machine->any_before;
 }
 
 void warp_barrier() { leave(Wait::Warp); }
 
 unsigned char* slots() {
-    Fibre& me = machine.fibres[machine.now];
-    return machine.warps[machine.now / 32].slots[me.turn++ & 1];
+    Fibre& me = machine->fibres[machine->now];
+    return machine->warps[machine->now / 32].slots[me.turn++ & 1];
 }
 
-char* dynamic_shared() { return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(machine.shared.data()) + 15) & ~uintptr_t(15)); }
+char* dynamic_shared() { return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(machine->shared.data()) + 15) & ~uintptr_t(15)); }
 
-uint64_t block_number() { return machine.block; }
+uint64_t block_number() { return machine->block; }
 
 namespace {
 
@@ -201,16 +207,17 @@ extern "C" const char* hh_emulate_launch(const char* name, const char* variant, 
     if (threads == 0 || threads > entry->most_threads) return say("%s runs on at most %u threads, not %u", name, entry->most_threads, threads);
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return say("%s has no blocks", name);
 
-    machine.kernel = entry;
-    machine.args = args;
-    if (machine.fibres.size() < threads) machine.fibres.resize(threads);
-    machine.warps.resize(std::max(machine.warps.size(), size_t(threads + 31) / 32));
+    if (!machine) machine = (owner = std::make_unique<Machine>()).get();
+    machine->kernel = entry;
+    machine->args = args;
+    if (machine->fibres.size() < threads) machine->fibres.resize(threads);
+    machine->warps.resize(std::max(machine->warps.size(), size_t(threads + 31) / 32));
     // What lies behind the shared memory that was asked for stays NaN.
     constexpr size_t BEHIND = 256;
-    machine.shared.assign(shared + 16 + BEHIND, 0);
+    machine->shared.assign(shared + 16 + BEHIND, 0);
     blockDim = {threads, 1, 1};
     gridDim = {grid[0], grid[1], grid[2]};
-    const uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2], offset = machine.draw() % blocks;
+    const uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2], offset = machine->draw() % blocks;
     for (uint64_t i = 0; i < blocks; i++) {
         const uint64_t n = (i + offset) % blocks;
         blockIdx = {unsigned(n % grid[0]), unsigned(n / grid[0] % grid[1]), unsigned(n / grid[0] / grid[1])};

@@ -21,7 +21,8 @@
 struct Dim {
     unsigned x, y, z;
 };
-extern thread_local Dim threadIdx, blockIdx, blockDim, gridDim;
+// __thread and not thread_local: those are read without asking whether they have been made yet.
+extern __thread Dim threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulate {
 

@@ -39,6 +39,11 @@ impl Arg {
         self.bytes.as_ptr().cast()
     }
 
+    /// As it lies in memory.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
     /// How many bytes it has.
     #[cfg(feature = "emulate")]
     pub(super) fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! A GPU behind its driver: one context, one stream, everything in order.
 
-use super::{Arg, Extent, Kernel, Product, blas::Blas, compile, probe};
+use super::{Arg, Extent, Kernel, Product, blas::Blas, compile, probe, staging::Staging};
 use crate::fault::Fault;
 use cudarc::driver::{
     result::{self, DriverError},
@@ -24,6 +24,7 @@ pub(crate) struct Driver {
     most_shared: usize,
     version: i32,
     loaded: Mutex<Loaded>,
+    staging: Mutex<Staging>,
     blas: Blas,
 }
 
@@ -39,6 +40,9 @@ struct Module(sys::CUmodule);
 
 #[derive(Clone, Copy)]
 struct Function(sys::CUfunction);
+
+/// Recorded work.
+pub(super) struct Executable(sys::CUgraphExec);
 
 // SAFETY: handles of the driver may be used from any thread that has made their context current, as every call here does.
 unsafe impl Send for Module {}
@@ -69,8 +73,8 @@ impl Driver {
         let mut version = 0;
         // SAFETY: the driver writes one number.
         unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(fault)?;
-        let blas = Blas::new()?;
-        Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), blas })
+        let (staging, blas) = (Mutex::new(Staging::new()?), Blas::new()?);
+        Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), staging, blas })
     }
 
     /// Makes the context this thread's.
@@ -106,15 +110,17 @@ impl Driver {
     pub(super) fn free(&self, address: u64) {
         // A device that is lost has nothing left to free: faults of this have been said before.
         if self.enter().is_ok() {
-            // SAFETY: `address` came from `alloc` and is freed once; freeing waits for what is queued.
-            let _ = unsafe { result::free_sync(address) };
+            // SAFETY: `address` came from `alloc` and is freed once, when nothing that is queued can be over it.
+            unsafe {
+                let _ = result::stream::synchronize(self.stream);
+                let _ = result::free_sync(address);
+            }
         }
     }
 
     pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), Fault> {
         self.enter()?;
-        // SAFETY: the memory has as many bytes. The driver has read pageable memory when it returns.
-        unsafe { result::memcpy_htod_async(to, from, self.stream) }.map_err(fault)
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner).upload(from, to, self.stream)
     }
 
     pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), Fault> {
@@ -171,6 +177,45 @@ impl Driver {
         .map_err(fault)
     }
 
+    /// From here on what is queued is recorded and not run.
+    pub(super) fn begin(&self) -> Result<(), Fault> {
+        self.enter()?;
+        // Of this thread alone: what others do to their devices is their own affair.
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream lives as long as this.
+        unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(fault)
+    }
+
+    /// What was queued since [`begin`](Self::begin).
+    pub(super) fn end(&self) -> Result<Executable, Fault> {
+        self.enter()?;
+        // SAFETY: the stream is this driver's; the description is not needed once it is made executable.
+        unsafe {
+            let graph = result::stream::end_capture(self.stream).map_err(fault)?;
+            let work = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)).map_err(fault);
+            let _ = result::graph::destroy(graph);
+            work.map(Executable)
+        }
+    }
+
+    /// Queues recorded work.
+    pub(super) fn replay(&self, work: &Executable) -> Result<(), Fault> {
+        self.enter()?;
+        // SAFETY: the work is of this driver's stream and not destroyed; that the memory it is over is there is the caller's promise.
+        unsafe { result::graph::launch(work.0, self.stream) }.map_err(fault)
+    }
+
+    /// Ends recorded work, when it has run.
+    pub(super) fn forget(&self, work: &Executable) {
+        if self.enter().is_ok() {
+            // SAFETY: the owner calls this once, at its end.
+            unsafe {
+                let _ = result::stream::synchronize(self.stream);
+                let _ = result::graph::exec_destroy(work.0);
+            }
+        }
+    }
+
     pub(super) fn product(&self, product: &Product) -> Result<(), Fault> {
         self.enter()?;
         self.blas.product(product, self.stream)
@@ -180,9 +225,11 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if self.enter().is_ok() {
-            self.blas.free();
-            // SAFETY: both are this driver's own, and nobody uses them after it.
+            // SAFETY: all are this driver's own, and nobody uses them after it.
             unsafe {
+                let _ = result::stream::synchronize(self.stream);
+                self.blas.free();
+                self.staging.get_mut().unwrap_or_else(PoisonError::into_inner).free();
                 let _ = result::stream::destroy(self.stream);
                 let _ = result::primary_ctx::release(self.device);
             }

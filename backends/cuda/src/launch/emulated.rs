@@ -1,10 +1,13 @@
 //! The emulated machine: its memory is the host's, its kernels are C++, and its matrix product is a plain loop.
+//!
+//! What is queued runs at once, or is kept in a list that runs later, as a graph does.
 
 use super::{Arg, Extent, Kernel, Product};
 use crate::{fault::Fault, tensor::Mat};
 use std::{
     alloc::{Layout, dealloc},
     ffi::{CStr, CString, c_char, c_void},
+    sync::{Mutex, PoisonError},
 };
 
 unsafe extern "C" {
@@ -23,6 +26,46 @@ unsafe extern "C" {
 /// Bytes around each piece of memory that nobody may write to; all ones, NaN in every kind of number.
 const GUARD: usize = 256;
 const POISON: u8 = 0xff;
+
+/// What can be queued.
+pub(super) enum Command {
+    Launch(Kernel, Extent, Vec<Arg>),
+    Product(Product),
+    /// Marks so many bytes from an address as read by nobody.
+    Poison(u64, usize),
+}
+
+impl Command {
+    pub(super) fn run(&self) -> Result<(), Fault> {
+        match self {
+            Self::Launch(kernel, extent, args) => return launch(*kernel, *extent, args),
+            Self::Product(of) => product(of),
+            Self::Poison(address, bytes) => poison(*address, *bytes),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Emulated {
+    recorded: Mutex<Vec<Command>>,
+}
+
+impl Emulated {
+    /// Runs a command, or keeps it.
+    pub(super) fn queue(&self, command: Command, recording: bool) -> Result<(), Fault> {
+        if !recording {
+            return command.run();
+        }
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        Ok(())
+    }
+
+    /// The commands that were kept.
+    pub(super) fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes + 2 * GUARD, GUARD).expect("a size that fits the address space")
@@ -63,12 +106,12 @@ pub(super) fn download(from: u64, to: &mut [u8]) {
     unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len()) }
 }
 
-pub(super) fn poison(address: u64, bytes: usize) {
+fn poison(address: u64, bytes: usize) {
     // SAFETY: the memory has as many bytes.
     unsafe { (address as *mut u8).write_bytes(POISON, bytes) }
 }
 
-pub(super) fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
     let [name, variant] = [kernel.name.to_owned(), kernel.variant.defines()].map(|s| CString::new(s).expect("no zeros in names"));
     let grid = extent.grid.map(|n| n as u32);
     let (addresses, sizes): (Vec<_>, Vec<_>) = args.iter().map(|arg| (arg.address(), arg.len())).unzip();
@@ -105,7 +148,7 @@ fn put(m: Mat, row: usize, column: usize, x: f32) {
     unsafe { if m.bf16 { *(m.address as *mut u16).add(i) = hh_core::half::f32_to_bf16(x) } else { *(m.address as *mut f32).add(i) = x } }
 }
 
-pub(super) fn product(p: &Product) {
+fn product(p: &Product) {
     for row in 0..p.rows {
         for column in 0..p.columns {
             let mut sum = 0.0;
@@ -117,5 +160,78 @@ pub(super) fn product(p: &Product) {
             sum += p.bias.map_or(0.0, |bias| get(bias, 0, column)) + p.add.map_or(0.0, |add| get(add, row, column));
             put(p.to, row, column, sum);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! That the machine shows what is wrong with a kernel: those of planted.cpp, each with one fault.
+    use super::*;
+    use crate::launch::{Machine, Memory, Variant};
+    use std::sync::Arc;
+
+    const THREADS: usize = 64;
+
+    /// What a planted kernel leaves in memory of so many numbers.
+    fn run(name: &'static str, numbers: usize) -> Result<Vec<f32>, Fault> {
+        let memory = Memory::new(&Arc::new(Machine::emulated()), 4 * numbers)?;
+        let kernel = Kernel { source: "planted", name, variant: Variant::Plain };
+        launch(kernel, Extent { grid: [1, 1, 1], threads: THREADS, shared: 4 * THREADS }, &[memory.address().into()])?;
+        let mut bytes = vec![0; 4 * numbers];
+        memory.download(&mut bytes)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect())
+    }
+
+    #[test]
+    fn a_barrier_makes_neighbours_see_each_other() {
+        let wanted: Vec<f32> = (0..THREADS).map(|i| (i ^ 33) as f32).collect();
+        for _ in 0..16 {
+            assert_eq!(run("planted_none", THREADS).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_missing_barrier_shows() {
+        let wanted = run("planted_none", THREADS).unwrap();
+        for name in ["planted_no_barrier", "planted_no_second_barrier"] {
+            let wrong = (0..16).filter(|_| run(name, THREADS).unwrap() != wanted).count();
+            assert!(wrong >= 15, "{name} came out right {} times of 16", 16 - wrong);
+        }
+    }
+
+    #[test]
+    fn a_race_between_blocks_or_warps_changes_from_launch_to_launch() {
+        let all: Vec<_> = (0..16).map(|_| run("planted_last_wins", 1).unwrap()).collect();
+        assert!(all.iter().any(|found| *found != all[0]), "{all:?}");
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_no_number() {
+        assert!(run("planted_unwritten", THREADS).unwrap().iter().all(|x| x.is_nan()));
+    }
+
+    #[test]
+    fn a_barrier_that_some_never_reach_is_said() {
+        let said = run("planted_divergent", THREADS).unwrap_err().to_string();
+        assert!(said.contains("planted_divergent") && said.contains("barrier"), "{said}");
+    }
+
+    #[test]
+    fn a_write_behind_shared_memory_is_said() {
+        let said = run("planted_beyond_shared", THREADS).unwrap_err().to_string();
+        assert!(said.contains("beyond its shared memory"), "{said}");
+    }
+
+    #[test]
+    #[should_panic(expected = "a kernel wrote outside of 252 bytes")]
+    fn a_write_outside_of_memory_is_said_when_it_is_freed() {
+        let _ = run("planted_none", THREADS - 1);
+    }
+
+    #[test]
+    fn an_argument_of_another_size_is_said() {
+        let kernel = Kernel { source: "planted", name: "planted_none", variant: Variant::Plain };
+        let said = launch(kernel, Extent::threads(1, 32), &[1.0f32.into()]).unwrap_err().to_string();
+        assert!(said.contains("argument 0") && said.contains("8 bytes, not 4"), "{said}");
     }
 }

@@ -73,6 +73,25 @@ fn about(ordinal: usize) -> Result<Found, Fault> {
     Ok(Found { ordinal, name, capability: capability(device)?, memory })
 }
 
+/// Bytes of the device's memory that are free.
+///
+/// # Errors
+/// [`Fault`] where there is no such device.
+pub fn free(ordinal: usize) -> Result<usize, Fault> {
+    let there = devices()?;
+    if ordinal >= there {
+        return Err(Fault::Absent { asked: ordinal, there });
+    }
+    let device = result::device::get(ordinal as i32).map_err(fault)?;
+    // SAFETY: the context is this device's own, current while it is asked, and given back once.
+    unsafe {
+        result::ctx::set_current(result::primary_ctx::retain(device).map_err(fault)?).map_err(fault)?;
+        let found = result::mem_get_info().map_err(fault);
+        result::primary_ctx::release(device).map_err(fault)?;
+        Ok(found?.0)
+    }
+}
+
 /// The device of that number, which this backend can use.
 ///
 /// # Errors

@@ -63,6 +63,8 @@ pub(super) struct Run<'a, T> {
     pub(super) options: &'a Options,
     /// Rate of dropout; none where nothing is learned.
     pub(super) dropout: Option<f32>,
+    /// Whether blocks keep their inputs alone.
+    pub(super) recompute: bool,
     /// The key of the first part's draws; each further one counts on from it.
     pub(super) key: [u32; 4],
 }
@@ -90,14 +92,14 @@ fn padded(length: usize, most: usize) -> usize {
 }
 
 impl<B: Backward> Room<B> {
-    fn new(b: &mut B, c: &Config, part: Part) -> Result<Self, B::Error> {
+    fn new(b: &mut B, c: &Config, recompute: bool, part: Part) -> Result<Self, B::Error> {
         let (batch, time) = (part.rows, part.time);
         let kept = Extent { batch, time, saved: true };
         Ok(Self {
             tokens: b.alloc_indices(Shape::matrix(batch, time))?,
             key: b.alloc_indices(Shape::vector(4))?,
             weights: kept.full(b, 1)?,
-            acts: Acts::new(b, c, kept)?,
+            acts: if recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, Extent { saved: false, ..kept })?,
             holds: None,
         })
@@ -147,7 +149,7 @@ impl<B: Backward> Encoder<B> {
             );
             let (c, p) = (run.config, Graded { at: run.params, d: &mut *d_params });
             let noise = run.dropout.map(|rate| Noise { rate, key: &room.key, site: 0 });
-            model::backward(b, c, p, &room.acts, &mut room.d, &room.tokens, c.segments, noise);
+            model::backward(b, c, p, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
         }
         Ok(())
     }
@@ -158,7 +160,7 @@ impl<B: Backward> Encoder<B> {
         let size = [part.rows, part.time];
         let room = match self.rooms.entry(size) {
             Entry::Occupied(room) => room.into_mut(),
-            Entry::Vacant(place) => place.insert(Room::new(b, c, part)?),
+            Entry::Vacant(place) => place.insert(Room::new(b, c, run.recompute, part)?),
         };
         if room.holds == Some(part) {
             return Ok(room);

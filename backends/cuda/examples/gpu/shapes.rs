@@ -1,0 +1,59 @@
+//! What is measured.
+
+/// A training step: preset, segments, batch, context.
+pub(crate) type Step = (&'static str, usize, usize, usize);
+
+/// Shapes of all measurements.
+pub(crate) struct Shapes {
+    /// Shortest time that is believed, in seconds.
+    pub(crate) enough: f64,
+    /// Side of the square matrices that are copied, and of those that are multiplied.
+    pub(crate) rates: [usize; 2],
+    /// Sequences, positions, width.
+    pub(crate) scan: [usize; 3],
+    /// Rows, width.
+    pub(crate) norm: [usize; 2],
+    /// Sequences, positions, heads, columns of a head.
+    pub(crate) lookup: [usize; 4],
+    /// Refinements of the Hopfield memory.
+    pub(crate) depth: usize,
+    /// Rows, width, vocabulary, logits at a time.
+    pub(crate) head: [usize; 4],
+    pub(crate) steps: Vec<Step>,
+    /// The step whose losses are drawn, and how many of them.
+    pub(crate) curve: (Step, u64),
+}
+
+impl Shapes {
+    /// Those of training on a large GPU.
+    pub(crate) fn full() -> Self {
+        Self {
+            enough: 0.1,
+            rates: [1 << 14, 1 << 13],
+            scan: [16, 1024, 1024],
+            norm: [16_384, 704],
+            lookup: [32, 1024, 8, 64],
+            depth: 3,
+            // 512 MB of logits.
+            head: [16_384, 512, 267_735, 1 << 27],
+            steps: vec![("char-4.5m", 2, 64, 256), ("bpe-97m", 1, 16, 1024), ("bpe-97m", 2, 16, 1024)],
+            curve: (("char-4.5m", 2, 64, 256), 300),
+        }
+    }
+
+    /// Those that an emulated machine can bear.
+    #[cfg(feature = "emulate")]
+    pub(crate) fn tiny() -> Self {
+        Self {
+            enough: 0.0,
+            rates: [64, 32],
+            scan: [1, 8, 16],
+            norm: [4, 24],
+            lookup: [1, 8, 1, 8],
+            depth: 2,
+            head: [6, 8, 50, 100],
+            steps: vec![("char-0.8m", 1, 1, 4)],
+            curve: (("char-0.8m", 1, 1, 4), 2),
+        }
+    }
+}

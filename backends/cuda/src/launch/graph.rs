@@ -1,0 +1,75 @@
+//! Queued work that runs again as one: a CUDA graph, or a list on the emulated machine.
+
+#[cfg(feature = "emulate")]
+use super::emulated::Command;
+use super::{
+    driver::Executable,
+    machine::{Machine, Place},
+};
+use crate::fault::Fault;
+use std::sync::Arc;
+
+/// Work that was recorded. It holds addresses: where any memory of the machine has been given back since, it runs no more.
+pub(crate) struct Graph {
+    machine: Arc<Machine>,
+    kept: Kept,
+    freed: u64,
+}
+
+enum Kept {
+    Gpu(Executable),
+    Nothing,
+    #[cfg(feature = "emulate")]
+    Emulated(Vec<Command>),
+}
+
+impl Graph {
+    /// Records what `work` queues, which is not run.
+    ///
+    /// # Errors
+    /// The machine's own, and [`Fault::WhileRecording`] where memory was given back meanwhile.
+    pub(crate) fn record(machine: &Arc<Machine>, work: impl FnOnce()) -> Result<Self, Fault> {
+        let freed = machine.freed();
+        if let Place::Gpu(driver) = &machine.place {
+            driver.begin()?;
+        }
+        machine.set_recording(true);
+        work();
+        machine.set_recording(false);
+        let kept = match &machine.place {
+            Place::Gpu(driver) => Kept::Gpu(driver.end()?),
+            Place::Planned(_) => Kept::Nothing,
+            #[cfg(feature = "emulate")]
+            Place::Emulated(host) => Kept::Emulated(host.take()),
+        };
+        let graph = Self { machine: machine.clone(), kept, freed };
+        if graph.stale() { Err(Fault::WhileRecording("memory was given back")) } else { Ok(graph) }
+    }
+
+    /// Whether memory has been given back since, which the work may have been over.
+    pub(crate) fn stale(&self) -> bool {
+        self.freed != self.machine.freed()
+    }
+
+    /// Queues the work again.
+    ///
+    /// # Panics
+    /// Where it is [stale](Self::stale).
+    pub(crate) fn replay(&self) -> Result<(), Fault> {
+        assert!(!self.stale(), "a recording over memory that is gone");
+        match (&self.machine.place, &self.kept) {
+            (Place::Gpu(driver), Kept::Gpu(work)) => driver.replay(work),
+            #[cfg(feature = "emulate")]
+            (_, Kept::Emulated(commands)) => commands.iter().try_for_each(Command::run),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if let (Place::Gpu(driver), Kept::Gpu(work)) = (&self.machine.place, &self.kept) {
+            driver.forget(work);
+        }
+    }
+}
