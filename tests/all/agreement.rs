@@ -78,7 +78,9 @@ fn a_step_reads_nothing_that_it_did_not_write() {
 /// What each block computes anew for its gradient is what it computed before: dropout, segments, all kinds of paths.
 #[test]
 fn recomputing_changes_no_bit() {
-    for (name, c) in kinds().into_iter().chain([("wide", wide()), ("deep", config(r#""layers": 5, "segments": 3"#))]) {
+    for (name, c) in
+        kinds().into_iter().chain([("wide", wide()), ("deep", config(r#""layers": 5, "hopfield_depths": [2, 1, 2, 2, 1], "segments": 3"#))])
+    {
         let [kept, anew] = [false, true].map(|recompute| train(cpu::<f32>(2), &c, Hyper { recompute, ..noisy(&c) }, 17));
         assert!(kept == anew, "{name}");
     }

@@ -37,7 +37,9 @@ fn recomputing_takes_less_memory_and_trains_the_same_weights() {
     let folder = desk();
     let here = folder.path();
     let activations = |flags: &str, out: &str| {
-        let line = format!("{TRAIN} --steps 6 {flags} --out {out}");
+        // Large enough to be told in tenths of a MiB, and all blocks alike, so that they share.
+        let large = TRAIN.replace("--batch 2 --context 16", "--batch 16 --context 64 --set layers=6 --set hopfield_depths=[2,2,2,2,2,2]");
+        let line = format!("{large} --steps 3 {flags} --out {out}");
         let output = command(here, &words(&line)).output().expect("the program starts");
         let said = text_of(&output.stderr);
         assert!(output.status.success(), "{said}");
@@ -45,7 +47,7 @@ fn recomputing_takes_less_memory_and_trains_the_same_weights() {
         rest.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or_else(|| panic!("no number: {said}"))
     };
     let (kept, anew) = (activations("", "kept"), activations("--recompute", "anew"));
-    assert!(anew < 0.9 * kept, "{anew} of {kept}");
+    assert!(anew < 0.6 * kept, "{anew} of {kept}");
     assert!(weights(here, "kept") == weights(here, "anew"));
 }
 
