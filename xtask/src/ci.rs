@@ -98,9 +98,8 @@ pub(crate) fn cuda() -> Vec<Step> {
     let target = std::path::absolute(std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())).unwrap_or_default();
     let libraries = std::env::var("HH_NVRTC").unwrap_or_else(|_| {
         let folder = target.join("nvrtc");
-        let wanted = ["-m", "pip", "install", "--quiet", "--target", &folder.to_string_lossy(), "nvidia-cuda-nvrtc==13.0.*"];
         if !folder.exists() {
-            steps.push(program("python3", wanted));
+            venv("nvrtc-python", &["--target", &folder.to_string_lossy(), "nvidia-cuda-nvrtc==13.0.*"], &mut steps);
         }
         folder.join("nvidia/cu13/lib").to_string_lossy().into_owned()
     });

@@ -23,7 +23,7 @@ constexpr int CHUNK = 4096;
 constexpr int ADJACENT = 4;
 
 // The tensor that has this chunk.
-DEVICE const Leaf& leaf_of(const Leaf* leaves, int n, int chunk) {
+DEVICE Leaf leaf_of(const Leaf* leaves, int n, int chunk) {
     int low = 0, high = n;
     while (high - low > 1) {
         const int middle = (low + high) / 2;
@@ -69,7 +69,7 @@ KERNEL(sum_squares, 256, const Leaf* leaves, int n, int chunks, float* partial) 
     SHARED(float, sums, 8);
     float sum = 0.0f;
     for (int chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-        const Leaf& leaf = leaf_of(leaves, n, chunk);
+        const Leaf leaf = leaf_of(leaves, n, chunk);
         const size_t start = static_cast<size_t>(chunk - leaf.chunk) * CHUNK, end = min(start + CHUNK, leaf.count);
         for (size_t i = start + ADJACENT * threadIdx.x; i < end; i += ADJACENT * blockDim.x) {
             float g[ADJACENT];
@@ -97,7 +97,7 @@ struct Rates {
 
 // A chunk a block. `schedule`: lr, 1 / (1 − β₁ᵗ), 1 / (1 − β₂ᵗ), ema_rate.
 KERNEL(adamw, 256, Tensor schedule, Tensor total, Rates r, const Leaf* leaves, int n) {
-    const Leaf& leaf = leaf_of(leaves, n, blockIdx.x);
+    const Leaf leaf = leaf_of(leaves, n, blockIdx.x);
     const float lr = leaf.rate * get(schedule, 0), first_scale = get(schedule, 1), second_scale = get(schedule, 2), ema_rate = get(schedule, 3);
     // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
     const float norm = sqrtf(get(total, 0)), scale = r.clip == 0.0f || norm <= r.clip ? 1.0f : r.clip / norm;
