@@ -28,7 +28,9 @@ fn most(mut b: Cuda, c: &Config, h: Hyper, [rows, time]: [usize; 2]) -> usize {
 
 #[test]
 fn what_was_planned_is_what_is_taken() {
-    let wide = config(r#""width": 48, "ffn": 80, "ssm_width": 64, "hopfield_width": 24, "attention_width": 32, "layers": 3"#);
+    let wide = config(
+        r#""width": 48, "ffn": 80, "ssm_width": 64, "hopfield_width": 24, "attention_width": 32, "layers": 3, "hopfield_depths": [2, 2, 2]"#,
+    );
     for compute in [Compute::F32, Compute::Bf16] {
         for (name, c) in kinds().into_iter().filter(|(name, _)| ["full", "classic"].contains(name)).chain([("wide", wide.clone())]) {
             for recompute in [false, true] {
@@ -42,7 +44,7 @@ fn what_was_planned_is_what_is_taken() {
 
 #[test]
 fn recomputing_takes_less_memory_and_gives_the_same_bits() {
-    let c = config(r#""layers": 6"#);
+    let c = config(r#""layers": 6, "hopfield_depths": [2, 2, 2, 2, 2, 2]"#);
     let h = |recompute| Hyper { recompute, dropout: 0.1, ..hyper(&c) };
     let [kept, anew] = [false, true].map(|recompute| most(Cuda::planned(Compute::Bf16), &c, h(recompute), [8, 256]));
     assert!(2 * anew < kept, "{anew} of {kept}");
