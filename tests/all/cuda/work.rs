@@ -35,7 +35,7 @@ fn memories_complete_what_they_complete_on_the_processor() {
     };
     let (found, wanted) = (completion.run(&mut cuda(Compute::F32)).unwrap(), completion.run(&mut cpu::<f32>(1)).unwrap());
     for (found, wanted) in found.iter().zip(&wanted) {
-        let same = (found.memory, found.patterns, found.completed) == (wanted.memory, wanted.patterns, wanted.completed);
+        let same = (&found.memory, found.patterns, found.completed) == (&wanted.memory, wanted.patterns, wanted.completed);
         assert!(same && (found.error - wanted.error).abs() < 1e-4, "{found:?}, not {wanted:?}");
     }
 }
