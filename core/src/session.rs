@@ -151,7 +151,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// [`Error::Input`] for an empty chunk, ragged rows, an id outside of the vocabulary, or more positions than a
     /// learned table has; nothing has happened then. [`Error::Device`] where the machine fails.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
-        if self.check(tokens)? == 1 {
+        if tokens.len() == self.options.batch {
             return self.one(tokens);
         }
         self.run(tokens, |_, _| Ok(()))?;
@@ -181,6 +181,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
 
     /// A position of each sequence: the same work every time.
     fn one(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        self.check(tokens)?;
         let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let room = self.rooms[0].as_mut().expect("made with the session");
         let (state, last, projected, logits) = (&mut self.state, &mut self.last, &mut self.projected, &mut self.logits);
