@@ -1,16 +1,19 @@
 //! The language model: embed, passes over the blocks with the controller between them, norm, logits.
 
+mod acts;
+
 use crate::{
     backend::{Backward, Device, Forward},
     config::{Config, Positions as PositionKind},
     hooks::{Hooks, Place},
-    layers::{Extent, Graded, Leaf, Noise, block, controller, flow},
+    layers::{Graded, Leaf, Noise, block, controller, flow},
     ops::*,
     shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};
 
 pub use crate::weights::{Model, params, zeros};
+pub use acts::Acts;
 
 /// Weights of a model; or their gradients, moments, average.
 pub struct Params<T> {
@@ -30,24 +33,6 @@ pub struct Params<T> {
     pub flow: Option<flow::Params<T>>,
     /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
     pub pooled: Option<T>,
-}
-
-/// Activations of a chunk. Training keeps those of every block; otherwise blocks of one geometry share theirs.
-pub struct Acts<T> {
-    /// `[B, T, E]`, if E and D differ
-    pub embedded: Option<T>,
-    /// `[B, T, D]`: h0, the first segment's input
-    pub start: T,
-    /// `[B, T, D]`: what block `l` leaves stands in `stream[l % stream.len()]`
-    pub stream: Vec<T>,
-    /// Activations of blocks; block `l` uses `blocks[of[l]]`.
-    pub blocks: Vec<block::Acts<T>>,
-    /// Which of `blocks` a layer uses.
-    pub of: Vec<usize>,
-    /// `[B, T, D]`: normalised last hidden states
-    pub hidden: T,
-    /// Between segments.
-    pub controller: Option<controller::Acts<T>>,
 }
 
 /// Everything that a model remembers of the past, as plain tensors.
@@ -118,67 +103,6 @@ pub fn shapes(c: &Config) -> Vec<(String, Shape)> {
         Ok(())
     });
     all
-}
-
-impl<T> Acts<T> {
-    /// Room for a chunk. With `x.saved` each block keeps its own; without, blocks of one geometry share.
-    ///
-    /// # Errors
-    /// The device's, where it has no room.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
-        Self::sharing(b, c, x, !x.saved)
-    }
-
-    /// Room for a chunk whose gradients are wanted, of which each block keeps its input alone: the rest is shared by blocks of one
-    /// geometry, and [`backward`] computes it anew (Chen et al. 2016).
-    ///
-    /// # Errors
-    /// The device's, where it has no room.
-    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
-        Self::sharing(b, c, x, true)
-    }
-
-    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent, shared: bool) -> Result<Self, B::Error> {
-        let (mut first, mut of) = (Vec::new(), Vec::new());
-        for layer in 0..c.layers {
-            let known = first.iter().position(|&l: &usize| shared && (c.widths(l), c.depth(l)) == (c.widths(layer), c.depth(layer)));
-            of.push(known.unwrap_or(first.len()));
-            if known.is_none() {
-                first.push(layer);
-            }
-        }
-        let streams = if x.saved { c.layers } else { c.layers.min(2) };
-        Ok(Self {
-            embedded: if c.factorised() { Some(x.alloc(b, c.embed_dim)?) } else { None },
-            start: x.alloc(b, c.width)?,
-            stream: (0..streams).map(|_| x.alloc(b, c.width)).collect::<Result<_, _>>()?,
-            blocks: first.into_iter().map(|l| block::Acts::new(b, c, l, x)).collect::<Result<_, _>>()?,
-            of,
-            hidden: x.alloc(b, c.width)?,
-            controller: if c.controller_width > 0 { Some(controller::Acts::new(b, c, x)?) } else { None },
-        })
-    }
-
-    /// Whether another block has left its activations where those of `layer` were.
-    fn overwritten(&self, layer: usize) -> bool {
-        self.of[layer + 1..].contains(&self.of[layer])
-    }
-
-    /// Where the stream of block `layer` begins: its input and its output.
-    fn around(&mut self, layer: usize, first: bool) -> (&T, &mut T, &mut block::Acts<T>, Option<&T>) {
-        let n = self.stream.len();
-        let entry = match &self.controller {
-            Some(c) if !first => c.entry.as_ref().unwrap_or(&self.start),
-            _ => &self.start,
-        };
-        let control = self.controller.as_ref().filter(|_| !first).map(|c| &c.control);
-        let block = &mut self.blocks[self.of[layer]];
-        if layer == 0 {
-            return (entry, &mut self.stream[0], block, control);
-        }
-        let [x, y] = self.stream.get_disjoint_mut([(layer - 1) % n, layer % n]).expect("two streams at least where there are two layers");
-        (x, y, block, control)
-    }
 }
 
 impl<T, I> State<T, I> {

@@ -13,7 +13,7 @@ pub use losses::Losses;
 pub use vectors::Vectors;
 
 use crate::{
-    backend::{Backward, Precision},
+    backend::{Backward, Forward, Precision},
     config::Config,
     error::Error,
     model::{self, Params},
@@ -41,19 +41,26 @@ pub struct Trainer<B: Backward, R = Language<B>> {
     total: B::Tensor,
     /// `[4]`: what [`AdamW`] reads of the step
     schedule: B::Tensor,
-    recorded: Recorded<B::Recording>,
+    recorded: Recorded<B>,
     room: R,
 }
 
 /// What is kept of the parts of a step, each of which is the same work every time.
-#[derive(Default)]
-struct Recorded<R> {
-    /// From a micro-batch in the room to its gradients.
-    gradients: R,
+struct Recorded<B: Forward> {
+    /// From a micro-batch in the room to its gradients; of texts, from their pooled states to the gradients of those.
+    gradients: B::Recording,
     /// From the gradients to the weights.
-    update: R,
+    update: B::Recording,
     /// Losses of a micro-batch in the room, with the weights and with their average.
-    losses: [R; 2],
+    losses: [B::Recording; 2],
+    /// Texts through the model and back.
+    parts: vectors::Recorded<B>,
+}
+
+impl<B: Forward> Default for Recorded<B> {
+    fn default() -> Self {
+        Self { gradients: Default::default(), update: Default::default(), losses: Default::default(), parts: Default::default() }
+    }
 }
 
 /// Five trees of one shape.

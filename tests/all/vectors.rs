@@ -58,7 +58,9 @@ fn distil(changes: &str, pooling: Pooling) -> Case {
 }
 
 fn cases() -> [Case; 3] {
-    [contrast(), distil(r#""pooled_dim": 7, "segments": 1"#, Pooling::Mean), distil(r#""segments": 1"#, Pooling::Last)]
+    // Blocks of the last are alike, so that one of them can be overwritten by the other.
+    let alike = r#""segments": 1, "hopfield_depths": [2, 2]"#;
+    [contrast(), distil(r#""pooled_dim": 7, "segments": 1"#, Pooling::Mean), distil(alike, Pooling::Last)]
 }
 
 fn silent(c: &Config) -> Hyper {
@@ -239,6 +241,29 @@ pub(crate) fn agrees<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, bound: 
         let far = found.into_iter().zip(wanted).map(|((name, found), (_, wanted))| (name, distance(&found, &wanted, 1e-3)));
         all_within(bound, far.collect())
     })
+}
+
+/// Every number that comes of some steps of each objective, in parts of several lengths, with a validation after each.
+#[cfg(feature = "cuda")]
+pub(crate) fn trained<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, mut after: impl FnMut(B)) -> Vec<Vec<f64>> {
+    let mut all = Vec::new();
+    for case in cases() {
+        let mut b = make();
+        let case = Case { options: Options { at_once: 30, ..case.options }, ..case };
+        let (h, weights) = (Hyper { dropout: 0.3, ..silent(&case.config) }, weights(&mut b, &case.config));
+        let mut trainer = Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap();
+        for step in 0..4 {
+            trainer.accumulate(case.batch()).unwrap();
+            let learned = trainer.losses().unwrap();
+            trainer.apply().unwrap();
+            let [now, average] = [false, true].map(|average| trainer.evaluate(average, case.batch()).unwrap());
+            assert!(step == 0 || now != average, "the average is of other weights");
+            all.extend([learned, now, average].map(|l| vec![l.nll, l.cosine, l.pairs]));
+        }
+        all.extend(named(&case.config, &trainer.trees().weights).into_iter().map(|(_, numbers)| numbers));
+        after(trainer.backend);
+    }
+    all
 }
 
 #[test]

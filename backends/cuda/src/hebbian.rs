@@ -1,10 +1,11 @@
-//! Classic Hopfield memory: in training the lookup of all items that came before, weighed by γ^age; of a stream, two matrices.
+//! Classic Hopfield memory: in training the lookup of a chunk's items, weighed by γ^age, and of what earlier chunks hand on in two
+//! matrices a head; of a stream, the matrices alone.
 
 use crate::{
     Cuda, Tensor,
     launch::{Arg, Extent, Variant},
     lookup::{self, Memory, Tiles},
-    refine::{self, Chain, Kept, Refinement},
+    refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
 };
@@ -13,22 +14,28 @@ use hh_core::{
     shape::Shaped,
 };
 
-fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims) -> Refinement {
+/// With what chunks hand on, made anew.
+fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Tiles) -> Refinement {
     let MemoryDims { batch, time, width, heads, .. } = *dims;
     let qpv = columns(&op.qpv);
     let items = b.take_compute(batch * time, 2 * width);
     let no_slots = Arg::group(&[Mat::NONE.into(), Mat::NONE.into(), 0usize.into()]);
     let args = [qpv.into(), no_slots, lookup::no_ring(), Mat::NONE.into(), lookup::heads(dims), op.successor.into(), items.into()];
     b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * time * heads), &args);
-    Refinement {
+    let refinement = Refinement {
         qpv,
         memory: Memory { of: items, rows: time, pattern: 0, value: width },
         view: lookup::view(dims, None, op.successor),
         weights: refine::weights(b, op.depth, dims.depth),
         log_beta: op.log_beta.flat(),
         decay: op.decay.flat(),
+        carry: Carry::new(b, dims),
         dims: *dims,
+    };
+    if refinement.carry.is_some() {
+        tiles.run(b, "hebbian", "hebbian_carry", dims, dims.head_dim, [0, 2], &[refinement.arg()]);
     }
+    refinement
 }
 
 pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianState<Tensor>>, y: ColumnsMut<Tensor>) {
@@ -41,7 +48,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianSt
     match state {
         Some(state) => stream(b, op, &dims, state, y),
         None => {
-            let refinement = refinement(b, &op, &dims);
+            let refinement = refinement(b, &op, &dims, &tiles);
             let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), y.into()];
             tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &args);
         }
@@ -79,7 +86,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     let (dy, d_qpv) = (columns(&dy), columns_mut(&d.qpv));
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
     b.begin();
-    let refinement = refinement(b, &op, &dims);
+    let refinement = refinement(b, &op, &dims, &tiles);
     // Nothing was saved: the refinements once more.
     let kept =
         Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
@@ -93,7 +100,20 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     tiles.run(b, "hebbian", "hebbian_rows", &dims, time, [3, 2], &args);
     scalars.add_to(b, 0, heads, d.log_beta.flat());
     scalars.add_to(b, heads, heads, d.decay.flat());
-    let args = [refinement.arg(), kept.arg(), chain.arg(), op.successor.into(), d_qpv.into(), 0u64.into()];
+
+    let d_carry = Carry::new(b, &dims);
+    let rows = batch * Tiles::blocks(head_dim);
+    let [passing, handing] = [rows, blocks].map(|n| Partials::at(b.take(4 * n * heads), n, heads));
+    if d_carry.is_some() {
+        let args = [refinement.arg(), chain.arg(), d_carry.arg(), passing.address.into()];
+        tiles.run(b, "hebbian", "hebbian_carry_back", &dims, head_dim, [0, 3], &args);
+    }
+    let of_columns = Refinement { carry: d_carry, ..refinement };
+    let args = [of_columns.arg(), kept.arg(), chain.arg(), op.successor.into(), d_qpv.into(), handing.address.into()];
     tiles.run(b, "hebbian", "hebbian_columns", &dims, time, [2, 3], &args);
-    refinement.depth_grad(b, kept.reads, dy, d.depth);
+    if d_carry.is_some() {
+        passing.add_to(b, 0, heads, d.decay.flat());
+        handing.add_to(b, 0, heads, d.decay.flat());
+    }
+    of_columns.depth_grad(b, kept.reads, dy, d.depth);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "tile.cuh"
 
+// A Hebbian memory is looked up chunk by chunk of ROWS: a query finds the items of its own one, see carry.cuh.
 enum Kind { SOFTMAX, HEBBIAN };
 
 // Which columns a query sees: all slots, then the items of its window. Item `slots + lead + i` is that of query i.
@@ -25,6 +26,13 @@ struct Sight {
     DEVICE Sight of(const View& v, unsigned clock) {
         const unsigned past = min(clock, 1u << 30);
         return {v.slots, v.slots + max(0, v.lead - static_cast<int>(past) + v.oldest), v.lead, v.window};
+    }
+    // Of the chunk that begins at `first`, where the memory is Hebbian.
+    template <Kind KIND>
+    DEVICE Sight of(const View& v, unsigned clock, int first) {
+        Sight sight = of(v, clock);
+        if (KIND == HEBBIAN) sight.floor = max(sight.floor, first);
+        return sight;
     }
     __device__ __forceinline__ int from(int query) const { return max(floor, slots + lead + query - window + 1); }
     __device__ __forceinline__ int to(int query) const { return slots + lead + query + 1; }
@@ -71,7 +79,7 @@ DEVICE void look_up(const Sight& sight, int first, int queries, const Items& ite
     clear(moved);
     const int last = min(first + ROWS, queries) - 1, from = sight.from(first), end = min(items.count, max(sight.slots, sight.to(last)));
 #pragma unroll 1
-    for (int column = 0; column < end; column += COLUMNS) {
+    for (int column = sight.slots ? 0 : from / COLUMNS * COLUMNS; column < end; column += COLUMNS) {
         if (column >= sight.slots && column + COLUMNS <= from) continue;
         __syncthreads();
         const int count = min(COLUMNS, items.count - column);
@@ -144,6 +152,8 @@ struct Flow {
 // What a pass over rows finds beside the queries' gradient: Σ weight (d_moved · pattern), and Σ age · weight · slope.
 struct Found {
     float moved, age;
+
+    __device__ __forceinline__ void operator+=(const Found& other) { moved += other.moved, age += other.age; }
 };
 
 // d_query = the gradient of the queries, written. `tiles`: two of COLUMNS rows.
@@ -156,7 +166,7 @@ DEVICE Found look_up_rows_grad(const Sight& sight, int first, int queries, const
     clear(d_query);
     const int last = min(first + ROWS, queries) - 1, from = sight.from(first), end = min(items.count, max(sight.slots, sight.to(last)));
 #pragma unroll 1
-    for (int column = 0; column < end; column += COLUMNS) {
+    for (int column = sight.slots ? 0 : from / COLUMNS * COLUMNS; column < end; column += COLUMNS) {
         if (column >= sight.slots && column + COLUMNS <= from) continue;
         __syncthreads();
         const int count = min(COLUMNS, items.count - column);
@@ -216,7 +226,8 @@ DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int
     const int own = warp() * 16 * PITCH;
     // Queries before the block's first item see none of it, nor do those whose window has gone past its last one.
     const int begin = first < sight.slots ? 0 : first - sight.slots - sight.lead;
-    const int end = first < sight.slots ? queries : static_cast<int>(min(static_cast<long long>(queries), first + ROWS - 1ll - sight.slots - sight.lead + sight.window));
+    int end = first < sight.slots ? queries : static_cast<int>(min(static_cast<long long>(queries), first + ROWS - 1ll - sight.slots - sight.lead + sight.window));
+    if (KIND == HEBBIAN) end = min(end, first + ROWS);
 #pragma unroll 1
     for (int query = max(0, begin) / COLUMNS * COLUMNS; query < end; query += COLUMNS) {
         __syncthreads();

@@ -5,7 +5,7 @@ use crate::{
     embed::clock,
     launch::{Arg, Extent, Variant},
     lookup::{self, Memory, Tiles},
-    refine::{self, Chain, Kept, Refinement},
+    refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
 };
@@ -37,6 +37,7 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
         weights: refine::weights(b, op.depth, dims.depth),
         log_beta: op.log_beta.flat(),
         decay: Mat::NONE,
+        carry: Carry::NONE,
         dims: *dims,
     }
 }

@@ -4,7 +4,7 @@
 // about 3 times the operations in two passes, one over the rows for the chain of refinements, one over the columns for
 // patterns and values.
 #pragma once
-#include "lookup.cuh"
+#include "carry.cuh"
 
 // What both kinds and directions read. β multiplies the scores of a modern memory, and the pull of a classic one.
 struct Refinement {
@@ -17,6 +17,8 @@ struct Refinement {
     Tensor log_beta;
     // [H], absent for a modern memory; γ = σ(decay).
     Tensor decay;
+    // Of a classic memory of several chunks, absent otherwise; in the pass over columns its gradient.
+    Carry carry;
     int time, head_dim, depth;
 };
 
@@ -26,6 +28,8 @@ struct Kept {
 };
 
 DEVICE float log2_decay(const Refinement& a, int head) { return present(a.decay) ? -log2f(1.0f + expf(-get(a.decay, head))) : 0.0f; }
+// ∂γ^age / ∂decay = age · γ^age · (1 − γ): of that what no age changes.
+DEVICE float age_slope(const Refinement& a, int head) { return present(a.decay) ? sigmoid(-get(a.decay, head)) : 0.0f; }
 
 template <Kind KIND>
 DEVICE void refine(const Refinement& a, const unsigned* clock, const Kept& kept, const Tensor& y) {
@@ -33,7 +37,7 @@ DEVICE void refine(const Refinement& a, const unsigned* clock, const Kept& kept,
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, rows = min(ROWS, a.time - first);
     const int d = a.head_dim, column = head * d, width = heads * d;
     const size_t row = static_cast<size_t>(sequence) * a.time + first;
-    const Sight sight = Sight::of(a.view, clock ? *clock : 0);
+    const Sight sight = Sight::of<KIND>(a.view, clock ? *clock : 0, first);
     const Items items = items_of(a.memory, sequence, head, d);
     const float beta = expf(get(a.log_beta, head)), decay = log2_decay(a, head);
     float xi[BLOCKS][4], sum[BLOCKS][4], read[BLOCKS][4], moved[BLOCKS][4], log_sum[2] = {};
@@ -47,6 +51,8 @@ DEVICE void refine(const Refinement& a, const unsigned* clock, const Kept& kept,
         put_tile(xi, KIND == SOFTMAX ? beta : 1.0f, tiles);
         __syncwarp();
         look_up<KIND>(sight, first, a.time, items, tiles, move, decay, tiles + ROWS * PITCH, read, moved, log_sum);
+        if (KIND == HEBBIAN && present(a.carry.of))
+            read_carry(a.carry, carry_row(a.carry, sequence, head, blockIdx.x, d), d, decay, xi, move, tiles + ROWS * PITCH, read, moved);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             if (row_of(half) >= rows) continue;
@@ -86,7 +92,7 @@ DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy,
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, rows = min(ROWS, a.time - first);
     const int d = a.head_dim, column = head * d, width = heads * d;
     const size_t row = static_cast<size_t>(sequence) * a.time + first;
-    const Sight sight = Sight::of(a.view, 0);
+    const Sight sight = Sight::of<KIND>(a.view, 0, first);
     const Items items = items_of(a.memory, sequence, head, d);
     const float beta = expf(get(a.log_beta, head)), decay = log2_decay(a, head), factor = KIND == SOFTMAX ? beta : 1.0f;
     REAL *read_tile = tiles + ROWS * PITCH, *moved_tile = read_tile + ROWS * PITCH;
@@ -138,10 +144,7 @@ DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy,
             put_tile(moved, 1.0f, moved_tile);
             store_rows<REAL>(moved, chain.d_moved, chained, rows, column, d);
         }
-#pragma unroll
-        for (int n = 0; n < BLOCKS; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) xi[n][i] *= factor;
+        scale(xi, factor);
         store_rows<REAL>(xi, chain.scaled, chained, rows, column, d);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -150,7 +153,9 @@ DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy,
             if (pair() == 0) chain.balance[(chained + row_of(half)) * heads + head] = flow.balance[half];
         }
         __syncwarp();
-        const Found found = look_up_rows_grad<KIND>(sight, first, a.time, items, flow, decay, moved_tile + ROWS * PITCH, d_query);
+        Found found = look_up_rows_grad<KIND>(sight, first, a.time, items, flow, decay, moved_tile + ROWS * PITCH, d_query);
+        if (KIND == HEBBIAN && present(a.carry.of))
+            found += read_carry_grad(a.carry, carry_row(a.carry, sequence, head, blockIdx.x, d), d, decay, flow, moved_tile + ROWS * PITCH, d_query);
         d_log_beta += found.moved;
         d_age += found.age;
 #pragma unroll
@@ -164,19 +169,17 @@ DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy,
     load_rows<REAL>(a.qpv, row, rows, column, d, xi);
     unit_grad(xi, d_next);
     store_rows<REAL>(d_next, d_qpv, row, rows, column, d);
-    // [B · blocks, 2, H]: log_beta, then decay. ∂γ^age / ∂decay = age · γ^age · (1 − γ).
-    d_log_beta = warp_sum(d_log_beta);
-    d_age = warp_sum(d_age);
-    if (lane() == 0) sums[2 * warp()] = d_log_beta, sums[2 * warp() + 1] = d_age;
-    __syncthreads();
-    if (threadIdx.x > 1) return;
-    float sum = 0.0f;
-    for (int w = 0; w < TILE_WARPS; w++) sum += sums[2 * w + threadIdx.x];
-    if (threadIdx.x == 1 && present(a.decay)) sum *= sigmoid(-get(a.decay, head));
-    partial[((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * 2 + threadIdx.x) * heads + head] = sum;
+    // [B · blocks, 2, H]: log_beta, then decay.
+    d_log_beta = block_sum(d_log_beta, sums);
+    d_age = block_sum(d_age, sums + TILE_WARPS);
+    if (threadIdx.x > 0) return;
+    float* to = partial + (static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * 2 * heads + head;
+    to[0] = d_log_beta;
+    to[heads] = d_age * age_slope(a, head);
 }
 
-// Gradients of patterns and values of ROWS items; those of slots go to `partial`, [B, H, M, unit pattern | value].
+// Gradients of patterns and values of ROWS items; those of slots go to `partial`, [B, H, M, unit pattern | value], and that of a
+// classic memory's decay, [B · blocks, H], from what the items hand on.
 template <Kind KIND>
 DEVICE void refine_columns(const Refinement& a, const Kept& kept, const Chain& chain, int successor, const Tensor& d_qpv, float* partial) {
     DYNAMIC_SHARED(REAL, tiles);  // 2 · ROWS + 3 · COLUMNS rows, then 2 · COLUMNS f32
@@ -199,6 +202,12 @@ DEVICE void refine_columns(const Refinement& a, const Kept& kept, const Chain& c
                                  chain.balance + row * heads + head, kept.log_sum.stride, heads};
         look_up_columns_grad<KIND>(Sight::of(a.view, 0), first, a.time, d, queries, k + 1 < a.depth, decay, tiles, values, working,
                                    reinterpret_cast<float*>(working + 3 * COLUMNS * PITCH), d_pattern, d_value);
+    }
+    if (KIND == HEBBIAN && present(a.carry.of)) {
+        SHARED(float, sums, TILE_WARPS);
+        const size_t from = carry_row(a.carry, sequence, head, blockIdx.x, d);
+        const float d_age = block_sum(hand_on_grad(a.carry, from, d, decay, tiles, values, working, d_pattern, d_value), sums);
+        if (threadIdx.x == 0) partial[(static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * heads + head] = d_age * age_slope(a, head);
     }
     // The pattern of item t is that of position t − successor; nobody's item has the last position's.
     const REAL* qpv = static_cast<const REAL*>(a.qpv.data);

@@ -3,7 +3,7 @@
 use crate::{
     Cuda, Tensor,
     launch::{Arg, Extent, Variant},
-    lookup::Memory,
+    lookup::{Memory, Tiles},
     tensor::Mat,
 };
 use hh_core::{ops::MemoryDims, shape::Shaped};
@@ -17,7 +17,35 @@ pub(crate) struct Refinement {
     pub(crate) weights: u64,
     pub(crate) log_beta: Mat,
     pub(crate) decay: Mat,
+    pub(crate) carry: Carry,
     pub(crate) dims: MemoryDims,
+}
+
+/// `Carry` of carry.cuh.
+#[derive(Clone, Copy)]
+pub(crate) struct Carry {
+    of: Mat,
+    chunks: usize,
+}
+
+impl Carry {
+    /// Nothing is handed on.
+    pub(crate) const NONE: Self = Self { of: Mat::NONE, chunks: 1 };
+
+    /// Room for both matrices of all chunks but a lone one.
+    pub(crate) fn new(b: &mut Cuda, dims: &MemoryDims) -> Self {
+        let MemoryDims { batch, time, heads, head_dim, .. } = *dims;
+        let chunks = Tiles::blocks(time);
+        if chunks > 1 { Self { of: b.take_compute(batch * heads * chunks * head_dim, 2 * head_dim), chunks } } else { Self::NONE }
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.chunks > 1
+    }
+
+    pub(crate) fn arg(&self) -> Arg {
+        Arg::group(&[self.of.into(), self.chunks.into()])
+    }
 }
 
 impl Refinement {
@@ -31,6 +59,7 @@ impl Refinement {
             self.weights.into(),
             self.log_beta.into(),
             self.decay.into(),
+            self.carry.arg(),
             sizes[0],
             sizes[1],
             sizes[2],

@@ -156,6 +156,25 @@ DEVICE void clear(float (&c)[N][4]) {
         for (int i = 0; i < 4; i++) c[n][i] = 0.0f;
 }
 
+template <int N>
+DEVICE void scale(float (&c)[N][4], float factor) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) c[n][i] *= factor;
+}
+
+// This lane's part of the inner product of two results.
+template <int N>
+DEVICE float dot(const float (&x)[N][4], const float (&y)[N][4]) {
+    float sum = 0.0f;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) sum += x[n][i] * y[n][i];
+    return sum;
+}
+
 // Row (0 or 1 of this lane's two) and column of element i of block n.
 DEVICE int half_of(int i) { return i >> 1; }
 DEVICE int column_of(int n, int i) { return 8 * n + 2 * pair() + (i & 1); }
@@ -172,6 +191,16 @@ DEVICE void row_dots(const float (&x)[N][4], const float (&y)[N][4], float (&dot
         for (int i = 0; i < 4; i++) dot[half_of(i)] += x[n][i] * y[n][i];
     dot[0] = quad_sum(dot[0]);
     dot[1] = quad_sum(dot[1]);
+}
+
+// The sum over all threads of the block, in its first one. `room`: TILE_WARPS, of shared memory, not used before.
+DEVICE float block_sum(float x, float* room) {
+    x = warp_sum(x);
+    if (lane() == 0) room[warp()] = x;
+    __syncthreads();
+    float sum = 0.0f;
+    for (int w = 0; w < TILE_WARPS; w++) sum += room[w];
+    return sum;
 }
 
 // 1 / sqrt(|v|² + 1e-6) of this lane's rows.

@@ -12,7 +12,8 @@ pub use goal::{Goal, Options};
 use super::{Hyper, Losses, Trainer};
 use crate::{backend::Backward, config::Config, error::Error, model::Params};
 use alloc::{format, vec::Vec};
-use encoder::{Encoder, Run, Side};
+pub(super) use encoder::Recorded;
+use encoder::{Encoder, Pass, Run, Side};
 use head::Head;
 
 /// Room for one micro-batch of texts.
@@ -60,20 +61,29 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
         self.check(&batch)?;
         // Each part of a micro-batch has draws of its own.
         let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
-        let (b, room, trees) = (&mut self.backend, &mut self.room, &mut self.trees);
-        let dropout = (self.hyper.dropout > 0.0).then_some(self.hyper.dropout);
-        let run =
-            Run { config: &self.config, params: &trees.weights, options: &room.options, dropout, recompute: self.hyper.recompute, key };
+        let (b, room, trees, recorded) = (&mut self.backend, &mut self.room, &mut self.trees, &mut self.recorded);
+        let (weights, grads, h) = (&trees.weights, &mut trees.grads, &self.hyper);
+        let run = Run {
+            config: &self.config,
+            params: weights,
+            options: &room.options,
+            pass: Pass::Learn,
+            dropout: (h.dropout > 0.0).then_some(h.dropout),
+            recompute: h.recompute,
+            key,
+        };
         let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
-        let weight = trees.weights.pooled.as_ref();
+        let weight = weights.pooled.as_ref();
         let mut pass = || -> Result<(), B::Error> {
             let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
-            room.encoder.forward(b, &run, &sides, &mut pooled)?;
+            room.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
             room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
-            room.head.forward(b, weight, 1.0 / self.hyper.accumulate as f32);
-            room.head.backward(b, weight, trees.grads.pooled.as_mut());
+            b.repeat(&mut recorded.gradients, |b| {
+                room.head.forward(b, weight, 1.0 / h.accumulate as f32);
+                room.head.backward(b, weight, grads.pooled.as_mut());
+            });
             let d_pooled: Vec<_> = room.head.sides.iter().map(|side| &side.pooled[1]).collect();
-            room.encoder.backward(b, &run, &sides, &d_pooled, &mut trees.grads)
+            room.encoder.backward(b, &run, &mut recorded.parts, &sides, &d_pooled, grads)
         };
         pass().map_err(Error::device)?;
         self.micro += 1;
@@ -94,15 +104,16 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
     /// Those of [`accumulate`](Self::accumulate).
     pub fn evaluate(&mut self, average: bool, batch: Texts<'_>) -> Result<Losses, Error> {
         self.check(&batch)?;
-        let (b, room) = (&mut self.backend, &mut self.room);
-        let params = if average { &self.trees.ema } else { &self.trees.weights };
-        let run = Run { config: &self.config, params, options: &room.options, dropout: None, recompute: self.hyper.recompute, key: [0; 4] };
+        let (b, room, recorded) = (&mut self.backend, &mut self.room, &mut self.recorded);
+        let (params, pass) = if average { (&self.trees.ema, Pass::Average) } else { (&self.trees.weights, Pass::Weights) };
+        let (options, recompute) = (&room.options, self.hyper.recompute);
+        let run = Run { config: &self.config, params, options, pass, dropout: None, recompute, key: [0; 4] };
         let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
         let mut pass = || -> Result<Losses, B::Error> {
             let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
-            room.encoder.forward(b, &run, &sides, &mut pooled)?;
+            room.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
             room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
-            room.head.forward(b, params.pooled.as_ref(), 1.0);
+            b.repeat(&mut recorded.losses[usize::from(average)], |b| room.head.forward(b, params.pooled.as_ref(), 1.0));
             room.head.losses(b)
         };
         pass().map_err(Error::device)

@@ -2,7 +2,7 @@
 
 use super::metrics::Evaluation;
 use super::pairs::{Batch, Pairs};
-use super::recipe::Settings;
+use super::settings::Settings;
 use super::validate::validate;
 use crate::data::Dataset;
 use anyhow::Result;

@@ -15,6 +15,7 @@ mod progress;
 mod recipe;
 mod run;
 mod run_folder;
+mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,9 @@ pub use objective::{Kind, Objective, ObjectiveOptions};
 pub use options::{DataOptions, TrainOptions};
 pub use pairs::Pairs;
 pub use progress::{Progress, thousands};
-pub use recipe::{Data, Recipe, RecipeFile, Settings};
+pub use recipe::{Data, Recipe, RecipeFile};
 pub use run::{Job, Outcome, course, run, weights};
 pub use run_folder::RunFolder;
+pub use settings::Settings;
 pub use source::{BUILTIN, Material, Origin, Source, builtin};
 pub use validate::validate;

@@ -1,6 +1,7 @@
 //! Work that the cuda backend records and replays is the work that it queues kernel by kernel, bit for bit.
 
 use super::cuda;
+use crate::vectors;
 use hh_core::{
     backend::{Device, Forward, Precision},
     session::{Options, Session},
@@ -54,6 +55,16 @@ fn a_replayed_step_is_the_step_bit_for_bit() {
             assert!(found == wanted, "{compute:?}: {name}");
         }
     }
+}
+
+#[test]
+fn replayed_steps_of_text_vectors_are_the_steps_bit_for_bit() {
+    let mut replays = Vec::new();
+    let eager = vectors::trained(|| cuda(Compute::F32).eager(), |b| assert_eq!(b.replays(), 0));
+    let found = vectors::trained(|| cuda(Compute::F32), |b| replays.push(b.replays()));
+    assert!(found == eager);
+    // Of four steps three at least: the update, the head, both validations of it, and a pass each way.
+    assert!(replays.len() == 3 && replays.iter().all(|&n| n >= 3 * 6), "{replays:?}");
 }
 
 /// What lies between steps may let scratch grow, or put other tensors into the trees: what was recorded is not used then.

@@ -105,7 +105,9 @@ fn recall<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size, head_dim: u
 fn hebbian<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size, head_dim: usize, successor: bool) {
     let w = HEADS * head_dim;
     let (qpv, dy, depth) = (d.packed(size, 3 * w), d.packed(size, w), d.input(size.rows(K)));
-    let (log_beta, decay) = (d.full(Shape::vector(HEADS)), d.full(Shape::vector(HEADS)));
+    let (log_beta, mut decay) = (d.full(Shape::vector(HEADS)), d.empty(Shape::vector(HEADS)));
+    // One head forgets at once, γ = 0.27; one hands on to the next chunk what it holds, γ = 0.95. Longer memories are ill-conditioned.
+    d.b.upload(&[-1.0, 3.0], &mut decay).expect("no device to lose");
     let op = || Hebbian { qpv: qpv.read(), depth: &depth, log_beta: &log_beta, decay: &decay, head_dim, successor };
     let (mut y, mut after) = (d.room(size, w), d.room(size, w));
     let (mut matrices, mut last) = (d.full(Shape::cube(size.batch, 2 * w, head_dim)), d.full(Shape::matrix(size.batch, w)));

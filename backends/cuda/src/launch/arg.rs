@@ -10,7 +10,7 @@ pub(crate) struct Arg {
 
 impl Arg {
     /// Bytes of the largest structure.
-    const MOST: usize = 128;
+    const MOST: usize = 160;
 
     fn number<const N: usize>(value: [u8; N]) -> Self {
         let mut bytes = [0; Self::MOST];

@@ -34,10 +34,11 @@ pub(crate) const SOURCES: [(&str, &str); 20] = [
     ("swiglu", include_str!("../swiglu.cu")),
 ];
 
-const HEADERS: [(&str, &str); 4] = [
+const HEADERS: [(&str, &str); 5] = [
     ("common.cuh", include_str!("../common.cuh")),
     ("tile.cuh", include_str!("../tile.cuh")),
     ("lookup.cuh", include_str!("../lookup.cuh")),
+    ("carry.cuh", include_str!("../carry.cuh")),
     ("refine.cuh", include_str!("../refine.cuh")),
 ];
 

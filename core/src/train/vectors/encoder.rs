@@ -2,7 +2,7 @@
 
 use super::goal::Options;
 use crate::{
-    backend::{Backward, Device, Precision},
+    backend::{Backward, Device, Forward, Precision},
     config::Config,
     embed::Pooling,
     layers::{Extent, Graded, Noise},
@@ -41,6 +41,28 @@ struct Room<B: Backward> {
     holds: Option<Part>,
 }
 
+/// What a part goes through the model for.
+#[derive(Clone, Copy)]
+pub(super) enum Pass {
+    /// To learn from it.
+    Learn,
+    /// To be judged, with the weights.
+    Weights,
+    /// To be judged, with their average.
+    Average,
+}
+
+/// What is kept of the passes of parts of one size, each of which is the same work every time.
+#[derive(Default)]
+pub(in crate::train) struct Passes<R> {
+    /// By [`Pass`].
+    forward: [R; 3],
+    backward: R,
+}
+
+/// By rows and positions.
+pub(in crate::train) type Recorded<B> = BTreeMap<[usize; 2], Passes<<B as Forward>::Recording>>;
+
 /// Texts of a side, sorted by length.
 pub(super) struct Side<'a> {
     texts: &'a [Vec<u32>],
@@ -61,12 +83,19 @@ pub(super) struct Run<'a, T> {
     pub(super) config: &'a Config,
     pub(super) params: &'a Params<T>,
     pub(super) options: &'a Options,
+    pub(super) pass: Pass,
     /// Rate of dropout; none where nothing is learned.
     pub(super) dropout: Option<f32>,
     /// Whether blocks keep their inputs alone.
     pub(super) recompute: bool,
     /// The key of the first part's draws; each further one counts on from it.
     pub(super) key: [u32; 4],
+}
+
+impl Part {
+    fn size(self) -> [usize; 2] {
+        [self.rows, self.time]
+    }
 }
 
 impl<'a> Side<'a> {
@@ -116,6 +145,7 @@ impl<B: Backward> Encoder<B> {
         &mut self,
         b: &mut B,
         run: &Run<'_, B::Tensor>,
+        recorded: &mut Recorded<B>,
         sides: &[Side<'_>],
         pooled: &mut [&mut B::Tensor],
     ) -> Result<(), B::Error> {
@@ -123,7 +153,7 @@ impl<B: Backward> Encoder<B> {
             room.holds = None;
         }
         for (place, (side, part)) in parts(sides).enumerate() {
-            let room = self.enter(b, run, side, part, place)?;
+            let room = self.enter(b, run, recorded, side, part, place)?;
             b.average(Average { x: &room.acts.hidden, weights: &room.weights, first: part.first }, pooled[part.side]);
         }
         Ok(())
@@ -134,6 +164,7 @@ impl<B: Backward> Encoder<B> {
         &mut self,
         b: &mut B,
         run: &Run<'_, B::Tensor>,
+        recorded: &mut Recorded<B>,
         sides: &[Side<'_>],
         d_pooled: &[&B::Tensor],
         d_params: &mut Params<B::Tensor>,
@@ -141,7 +172,7 @@ impl<B: Backward> Encoder<B> {
         let all: Vec<_> = parts(sides).enumerate().collect();
         // The last part of each length is in its room still.
         for (place, (side, part)) in all.into_iter().rev() {
-            let room = self.enter(b, run, side, part, place)?;
+            let room = self.enter(b, run, recorded, side, part, place)?;
             b.average_grad(
                 Average { x: &room.acts.hidden, weights: &room.weights, first: part.first },
                 d_pooled[part.side],
@@ -149,16 +180,25 @@ impl<B: Backward> Encoder<B> {
             );
             let (c, p) = (run.config, Graded { at: run.params, d: &mut *d_params });
             let noise = run.dropout.map(|rate| Noise { rate, key: &room.key, site: 0 });
-            model::backward(b, c, p, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+            b.repeat(&mut recorded.entry(part.size()).or_default().backward, |b| {
+                model::backward(b, c, p, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+            });
         }
         Ok(())
     }
 
     /// The room with the activations of a part.
-    fn enter(&mut self, b: &mut B, run: &Run<'_, B::Tensor>, side: &Side<'_>, part: Part, place: usize) -> Result<&mut Room<B>, B::Error> {
+    fn enter(
+        &mut self,
+        b: &mut B,
+        run: &Run<'_, B::Tensor>,
+        recorded: &mut Recorded<B>,
+        side: &Side<'_>,
+        part: Part,
+        place: usize,
+    ) -> Result<&mut Room<B>, B::Error> {
         let c = run.config;
-        let size = [part.rows, part.time];
-        let room = match self.rooms.entry(size) {
+        let room = match self.rooms.entry(part.size()) {
             Entry::Occupied(room) => room.into_mut(),
             Entry::Vacant(place) => place.insert(Room::new(b, c, run.recompute, part)?),
         };
@@ -177,7 +217,9 @@ impl<B: Backward> Encoder<B> {
         let [seed, more, draw, high] = run.key;
         b.upload_indices(&[seed, more, draw + place as u32, high], &mut room.key)?;
         let noise = run.dropout.map(|rate| Noise { rate, key: &room.key, site: 0 });
-        model::forward(b, c, run.params, None, &mut room.acts, &room.tokens, c.segments, noise);
+        b.repeat(&mut recorded.entry(part.size()).or_default().forward[run.pass as usize], |b| {
+            model::forward(b, c, run.params, None, &mut room.acts, &room.tokens, c.segments, noise);
+        });
         room.holds = Some(part);
         Ok(room)
     }
