@@ -9,7 +9,7 @@ use run::{Step, cargo, program};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask ci [STEP...]           what continuous integration runs (all but cuda), or the steps named
+cargo xtask ci [STEP...]           what continuous integration runs, or the steps named
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference

@@ -1,4 +1,4 @@
-//! Each of the large kernels at a shape of training, beside its floor.
+//! Kernels at shapes of training, each beside its floor: here those whose time is arithmetic, or most of a step.
 
 use crate::{
     peer::{Answer, Peer},
@@ -40,7 +40,7 @@ impl Rates {
 }
 
 /// Numbers on [−1, 1), in what products are computed in.
-fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
+pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
     let mut t = b.alloc(shape, Precision::Compute)?;
     let mut key = b.alloc_indices(Shape::vector(4))?;
     b.upload_indices(&[1, 2, 3, 4], &mut key)?;
@@ -48,11 +48,11 @@ fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
     Ok(t)
 }
 
-fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
+pub(crate) fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
     b.alloc(shape, Precision::Full)
 }
 
-fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, Fault> {
+pub(crate) fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, Fault> {
     let mut ids = b.alloc_indices(Shape::matrix(batch, time))?;
     let numbers: Vec<u32> = (0..(batch * time) as u32).map(|i| rng::block([1, 0, 0, 0], 2, i)[0] % vocab).collect();
     b.upload_indices(&numbers, &mut ids)?;
@@ -60,24 +60,23 @@ fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, F
 }
 
 /// A line: its name, seconds, bytes, operations, and what PyTorch says.
-type Keep<'a> = dyn FnMut(String, f64, f64, f64, Option<Answer>) + 'a;
+pub(crate) type Keep<'a> = dyn FnMut(String, f64, f64, f64, Option<Answer>) + 'a;
 
-pub(crate) fn all(
-    make: impl Fn() -> Result<Cuda, Fault>,
-    shapes: &Shapes,
-    rates: &Rates,
-    peer: &mut Peer,
-    table: &mut Table,
-) -> Result<(), Fault> {
-    let mut line = |name, seconds, bytes, operations, answer: Option<Answer>| {
+/// Adds lines of kernels to a table.
+pub(crate) fn keep<'a>(rates: &'a Rates, table: &'a mut Table) -> impl FnMut(String, f64, f64, f64, Option<Answer>) + 'a {
+    |name, seconds, bytes, operations, answer| {
         let peers = answer.map(|answer| ("", answer)).into_iter().collect();
         table.add(Line { name, seconds, floor: rates.floor(bytes, operations), peers, note: String::new() });
-    };
-    scan(&mut make()?, shapes, peer, &mut line)?;
-    norm(&mut make()?, shapes, peer, &mut line)?;
-    attend(&mut make()?, shapes, peer, &mut line)?;
-    recall(&mut make()?, shapes, peer, &mut line)?;
-    cross_entropy(&mut make()?, shapes, peer, &mut line)
+    }
+}
+
+pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+    scan(&mut make()?, shapes, peer, line)?;
+    norm(&mut make()?, shapes, peer, line)?;
+    attend(&mut make()?, shapes, peer, line)?;
+    recall(&mut make()?, shapes, peer, line)?;
+    hebbian(&mut make()?, shapes, line)?;
+    cross_entropy(&mut make()?, shapes, peer, line)
 }
 
 fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
@@ -154,6 +153,28 @@ fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
         b.recall_grad(op(), &saved, Columns::all(&dy), d);
     })?;
     line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, None);
+    Ok(())
+}
+
+fn hebbian(b: &mut Cuda, s: &Shapes, line: &mut Keep<'_>) -> Result<(), Fault> {
+    let [batch, time_, heads, d] = s.lookup;
+    let (w, k) = (heads * d, s.depth);
+    let rows = |width| Shape::cube(batch, time_, width);
+    let (qpv, dy, depth) = (numbers(b, rows(3 * w))?, numbers(b, rows(w))?, full(b, rows(k))?);
+    let (beta, decay) = (full(b, Shape::vector(heads))?, full(b, Shape::vector(heads))?);
+    let (mut y, mut d_qpv, mut d_depth) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, full(b, rows(k))?);
+    let (mut d_beta, mut d_decay) = (full(b, Shape::vector(heads))?, full(b, Shape::vector(heads))?);
+    let op = || Hebbian { qpv: Columns::all(&qpv), depth: &depth, log_beta: &beta, decay: &decay, head_dim: d, successor: true };
+    // As carry.cuh counts: half a chunk of 64 and two matrices a refinement, and the matrices themselves.
+    let n = rows(w).count() as f64;
+    let operations = n * ((6.0 * k as f64 - 2.0) * 32.0 + (4.0 * k as f64 + 2.0) * d as f64);
+    let seconds = time(b, s.enough, |b| b.hebbian(op(), None, ColumnsMut::all(&mut y)))?;
+    line(format!("classic Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 8.0, operations, None);
+    let seconds = time(b, s.enough, |b| {
+        let d = HebbianGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, decay: &mut d_decay };
+        b.hebbian_grad(op(), Columns::all(&dy), d);
+    })?;
+    line("classic Hopfield, gradient".into(), seconds, n * 16.0, 3.5 * operations, None);
     Ok(())
 }
 

@@ -5,6 +5,8 @@
     recall B T HEADS D K        K such calls, each over the last one's output, keys = values
     scan B T W                  the gated recurrence, by torch.compile over associative_scan, or over doubling
     norm ROWS W                 rms_norm, torch.compile
+    embed B T W V, conv B T W TAPS, mix B T W, swiglu B T W, dropout B T W   eager or torch.compile
+    adamw LEAVES ROWS W         torch.optim.AdamW, fused
     cross_entropy ROWS W V      linear + cross_entropy with gradients, torch.compile: whole, or in chunks of rows
     step CONFIG B T eager|compile        a training step of the reference implementation; peak memory in the remark
     curve CHECKPOINT IDS RATES B T OUT   losses of that implementation, as many steps as there are rates
@@ -125,8 +127,50 @@ def scan(b, t, w):
 
 def norm(rows, w):
     x, gain = torch.rand(rows, w, **BF16), torch.rand(w, **BF16)
-    compiled = torch.compile(lambda x: F.rms_norm(x, (w,), gain, 1e-5))
-    return best({"compiled": lambda: compiled(x), "eager": lambda: F.rms_norm(x, (w,), gain, 1e-5)})
+    return compiled(lambda x: F.rms_norm(x, (w,), gain, 1e-5), x)
+
+
+def compiled(work, *inputs):
+    ways = {"compiled": torch.compile(work), "eager": work}
+    with torch.no_grad():
+        return best({name: lambda way=way: way(*inputs) for name, way in ways.items()})
+
+
+def embed(b, t, w, v):
+    table, tokens = torch.rand(v, w, **BF16), torch.randint(v, (b, t), device="cuda")
+    return compiled(lambda tokens: F.embedding(tokens, table), tokens)
+
+
+def conv(b, t, w, taps):
+    x, weight, bias = torch.rand(b, t, w, **BF16), torch.rand(w, 1, taps, **BF16), torch.rand(w, **BF16)
+    return compiled(lambda x: F.silu(F.conv1d(F.pad(x.transpose(1, 2), (taps - 1, 0)), weight, bias, groups=w)).transpose(1, 2), x)
+
+
+def mix(b, t, w):
+    x, gain, gates = torch.rand(b, t, 3, w, **BF16), torch.rand(3, w, **BF16), torch.rand(b, t, 3, 1, **BF16)
+    return compiled(lambda x, gates: F.rms_norm(x, (w,), None, 1e-5) * gain * gates, x, gates)
+
+
+def swiglu(b, t, w):
+    x = torch.rand(b, t, 2 * w, **BF16)
+    def run(x):
+        a, b = x.chunk(2, -1)
+        return F.silu(a) * b
+    return compiled(run, x)
+
+
+def dropout(b, t, w):
+    x, y = torch.rand(b, t, w, **BF16), torch.rand(b, t, w, **BF16)
+    return compiled(lambda x, y: x + F.dropout(y, 0.1, True), x, y)
+
+
+def adamw(leaves, rows, w):
+    """Without the moving average of the weights, which PyTorch's has not."""
+    weights = [torch.rand(rows, w, device="cuda", requires_grad=True) for _ in range(leaves)]
+    for weight in weights:
+        weight.grad = torch.rand_like(weight)
+    step = torch.optim.AdamW(weights, fused=True).step
+    return best({"fused": step})
 
 
 def cross_entropy(rows, w, v):
