@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<(), String> {
     let prompt = format!("{prompt}\n");
 
     let mut host = Command::new(&cargo);
-    host.args(["run", "--release", "--quiet", "-p", "hh-runtime", "--", "sample", "firmware/model.safetensors", "--prompt", &prompt]);
+    host.args(["run", "--release", "--quiet", "--bin", "hh-runtime", "--", "sample", "firmware/model.safetensors", "--prompt", &prompt]);
     host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root);
     let here = output(&mut host)?;
     if here.trim_end() != written.trim_end() {

@@ -71,7 +71,8 @@ fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(
 
 /// The package in node, the page in Chromium; both against the native program.
 fn test() -> Result<(), String> {
-    cargo(["build", "--release", "--package", "hh-runtime"]).run()?;
+    // By its name among all members, which is how continuous integration has built it already.
+    cargo(["build", "--release", "--bin", "hh-runtime"]).run()?;
     let program = target().join("release").join(format!("hh-runtime{}", std::env::consts::EXE_SUFFIX));
     node(&["--test", "--expose-gc", "--test-concurrency=1", "dist/test/"]).env("HH_RUNTIME", &shown(&program)).run()
 }
