@@ -1,4 +1,4 @@
-//! What a GPU makes of the kernels: each against its floor and against PyTorch, then whole training steps, their memory, and losses
+//! What a GPU makes of the kernels: each (but rotation, gates, flow head and random numbers) against its floor and against PyTorch, then whole training steps, their memory, and losses
 //! over some hundred steps beside those of the reference implementation. Prints a table and writes it as `gpu.json`.
 //!
 //! `gpu [ORDINAL] [--reference reference.py] [--out gpu.json]`; a built program needs nothing but the GPU and a few minutes. PyTorch answers where
