@@ -4,7 +4,8 @@
 // Gated Linear Attention (2024), with one decay a head.
 //
 // Making M or its gradient takes 4 · B · H · T · d² operations (the gradient K times as many), reading it as many as looking
-// up d more items.
+// up d more items. Bytes: making it, the items once (its gradient: M once, and K times the queries and both their gradients)
+// and 2d² numbers for each of the B · H · T / ROWS chunks; reading it, those numbers K times.
 #pragma once
 #include "lookup.cuh"
 
