@@ -1,5 +1,5 @@
-//! What a GPU makes of the kernels: each (but rotation, gates, flow head and random numbers) against its floor and against PyTorch, then whole training steps, their memory, and losses
-//! over some hundred steps beside those of the reference implementation. Prints a table and writes it as `gpu.json`.
+//! What a GPU makes of the kernels: each against its floor and against PyTorch, then whole training steps, their memory, and
+//! losses over some hundred steps beside those of the reference implementation. Prints a table and writes it as `gpu.json`.
 //!
 //! `gpu [ORDINAL] [--reference reference.py] [--out gpu.json]`; a built program needs nothing but the GPU and a few minutes. PyTorch answers where
 //! the Python that `PYTHON` names, or `python3`, has it. `gpu emulated`, with that feature, goes the same way at tiny shapes: its
@@ -14,6 +14,8 @@ mod kernels;
 mod peer;
 #[path = "gpu/shapes.rs"]
 mod shapes;
+#[path = "gpu/small.rs"]
+mod small;
 #[path = "gpu/steps.rs"]
 mod steps;
 #[path = "gpu/streams.rs"]
@@ -95,6 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     curve::draw(|| place.make(), &shapes, &mut peer, &mut table)?;
     // Last, so that PyTorch has been asked about the others where time is up.
     streams::all(|| place.make(), &shapes, &mut peer, &mut kernels::keep(&rates, &mut table))?;
+    small::all(|| place.make(), &shapes, &mut peer, &mut kernels::keep(&rates, &mut table))?;
     table.write(&out, &name, &peer.word, &rates)?;
     Ok(())
 }

@@ -75,7 +75,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer:
     norm(&mut make()?, shapes, peer, line)?;
     attend(&mut make()?, shapes, peer, line)?;
     recall(&mut make()?, shapes, peer, line)?;
-    hebbian(&mut make()?, shapes, line)?;
+    hebbian(&mut make()?, shapes, peer, line)?;
     cross_entropy(&mut make()?, shapes, peer, line)
 }
 
@@ -101,7 +101,7 @@ fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
         };
         b.scan_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("scan, gradient".into(), seconds, n * (2.0 * 9.0 + 4.0), 0.0, None);
+    line("scan, gradient".into(), seconds, n * (2.0 * 9.0 + 4.0), 0.0, peer.ask("scan_grad", &s.scan));
     Ok(())
 }
 
@@ -115,7 +115,7 @@ fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     let seconds = time(b, s.enough, |b| b.norm(op(), &mut y))?;
     line(format!("norm ({rows}, {width})"), seconds, n * 4.0, 0.0, peer.ask("norm", &s.norm));
     let seconds = time(b, s.enough, |b| b.norm_grad(op(), &dy, Some(&past), NormGrad { x: &mut y, gain: &mut d_gain }))?;
-    line("norm, gradient".into(), seconds, n * 8.0, 0.0, None);
+    line("norm, gradient".into(), seconds, n * 8.0, 0.0, peer.ask("norm_grad", &s.norm));
     Ok(())
 }
 
@@ -146,17 +146,18 @@ fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     let op = || Recall { qpv: Columns::all(&qpv), depth: &depth, log_beta: &beta, slots: None, head_dim: d, window: 0, successor: true };
     let (n, pairs) = (rows(w).count() as f64, (batch * heads * time_ * time_ / 2 * d) as f64);
     let seconds = time(b, s.enough, |b| b.recall(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    let answer = peer.ask("recall", &[batch, time_, heads, d, k]);
+    let shape = [batch, time_, heads, d, k];
+    let answer = peer.ask("recall", &shape);
     line(format!("Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 32.0, (6.0 * k as f64 - 2.0) * pairs, answer);
     let seconds = time(b, s.enough, |b| {
         let d = RecallGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, slots: None };
         b.recall_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, None);
+    line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, peer.ask("recall_grad", &shape));
     Ok(())
 }
 
-fn hebbian(b: &mut Cuda, s: &Shapes, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
     let [batch, time_, heads, d] = s.lookup;
     let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
@@ -169,12 +170,13 @@ fn hebbian(b: &mut Cuda, s: &Shapes, line: &mut Keep<'_>) -> Result<(), Fault> {
     let n = rows(w).count() as f64;
     let operations = n * ((6.0 * k as f64 - 2.0) * 32.0 + (4.0 * k as f64 + 2.0) * d as f64);
     let seconds = time(b, s.enough, |b| b.hebbian(op(), None, ColumnsMut::all(&mut y)))?;
-    line(format!("classic Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 8.0, operations, None);
+    let shape = [batch, time_, heads, d, k];
+    line(format!("classic Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 8.0, operations, peer.ask("hebbian", &shape));
     let seconds = time(b, s.enough, |b| {
         let d = HebbianGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, decay: &mut d_decay };
         b.hebbian_grad(op(), Columns::all(&dy), d);
     })?;
-    line("classic Hopfield, gradient".into(), seconds, n * 16.0, 3.5 * operations, None);
+    line("classic Hopfield, gradient".into(), seconds, n * 16.0, 3.5 * operations, peer.ask("hebbian_grad", &shape));
     Ok(())
 }
 

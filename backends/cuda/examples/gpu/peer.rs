@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SCRIPT: &str = include_str!("peer.py");
+const SCRIPT: &str = concat!(include_str!("formulas.py"), "\n\n", include_str!("peer.py"));
 
 /// What PyTorch made of a question.
 #[derive(Clone, Debug)]

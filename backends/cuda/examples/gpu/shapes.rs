@@ -17,6 +17,8 @@ pub(crate) struct Shapes {
     pub(crate) lookup: [usize; 4],
     /// Refinements of the Hopfield memory.
     pub(crate) depth: usize,
+    /// Hidden units of the gates.
+    pub(crate) gate: usize,
     /// Rows, width, vocabulary, logits at a time.
     pub(crate) head: [usize; 4],
     pub(crate) steps: Vec<Step>,
@@ -34,6 +36,7 @@ impl Shapes {
             norm: [16_384, 704],
             lookup: [32, 1024, 8, 64],
             depth: 3,
+            gate: 128,
             // 512 MB of logits.
             head: [16_384, 512, 267_735, 1 << 27],
             steps: vec![("char-4.5m", 2, 64, 256), ("bpe-97m", 1, 16, 1024), ("bpe-97m", 2, 16, 1024)],
@@ -51,6 +54,7 @@ impl Shapes {
             norm: [4, 24],
             lookup: [1, 8, 1, 8],
             depth: 2,
+            gate: 16,
             head: [6, 8, 50, 100],
             steps: vec![("char-0.8m", 1, 1, 4)],
             curve: (("char-0.8m", 1, 1, 4), 2),

@@ -1,4 +1,4 @@
-//! The kernels that are bound by memory, each beside the bytes that it cannot do without.
+//! The kernels that are bound by memory and that every step has, each beside the bytes that it cannot do without.
 
 use crate::{
     kernels::{Keep, full, ids, numbers},
@@ -14,8 +14,8 @@ use hh_core::{
 use hh_cuda::{Cuda, Fault};
 
 /// Bytes of a number in bf16, and in f32.
-const HALF: f64 = 2.0;
-const FULL: f64 = 4.0;
+pub(crate) const HALF: f64 = 2.0;
+pub(crate) const FULL: f64 = 4.0;
 /// Taps of the convolution.
 const TAPS: usize = 4;
 
@@ -24,7 +24,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer:
     conv(&mut make()?, shapes, peer, line)?;
     mix(&mut make()?, shapes, peer, line)?;
     swiglu(&mut make()?, shapes, peer, line)?;
-    pool(&mut make()?, shapes, line)?;
+    pool(&mut make()?, shapes, peer, line)?;
     dropout(&mut make()?, shapes, peer, line)?;
     adamw(&mut make()?, shapes, peer, line)
 }
@@ -68,7 +68,7 @@ fn conv(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     let seconds = time(b, s.enough, |b| {
         b.conv_grad(op(), &dy, ConvGrad { x: ColumnsMut::all(&mut dx), weight: &mut d_weight, bias: &mut d_bias });
     })?;
-    line("convolution, gradient".into(), seconds, n * 3.0 * HALF, 0.0, None);
+    line("convolution, gradient".into(), seconds, n * 3.0 * HALF, 0.0, peer.ask("conv_grad", &[batch, time_, w, TAPS]));
     Ok(())
 }
 
@@ -84,7 +84,7 @@ fn mix(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result
     line(format!("mixer of three ({batch}, {time_}, {w})"), seconds, n * 2.0 * HALF, 0.0, peer.ask("mix", &s.scan));
     let seconds =
         time(b, s.enough, |b| b.mix_grad(op(), &dy, MixGrad { paths: &mut d_paths, gain: &mut d_gain, gates: Some(&mut d_gates) }))?;
-    line("mixer, gradient".into(), seconds, n * 3.0 * HALF, 0.0, None);
+    line("mixer, gradient".into(), seconds, n * 3.0 * HALF, 0.0, peer.ask("mix_grad", &s.scan));
     Ok(())
 }
 
@@ -96,11 +96,11 @@ fn swiglu(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     let seconds = time(b, s.enough, |b| b.swiglu(Swiglu { packed: &packed }, &mut y))?;
     line(format!("SwiGLU ({batch}, {time_}, {w})"), seconds, n * 3.0 * HALF, 0.0, peer.ask("swiglu", &s.scan));
     let seconds = time(b, s.enough, |b| b.swiglu_grad(Swiglu { packed: &packed }, &dy, &mut dx))?;
-    line("SwiGLU, gradient".into(), seconds, n * 5.0 * HALF, 0.0, None);
+    line("SwiGLU, gradient".into(), seconds, n * 5.0 * HALF, 0.0, peer.ask("swiglu_grad", &s.scan));
     Ok(())
 }
 
-fn pool(b: &mut Cuda, s: &Shapes, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn pool(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
     let [batch, time_, w] = s.scan;
     let rows = Shape::cube(batch, time_, w);
     let (x, dy, mut y, mut dx) = (numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?);
@@ -108,9 +108,9 @@ fn pool(b: &mut Cuda, s: &Shapes, line: &mut Keep<'_>) -> Result<(), Fault> {
     let op = || Pool { x: &x, decay: &decay };
     let n = rows.count() as f64;
     let seconds = time(b, s.enough, |b| b.pool(op(), None, &mut y))?;
-    line(format!("controller's pooling ({batch}, {time_}, {w})"), seconds, n * 2.0 * HALF, 0.0, None);
+    line(format!("controller's pooling ({batch}, {time_}, {w})"), seconds, n * 2.0 * HALF, 0.0, peer.ask("pool", &s.scan));
     let seconds = time(b, s.enough, |b| b.pool_grad(op(), &y, &dy, PoolGrad { x: &mut dx, decay: &mut d_decay }))?;
-    line("controller's pooling, gradient".into(), seconds, n * 4.0 * HALF, 0.0, None);
+    line("controller's pooling, gradient".into(), seconds, n * 4.0 * HALF, 0.0, peer.ask("pool_grad", &s.scan));
     Ok(())
 }
 
@@ -129,7 +129,7 @@ fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Re
 /// One step over as many weights as the table of `cross_entropy` has, in two leaves.
 fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
     let [_, width, vocab, _] = s.head;
-    let shape = Shape::matrix(vocab / 2, width);
+    let (leaves_shape, shape) = ([2, vocab / 2, width], Shape::matrix(vocab / 2, width));
     let mut leaves = Vec::new();
     for _ in 0..2 {
         let weight = b.alloc(shape, Precision::Master)?;
@@ -139,7 +139,7 @@ fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resu
     b.upload(&[1e-3, 1.0, 1.0, 0.01], &mut schedule)?;
     let n = 2.0 * shape.count() as f64;
     let seconds = time(b, s.enough, |b| b.sum_squares(leaves.iter().map(|[_, grad, ..]| grad), &mut total))?;
-    line(format!("norm of {:.0}M gradients", n / 1e6), seconds, n * FULL, 0.0, None);
+    line(format!("norm of {:.0}M gradients", n / 1e6), seconds, n * FULL, 0.0, peer.ask("sum_squares", &leaves_shape));
     let seconds = time(b, s.enough, |b| {
         let op = AdamW { schedule: &schedule, total: &total, clip: 1.0, beta1: 0.9, beta2: 0.99, eps: 1e-8 };
         b.adamw(
@@ -156,12 +156,6 @@ fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resu
         );
     })?;
     // Read: weight, gradient, both moments, average; written: those, the gradient as zeros, and the copy in bf16.
-    line(
-        format!("AdamW and average, {:.0}M weights", n / 1e6),
-        seconds,
-        n * (10.0 * FULL + HALF),
-        0.0,
-        peer.ask("adamw", &[2, vocab / 2, width]),
-    );
+    line(format!("AdamW and average, {:.0}M weights", n / 1e6), seconds, n * (10.0 * FULL + HALF), 0.0, peer.ask("adamw", &leaves_shape));
     Ok(())
 }
