@@ -5,7 +5,7 @@
 // softmax's denominator, in one pass over the rows for what flows into the queries and one over the columns for what flows
 // into the items. So nothing is added up from two blocks.
 #pragma once
-#include "tile.cuh"
+#include "pipeline.cuh"
 
 // A Hebbian memory is looked up chunk by chunk of ROWS: a query finds the items of its own one, see carry.cuh.
 enum Kind { SOFTMAX, HEBBIAN };
@@ -36,9 +36,6 @@ struct Sight {
     }
     __device__ __forceinline__ int from(int query) const { return max(floor, slots + lead + query - window + 1); }
     __device__ __forceinline__ int to(int query) const { return slots + lead + query + 1; }
-    __device__ __forceinline__ bool sees(int query, int column) const {
-        return column < slots || (column >= from(query) && column < to(query));
-    }
     // How long before the query its item is.
     __device__ __forceinline__ int age(int query, int column) const { return slots + lead + query - column; }
 };
@@ -66,54 +63,108 @@ DEVICE Items items_of(const Memory& m, int sequence, int head, int head_dim) {
 }
 
 // Weight of a Hebbian item.
-DEVICE float forgotten(float log2_decay, int age) { return exp2f(log2_decay * age); }
+DEVICE float forgotten(float log2_decay, int age) { return power_of_two(log2_decay * age); }
+
+// What this warp's sixteen queries from `first` on see, and this lane's two of them.
+struct Seen {
+    int slots, from[2], to[2];
+    // Which columns all of them see beside the slots.
+    int all_from, all_to;
+
+    DEVICE Seen of(const Sight& sight, int first, int queries) {
+        Seen seen = {sight.slots, {}, {}, sight.from(first + 15), first + 15 < queries ? sight.to(first) : 0};
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int query = first + group() + 8 * half;
+            seen.from[half] = sight.from(query);
+            seen.to[half] = query < queries ? sight.to(query) : 0;
+        }
+        return seen;
+    }
+    // Whether all of them see all columns of the tile that begins at `column`.
+    __device__ __forceinline__ bool whole(int column) const {
+        return column + COLUMNS <= slots || (column >= all_from && column + COLUMNS <= all_to);
+    }
+    __device__ __forceinline__ bool operator()(int half, int column) const {
+        return (column < slots) | ((column >= from[half]) & (column < to[half]));
+    }
+};
+
+// Brings the tiles of items that some query of the block from `first` on sees, first patterns, then values, and uses them.
+template <class Use>
+DEVICE void each_item_tile(const Sight& sight, int first, int queries, const Items& items, REAL* tiles, Use use) {
+    const int last = min(first + ROWS, queries) - 1, oldest = sight.from(first) / COLUMNS * COLUMNS;
+    const int end = min(items.count, max(sight.slots, sight.to(last)));
+    // What lies between the slots and the oldest item in sight is passed over.
+    const auto next = [&](int column) { return column + COLUMNS < sight.slots ? column + COLUMNS : max(column + COLUMNS, oldest); };
+    const auto begin = [&](Copies& copies, int column, int stage) {
+        REAL* to = tiles + stage * 2 * COLUMNS * PITCH;
+        const int count = items.count - column;
+        bring(copies, items.of, items.row + column, count, items.pattern, items.head_dim, to);
+        bring(copies, items.of, items.row + column, count, items.value, items.head_dim, to + COLUMNS * PITCH);
+    };
+    each_tile(sight.slots ? 0 : oldest, end, next, begin, [&](int column, int stage) {
+        const REAL* patterns = tiles + stage * 2 * COLUMNS * PITCH;
+        use(column, patterns, patterns + COLUMNS * PITCH);
+    });
+}
+
+// Scores of what nobody sees, in a tile that is not seen whole: far below all others.
+template <class Sees>
+DEVICE void blind(const Sees& sees, int column, float (&s)[SCORES][4]) {
+#pragma unroll
+    for (int n = 0; n < SCORES; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[n][i] = sees(half_of(i), column + column_of(n, i)) ? s[n][i] : 2.0f * FAR_BELOW;
+}
+
+// This lane's rows times their factors.
+DEVICE void scale_rows(float (&x)[BLOCKS][4], const float (&factor)[2]) {
+#pragma unroll
+    for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) x[n][i] *= factor[half_of(i)];
+}
 
 // read = weights · values and, if `move`, moved = weights · patterns, for the block's queries from `first` on; `log_sum` is the
-// logarithm of a softmax's denominator, 0 where nothing is seen (which reads zeros). `tiles`: two of COLUMNS rows.
+// logarithm of a softmax's denominator, 0 where nothing is seen (which reads zeros). `tiles`: two a stage, of COLUMNS rows.
 template <Kind KIND>
 DEVICE void look_up(const Sight& sight, int first, int queries, const Items& items, const REAL* query, bool move, float log2_decay, REAL* tiles,
                     float (&read)[BLOCKS][4], float (&moved)[BLOCKS][4], float (&log_sum)[2]) {
-    REAL *patterns = tiles, *values = tiles + COLUMNS * PITCH;
+    const int mine = first + warp() * 16;
+    const Seen seen = Seen::of(sight, mine, queries);
     float top[2] = {FAR_BELOW, FAR_BELOW}, sum[2] = {};
     clear(read);
     clear(moved);
-    const int last = min(first + ROWS, queries) - 1, from = sight.from(first), end = min(items.count, max(sight.slots, sight.to(last)));
-#pragma unroll 1
-    for (int column = sight.slots ? 0 : from / COLUMNS * COLUMNS; column < end; column += COLUMNS) {
-        if (column >= sight.slots && column + COLUMNS <= from) continue;
-        __syncthreads();
-        const int count = min(COLUMNS, items.count - column);
-        load_tile(items.of, items.row + column, count, COLUMNS, items.pattern, items.head_dim, 1.0f, patterns);
-        load_tile(items.of, items.row + column, count, COLUMNS, items.value, items.head_dim, 1.0f, values);
-        __syncthreads();
+    each_item_tile(sight, first, queries, items, tiles, [&](int column, const REAL* patterns, const REAL* values) {
         float s[SCORES][4];
         clear(s);
         scores(query + warp() * 16 * PITCH, patterns, s);
         if (KIND == SOFTMAX) {
-            float before[2] = {top[0], top[1]};
+            if (!seen.whole(column)) blind(seen, column, s);
+            float found[2] = {top[0], top[1]}, shrink[2];
 #pragma unroll
             for (int n = 0; n < SCORES; n++)
 #pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    if (!sight.sees(first + row_of(half_of(i)), column + column_of(n, i))) s[n][i] = 2.0f * FAR_BELOW;
-                    top[half_of(i)] = fmaxf(top[half_of(i)], s[n][i]);
-                }
+                for (int i = 0; i < 4; i++) found[half_of(i)] = fmaxf(found[half_of(i)], s[n][i]);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                top[half] = quad_max(top[half]);
-                const float shrink = expf(before[half] - top[half]);
-                sum[half] *= shrink;
-#pragma unroll
-                for (int n = 0; n < BLOCKS; n++) {
-                    read[n][2 * half] *= shrink, read[n][2 * half + 1] *= shrink;
-                    moved[n][2 * half] *= shrink, moved[n][2 * half + 1] *= shrink;
-                }
+                found[half] = quad_max(found[half]);
+                shrink[half] = exponential(top[half] - found[half]);
+                sum[half] *= shrink[half];
             }
+            // Mostly the largest score has been seen before.
+            if (__ballot_sync(ALL_LANES, found[0] > top[0] || found[1] > top[1])) {
+                scale_rows(read, shrink);
+                if (move) scale_rows(moved, shrink);
+            }
+            top[0] = found[0], top[1] = found[1];
+            const float peak[2] = {top[0] * LOG2_E, top[1] * LOG2_E};
 #pragma unroll
             for (int n = 0; n < SCORES; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    s[n][i] = expf(s[n][i] - top[half_of(i)]);
+                    s[n][i] = power_of_two(fmaf(s[n][i], LOG2_E, -peak[half_of(i)]));
                     sum[half_of(i)] += s[n][i];
                 }
         } else {
@@ -121,24 +172,24 @@ DEVICE void look_up(const Sight& sight, int first, int queries, const Items& ite
             for (int n = 0; n < SCORES; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    const int q = first + row_of(half_of(i)), c = column + column_of(n, i);
-                    s[n][i] = sight.sees(q, c) ? s[n][i] * forgotten(log2_decay, sight.age(q, c)) : 0.0f;
+                    const int c = column + column_of(n, i);
+                    const float kept = forgotten(log2_decay, sight.age(mine + group() + 8 * half_of(i), c));
+                    s[n][i] = seen(half_of(i), c) ? s[n][i] * kept : 0.0f;
                 }
         }
         weigh(s, values, read);
         if (move) weigh(s, patterns, moved);
-    }
+    });
     if (KIND == HEBBIAN) return;
+    float share[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        const float all = quad_sum(sum[half]), scale = all > 0.0f ? 1.0f / all : 0.0f;
+        const float all = quad_sum(sum[half]);
+        share[half] = all > 0.0f ? 1.0f / all : 0.0f;
         log_sum[half] = all > 0.0f ? top[half] + logf(all) : 0.0f;
-#pragma unroll
-        for (int n = 0; n < BLOCKS; n++) {
-            read[n][2 * half] *= scale, read[n][2 * half + 1] *= scale;
-            moved[n][2 * half] *= scale, moved[n][2 * half + 1] *= scale;
-        }
     }
+    scale_rows(read, share);
+    scale_rows(moved, share);
 }
 
 // What flows back into a tile of queries.
@@ -156,23 +207,16 @@ struct Found {
     __device__ __forceinline__ void operator+=(const Found& other) { moved += other.moved, age += other.age; }
 };
 
-// d_query = the gradient of the queries, written. `tiles`: two of COLUMNS rows.
+// d_query = the gradient of the queries, written. `tiles`: two a stage, of COLUMNS rows.
 template <Kind KIND>
 DEVICE Found look_up_rows_grad(const Sight& sight, int first, int queries, const Items& items, const Flow& flow, float log2_decay, REAL* tiles,
                                float (&d_query)[BLOCKS][4]) {
-    REAL *patterns = tiles, *values = tiles + COLUMNS * PITCH;
-    const int own = warp() * 16 * PITCH;
+    const int mine = first + warp() * 16, own = warp() * 16 * PITCH;
+    const Seen seen = Seen::of(sight, mine, queries);
+    const float log2_sum[2] = {flow.log_sum[0] * LOG2_E, flow.log_sum[1] * LOG2_E};
     Found found = {};
     clear(d_query);
-    const int last = min(first + ROWS, queries) - 1, from = sight.from(first), end = min(items.count, max(sight.slots, sight.to(last)));
-#pragma unroll 1
-    for (int column = sight.slots ? 0 : from / COLUMNS * COLUMNS; column < end; column += COLUMNS) {
-        if (column >= sight.slots && column + COLUMNS <= from) continue;
-        __syncthreads();
-        const int count = min(COLUMNS, items.count - column);
-        load_tile(items.of, items.row + column, count, COLUMNS, items.pattern, items.head_dim, 1.0f, patterns);
-        load_tile(items.of, items.row + column, count, COLUMNS, items.value, items.head_dim, 1.0f, values);
-        __syncthreads();
+    each_item_tile(sight, first, queries, items, tiles, [&](int column, const REAL* patterns, const REAL* values) {
         float s[SCORES][4], slope[SCORES][4], along[SCORES][4];
         clear(s);
         clear(slope);
@@ -180,25 +224,24 @@ DEVICE Found look_up_rows_grad(const Sight& sight, int first, int queries, const
         scores(flow.query + own, patterns, s);
         scores(flow.d_read + own, values, slope);
         if (flow.d_moved) scores(flow.d_moved + own, patterns, along);
+        if (KIND == SOFTMAX && !seen.whole(column)) blind(seen, column, s);
 #pragma unroll
         for (int n = 0; n < SCORES; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int q = first + row_of(half_of(i)), c = column + column_of(n, i), half = half_of(i);
-                const bool sees = q < queries && sight.sees(q, c);
+                const int half = half_of(i), c = column + column_of(n, i);
                 if (KIND == SOFTMAX) {
-                    const float weight = sees ? expf(s[n][i] - flow.log_sum[half]) : 0.0f;
-                    slope[n][i] = weight * (slope[n][i] + along[n][i] - flow.balance[half]);
+                    slope[n][i] = power_of_two(fmaf(s[n][i], LOG2_E, -log2_sum[half])) * (slope[n][i] + along[n][i] - flow.balance[half]);
                 } else {
-                    const int age = sight.age(q, c);
-                    const float kept = sees ? forgotten(log2_decay, age) : 0.0f;
+                    const int age = sight.age(mine + group() + 8 * half, c);
+                    const float kept = seen(half, c) ? forgotten(log2_decay, age) : 0.0f;
                     found.moved += kept * s[n][i] * along[n][i];
                     slope[n][i] = kept * (slope[n][i] + along[n][i]);
-                    found.age += sees ? age * s[n][i] * slope[n][i] : 0.0f;
+                    found.age += age * s[n][i] * slope[n][i];
                 }
             }
         weigh(slope, patterns, d_query);
-    }
+    });
     return found;
 }
 
@@ -215,49 +258,82 @@ struct Queries {
     int log_sum_stride, balance_stride;
 };
 
+// Which queries see the columns of this warp's sixteen rows from `first` on, and those of this lane's two of them.
+struct SeenBy {
+    int from[2], to[2];
+    // Which see all sixteen.
+    int all_from, all_to;
+
+    // The first query that sees a column, and that behind the last.
+    static __device__ __forceinline__ int begin(const Sight& sight, int column) { return column < sight.slots ? 0 : column - sight.slots - sight.lead; }
+    static __device__ __forceinline__ int end(const Sight& sight, int column, int queries) {
+        if (column < sight.slots) return queries;
+        return column < sight.floor ? 0 : min(queries, begin(sight, column) + sight.window);
+    }
+    DEVICE SeenBy of(const Sight& sight, int first, int queries) {
+        // Of a warp with slots and items in it, the first item is forgotten first.
+        const int oldest = max(first, min(sight.slots, first + 15));
+        SeenBy seen = {{}, {}, begin(sight, first + 15), end(sight, oldest, queries)};
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int column = first + group() + 8 * half;
+            seen.from[half] = begin(sight, column);
+            seen.to[half] = end(sight, column, queries);
+        }
+        return seen;
+    }
+    // Whether all rows are seen by all queries of the tile that begins at `query`.
+    __device__ __forceinline__ bool whole(int query) const { return query >= all_from && query + COLUMNS <= all_to; }
+    __device__ __forceinline__ bool operator()(int half, int query) const { return (query >= from[half]) & (query < to[half]); }
+};
+
 // d_pattern and d_value += what all queries want of the block's ROWS columns from `first` on. `patterns`, `values`: those of the
-// block; `tiles`: three of COLUMNS rows; `numbers`: two of COLUMNS.
+// block; `tiles`: three a stage, of COLUMNS rows; `numbers`: two of COLUMNS a stage.
 template <Kind KIND>
 DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int head_dim, const Queries& of, bool move, float log2_decay,
                                  const REAL* patterns, const REAL* values, REAL* tiles, float* numbers, float (&d_pattern)[BLOCKS][4],
                                  float (&d_value)[BLOCKS][4]) {
-    REAL *scaled = tiles, *d_read = tiles + COLUMNS * PITCH, *d_moved = tiles + 2 * COLUMNS * PITCH;
-    float *log_sum = numbers, *balance = numbers + COLUMNS;
-    const int own = warp() * 16 * PITCH;
+    const int mine = first + warp() * 16, own = warp() * 16 * PITCH;
+    const SeenBy seen = SeenBy::of(sight, mine, queries);
+    const float to_log2 = of.factor * LOG2_E;
     // Queries before the block's first item see none of it, nor do those whose window has gone past its last one.
-    const int begin = first < sight.slots ? 0 : first - sight.slots - sight.lead;
+    const int begin = SeenBy::begin(sight, first);
     int end = first < sight.slots ? queries : static_cast<int>(min(static_cast<long long>(queries), first + ROWS - 1ll - sight.slots - sight.lead + sight.window));
     if (KIND == HEBBIAN) end = min(end, first + ROWS);
-#pragma unroll 1
-    for (int query = max(0, begin) / COLUMNS * COLUMNS; query < end; query += COLUMNS) {
-        __syncthreads();
-        const int count = min(COLUMNS, queries - query);
-        load_tile(of.scaled, of.row + query, count, COLUMNS, of.column, head_dim, of.factor, scaled);
-        load_tile(of.d_read, of.row + query, count, COLUMNS, of.d_column, head_dim, 1.0f, d_read);
-        if (move) load_tile(of.d_moved, of.row + query, count, COLUMNS, of.d_column, head_dim, 1.0f, d_moved);
-        if (KIND == SOFTMAX && static_cast<int>(threadIdx.x) < count) {
-            log_sum[threadIdx.x] = of.log_sum[static_cast<size_t>(query + threadIdx.x) * of.log_sum_stride];
-            balance[threadIdx.x] = of.balance[static_cast<size_t>(query + threadIdx.x) * of.balance_stride];
+    const auto next = [](int query) { return query + COLUMNS; };
+    const auto begin_tile = [&](Copies& copies, int query, int stage) {
+        REAL* to = tiles + stage * 3 * COLUMNS * PITCH;
+        const int count = queries - query;
+        bring(copies, of.scaled, of.row + query, count, of.column, head_dim, to);
+        bring(copies, of.d_read, of.row + query, count, of.d_column, head_dim, to + COLUMNS * PITCH);
+        if (move) bring(copies, of.d_moved, of.row + query, count, of.d_column, head_dim, to + 2 * COLUMNS * PITCH);
+        if (KIND == SOFTMAX && threadIdx.x < COLUMNS) {
+            float* to = numbers + stage * 2 * COLUMNS + threadIdx.x;
+            const bool there = static_cast<int>(threadIdx.x) < count;
+            to[0] = there ? LOG2_E * of.log_sum[static_cast<size_t>(query + threadIdx.x) * of.log_sum_stride] : 0.0f;
+            to[COLUMNS] = there ? of.balance[static_cast<size_t>(query + threadIdx.x) * of.balance_stride] : 0.0f;
         }
-        __syncthreads();
+    };
+    each_tile(max(0, begin) / COLUMNS * COLUMNS, end, next, begin_tile, [&](int query, int stage) {
+        const REAL *scaled = tiles + stage * 3 * COLUMNS * PITCH, *d_read = scaled + COLUMNS * PITCH, *d_moved = d_read + COLUMNS * PITCH;
+        const float *log2_sum = numbers + stage * 2 * COLUMNS, *balance = log2_sum + COLUMNS;
         float s[SCORES][4], slope[SCORES][4];
         clear(s);
         clear(slope);
         scores(patterns + own, scaled, s);
         scores(values + own, d_read, slope);
         if (move) scores(patterns + own, d_moved, slope);
+        if (KIND == SOFTMAX && !seen.whole(query)) blind(seen, query, s);
 #pragma unroll
         for (int n = 0; n < SCORES; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int q = query + column_of(n, i), c = first + row_of(half_of(i));
-                const bool sees = q < queries && sight.sees(q, c);
+                const int half = half_of(i), q = query + column_of(n, i);
                 if (KIND == SOFTMAX) {
-                    const float weight = sees ? expf(s[n][i] - log_sum[column_of(n, i)]) : 0.0f;
-                    slope[n][i] = sees ? weight * (slope[n][i] - balance[column_of(n, i)]) : 0.0f;
-                    s[n][i] = weight;
+                    s[n][i] = power_of_two(fmaf(s[n][i], to_log2, -log2_sum[column_of(n, i)]));
+                    slope[n][i] = of.factor * s[n][i] * (slope[n][i] - balance[column_of(n, i)]);
                 } else {
-                    const float kept = sees ? forgotten(log2_decay, sight.age(q, c)) : 0.0f;
+                    const float kept = seen(half, q) ? forgotten(log2_decay, sight.age(q, mine + group() + 8 * half)) : 0.0f;
                     slope[n][i] *= kept;
                     s[n][i] *= kept;
                 }
@@ -265,5 +341,5 @@ DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int
         weigh(s, d_read, d_value);
         weigh(slope, scaled, d_pattern);
         if (move) weigh(s, d_moved, d_pattern);
-    }
+    });
 }

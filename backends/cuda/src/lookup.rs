@@ -10,8 +10,6 @@ use hh_core::ops::MemoryDims;
 
 /// Rows of a block, as in tile.cuh.
 const ROWS: usize = 64;
-/// Columns of a tile, as in tile.cuh.
-const COLUMNS: usize = 32;
 
 /// The tiles that heads of some width need.
 pub(crate) struct Tiles {
@@ -33,7 +31,8 @@ impl Tiles {
         b.note(head).map(|head| Self { bf16, head })
     }
 
-    /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` and `COLUMNS` rows.
+    /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` rows and of as
+    /// many as a tile has columns, the latter for each stage of pipeline.cuh.
     #[expect(clippy::too_many_arguments, reason = "one launch: where, what, how large, with what")]
     pub(crate) fn run(
         &self,
@@ -47,8 +46,11 @@ impl Tiles {
     ) {
         let size = if self.bf16 { 2 } else { 4 };
         let pitch = self.head + 16 / size;
+        // As in tile.cuh and pipeline.cuh.
+        let columns = if self.bf16 && self.head <= 64 { 64 } else { 32 };
+        let stages = if self.bf16 { 2 } else { 1 };
         // Behind the tiles the numbers of a pass over columns.
-        let shared = (tall * ROWS + flat * COLUMNS) * pitch * size + 2 * COLUMNS * 4;
+        let shared = (tall * ROWS + stages * flat * columns) * pitch * size + stages * 2 * columns * 4;
         if shared > b.machine.most_shared() {
             let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
             b.note::<()>(Err(Fault::Unsupported(what)));

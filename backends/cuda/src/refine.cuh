@@ -33,7 +33,7 @@ DEVICE float age_slope(const Refinement& a, int head) { return present(a.decay) 
 
 template <Kind KIND>
 DEVICE void refine(const Refinement& a, const unsigned* clock, const Kept& kept, const Tensor& y) {
-    DYNAMIC_SHARED(REAL, tiles);  // ROWS + 2 · COLUMNS rows
+    DYNAMIC_SHARED(REAL, tiles);  // ROWS rows, and 2 · COLUMNS a stage
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, rows = min(ROWS, a.time - first);
     const int d = a.head_dim, column = head * d, width = heads * d;
     const size_t row = static_cast<size_t>(sequence) * a.time + first;
@@ -87,7 +87,7 @@ struct Chain {
 
 template <Kind KIND>
 DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy, const Chain& chain, const Tensor& d_qpv, float* partial) {
-    DYNAMIC_SHARED(REAL, tiles);  // 3 · ROWS + 2 · COLUMNS rows
+    DYNAMIC_SHARED(REAL, tiles);  // 3 · ROWS rows, and 2 · COLUMNS a stage
     SHARED(float, sums, 2 * TILE_WARPS);
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, rows = min(ROWS, a.time - first);
     const int d = a.head_dim, column = head * d, width = heads * d;
@@ -182,7 +182,7 @@ DEVICE void refine_rows(const Refinement& a, const Kept& kept, const Tensor& dy,
 // classic memory's decay, [B · blocks, H], from what the items hand on.
 template <Kind KIND>
 DEVICE void refine_columns(const Refinement& a, const Kept& kept, const Chain& chain, int successor, const Tensor& d_qpv, float* partial) {
-    DYNAMIC_SHARED(REAL, tiles);  // 2 · ROWS + 3 · COLUMNS rows, then 2 · COLUMNS f32
+    DYNAMIC_SHARED(REAL, tiles);  // 2 · ROWS rows, and 3 · COLUMNS a stage, then 2 · COLUMNS f32 a stage
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, slots = a.view.slots;
     const int d = a.head_dim, column = head * d, width = heads * d, count = min(ROWS, slots + a.time - first);
     const size_t start = static_cast<size_t>(sequence) * a.time;
@@ -201,7 +201,7 @@ DEVICE void refine_columns(const Refinement& a, const Kept& kept, const Chain& c
         const Queries queries = {chain.scaled,   chain.d_read, chain.d_moved, 1.0f, row, column, column, KIND == SOFTMAX ? log_sum : nullptr,
                                  chain.balance + row * heads + head, kept.log_sum.stride, heads};
         look_up_columns_grad<KIND>(Sight::of(a.view, 0), first, a.time, d, queries, k + 1 < a.depth, decay, tiles, values, working,
-                                   reinterpret_cast<float*>(working + 3 * COLUMNS * PITCH), d_pattern, d_value);
+                                   reinterpret_cast<float*>(working + STAGES * 3 * COLUMNS * PITCH), d_pattern, d_value);
     }
     if (KIND == HEBBIAN && present(a.carry.of)) {
         SHARED(float, sums, TILE_WARPS);

@@ -11,8 +11,8 @@
 constexpr int TILE_WARPS = 4;
 // Rows of a block.
 constexpr int ROWS = 16 * TILE_WARPS;
-// Columns of a tile.
-constexpr int COLUMNS = 32;
+// Columns of a tile, as in lookup.rs: what is done once a tile is spread over more of them where registers and shared memory have room.
+constexpr int COLUMNS = sizeof(REAL) == 2 && HEAD <= 64 ? 64 : 32;
 constexpr int PITCH = HEAD + 16 / sizeof(REAL);
 // Column blocks of eight of a tile of scores, and of a head.
 constexpr int SCORES = COLUMNS / 8;
@@ -31,10 +31,16 @@ DEVICE float quad_max(float x) {
 }
 
 DEVICE unsigned pack(float low, float high) {
+#ifdef HH_EMULATE
     bf16 a, b;
     narrow(low, a);
     narrow(high, b);
     return a.bits | static_cast<unsigned>(b.bits) << 16;
+#else
+    unsigned both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+#endif
 }
 
 // c += a · b, one m16n8k16 product of a warp.
@@ -60,34 +66,44 @@ DEVICE void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #endif
 }
 
-// Two numbers of sixteen rows of a tile, as mma wants its second factor: rows 2·pair, 2·pair + 1, and those eight below, of
-// column `group`.
-DEVICE void transposed(unsigned (&b)[2], const bf16* tile) {
+// Four matrices of 8 × 8 numbers from shared memory, of which lane 8i + j names row j of the i-th: a lane gets row `group`, columns
+// 2·pair and the one after it; TRANSPOSED, rows 2·pair and the one after it of column `group`.
+template <bool TRANSPOSED>
+DEVICE void load_matrices(unsigned (&x)[4], const bf16* row) {
 #ifdef HH_EMULATE
-    for (int i = 0; i < 2; i++) {
-        const bf16* at = tile + (8 * i + 2 * pair()) * PITCH + group();
-        b[i] = at[0].bits | static_cast<unsigned>(at[PITCH].bits) << 16;
+    const bf16* const* rows = emulate::gather(row);
+    for (int i = 0; i < 4; i++) {
+        const bf16* const* of = rows + 8 * i;
+        const bf16 low = TRANSPOSED ? of[2 * pair()][group()] : of[group()][2 * pair()];
+        const bf16 high = TRANSPOSED ? of[2 * pair() + 1][group()] : of[group()][2 * pair() + 1];
+        x[i] = low.bits | static_cast<unsigned>(high.bits) << 16;
     }
 #else
-    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(tile + (lane() & 15) * PITCH));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b[0]), "=r"(b[1]) : "r"(address) : "memory");
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    if (TRANSPOSED)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(address) : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(address) : "memory");
 #endif
 }
 
-DEVICE unsigned two(const bf16* at) { return *reinterpret_cast<const unsigned*>(at); }
-
-// c += a · bᵀ: sixteen rows of `a` with 8N rows of `b`, over HEAD.
+// c += a · bᵀ: sixteen rows of `a` with 8N rows of `b`, N even, over HEAD.
 template <int N>
 DEVICE void scores(const bf16* a, const bf16* b, float (&c)[N][4]) {
+    const bf16 *left_row = a + (lane() & 15) * PITCH + (lane() >> 4) * 8,
+               *right_row = b + ((lane() & 7) + (lane() >> 4) * 8) * PITCH + (lane() >> 3 & 1) * 8;
 #pragma unroll
     for (int k = 0; k < HEAD; k += 16) {
-        const bf16* row = a + group() * PITCH + k + 2 * pair();
-        const unsigned left[4] = {two(row), two(row + 8 * PITCH), two(row + 8), two(row + 8 * PITCH + 8)};
+        unsigned left[4];
+        load_matrices<false>(left, left_row + k);
 #pragma unroll
-        for (int n = 0; n < N; n++) {
-            const bf16* column = b + (8 * n + group()) * PITCH + k + 2 * pair();
-            const unsigned right[2] = {two(column), two(column + 8)};
-            mma(c[n], left, right);
+        for (int n = 0; n < N; n += 2) {
+            unsigned right[4];
+            load_matrices<false>(right, right_row + 8 * n * PITCH + k);
+            mma(c[n], left, {right[0], right[1]});
+            mma(c[n + 1], left, {right[2], right[3]});
         }
     }
 }
@@ -115,14 +131,16 @@ DEVICE void scores(const float* a, const float* b, float (&c)[N][4]) {
 
 // out += p · v: sixteen rows of weights in registers with the tile's COLUMNS rows.
 DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[BLOCKS][4]) {
+    const bf16* row = v + (lane() & 15) * PITCH + (lane() >> 4) * 8;
 #pragma unroll
     for (int k = 0; k < SCORES; k += 2) {
         const unsigned left[4] = {pack(p[k][0], p[k][1]), pack(p[k][2], p[k][3]), pack(p[k + 1][0], p[k + 1][1]), pack(p[k + 1][2], p[k + 1][3])};
 #pragma unroll
-        for (int n = 0; n < BLOCKS; n++) {
-            unsigned right[2];
-            transposed(right, v + 8 * k * PITCH + 8 * n);
-            mma(out[n], left, right);
+        for (int n = 0; n < BLOCKS; n += 2) {
+            unsigned right[4];
+            load_matrices<true>(right, row + 8 * k * PITCH + 8 * n);
+            mma(out[n], left, {right[0], right[1]});
+            mma(out[n + 1], left, {right[2], right[3]});
         }
     }
 }
