@@ -18,6 +18,11 @@ fn sizes(dims: &ConvDims) -> [Arg; 4] {
     [dims.batch, dims.time, dims.width, dims.taps].map(Into::into)
 }
 
+/// Channels of a thread, as conv.cu has registers for.
+fn most(dims: &ConvDims) -> usize {
+    if dims.taps > 4 { 1 } else { 4 }
+}
+
 fn extent(dims: &ConvDims, lanes: usize) -> Extent {
     Extent::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
 }
@@ -26,7 +31,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Conv<Tensor>, state: Option<&mut Tensor>
     let dims = op.dims(state.as_ref().map(|s| s.shape()), y.shape());
     let ([batch, time, width, taps], x, y) = (sizes(&dims), columns(&op.x), y.mat());
     let (weight, bias, state) = (op.weight.mat(), op.bias.mat(), maybe(state.as_deref().filter(|_| dims.taps > 1)));
-    let n = lanes(4, &[dims.width], &[x, y, bias, state]);
+    let n = lanes(most(&dims), &[dims.width], &[x, y, bias, state]);
     let args = [x.into(), weight.into(), bias.into(), state.into(), batch, time, width, taps, y.into()];
     b.run("conv", "conv_forward", Variant::Lanes(n), extent(&dims, n), &args);
     if state.address != 0 {
@@ -42,14 +47,11 @@ pub(crate) fn backward(b: &mut Cuda, op: Conv<Tensor>, dy: &Tensor, d: ConvGrad<
     assert!(d.weight.shape().count() == width * taps && d.bias.shape().count() == width, "conv: gradients of the parameters");
     b.begin();
     let (x, weight, bias, dy, dx) = (columns(&op.x), op.weight.mat(), op.bias.mat(), dy.mat(), columns_mut(&d.x));
-    let n = lanes(4, &[width], &[x, dy, dx, bias]);
-    let delta = b.take_full(batch * time, width);
+    let n = lanes(most(&dims), &[width], &[x, dy, dx, bias]);
     let (chunks, size) = (batch * time.div_ceil(CHUNK), (taps + 1) * width);
     let partials = Partials::at(b.take(4 * chunks * size), chunks, size);
     let [batch, time, columns, kernel] = sizes(&dims);
-    let args = [x.into(), weight.into(), bias.into(), batch, time, columns, kernel, dy.into(), delta.into()];
-    b.run("conv", "conv_slopes", Variant::Lanes(n), extent(&dims, n), &args);
-    let args = [x.into(), weight.into(), batch, time, columns, kernel, delta.into(), dx.into(), partials.address.into()];
+    let args = [x.into(), weight.into(), bias.into(), batch, time, columns, kernel, dy.into(), dx.into(), partials.address.into()];
     b.run("conv", "conv_backward", Variant::Lanes(n), extent(&dims, n), &args);
     partials.add_to(b, 0, width * taps, d.weight.flat());
     partials.add_to(b, width * taps, width, d.bias.flat());

@@ -24,7 +24,7 @@ struct Running {
 
 DEVICE Running meet(Running a, Running b) {
     const float top = fmaxf(a.top, b.top);
-    return {top, a.sum * expf(a.top - top) + b.sum * expf(b.top - top)};
+    return {top, a.sum * exponential(a.top - top) + b.sum * exponential(b.top - top)};
 }
 
 // Weights of the three losses in what is differentiated.
@@ -53,11 +53,11 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
         load(logits, at(logits, row, i), x);
 #pragma unroll
         for (int n = 0; n < LANES; n++) top = fmaxf(top, x[n]);
-        mine.sum *= expf(mine.top - top);
+        mine.sum *= exponential(mine.top - top);
         mine.top = top;
 #pragma unroll
         for (int n = 0; n < LANES; n++) {
-            mine.sum += expf(x[n] - top);
+            mine.sum += exponential(x[n] - top);
             sum += x[n];
         }
     }
@@ -83,7 +83,7 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
         float x[LANES];
         load(logits, at(logits, row, i), x);
 #pragma unroll
-        for (int n = 0; n < LANES; n++) x[n] = likely * expf(x[n] - log_sum) - even - (i + n == static_cast<int>(target) ? scale * weight.nll : 0.0f);
+        for (int n = 0; n < LANES; n++) x[n] = likely * exponential(x[n] - log_sum) - even - (i + n == static_cast<int>(target) ? scale * weight.nll : 0.0f);
         store(slopes, at(slopes, row, i), x);
     }
 }

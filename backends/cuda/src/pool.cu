@@ -32,16 +32,21 @@ DEVICE void pool_rates(const Tensor& decay, int channel, float (&a)[LANES]) {
     for (int n = 0; n < LANES; n++) a[n] = sigmoid(a[n]);
 }
 
-// Folds the ends of `count` chunks, the next one of them at `chunk`, then on by `step`; a chunk that is passed has CHUNK
-// positions, but for the last of the sequence.
-DEVICE void pool_fold(const Tensor& ends, const PoolPlace& p, const float (&a)[LANES], int chunk, int step, int count, int time, int width,
-                      float (&m)[LANES]) {
+// Folds the ends of `count` chunks into m, the first of them at `chunk`, the next on by `step`. All have POOL_CHUNK positions but
+// the last of a sequence, which is first or none of them; and when it is first, m is still zero.
+DEVICE void pool_fold(const Tensor& ends, const PoolPlace& p, const float (&a)[LANES], int chunk, int step, int count, int width, float (&m)[LANES]) {
+    float whole[LANES];
+#pragma unroll
+    for (int n = 0; n < LANES; n++) {
+        whole[n] = a[n];
+#pragma unroll
+        for (int length = 1; length < POOL_CHUNK; length *= 2) whole[n] *= whole[n];
+    }
     for (; count > 0; count--, chunk += step) {
-        const int length = min(POOL_CHUNK, time - chunk * POOL_CHUNK);
         float end[LANES];
         load(ends, pool_end(p, chunk, width), end);
 #pragma unroll
-        for (int n = 0; n < LANES; n++) m[n] = powf(a[n], length) * m[n] + end[n];
+        for (int n = 0; n < LANES; n++) m[n] = whole[n] * m[n] + end[n];
     }
 }
 
@@ -74,7 +79,7 @@ KERNEL(pool_forward, 128, Tensor x, Tensor decay, Tensor ends, Tensor state, int
         else
             load(state, at(state, p.sequence, p.channel), m);
     }
-    pool_fold(ends, p, a, 0, 1, p.chunk, time, width, m);
+    pool_fold(ends, p, a, 0, 1, p.chunk, width, m);
     for (int t = p.from; t < p.to; t++) {
         load(x, at(x, p.sequence * time + t, p.channel), v);
 #pragma unroll
@@ -104,7 +109,7 @@ KERNEL(pool_backward, 128, Tensor x, Tensor decay, Tensor ends, Tensor y, Tensor
     if (!p.inside) return;
     float a[LANES], mu[LANES] = {}, v[LANES], d[LANES], before[LANES], da[LANES] = {};
     pool_rates(decay, p.channel, a);
-    pool_fold(ends, p, a, p.chunks - 1, -1, p.chunks - 1 - p.chunk, time, width, mu);
+    pool_fold(ends, p, a, p.chunks - 1, -1, p.chunks - 1 - p.chunk, width, mu);
     for (int t = p.to - 1; t >= p.from; t--) {
         const int row = p.sequence * time + t;
         load(x, at(x, row, p.channel), v);

@@ -47,8 +47,10 @@ struct ScanGates {
 };
 
 DEVICE ScanGates scan_gates(float g_in, float g_forget, float rate) {
-    const float forget = sigmoid(g_forget), log_a = rate * forget;
-    return {sigmoid(g_in), forget, expf(log_a), sqrtf(1e-6f - expm1f(2.0f * log_a))};
+    const float forget = sigmoid(g_forget), z = 2.0f * rate * forget, a = power_of_two(0.5f * LOG2_E * z);
+    // 1 − eᶻ: where a is near 1, its digits are lost in 1 − a², and six terms of the series have all of them.
+    const float series = -z * (1.0f + z * (1.0f / 2) * (1.0f + z * (1.0f / 3) * (1.0f + z * (1.0f / 4) * (1.0f + z * (1.0f / 5) * (1.0f + z * (1.0f / 6))))));
+    return {sigmoid(g_in), forget, a, root(1e-6f + (z > -0.25f ? series : 1.0f - a * a))};
 }
 
 // Place in `ends` of the state that a stream began with, behind all chunks: by the time that the first chunk wants it, the last
@@ -186,7 +188,7 @@ KERNEL(scan_backward, 128, ScanInputs in, Tensor ends, Tensor saved, Tensor dy, 
             const float s = sigmoid(gate[n]), e = d[n] * gate[n] * s;
             gate[n] = d[n] * (h[n] + skip[n] * x[n]) * s * (1.0f + gate[n] * (1.0f - s));
             eta[n] += e;
-            const float d_log = eta[n] * (g[n].decay * before[n] - g[n].input * x[n] * g[n].decay * g[n].decay / g[n].scale);
+            const float d_log = eta[n] * (g[n].decay * before[n] - g[n].input * x[n] * g[n].decay * g[n].decay * reciprocal(g[n].scale));
             dp_in[n] = eta[n] * g[n].scale * x[n] * g[n].input * (1.0f - g[n].input);
             dp_forget[n] = d_log * c.rate[n] * g[n].forget * (1.0f - g[n].forget);
             d_skip[n] += e * x[n];
