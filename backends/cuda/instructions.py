@@ -1,0 +1,113 @@
+"""What NVRTC makes of the kernels, without a GPU: registers, bytes that spill, and the instructions of each inner loop.
+
+    python backends/cuda/instructions.py [ARCHITECTURE] [SOURCE…]        such as 90 attend scan
+
+Any Python with PyTorch for CUDA has the tools: NVRTC, and cuobjdump and nvdisasm in triton. A loop's instructions are those on the
+way that full tiles of aligned tensors take: not the blocks that copy number by number, mask, or rescale a softmax.
+"""
+import ctypes, importlib.util, pathlib, re, subprocess, sys, tempfile
+from collections import Counter
+
+SOURCES = pathlib.Path(__file__).parent / "src"
+
+
+def package(name):
+    return pathlib.Path(importlib.util.find_spec(name).submodule_search_locations[0])
+
+
+TOOLS = package("triton") / "backends/nvidia/bin"
+
+
+def nvrtc():
+    folder = package("nvidia.cu13") / "lib"
+    ctypes.CDLL(str(next(folder.glob("libnvrtc-builtins.so.*"))), ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(next(folder.glob("libnvrtc.so.*"))))
+
+
+def whole(name, seen):
+    """The source with its headers in place."""
+    lines = []
+    for line in (SOURCES / name).read_text().splitlines():
+        header = re.match(r'#include "(\w+\.cuh)"', line)
+        if header and header[1] not in seen:
+            seen.add(header[1])
+            lines += whole(header[1], seen)
+        elif not header and line != "#pragma once":
+            lines.append(line)
+    return lines
+
+
+def variants(stem):
+    """What a source is compiled with, as the backend asks for it in training."""
+    if any("HEAD" in line for line in whole(stem + ".cu", set())):
+        return [["REAL=bf16", f"HEAD={head}"] for head in (32, 64, 128)]
+    return [["LANES=4"]] if "LANES" in (SOURCES / f"{stem}.cu").read_text() else [[]]
+
+
+def compiled(library, stem, defines, architecture):
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    library.nvrtcCreateProgram(ctypes.byref(program), "\n".join(whole(stem + ".cu", set())).encode(), b"", 0, None, None)
+    options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "--disable-warnings", *(f"-D{define}" for define in defines)]
+    failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*(o.encode() for o in options)))
+    of = "ProgramLog" if failed else "CUBIN"
+    getattr(library, f"nvrtcGet{of}Size")(program, ctypes.byref(size))
+    out = ctypes.create_string_buffer(size.value)
+    getattr(library, f"nvrtcGet{of}")(program, out)
+    if failed:
+        sys.exit(f"{stem}.cu with {' '.join(defines)}: {out.value.decode()}")
+    return out.raw
+
+
+def tool(name, *words):
+    return subprocess.run([TOOLS / name, *words], capture_output=True, text=True, check=True).stdout
+
+
+def blocks(text):
+    """Basic blocks, each its label and the operations in it, with where the last one goes back to."""
+    label, operations = None, []
+    for line in text.splitlines():
+        if at := re.match(r"(\.L_x_\d+):", line):
+            if operations:
+                yield label, operations, None
+            label, operations = at[1], []
+        elif op := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?\s*(\w[\w.]*)", line):
+            operations.append(op[1])
+            if op[1].startswith("BRA"):
+                yield label, operations, re.search(r"\.L_x_\d+", line)[0]
+                label, operations = None, []
+    if operations:
+        yield label, operations, None
+
+
+def off_the_way(count):
+    by_number = count["LDG"] and count["STS"]
+    return by_number or not count["HMMA"] and not count["MUFU"] and (count["FSEL"] >= 8 or count["FMUL"] >= 24)
+
+
+def loops(text):
+    """(instructions on the way, of those matrix products) of each loop that goes back to a label before it."""
+    found = list(blocks(text))
+    at = {label: i for i, (label, _, _) in enumerate(found) if label}
+    for end, (_, _, back) in enumerate(found):
+        if at.get(back, end + 1) <= end:
+            counts = [Counter(op.split(".")[0] for op in operations) for _, operations, _ in found[at[back]:end + 1]]
+            taken = sum((count for count in counts if not off_the_way(count)), Counter())
+            yield taken.total(), taken["HMMA"]
+
+
+def main():
+    architecture = sys.argv[1] if len(sys.argv) > 1 else "90"
+    library = nvrtc()
+    for stem in sys.argv[2:] or sorted(path.stem for path in SOURCES.glob("*.cu")):
+        for defines in variants(stem):
+            with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+                file.write(compiled(library, stem, defines, architecture))
+                file.flush()
+                used = dict(re.findall(r"Function (\w+):\s*(REG:\d+ STACK:\d+)", tool("cuobjdump", "--dump-resource-usage", file.name)))
+                for part in tool("nvdisasm", "-c", file.name).split(".section\t.text.")[1:]:
+                    name = re.match(r"\w+", part)[0]
+                    spoken = ", ".join(f"{n} ({mma} HMMA)" if mma else str(n) for n, mma in loops(part) if n > 4)
+                    print(f"{name:22} {' '.join(defines):18} {used.get(name, ''):20} {spoken}", flush=True)
+
+
+main()
