@@ -49,7 +49,7 @@ KERNEL(attend_rows, 128, Tensor qkv, Memory memory, View view, int time, int hea
 // The gradients of keys and values.
 KERNEL(attend_columns, 128, Tensor qkv, Memory memory, View view, int time, int head_dim, float scale, const float* saved, const float* balance,
        Tensor dy, Tensor d) {
-    DYNAMIC_SHARED(REAL, tiles);  // 2 · ROWS rows, and 3 · COLUMNS a stage, then 2 · COLUMNS f32 a stage
+    DYNAMIC_SHARED(REAL, tiles);  // 2 · ROWS rows, and 2 · COLUMNS a stage, then 2 · COLUMNS f32 a stage
     const int first = blockIdx.x * ROWS, head = blockIdx.y, sequence = blockIdx.z, rows = min(ROWS, time - first);
     const size_t start = static_cast<size_t>(sequence) * time, row = start + first;
     REAL *values = tiles + ROWS * PITCH, *working = values + ROWS * PITCH;
@@ -63,7 +63,7 @@ KERNEL(attend_columns, 128, Tensor qkv, Memory memory, View view, int time, int 
     clear(d_key);
     clear(d_value);
     look_up_columns_grad<SOFTMAX>(Sight::of(view, 0), first, time, head_dim, queries, false, 0.0f, tiles, values, working,
-                                  reinterpret_cast<float*>(working + STAGES * 3 * COLUMNS * PITCH), d_key, d_value);
+                                  reinterpret_cast<float*>(working + STAGES * 2 * COLUMNS * PITCH), d_key, d_value);
     store_rows<REAL>(d_key, d, row, rows, memory.pattern + head * head_dim, head_dim);
     store_rows<REAL>(d_value, d, row, rows, memory.value + head * head_dim, head_dim);
 }

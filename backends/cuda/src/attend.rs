@@ -83,5 +83,5 @@ pub(crate) fn backward(b: &mut Cuda, op: Attend<Tensor>, y: Columns<Tensor>, sav
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, y.into(), dy.into(), balance, d.into()];
     tiles.run(b, "attend", "attend_rows", &dims, time, [2, 2], &args);
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, balance, dy.into(), d.into()];
-    tiles.run(b, "attend", "attend_columns", &dims, time, [2, 3], &args);
+    tiles.run(b, "attend", "attend_columns", &dims, time, [2, 2], &args);
 }

@@ -6,39 +6,7 @@
 // into the items. So nothing is added up from two blocks.
 #pragma once
 #include "pipeline.cuh"
-
-// A Hebbian memory is looked up chunk by chunk of ROWS: a query finds the items of its own one, see carry.cuh.
-enum Kind { SOFTMAX, HEBBIAN };
-
-// Which columns a query sees: all slots, then the items of its window. Item `slots + lead + i` is that of query i.
-struct View {
-    int slots;
-    // Items in front of the first query's own, a ring's; some of them may not be there yet.
-    int lead;
-    // Number of the oldest item that there is, since the beginning of all: 1 where item 0 is empty.
-    int oldest;
-    int window;
-};
-
-struct Sight {
-    int slots, floor, lead, window;
-
-    DEVICE Sight of(const View& v, unsigned clock) {
-        const unsigned past = min(clock, 1u << 30);
-        return {v.slots, v.slots + max(0, v.lead - static_cast<int>(past) + v.oldest), v.lead, v.window};
-    }
-    // Of the chunk that begins at `first`, where the memory is Hebbian.
-    template <Kind KIND>
-    DEVICE Sight of(const View& v, unsigned clock, int first) {
-        Sight sight = of(v, clock);
-        if (KIND == HEBBIAN) sight.floor = max(sight.floor, first);
-        return sight;
-    }
-    __device__ __forceinline__ int from(int query) const { return max(floor, slots + lead + query - window + 1); }
-    __device__ __forceinline__ int to(int query) const { return slots + lead + query + 1; }
-    // How long before the query its item is.
-    __device__ __forceinline__ int age(int query, int column) const { return slots + lead + query - column; }
-};
+#include "sight.cuh"
 
 // Where a head's items lie.
 struct Items {
@@ -65,31 +33,6 @@ DEVICE Items items_of(const Memory& m, int sequence, int head, int head_dim) {
 // Weight of a Hebbian item.
 DEVICE float forgotten(float log2_decay, int age) { return power_of_two(log2_decay * age); }
 
-// What this warp's sixteen queries from `first` on see, and this lane's two of them.
-struct Seen {
-    int slots, from[2], to[2];
-    // Which columns all of them see beside the slots.
-    int all_from, all_to;
-
-    DEVICE Seen of(const Sight& sight, int first, int queries) {
-        Seen seen = {sight.slots, {}, {}, sight.from(first + 15), first + 15 < queries ? sight.to(first) : 0};
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int query = first + group() + 8 * half;
-            seen.from[half] = sight.from(query);
-            seen.to[half] = query < queries ? sight.to(query) : 0;
-        }
-        return seen;
-    }
-    // Whether all of them see all columns of the tile that begins at `column`.
-    __device__ __forceinline__ bool whole(int column) const {
-        return column + COLUMNS <= slots || (column >= all_from && column + COLUMNS <= all_to);
-    }
-    __device__ __forceinline__ bool operator()(int half, int column) const {
-        return (column < slots) | ((column >= from[half]) & (column < to[half]));
-    }
-};
-
 // Brings the tiles of items that some query of the block from `first` on sees, first patterns, then values, and uses them.
 template <class Use>
 DEVICE void each_item_tile(const Sight& sight, int first, int queries, const Items& items, REAL* tiles, Use use) {
@@ -107,15 +50,6 @@ DEVICE void each_item_tile(const Sight& sight, int first, int queries, const Ite
         const REAL* patterns = tiles + stage * 2 * COLUMNS * PITCH;
         use(column, patterns, patterns + COLUMNS * PITCH);
     });
-}
-
-// Scores of what nobody sees, in a tile that is not seen whole: far below all others.
-template <class Sees>
-DEVICE void blind(const Sees& sees, int column, float (&s)[SCORES][4]) {
-#pragma unroll
-    for (int n = 0; n < SCORES; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) s[n][i] = sees(half_of(i), column + column_of(n, i)) ? s[n][i] : 2.0f * FAR_BELOW;
 }
 
 // This lane's rows times their factors.
@@ -258,37 +192,8 @@ struct Queries {
     int log_sum_stride, balance_stride;
 };
 
-// Which queries see the columns of this warp's sixteen rows from `first` on, and those of this lane's two of them.
-struct SeenBy {
-    int from[2], to[2];
-    // Which see all sixteen.
-    int all_from, all_to;
-
-    // The first query that sees a column, and that behind the last.
-    static __device__ __forceinline__ int begin(const Sight& sight, int column) { return column < sight.slots ? 0 : column - sight.slots - sight.lead; }
-    static __device__ __forceinline__ int end(const Sight& sight, int column, int queries) {
-        if (column < sight.slots) return queries;
-        return column < sight.floor ? 0 : min(queries, begin(sight, column) + sight.window);
-    }
-    DEVICE SeenBy of(const Sight& sight, int first, int queries) {
-        // Of a warp with slots and items in it, the first item is forgotten first.
-        const int oldest = max(first, min(sight.slots, first + 15));
-        SeenBy seen = {{}, {}, begin(sight, first + 15), end(sight, oldest, queries)};
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int column = first + group() + 8 * half;
-            seen.from[half] = begin(sight, column);
-            seen.to[half] = end(sight, column, queries);
-        }
-        return seen;
-    }
-    // Whether all rows are seen by all queries of the tile that begins at `query`.
-    __device__ __forceinline__ bool whole(int query) const { return query >= all_from && query + COLUMNS <= all_to; }
-    __device__ __forceinline__ bool operator()(int half, int query) const { return (query >= from[half]) & (query < to[half]); }
-};
-
 // d_pattern and d_value += what all queries want of the block's ROWS columns from `first` on. `patterns`, `values`: those of the
-// block; `tiles`: three a stage, of COLUMNS rows; `numbers`: two of COLUMNS a stage.
+// block; `tiles`: two a stage, of COLUMNS rows, or three where there is `d_moved`; `numbers`: two of COLUMNS a stage.
 template <Kind KIND>
 DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int head_dim, const Queries& of, bool move, float log2_decay,
                                  const REAL* patterns, const REAL* values, REAL* tiles, float* numbers, float (&d_pattern)[BLOCKS][4],
@@ -296,13 +201,14 @@ DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int
     const int mine = first + warp() * 16, own = warp() * 16 * PITCH;
     const SeenBy seen = SeenBy::of(sight, mine, queries);
     const float to_log2 = of.factor * LOG2_E;
+    const int each = (present(of.d_moved) ? 3 : 2) * COLUMNS * PITCH;
     // Queries before the block's first item see none of it, nor do those whose window has gone past its last one.
     const int begin = SeenBy::begin(sight, first);
     int end = first < sight.slots ? queries : static_cast<int>(min(static_cast<long long>(queries), first + ROWS - 1ll - sight.slots - sight.lead + sight.window));
     if (KIND == HEBBIAN) end = min(end, first + ROWS);
     const auto next = [](int query) { return query + COLUMNS; };
     const auto begin_tile = [&](Copies& copies, int query, int stage) {
-        REAL* to = tiles + stage * 3 * COLUMNS * PITCH;
+        REAL* to = tiles + stage * each;
         const int count = queries - query;
         bring(copies, of.scaled, of.row + query, count, of.column, head_dim, to);
         bring(copies, of.d_read, of.row + query, count, of.d_column, head_dim, to + COLUMNS * PITCH);
@@ -315,7 +221,7 @@ DEVICE void look_up_columns_grad(const Sight& sight, int first, int queries, int
         }
     };
     each_tile(max(0, begin) / COLUMNS * COLUMNS, end, next, begin_tile, [&](int query, int stage) {
-        const REAL *scaled = tiles + stage * 3 * COLUMNS * PITCH, *d_read = scaled + COLUMNS * PITCH, *d_moved = d_read + COLUMNS * PITCH;
+        const REAL *scaled = tiles + stage * each, *d_read = scaled + COLUMNS * PITCH, *d_moved = d_read + COLUMNS * PITCH;
         const float *log2_sum = numbers + stage * 2 * COLUMNS, *balance = log2_sum + COLUMNS;
         float s[SCORES][4], slope[SCORES][4];
         clear(s);

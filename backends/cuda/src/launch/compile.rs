@@ -34,10 +34,11 @@ pub(crate) const SOURCES: [(&str, &str); 20] = [
     ("swiglu", include_str!("../swiglu.cu")),
 ];
 
-const HEADERS: [(&str, &str); 6] = [
+const HEADERS: [(&str, &str); 7] = [
     ("common.cuh", include_str!("../common.cuh")),
     ("tile.cuh", include_str!("../tile.cuh")),
     ("pipeline.cuh", include_str!("../pipeline.cuh")),
+    ("sight.cuh", include_str!("../sight.cuh")),
     ("lookup.cuh", include_str!("../lookup.cuh")),
     ("carry.cuh", include_str!("../carry.cuh")),
     ("refine.cuh", include_str!("../refine.cuh")),
