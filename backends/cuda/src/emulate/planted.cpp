@@ -1,5 +1,7 @@
 // Kernels with one fault each, by which tests see that the emulated machine shows it.
-#include "../common.cuh"
+#define REAL float
+#define HEAD 16
+#include "../pipeline.cuh"
 
 #define VARIANT ""
 namespace planted {
@@ -26,6 +28,27 @@ KERNEL(planted_no_second_barrier, 64, float* y) {
     x[threadIdx.x] = static_cast<float>(threadIdx.x);
     y[threadIdx.x] = x[threadIdx.x ^ 33];
 }
+
+// Every fourth thread copies what four wrote.
+template <bool WAIT, bool BARRIER>
+DEVICE void copied(float* y) {
+    DYNAMIC_SHARED(float, x);
+    y[threadIdx.x] = static_cast<float>(threadIdx.x);
+    __syncthreads();
+    Copies copies;
+    if (threadIdx.x % 4 == 0) copies.begin(x + threadIdx.x, y + threadIdx.x, true);
+    if (WAIT) copies.wait();
+    if (BARRIER) __syncthreads();
+    const float found = x[threadIdx.x ^ 33];
+    __syncthreads();
+    y[threadIdx.x] = found;
+}
+
+// Nothing is wrong with this one.
+KERNEL(planted_copied, 64, float* y) { copied<true, true>(y); }
+KERNEL(planted_not_waited_for, 64, float* y) { copied<false, true>(y); }
+// Each has waited for its own copies alone.
+KERNEL(planted_waited_alone, 64, float* y) { copied<true, false>(y); }
 
 KERNEL(planted_last_wins, 64, float* y) { y[0] = static_cast<float>(threadIdx.x); }
 

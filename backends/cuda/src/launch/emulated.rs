@@ -187,13 +187,14 @@ mod tests {
         let wanted: Vec<f32> = (0..THREADS).map(|i| (i ^ 33) as f32).collect();
         for _ in 0..16 {
             assert_eq!(run("planted_none", THREADS).unwrap(), wanted);
+            assert_eq!(run("planted_copied", THREADS).unwrap(), wanted);
         }
     }
 
     #[test]
-    fn a_missing_barrier_shows() {
+    fn a_missing_barrier_shows_and_a_copy_that_nobody_waited_for() {
         let wanted = run("planted_none", THREADS).unwrap();
-        for name in ["planted_no_barrier", "planted_no_second_barrier"] {
+        for name in ["planted_no_barrier", "planted_no_second_barrier", "planted_not_waited_for", "planted_waited_alone"] {
             let wrong = (0..16).filter(|_| run(name, THREADS).unwrap() != wanted).count();
             assert!(wrong >= 15, "{name} came out right {} times of 16", 16 - wrong);
         }
