@@ -51,7 +51,8 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, toleranc
 /// Compares attention and both memories with heads of one width.
 #[cfg(feature = "cuda")]
 pub(crate) fn heads<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, head_dim: usize, bound: f64) -> Result<(), String> {
-    let size = Size { batch: 1, time: 70 };
+    // Long enough for tiles that are seen whole, beside those that are not.
+    let size = Size { batch: 1, time: 150 };
     let (mut desk, mut truth) = (Desk::new(make()), Desk::new(cpu::<f64>(1)));
     memory::heads(&mut desk, size, head_dim);
     memory::heads(&mut truth, size, head_dim);
