@@ -98,6 +98,9 @@ def loops(text):
 def main():
     architecture = sys.argv[1] if len(sys.argv) > 1 else "90"
     library = nvrtc()
+    for stem in sys.argv[2:]:
+        if not (SOURCES / f"{stem}.cu").exists():
+            sys.exit(f"there is no {stem}.cu in {SOURCES}; name a source without its ending, such as attend")
     for stem in sys.argv[2:] or sorted(path.stem for path in SOURCES.glob("*.cu")):
         for defines in variants(stem):
             with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
