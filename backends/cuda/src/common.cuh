@@ -93,7 +93,7 @@ DEVICE void store(const Tensor& t, size_t i, const float (&from)[N]) {
     }
 }
 
-// What the inner loops are made of, one or two instructions each, to 22 bits: C's own take ten and more, with branches. Numbers
+// What the inner loops are made of, one or two instructions each, to 22 bits: C's own take several, with branches. Numbers
 // too small for all digits of f32 are 0.
 DEVICE float power_of_two(float x) {
 #ifdef HH_EMULATE
