@@ -39,18 +39,20 @@ pub struct Packed<T> {
     width: usize,
 }
 
-/// Columns beside those that a kernel may touch.
-const MARGIN: usize = 2;
+/// Columns on either side of those that a kernel may touch: so many that whole vectors stay aligned where there are such.
+fn margin(width: usize) -> usize {
+    if width.is_multiple_of(8) { 8 } else { 2 }
+}
 
 impl<T: Shaped> Packed<T> {
     /// The columns, to be read.
     pub fn read(&self) -> Columns<'_, T> {
-        Columns { of: &self.tensor, start: MARGIN, width: self.width }
+        Columns { of: &self.tensor, start: margin(self.width), width: self.width }
     }
 
     /// The columns, to be written.
     pub fn write(&mut self) -> ColumnsMut<'_, T> {
-        ColumnsMut { of: &mut self.tensor, start: MARGIN, width: self.width }
+        ColumnsMut { of: &mut self.tensor, start: margin(self.width), width: self.width }
     }
 }
 
@@ -111,12 +113,12 @@ impl<B: Backward<Tensor: Numbers>> Desk<B> {
 
     /// Columns to be read, inside of others.
     pub fn packed(&mut self, size: Size, width: usize) -> Packed<B::Tensor> {
-        Packed { tensor: self.input(size.rows(width + 2 * MARGIN)), width }
+        Packed { tensor: self.input(size.rows(width + 2 * margin(width))), width }
     }
 
     /// Columns to be written, inside of others that must stay; zeros, since NaN would hide what a kernel does to those.
     pub fn room(&mut self, size: Size, width: usize) -> Packed<B::Tensor> {
-        let shape = size.rows(width + 2 * MARGIN);
+        let shape = size.rows(width + 2 * margin(width));
         Packed { tensor: self.tensor(shape, Precision::Compute, &vec![7.0; shape.count()]), width }
     }
 
