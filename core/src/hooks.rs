@@ -9,7 +9,7 @@ use core::convert::Infallible;
 
 /// A block in a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct BlockId {
     /// Which pass over the blocks, from 0 on.
     pub segment: usize,
     /// Which block, from 0 on.
@@ -25,7 +25,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn packed(&mut self, b: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), Self::Error> {
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), Self::Error> {
         let _ = (b, at, packed);
         Ok(())
     }
@@ -34,7 +34,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn block(&mut self, b: &mut B, at: Place, acts: &block::Acts<B::Tensor>) -> Result<(), Self::Error> {
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &block::Acts<B::Tensor>) -> Result<(), Self::Error> {
         let _ = (b, at, acts);
         Ok(())
     }

@@ -5,8 +5,8 @@ mod acts;
 use crate::{
     backend::{Backward, Device, Forward},
     config::{Config, Positions as PositionKind},
-    hooks::{Hooks, Place},
-    layers::{Graded, Leaf, Noise, block, controller, flow},
+    hooks::{BlockId, Hooks},
+    layers::{DropoutKey, Leaf, WithGrad, block, controller, flow},
     ops::*,
     shape::{Shape, Shaped},
 };
@@ -148,7 +148,7 @@ pub fn forward<B: Forward>(
     a: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
 ) {
     let Ok(()) = forward_with(b, c, p, s, a, tokens, segments, noise, &mut ());
 }
@@ -166,17 +166,17 @@ pub fn forward_with<B: Forward, H: Hooks<B>>(
     a: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
     hooks: &mut H,
 ) -> Result<(), H::Error> {
     embed(b, p, s.as_deref().map(|s| &s.clock), a, tokens, noise);
     for segment in 0..segments {
-        let noise = noise.map(|n| Noise { site: site(c, segment), ..n });
+        let noise = noise.map(|n| DropoutKey { site: site(c, segment), ..n });
         let (clock, mut past) = s.as_deref_mut().map(|s| (&s.clock, &mut s.segments[segment])).unzip();
         for (layer, p) in p.blocks.iter().enumerate() {
             let (x, y, block, control) = a.around(layer, segment == 0);
             let state = past.as_mut().map(|past| &mut past.blocks[layer]).zip(clock);
-            let at = Place { segment, layer };
+            let at = BlockId { segment, layer };
             block::forward(b, c, at, p, state, block, x, control, y, noise, hooks)?;
             hooks.block(b, at, block)?;
         }
@@ -209,7 +209,7 @@ fn embed<B: Forward>(
     clock: Option<&B::Indices>,
     a: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
 ) {
     let op = Embed { tokens, table: &p.embed };
     match (&p.factors, &mut a.embedded) {
@@ -223,7 +223,7 @@ fn embed<B: Forward>(
         b.positions(Positions { table, clock }, &mut a.start);
     }
     if let Some(noise) = noise {
-        b.dropout(Noise { site: 0, ..noise }.dropout(0, None), &mut a.start);
+        b.dropout(DropoutKey { site: 0, ..noise }.dropout(0, None), &mut a.start);
     }
 }
 
@@ -244,15 +244,15 @@ pub fn project<'a, B: Forward>(b: &mut B, p: &Params<B::Tensor>, hidden: &'a B::
 pub fn backward<B: Backward>(
     b: &mut B,
     c: &Config,
-    p: Graded<Params<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
     segments: usize,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
 ) {
-    let (Graded { at: p, d: dp }, last, n) = (p, c.layers - 1, da.stream.len());
-    let in_last = noise.map(|noise| Noise { site: site(c, segments - 1), ..noise });
+    let (WithGrad { value: p, grad: dp }, last, n) = (p, c.layers - 1, da.stream.len());
+    let in_last = noise.map(|noise| DropoutKey { site: site(c, segments - 1), ..noise });
     let norm = Norm { x: &a.stream[last], gain: &p.norm, eps: c.norm_eps };
     b.norm_grad(norm, &da.hidden, None, NormGrad { x: &mut da.stream[last % n], gain: &mut dp.norm });
 
@@ -263,7 +263,7 @@ pub fn backward<B: Backward>(
     for layer in (0..=last).rev() {
         if a.overwritten(layer) {
             let (x, y, block, control) = a.around(layer, first);
-            let at = Place { segment: segments - 1, layer };
+            let at = BlockId { segment: segments - 1, layer };
             let Ok(()) = block::forward(b, c, at, &p.blocks[layer], None, block, x, control, y, in_last, &mut ());
         }
         let entry = match &a.controller {
@@ -278,46 +278,46 @@ pub fn backward<B: Backward>(
             (dx, &*dy)
         };
         let control = match (&a.controller, &mut da.controller) {
-            (Some(at), Some(d)) if !first => Some(Graded { at: &at.control, d: &mut d.control }),
+            (Some(at), Some(d)) if !first => Some(WithGrad { value: &at.control, grad: &mut d.control }),
             _ => None,
         };
-        let weights = Graded { at: &p.blocks[layer], d: &mut dp.blocks[layer] };
-        let acts = Graded { at: &a.blocks[a.of[layer]], d: &mut da.blocks[da.of[layer]] };
+        let weights = WithGrad { value: &p.blocks[layer], grad: &mut dp.blocks[layer] };
+        let acts = WithGrad { value: &a.blocks[a.of[layer]], grad: &mut da.blocks[da.of[layer]] };
         block::backward(b, c, layer, weights, acts, x, control, dy, dx, in_last);
     }
     if let (Some(p), Some(dp), Some(at), Some(d), false) = (&p.controller, &mut dp.controller, &a.controller, &mut da.controller, first) {
-        controller::backward(b, Graded { at: p, d: dp }, Graded { at, d }, &da.start);
+        controller::backward(b, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, &da.start);
     }
-    embed_backward(b, Graded { at: p, d: dp }, a, da, tokens, noise);
+    embed_backward(b, WithGrad { value: p, grad: dp }, a, da, tokens, noise);
 }
 
 /// From the gradient in `da.start`; `da.hidden` has done its work and serves as room for the mask.
 fn embed_backward<B: Backward>(
     b: &mut B,
-    p: Graded<Params<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
     a: &Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
 ) {
     let d_start = match noise {
         None => &da.start,
         Some(noise) => {
-            b.dropout_grad(Noise { site: 0, ..noise }.dropout(0, None), &da.start, &mut da.hidden);
+            b.dropout_grad(DropoutKey { site: 0, ..noise }.dropout(0, None), &da.start, &mut da.hidden);
             &da.hidden
         }
     };
-    if let (Some(table), Some(d_table)) = (&p.at.positions, &mut p.d.positions) {
+    if let (Some(table), Some(d_table)) = (&p.value.positions, &mut p.grad.positions) {
         b.positions_grad(Positions { table, clock: None }, d_start, d_table);
     }
-    let op = Embed { tokens, table: &p.at.embed };
-    match (&p.at.factors, &mut p.d.factors, &a.embedded, &mut da.embedded) {
+    let op = Embed { tokens, table: &p.value.embed };
+    match (&p.value.factors, &mut p.grad.factors, &a.embedded, &mut da.embedded) {
         (Some([up, _]), Some([d_up, _]), Some(embedded), Some(d_embedded)) => {
-            let d = MatmulGrad { x: Sink::Set(&mut *d_embedded), w: d_up, bias: None };
+            let d = MatmulGrad { x: GradOut::Write(&mut *d_embedded), w: d_up, bias: None };
             b.matmul_grad(Matmul::new(embedded, up), d_start, d);
-            b.embed_grad(op, d_embedded, &mut p.d.embed);
+            b.embed_grad(op, d_embedded, &mut p.grad.embed);
         }
-        _ => b.embed_grad(op, d_start, &mut p.d.embed),
+        _ => b.embed_grad(op, d_start, &mut p.grad.embed),
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::Result;
 use hh_core::backend::{Forward, Precision};
 use hh_core::error::Error;
 use hh_core::hooks::Hooks;
-use hh_core::layers::Extent;
+use hh_core::layers::ChunkShape;
 use hh_core::model::{self, Acts, Model};
 use hh_core::ops::{CrossEntropy, IGNORE};
 use hh_core::shape::Shape;
@@ -97,7 +97,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         let (b, c) = (&mut backend, &model.config);
         let (ids, rows) = (Shape::matrix(batch, time), (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time));
         let mut make = || -> Result<_, B::Error> {
-            let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
+            let acts = Acts::new(b, c, ChunkShape { batch, time, saved: false })?;
             let projected = match c.factorised() {
                 true => Some(b.alloc(Shape::cube(batch, time, c.embed_dim), Precision::Compute)?),
                 false => None,

@@ -1,10 +1,10 @@
 //! A block: one packed projection, three paths side by side, mixer, residual; then the feed-forward half.
 
-use super::{Extent, Graded, Leaf, Noise, attention, ffn, hopfield, mixer, ssm};
+use super::{ChunkShape, DropoutKey, Leaf, WithGrad, attention, ffn, hopfield, mixer, ssm};
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
-    hooks::{Hooks, Place},
+    hooks::{BlockId, Hooks},
     ops::*,
     shape::Shape,
 };
@@ -95,7 +95,7 @@ impl<T> Params<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let [ssm, hopfield, attention] = c.on(layer);
         Ok(Self {
             normed: x.alloc(b, c.width)?,
@@ -153,7 +153,7 @@ pub(super) fn residual<B: Forward>(
     branch: Matmul<B::Tensor>,
     x: &B::Tensor,
     site: u32,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
     y: &mut B::Tensor,
 ) {
     match noise {
@@ -169,7 +169,7 @@ pub(super) fn residual<B: Forward>(
 pub(super) fn branch<'a, B: Backward>(
     b: &mut B,
     site: u32,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
     dy: &'a B::Tensor,
     room: &'a mut B::Tensor,
 ) -> &'a B::Tensor {
@@ -191,14 +191,14 @@ pub(super) fn branch<'a, B: Backward>(
 pub fn forward<B: Forward, H: Hooks<B>>(
     b: &mut B,
     c: &Config,
-    at: Place,
+    at: BlockId,
     p: &Params<B::Tensor>,
     s: Option<(&mut State<B::Tensor>, &B::Indices)>,
     a: &mut Acts<B::Tensor>,
     x: &B::Tensor,
     control: Option<&B::Tensor>,
     y: &mut B::Tensor,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
     hooks: &mut H,
 ) -> Result<(), H::Error> {
     let layer = at.layer;
@@ -231,19 +231,19 @@ pub fn backward<B: Backward>(
     b: &mut B,
     c: &Config,
     layer: usize,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     x: &B::Tensor,
-    control: Option<Graded<B::Tensor>>,
+    control: Option<WithGrad<B::Tensor>>,
     dy: &B::Tensor,
     dx: &mut B::Tensor,
-    noise: Option<Noise<B::Indices>>,
+    noise: Option<DropoutKey<B::Indices>>,
 ) {
-    let (Graded { at: p, d: dp }, Graded { at: a, d: da }) = (p, a);
-    let half = Graded { at: &p.ffn, d: &mut dp.ffn };
-    ffn::backward(b, c, layer, half, Graded { at: &a.ffn, d: &mut da.ffn }, &a.middle, dy, &mut da.middle, noise);
+    let (WithGrad { value: p, grad: dp }, WithGrad { value: a, grad: da }) = (p, a);
+    let half = WithGrad { value: &p.ffn, grad: &mut dp.ffn };
+    ffn::backward(b, c, layer, half, WithGrad { value: &a.ffn, grad: &mut da.ffn }, &a.middle, dy, &mut da.middle, noise);
 
-    let d = MatmulGrad { x: Sink::Set(&mut da.mixer.mixed), w: &mut dp.out_proj, bias: None };
+    let d = MatmulGrad { x: GradOut::Write(&mut da.mixer.mixed), w: &mut dp.out_proj, bias: None };
     let branch = branch(b, 2 * layer as u32, noise, &da.middle, &mut da.normed);
     b.matmul_grad(Matmul::new(&a.mixer.mixed, &p.out_proj), branch, d);
     // Three consumers share u and every one adds its share: projection, depths, gates.
@@ -252,29 +252,29 @@ pub fn backward<B: Backward>(
         b,
         c,
         layer,
-        Graded { at: &p.mixer, d: &mut dp.mixer },
-        Graded { at: &a.mixer, d: &mut da.mixer },
-        Graded { at: &a.normed, d: &mut da.normed },
-        Graded { at: &a.paths, d: &mut da.paths },
+        WithGrad { value: &p.mixer, grad: &mut dp.mixer },
+        WithGrad { value: &a.mixer, grad: &mut da.mixer },
+        WithGrad { value: &a.normed, grad: &mut da.normed },
+        WithGrad { value: &a.paths, grad: &mut da.paths },
         control,
     );
 
     let [ssm, hopfield, attention] = columns(c, layer);
     if let (Some(p), Some(dp), Some(at), Some(d)) = (&p.ssm, &mut dp.ssm, &a.ssm, &mut da.ssm) {
         let (dy, dz) = (of(&da.paths, ssm[1]), of_mut(&mut da.packed, ssm[0]));
-        ssm::backward(b, Graded { at: p, d: dp }, Graded { at, d }, of(&a.packed, ssm[0]), dy, dz);
+        ssm::backward(b, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, of(&a.packed, ssm[0]), dy, dz);
     }
     if let (Some(p), Some(dp), Some(at), Some(d)) = (&p.hopfield, &mut dp.hopfield, &a.hopfield, &mut da.hopfield) {
         let (dy, dz) = (of(&da.paths, hopfield[1]), of_mut(&mut da.packed, hopfield[0]));
-        let u = Graded { at: &a.normed, d: &mut da.normed };
-        hopfield::backward(b, c, Graded { at: p, d: dp }, Graded { at, d }, u, of(&a.packed, hopfield[0]), dy, dz);
+        let u = WithGrad { value: &a.normed, grad: &mut da.normed };
+        hopfield::backward(b, c, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, u, of(&a.packed, hopfield[0]), dy, dz);
     }
     if let Some(at) = &a.attention {
         let (y, dy, dz) = (of(&a.paths, attention[1]), of(&da.paths, attention[1]), of_mut(&mut da.packed, attention[0]));
         attention::backward(b, c, at, of(&a.packed, attention[0]), y, dy, dz);
     }
 
-    let d = MatmulGrad { x: Sink::Add(&mut da.normed), w: &mut dp.in_proj, bias: None };
+    let d = MatmulGrad { x: GradOut::Add(&mut da.normed), w: &mut dp.in_proj, bias: None };
     b.matmul_grad(Matmul::new(&a.normed, &p.in_proj), &da.packed, d);
     let norm = Norm { x, gain: &p.norm, eps: c.norm_eps };
     b.norm_grad(norm, &da.normed, Some(&da.middle), NormGrad { x: dx, gain: &mut dp.norm });

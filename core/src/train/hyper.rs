@@ -5,7 +5,7 @@ use alloc::{format, string::String};
 
 /// What training minimises and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hyper {
+pub struct HyperParams {
     /// Learning rate over time.
     pub schedule: Schedule,
     /// β₁
@@ -39,7 +39,7 @@ pub struct Hyper {
     pub seed: u64,
 }
 
-impl Hyper {
+impl HyperParams {
     /// Says what is wrong with hyper-parameters, field by field.
     ///
     /// # Errors

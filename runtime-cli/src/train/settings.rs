@@ -3,7 +3,7 @@
 use super::options::TrainOptions;
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
-use hh_core::train::Hyper;
+use hh_core::train::HyperParams;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -86,8 +86,8 @@ impl Settings {
     }
 
     /// What a trainer needs of it.
-    pub fn hyper(&self) -> Hyper {
-        Hyper {
+    pub fn hyper(&self) -> HyperParams {
+        HyperParams {
             schedule: Schedule { peak_lr: self.lr as f32, min_lr: self.min_lr as f32, warmup: self.warmup, steps: self.steps },
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,

@@ -1,7 +1,7 @@
 //! A GPU behind its driver: one context, one stream, everything in order.
 
-use super::{Arg, Extent, Kernel, Product, blas::Blas, compile, probe, staging::Staging};
-use crate::fault::Fault;
+use super::{Arg, Kernel, LaunchDims, Product, blas::Blas, compile, detect, staging::Staging};
+use crate::error::DeviceError;
 use cudarc::driver::{
     result::{self, DriverError},
     sys,
@@ -53,14 +53,14 @@ unsafe impl Send for Driver {}
 // SAFETY: as above; what changes is behind a lock, and the stream orders what is queued.
 unsafe impl Sync for Driver {}
 
-pub(super) fn fault(e: DriverError) -> Fault {
+pub(super) fn fault(e: DriverError) -> DeviceError {
     let said = e.error_string().map_or_else(|_| format!("{e:?}"), |s| s.to_string_lossy().into_owned());
-    Fault::Driver(said)
+    DeviceError::Driver(said)
 }
 
 impl Driver {
-    pub(super) fn new(ordinal: usize) -> Result<Self, Fault> {
-        let architecture = probe::find(ordinal)?.capability;
+    pub(super) fn new(ordinal: usize) -> Result<Self, DeviceError> {
+        let architecture = detect::find(ordinal)?.capability;
         let device = result::device::get(ordinal as i32).map_err(fault)?;
         // SAFETY: the device came from the driver; its primary context is released when this is dropped.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(fault)?;
@@ -78,7 +78,7 @@ impl Driver {
     }
 
     /// Makes the context this thread's.
-    fn enter(&self) -> Result<(), Fault> {
+    fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context lives as long as this.
         unsafe { result::ctx::set_current(self.context) }.map_err(fault)
     }
@@ -91,14 +91,14 @@ impl Driver {
         self.most_shared.saturating_sub(STATIC_SHARED)
     }
 
-    pub(super) fn alloc(&self, bytes: usize) -> Result<u64, Fault> {
+    pub(super) fn alloc(&self, bytes: usize) -> Result<u64, DeviceError> {
         self.enter()?;
         // SAFETY: the memory is freed once, when its owner is dropped, and zeroed here before anyone reads it.
         unsafe {
             let address = match result::malloc_sync(bytes.max(1)) {
                 Err(DriverError(sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY)) => {
                     let (free, total) = result::mem_get_info().map_err(fault)?;
-                    return Err(Fault::OutOfMemory { asked: bytes, free: [free, total] });
+                    return Err(DeviceError::OutOfMemory { asked: bytes, free: [free, total] });
                 }
                 other => other.map_err(fault)?,
             };
@@ -118,12 +118,12 @@ impl Driver {
         }
     }
 
-    pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), Fault> {
+    pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), DeviceError> {
         self.enter()?;
         self.staging.lock().unwrap_or_else(PoisonError::into_inner).upload(from, to, self.stream)
     }
 
-    pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), Fault> {
+    pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), DeviceError> {
         self.enter()?;
         // SAFETY: the memory has as many bytes, and the slice outlives the copy, which is waited for.
         unsafe {
@@ -133,7 +133,7 @@ impl Driver {
     }
 
     /// The kernel's function: compiled, or read from the cache, where it is asked for the first time.
-    fn function(&self, kernel: Kernel) -> Result<Function, Fault> {
+    fn function(&self, kernel: Kernel) -> Result<Function, DeviceError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&function) = loaded.functions.get(&kernel) {
             return Ok(function);
@@ -160,7 +160,7 @@ impl Driver {
         Ok(function)
     }
 
-    pub(super) fn launch(&self, kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+    pub(super) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         self.enter()?;
         let function = self.function(kernel)?;
         /// Most parameters that a kernel has.
@@ -178,7 +178,7 @@ impl Driver {
     }
 
     /// From here on what is queued is recorded and not run.
-    pub(super) fn begin(&self) -> Result<(), Fault> {
+    pub(super) fn begin(&self) -> Result<(), DeviceError> {
         self.enter()?;
         // Of this thread alone: what others do to their devices is their own affair.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -187,7 +187,7 @@ impl Driver {
     }
 
     /// What was queued since [`begin`](Self::begin).
-    pub(super) fn end(&self) -> Result<Executable, Fault> {
+    pub(super) fn end(&self) -> Result<Executable, DeviceError> {
         self.enter()?;
         // SAFETY: the stream is this driver's; the description is not needed once it is made executable.
         unsafe {
@@ -199,7 +199,7 @@ impl Driver {
     }
 
     /// Queues recorded work.
-    pub(super) fn replay(&self, work: &Executable) -> Result<(), Fault> {
+    pub(super) fn replay(&self, work: &Executable) -> Result<(), DeviceError> {
         self.enter()?;
         // SAFETY: the work is of this driver's stream and not destroyed; that the memory it is over is there is the caller's promise.
         unsafe { result::graph::launch(work.0, self.stream) }.map_err(fault)
@@ -216,7 +216,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn product(&self, product: &Product) -> Result<(), Fault> {
+    pub(super) fn product(&self, product: &Product) -> Result<(), DeviceError> {
         self.enter()?;
         self.blas.product(product, self.stream)
     }

@@ -1,7 +1,7 @@
 //! Pinned memory of the host that uploads go through, so that none of them waits for the device.
 
 use super::driver::fault;
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use cudarc::driver::{result, sys};
 
 /// Bytes of a half: the ids of a step are far fewer. What is longer goes as it lies, and waits.
@@ -21,7 +21,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    pub(super) fn new() -> Result<Self, Fault> {
+    pub(super) fn new() -> Result<Self, DeviceError> {
         // SAFETY: the driver gives so many bytes, which `free` gives back; they are written before they are read.
         let start = unsafe { result::malloc_host(2 * HALF, 0) }.map_err(fault)?.cast();
         let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(fault);
@@ -29,7 +29,7 @@ impl Staging {
     }
 
     /// Queues a copy; `from` is free on return.
-    pub(super) fn upload(&mut self, from: &[u8], to: u64, stream: sys::CUstream) -> Result<(), Fault> {
+    pub(super) fn upload(&mut self, from: &[u8], to: u64, stream: sys::CUstream) -> Result<(), DeviceError> {
         if from.len() > HALF {
             // SAFETY: the memory has as many bytes. The driver has read pageable memory when it returns.
             return unsafe { result::memcpy_htod_async(to, from, stream) }.map_err(fault);

@@ -12,8 +12,8 @@ pub(crate) use round::Rounded;
 
 use crate::{
     Cpu, Float,
+    buffer::{Arena, Buffer},
     matmul::gemm::Write,
-    memory::{Arena, Buffer},
     simd::Kernel,
     tensor::OutOfMemory,
     threads::Shared,
@@ -22,7 +22,7 @@ use core::ops::Range;
 use dot::{SUMS, ahead, dot, eights, fours, ordered};
 use hh_core::{
     half::bf16_to_f32,
-    quant::{BLOCK, Blocks, Format},
+    quant::{BLOCK, Format, QuantView},
     shape::{Shape, Shaped},
 };
 
@@ -31,40 +31,42 @@ use hh_core::{
 pub(crate) struct Matrix {
     format: Format,
     shape: Shape,
-    place: Place,
+    storage: Storage,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
-    Own { codes: Buffer<u8>, scales: Buffer<[u8; 2]> },
-    Lent(Blocks<'static>),
+enum Storage {
+    Owned { codes: Buffer<u8>, scales: Buffer<[u8; 2]> },
+    Borrowed(QuantView<'static>),
 }
 
 impl Matrix {
     /// A copy.
-    pub(crate) fn copied(from: Blocks<'_>, arena: &mut Arena) -> Result<Self, OutOfMemory> {
+    pub(crate) fn copied(from: QuantView<'_>, arena: &mut Arena) -> Result<Self, OutOfMemory> {
         let (mut codes, mut scales) = (arena.zeros(from.codes().len())?, arena.zeros(from.scales().len())?);
         codes.copy_from_slice(from.codes());
         scales.copy_from_slice(from.scales());
-        Ok(Self { format: from.format(), shape: from.shape(), place: Place::Own { codes, scales } })
+        Ok(Self { format: from.format(), shape: from.shape(), storage: Storage::Owned { codes, scales } })
     }
 
     /// Where it lies.
-    pub(crate) fn lent(from: Blocks<'static>) -> Self {
-        Self { format: from.format(), shape: from.shape(), place: Place::Lent(from) }
+    pub(crate) fn lent(from: QuantView<'static>) -> Self {
+        Self { format: from.format(), shape: from.shape(), storage: Storage::Borrowed(from) }
     }
 
     /// To be read.
-    pub(crate) fn blocks(&self) -> Blocks<'_> {
-        match &self.place {
-            Place::Own { codes, scales } => Blocks::new(self.format, self.shape, codes, scales).expect("as many bytes as when it was made"),
-            Place::Lent(blocks) => *blocks,
+    pub(crate) fn blocks(&self) -> QuantView<'_> {
+        match &self.storage {
+            Storage::Owned { codes, scales } => {
+                QuantView::new(self.format, self.shape, codes, scales).expect("as many bytes as when it was made")
+            }
+            Storage::Borrowed(blocks) => *blocks,
         }
     }
 }
 
 /// A row, widened.
-pub(crate) fn row<F: Float>(w: Blocks<'_>, row: usize, y: &mut [F]) {
+pub(crate) fn row<F: Float>(w: QuantView<'_>, row: usize, y: &mut [F]) {
     let mut piece = [0.0; BLOCK];
     for (block, y) in y.chunks_mut(BLOCK).enumerate() {
         w.widen_block(row, block, &mut piece[..y.len()]);
@@ -80,7 +82,7 @@ const AHEAD: usize = 2048;
 const ROWS: usize = 4;
 
 /// `y = x · wᵀ` of `rows` rows.
-pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: Blocks<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
+pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
     let [_, out, inp] = w.shape().extents();
     assert!(x.len() == rows * inp && y.len() == rows * out, "product of {rows} rows with {}", w.shape());
     let Cpu { level, threads, rounded, .. } = cpu;
@@ -95,7 +97,7 @@ pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: Blocks<'_>, rows: 
 
 struct Dots<'a, F> {
     x: &'a Rounded,
-    w: Blocks<'a>,
+    w: QuantView<'a>,
     rows: usize,
     write: Write<'a, F>,
     run: Range<usize>,

@@ -3,7 +3,7 @@
 /// Why something could not be had of the device. Each message says what was wrong and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum DeviceError {
     /// There is no NVIDIA driver on this machine.
     NoDriver,
     /// The driver has no such device.
@@ -40,7 +40,7 @@ pub enum Fault {
     Driver(String),
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for DeviceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         match self {
@@ -81,4 +81,4 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for DeviceError {}

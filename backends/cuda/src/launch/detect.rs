@@ -1,7 +1,7 @@
 //! What of CUDA is on this machine. Nothing here panics where a library is missing: presence is asked for first.
 
 use super::driver::fault;
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use cudarc::{
     cublaslt,
     driver::{result, sys},
@@ -9,10 +9,10 @@ use cudarc::{
 };
 
 /// Number of devices.
-pub(super) fn devices() -> Result<usize, Fault> {
+pub(super) fn devices() -> Result<usize, DeviceError> {
     // SAFETY: this looks for a library and lets go of it.
     if !unsafe { sys::is_culib_present() } {
-        return Err(Fault::NoDriver);
+        return Err(DeviceError::NoDriver);
     }
     match result::init() {
         Err(result::DriverError(sys::cudaError_enum::CUDA_ERROR_NO_DEVICE)) => return Ok(0),
@@ -22,20 +22,20 @@ pub(super) fn devices() -> Result<usize, Fault> {
 }
 
 /// Whether the libraries of the toolkit are there.
-pub(super) fn libraries() -> Result<(), Fault> {
+pub(super) fn libraries() -> Result<(), DeviceError> {
     // SAFETY: as in `devices`.
     if !unsafe { nvrtc::sys::is_culib_present() } {
-        return Err(Fault::NoLibrary { name: "libnvrtc, the compiler of kernels," });
+        return Err(DeviceError::NoLibrary { name: "libnvrtc, the compiler of kernels," });
     }
     // SAFETY: as in `devices`.
     if !unsafe { cublaslt::sys::is_culib_present() } {
-        return Err(Fault::NoLibrary { name: "libcublasLt, the library of matrix products," });
+        return Err(DeviceError::NoLibrary { name: "libcublasLt, the library of matrix products," });
     }
     Ok(())
 }
 
 /// Compute capability times ten.
-pub(super) fn capability(device: sys::CUdevice) -> Result<i32, Fault> {
+pub(super) fn capability(device: sys::CUdevice) -> Result<i32, DeviceError> {
     use sys::CUdevice_attribute_enum::{CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR};
     let ask = |attribute| {
         // SAFETY: the device came from the driver.
@@ -60,12 +60,12 @@ pub struct Found {
 /// All devices; none is no fault.
 ///
 /// # Errors
-/// [`Fault`]: no driver, or one that fails.
-pub fn look() -> Result<Vec<Found>, Fault> {
+/// [`DeviceError`]: no driver, or one that fails.
+pub fn look() -> Result<Vec<Found>, DeviceError> {
     (0..devices()?).map(about).collect()
 }
 
-fn about(ordinal: usize) -> Result<Found, Fault> {
+fn about(ordinal: usize) -> Result<Found, DeviceError> {
     let device = result::device::get(ordinal as i32).map_err(fault)?;
     let name = result::device::get_name(device).map_err(fault)?;
     // SAFETY: the device came from the driver.
@@ -76,11 +76,11 @@ fn about(ordinal: usize) -> Result<Found, Fault> {
 /// Bytes of the device's memory that are free.
 ///
 /// # Errors
-/// [`Fault`] where there is no such device.
-pub fn free(ordinal: usize) -> Result<usize, Fault> {
+/// [`DeviceError`] where there is no such device.
+pub fn free(ordinal: usize) -> Result<usize, DeviceError> {
     let there = devices()?;
     if ordinal >= there {
-        return Err(Fault::Absent { asked: ordinal, there });
+        return Err(DeviceError::Absent { asked: ordinal, there });
     }
     let device = result::device::get(ordinal as i32).map_err(fault)?;
     // SAFETY: the context is this device's own, current while it is asked, and given back once.
@@ -95,15 +95,15 @@ pub fn free(ordinal: usize) -> Result<usize, Fault> {
 /// The device of that number, which this backend can use.
 ///
 /// # Errors
-/// [`Fault`] where it cannot: no driver, no such device, a device too old, a library that is missing beside the driver.
-pub fn find(ordinal: usize) -> Result<Found, Fault> {
+/// [`DeviceError`] where it cannot: no driver, no such device, a device too old, a library that is missing beside the driver.
+pub fn find(ordinal: usize) -> Result<Found, DeviceError> {
     let there = devices()?;
     if ordinal >= there {
-        return Err(Fault::Absent { asked: ordinal, there });
+        return Err(DeviceError::Absent { asked: ordinal, there });
     }
     let found = about(ordinal)?;
     if found.capability < 80 {
-        return Err(Fault::Old { name: found.name, capability: found.capability });
+        return Err(DeviceError::Old { name: found.name, capability: found.capability });
     }
     libraries()?;
     Ok(found)
