@@ -52,7 +52,25 @@ impl<'a> Checkpoint<'a> {
     /// [`Error::Checkpoint`] for those of [`Archive::parse`], a file of another program, and a newer format;
     /// [`Error::Config`] for a configuration that cannot be.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let archive = Archive::parse(bytes)?;
+        Self::of(Archive::parse(bytes)?)
+    }
+
+    /// As [`parse`](Self::parse), for weights whose configuration and tokenizer are files of their own, as in the Hugging Face
+    /// layout. Metadata of the weights' file has precedence.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_with(bytes: &'a [u8], config: Option<&str>, tokenizer: Option<&str>) -> Result<Self, Error> {
+        let mut archive = Archive::parse(bytes)?;
+        for (key, json) in [(CONFIG, config), (TOKENIZER, tokenizer)] {
+            if let Some(json) = json {
+                archive.supply(key, json);
+            }
+        }
+        Self::of(archive)
+    }
+
+    fn of(archive: Archive<'a>) -> Result<Self, Error> {
         let metadata = archive.metadata();
         if let Some(format) = metadata.get(FORMAT).filter(|&format| !FORMATS.contains(&format.as_str())) {
             return Err(Error::Checkpoint(format!(

@@ -8,7 +8,6 @@ pub mod conversation;
 pub mod corpus;
 pub mod costs;
 pub mod data;
-pub mod embedder;
 pub mod embedding_eval;
 pub mod evaluate;
 pub mod export;
@@ -28,8 +27,6 @@ pub mod table;
 pub mod task;
 pub mod tokenizers;
 pub mod train;
-
-pub use embedder::Embedder;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -2,11 +2,11 @@
 
 use super::train::{STOPPED, listen};
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
-use crate::embedder::{Embedder, Error, Kind, Options};
 use crate::loading::Source;
 use crate::stderr::say;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
+use hh::{EmbedOptions, Embedder, Error, Prompt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ pub struct Args {
     restart: bool,
 }
 
-/// [`Kind`] by its name.
+/// [`Prompt`] by its name.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum KindName {
     /// To be compared with its like
@@ -81,7 +81,7 @@ enum KindName {
     Document,
 }
 
-impl From<KindName> for Kind {
+impl From<KindName> for Prompt {
     fn from(name: KindName) -> Self {
         match name {
             KindName::Plain => Self::Plain,
@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(threads) => embedder.with_threads(threads.into()),
         None => embedder,
     };
-    let options = Options { kind: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..Options::default() };
+    let options = EmbedOptions { prompt: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..EmbedOptions::default() };
     let dim = options.truncate_dim.unwrap_or(embedder.dim());
     if dim > embedder.dim() {
         bail!("--dim is {dim}, and this model's vectors have {} numbers: give 1 to {0}", embedder.dim());

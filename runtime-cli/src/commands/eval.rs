@@ -3,7 +3,7 @@
 use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
-use crate::loading::{self, Source};
+use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
@@ -104,7 +104,7 @@ impl BackendJob for Job<'_> {
 
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let time = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let time = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let segments = match &args.segments[..] {
         [] => vec![loaded.model.config.segments],

@@ -3,7 +3,7 @@
 use super::text::{PartArgs, TextArgs};
 use super::train::{STOPPED, listen};
 use crate::files;
-use crate::loading::{self, Source};
+use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
 use crate::stderr::say;
@@ -181,7 +181,7 @@ impl BackendJob for Job<'_> {
 fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<Option<Findings>> {
     let Job { args, source, stop } = *job;
     let mut loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let context = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let context = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let text = text.part(0..text.len().min(args.tokens.saturating_add(1)));
     let options =

@@ -1,19 +1,19 @@
 //! `hh-runtime train`
 
 use crate::files;
-use crate::generate::{Stops, Writer};
-use crate::loading::{self, Loaded};
+use crate::generate::write;
+use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
-use crate::tokenizers::{Spec, from_json, parse_spec};
+use crate::tokenizers::{Spec, parse_spec};
 use crate::train::{
     BUILTIN, DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder,
     Source, SourceFile, TrainOptions, TrainingData, load_resume_point, run as train,
 };
 use anyhow::{Context, Result, bail};
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -233,7 +233,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
     };
-    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&tokenizer.to_json())?))?;
+    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(hh::tokenizer::from_json(&tokenizer.to_json())?))?;
     if source.origins != resume_point.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
@@ -324,15 +324,16 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
 }
 
 fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
-    let Loaded { model, tokenizer, context } = file.load(&mut backend, None)?;
+    let loaded = file.load(&mut backend, None)?;
+    let (c, tokenizer) = (&loaded.model.config, &*loaded.tokenizer);
     // Some four hundred characters.
-    let count = if model.config.vocab_size < 1000 { 400 } else { 100 };
-    let context = loading::context(&model, None, context.max(count + 1))?;
-    let count = count.min(context - 1);
+    let count = if c.vocab_size < 1000 { 400 } else { 100 };
+    let context = loaded.context.max(count + 1).min(hh::context_limit(c));
     let sampler = Sampler::new(SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() }, tokenizer.vocab_size())?;
-    let session = Session::new(backend, &model, Options { context, ..Options::default() })?;
-    // A line break is where most texts begin anew; a vocabulary without one begins with its first id.
-    let start = tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-    Writer::new(session, sampler, &*tokenizer, start, Vec::new()).write(count, &mut Stops::default(), out, go_on)?;
+    let mut decoder = Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text();
+    let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
+    // Most texts begin after a line break; a vocabulary without one begins with its first id.
+    session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
+    write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! How well documents are found: by vectors, by words, by both.
 
 use super::{Cranfield, fused, ndcg, ranking, recall, summed};
-use crate::embedder::{Embedder, Embeddings, Options};
 use anyhow::{Result, anyhow, bail};
 use bm25::{Document, Language, SearchEngineBuilder};
+use hh::{EmbedOptions, Embedder, Embeddings};
 use serde::Serialize;
 
 /// How well one way of searching does, over the questions that have an answer.
@@ -24,7 +24,7 @@ pub struct Retrieval {
 ///
 /// # Errors
 /// A text that the model cannot read; a set in which nothing is relevant.
-pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &Options) -> Result<Vec<Retrieval>> {
+pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Retrieval>> {
     let by_vectors = cosines(embedder, set, options)?;
     let documents = set.documents.iter().enumerate().map(|(id, text)| Document::new(id, text.as_str()));
     let words = SearchEngineBuilder::<usize>::with_documents(Language::English, documents).build();
@@ -56,16 +56,16 @@ pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &Options) -> Resu
 }
 
 /// The cosine of each question with each document; −1, which is the least, with one without text.
-fn cosines(embedder: &Embedder, set: &Cranfield, options: &Options) -> Result<Vec<Vec<f32>>> {
+fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Vec<f32>>> {
     let (places, texts): (Vec<usize>, Vec<&str>) =
         set.documents.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(i, text)| (i, text.as_str())).unzip();
-    let embed = |what: &str, texts: &[&str], kind: Options| -> Result<Embeddings> {
-        let options = Options { kind: kind.kind, ..options.clone() };
+    let embed = |what: &str, texts: &[&str], kind: EmbedOptions| -> Result<Embeddings> {
+        let options = EmbedOptions { prompt: kind.prompt, ..options.clone() };
         embedder.embed(texts, &options).map_err(|e| anyhow!("{what}: {e}"))
     };
-    let documents = embed("the documents that have a text", &texts, Options::document())?;
+    let documents = embed("the documents that have a text", &texts, EmbedOptions::document())?;
     let questions: Vec<&str> = set.questions.iter().map(String::as_str).collect();
-    let questions = embed("the questions", &questions, Options::query())?;
+    let questions = embed("the questions", &questions, EmbedOptions::query())?;
     let all = questions.similarity(&documents)?;
     let spread = |row: &[f32]| {
         let mut cosines = vec![-1.0; set.documents.len()];

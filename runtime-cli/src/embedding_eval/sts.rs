@@ -1,9 +1,9 @@
 //! Sentence pairs with a score of their likeness, in the format of the STS Benchmark (Cer et al. 2017).
 
 use super::spearman;
-use crate::embedder::{Embedder, Options};
 use crate::files;
 use anyhow::{Result, anyhow, bail};
+use hh::{EmbedOptions, Embedder};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -64,7 +64,7 @@ fn pair(line: &str) -> Result<Pair> {
 ///
 /// # Errors
 /// Those of [`read`]; a sentence that the model cannot read; scores that are all equal.
-pub fn similarity(embedder: &Embedder, path: &Path, options: &Options) -> Result<Similarity> {
+pub fn similarity(embedder: &Embedder, path: &Path, options: &EmbedOptions) -> Result<Similarity> {
     let pairs = read(path)?;
     let sentences: Vec<&str> = pairs.iter().flat_map(|pair| &pair.sentences).map(String::as_str).collect();
     let start = Instant::now();
@@ -95,5 +95,17 @@ mod tests {
         assert_eq!(pair(line).unwrap(), wanted);
         assert!(pair("a\tb").unwrap_err().to_string().contains("2 fields"));
         assert!(pair("a\tb\tc\td\tNaN\tx\ty").unwrap_err().to_string().contains("\"NaN\""));
+    }
+
+    #[cfg(feature = "english")]
+    #[test]
+    fn the_english_model_keeps_its_score_on_sts() {
+        let shared = std::env::var_os("HH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
+        let file = shared.join("data/stsbenchmark/sts-test.csv");
+        if !file.is_file() {
+            return eprintln!("skipped: no STS Benchmark at {} (set HH_SHARED)", file.display());
+        }
+        let found = similarity(&Embedder::english().unwrap(), &file, &EmbedOptions::default()).unwrap().spearman;
+        assert!((78.9..79.3).contains(&found), "{found}");
     }
 }

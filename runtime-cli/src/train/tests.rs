@@ -1,8 +1,8 @@
 mod vectors;
 
 use super::*;
-use crate::tokenizers::from_json;
 use anyhow::Result;
+use hh::tokenizer::from_json;
 use hh_core::checkpoint::Checkpoint;
 use hh_cpu::{Cpu, Threads};
 use std::fs;

@@ -1,6 +1,7 @@
 //! Vectors of texts, and how near they are to each other.
 
-use super::{Error, Output};
+use super::Output;
+use crate::Error;
 use std::cmp::Ordering;
 
 /// Vectors, one a text, in the order of the texts.

@@ -3,15 +3,15 @@ use hh_core::embed::{Convention, Pooling};
 /// What to make of texts. What is not said is the model's own.
 ///
 /// ```
-/// use hh_runtime::embedder::{Options, Output};
+/// use hh::{EmbedOptions, Output};
 ///
-/// let short_query = Options { truncate_dim: Some(64), output: Output::Int8, ..Options::query() };
+/// let short_query = EmbedOptions { truncate_dim: Some(64), output: Output::Int8, ..EmbedOptions::query() };
 /// # assert!(short_query.normalise);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Options {
+pub struct EmbedOptions {
     /// Which of the model's prompts stands before each text.
-    pub kind: Kind,
+    pub prompt: Prompt,
     /// How hidden states become one vector, where not as the model was trained to.
     pub pooling: Option<Pooling>,
     /// Numbers to keep, the first ones; all if absent. Models that were trained for it lose little.
@@ -24,27 +24,27 @@ pub struct Options {
     pub max_tokens: Option<usize>,
 }
 
-impl Default for Options {
+impl Default for EmbedOptions {
     fn default() -> Self {
-        Self { kind: Kind::Plain, pooling: None, truncate_dim: None, normalise: true, output: Output::F32, max_tokens: None }
+        Self { prompt: Prompt::Plain, pooling: None, truncate_dim: None, normalise: true, output: Output::F32, max_tokens: None }
     }
 }
 
-impl Options {
+impl EmbedOptions {
     /// For texts that ask.
     pub fn query() -> Self {
-        Self { kind: Kind::Query, ..Self::default() }
+        Self { prompt: Prompt::Query, ..Self::default() }
     }
 
     /// For texts that are to be found.
     pub fn document() -> Self {
-        Self { kind: Kind::Document, ..Self::default() }
+        Self { prompt: Prompt::Document, ..Self::default() }
     }
 }
 
 /// What a text is for: models may be trained with a prompt before each kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Kind {
+pub enum Prompt {
     /// To be compared with its like; no prompt.
     #[default]
     Plain,
@@ -54,9 +54,9 @@ pub enum Kind {
     Document,
 }
 
-impl Kind {
+impl Prompt {
     /// The prompt of this kind; empty if there is none.
-    pub fn prompt(self, convention: &Convention) -> &str {
+    pub fn prefix(self, convention: &Convention) -> &str {
         match self {
             Self::Plain => "",
             Self::Query => &convention.query,

@@ -1,5 +1,5 @@
-use super::{Convention, Embedder, Embeddings, Error, Kind, Options, Output, Pooling, Values, Vector};
-use crate::tokenizers;
+use super::{EmbedOptions, Embedder, Embeddings, Output, Prompt, Values, Vector};
+use crate::{Convention, Error, Pooling};
 use hh_core::{
     checkpoint::{Metadata, Stored, TOKENIZER, write},
     config::Config,
@@ -8,6 +8,7 @@ use hh_core::{
     model::shapes,
     quant::Format,
     rng,
+    tokenizer::{Bytes, Tokenizer},
 };
 use std::thread;
 
@@ -28,7 +29,7 @@ fn checkpoint() -> Vec<u8> {
         .collect();
     let convention = Convention { pooling: Pooling::Weighted, query: "ask: ".into(), document: String::new() };
     let notes = Metadata::from([
-        (TOKENIZER.to_owned(), tokenizers::parse_spec("bytes").unwrap().build(std::iter::empty()).unwrap().to_json()),
+        (TOKENIZER.to_owned(), Bytes.to_json()),
         (CONVENTION.to_owned(), convention.to_json()),
         ("context".to_owned(), "32".to_owned()),
     ]);
@@ -53,10 +54,10 @@ fn an_embedder_is_shared_by_reference() {
     fn shared<T: Send + Sync>(_: &T) {}
     let (embedder, texts) = (embedder().with_threads(2), texts());
     shared(&embedder);
-    let wanted = embedder.embed(&texts, &Options::default()).unwrap();
+    let wanted = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert!(embedder.embed(&texts, &Options::default()).unwrap() == wanted));
+            scope.spawn(|| assert!(embedder.embed(&texts, &EmbedOptions::default()).unwrap() == wanted));
         }
     });
 }
@@ -64,31 +65,31 @@ fn an_embedder_is_shared_by_reference() {
 #[test]
 fn vectors_depend_neither_on_threads_nor_on_company_nor_on_where_the_bytes_lie() {
     let (bytes, texts) = (checkpoint(), texts());
-    let embed = |threads| Embedder::from_bytes(&bytes).unwrap().with_threads(threads).embed(&texts, &Options::default()).unwrap();
+    let embed = |threads| Embedder::from_bytes(&bytes).unwrap().with_threads(threads).embed(&texts, &EmbedOptions::default()).unwrap();
     let all = embed(1);
     assert!((2..5).all(|threads| embed(threads) == all), "the same bits");
-    assert!(Embedder::from_static(bytes.clone().leak()).unwrap().embed(&texts, &Options::default()).unwrap() == all);
+    assert!(Embedder::from_static(bytes.clone().leak()).unwrap().embed(&texts, &EmbedOptions::default()).unwrap() == all);
     let embedder = embedder();
     for (text, together) in texts.iter().zip(numbers(&all).chunks(20)) {
-        let alone = embedder.embed(&[text], &Options::default()).unwrap();
+        let alone = embedder.embed(&[text], &EmbedOptions::default()).unwrap();
         assert!(numbers(&alone).iter().zip(together).all(|(a, b)| (a - b).abs() < 1e-5), "{text}");
         assert!((together.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     }
-    let none = embedder.embed(&[] as &[&str], &Options::default()).unwrap();
+    let none = embedder.embed(&[] as &[&str], &EmbedOptions::default()).unwrap();
     assert!(none.is_empty() && none.dim() == 20 && none.top_k(all.vector(0), 3).unwrap().is_empty());
 }
 
 #[test]
 fn a_short_vector_is_the_beginning_of_the_long_one_made_a_unit_again() {
     let (embedder, texts) = (embedder(), texts());
-    let whole = embedder.embed(&texts, &Options::default()).unwrap();
-    let short = embedder.embed(&texts, &Options { truncate_dim: Some(7), ..Options::default() }).unwrap();
+    let whole = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
+    let short = embedder.embed(&texts, &EmbedOptions { truncate_dim: Some(7), ..EmbedOptions::default() }).unwrap();
     for (whole, short) in numbers(&whole).chunks(20).zip(numbers(&short).chunks(7)) {
         let mut begin = whole[..7].to_vec();
         normalise(&mut begin);
         assert!(begin.iter().zip(short).all(|(a, b)| (a - b).abs() < 1e-5));
     }
-    let raw = embedder.embed(&texts, &Options { normalise: false, ..Options::default() }).unwrap();
+    let raw = embedder.embed(&texts, &EmbedOptions { normalise: false, ..EmbedOptions::default() }).unwrap();
     for (raw, whole) in numbers(&raw).chunks(20).zip(numbers(&whole).chunks(20)) {
         let mut unit = raw.to_vec();
         normalise(&mut unit);
@@ -99,8 +100,8 @@ fn a_short_vector_is_the_beginning_of_the_long_one_made_a_unit_again() {
 #[test]
 fn small_numbers_are_those_of_f32_made_small() {
     let (embedder, texts) = (embedder(), texts());
-    let plain = embedder.embed(&texts, &Options::default()).unwrap();
-    let of = |output| embedder.embed(&texts, &Options { output, normalise: false, ..Options::default() }).unwrap();
+    let plain = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
+    let of = |output| embedder.embed(&texts, &EmbedOptions { output, normalise: false, ..EmbedOptions::default() }).unwrap();
     let (int8, binary) = (of(Output::Int8), of(Output::Binary));
     let (Values::Int8(bytes), Values::Binary(bits)) = (int8.values(), binary.values()) else { panic!("another output") };
     assert!(bytes.iter().zip(numbers(&plain)).all(|(&b, x)| (f32::from(b) / 127.0 - x).abs() <= 0.5 / 127.0 + 1e-6));
@@ -120,35 +121,35 @@ fn small_numbers_are_those_of_f32_made_small() {
 #[test]
 fn a_prompt_is_text_before_the_text() {
     let embedder = embedder();
-    let embed = |text: &str, kind| embedder.embed(&[text], &Options { kind, ..Options::default() }).unwrap();
-    assert_eq!(embed("why", Kind::Query), embed("ask: why", Kind::Plain));
-    assert_eq!(embed("why", Kind::Document), embed("why", Kind::Plain));
-    let pooled = |pooling| embedder.embed(&["some words"], &Options { pooling, ..Options::default() }).unwrap();
+    let embed = |text: &str, prompt| embedder.embed(&[text], &EmbedOptions { prompt, ..EmbedOptions::default() }).unwrap();
+    assert_eq!(embed("why", Prompt::Query), embed("ask: why", Prompt::Plain));
+    assert_eq!(embed("why", Prompt::Document), embed("why", Prompt::Plain));
+    let pooled = |pooling| embedder.embed(&["some words"], &EmbedOptions { pooling, ..EmbedOptions::default() }).unwrap();
     assert_eq!(pooled(None), pooled(Some(Pooling::Weighted)), "the model's own");
     assert!(pooled(None) != pooled(Some(Pooling::Mean)));
-    let cut = Options { max_tokens: Some(4), ..Options::default() };
-    assert_eq!(embedder.embed(&["some words"], &cut).unwrap(), embed("some", Kind::Plain));
+    let cut = EmbedOptions { max_tokens: Some(4), ..EmbedOptions::default() };
+    assert_eq!(embedder.embed(&["some words"], &cut).unwrap(), embed("some", Prompt::Plain));
     // 300 bytes are ten times the context: nothing of them is lost.
-    let long = |first: &str| embed(&(first.to_owned() + &"b".repeat(300)), Kind::Plain);
+    let long = |first: &str| embed(&(first.to_owned() + &"b".repeat(300)), Prompt::Plain);
     assert!(long("a") != long("c"));
 }
 
 #[test]
 fn what_cannot_be_is_refused_in_words() {
     let embedder = embedder();
-    let refused = |texts: &[&str], options: Options| embedder.embed(texts, &options).unwrap_err();
-    assert_eq!(refused(&["a", "b", " \n"], Options::default()), Error::Empty { text: 2 });
-    assert_eq!(refused(&[""], Options::query()), Error::Empty { text: 0 });
-    assert!(refused(&["a", ""], Options::default()).to_string().contains("text 1"));
+    let refused = |texts: &[&str], options: EmbedOptions| embedder.embed(texts, &options).unwrap_err();
+    assert!(matches!(refused(&["a", "b", " \n"], EmbedOptions::default()), Error::Empty { text: 2 }));
+    assert!(matches!(refused(&[""], EmbedOptions::query()), Error::Empty { text: 0 }));
+    assert!(refused(&["a", ""], EmbedOptions::default()).to_string().contains("text 1"));
     for dim in [0, 21] {
-        let error = refused(&["a"], Options { truncate_dim: Some(dim), ..Options::default() });
+        let error = refused(&["a"], EmbedOptions { truncate_dim: Some(dim), ..EmbedOptions::default() });
         assert!(matches!(&error, Error::Options(why) if why.contains("vectors have 20")), "{error}");
     }
-    assert!(matches!(refused(&["a"], Options { max_tokens: Some(0), ..Options::default() }), Error::Options(_)));
+    assert!(matches!(refused(&["a"], EmbedOptions { max_tokens: Some(0), ..EmbedOptions::default() }), Error::Options(_)));
     assert!(Embedder::from_bytes(b"no model").is_err());
     let missing = Embedder::from_file("no/such.safetensors").map(drop).unwrap_err();
-    assert!(matches!(&missing, Error::Model(why) if why.contains("no/such.safetensors")), "{missing}");
-    let (a, b) = (embedder.embed(&["a"], &Options::default()).unwrap(), Embeddings::new(2, Values::F32(vec![1.0, 0.0])).unwrap());
+    assert!(matches!(&missing, Error::File { path, .. } if path.ends_with("no/such.safetensors")), "{missing}");
+    let (a, b) = (embedder.embed(&["a"], &EmbedOptions::default()).unwrap(), Embeddings::new(2, Values::F32(vec![1.0, 0.0])).unwrap());
     let error = a.similarity(&b).unwrap_err().to_string();
     assert!(error.contains("20 f32") && error.contains("2 f32"), "{error}");
     assert!(b.top_k(Vector::Int8(&[1, 2]), 1).is_err());
