@@ -8,6 +8,7 @@ use crate::{
     layers::Extent,
     model::{self, Acts, Model, State},
     ops::Matmul,
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use alloc::{format, vec::Vec};
@@ -223,7 +224,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
         let Model { config: c, params: p } = &*self.model;
         b.upload_indices(&self.ids, &mut room.tokens)?;
         let past = if goes_on { self.past.as_mut() } else { None };
-        model::forward(b, c, p, past, &mut room.acts, &room.tokens, c.segments, None);
+        let Ok(()) = model::forward(Pass::new(b, c), p, past, &mut room.acts, &room.tokens);
         self.hidden.resize(batch * time * c.width, 0.0);
         b.download(&room.acts.hidden, &mut self.hidden)?;
         Ok(i)

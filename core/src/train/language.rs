@@ -2,12 +2,15 @@
 
 use super::{Hyper, Losses, Trainer, Trees};
 use crate::{
-    backend::{Backward, Device, Precision},
+    backend::{Backward, Device},
     config::Config,
     error::Error,
-    layers::{Extent, Graded, Noise, flow},
+    layers::{
+        Extent, Graded, Noise, flow,
+        lm_head::{self, Loss},
+    },
     model::{self, Acts, Params},
-    ops::*,
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use alloc::{vec, vec::Vec};
@@ -19,15 +22,12 @@ pub struct Language<B: Device> {
     key: B::Indices,
     acts: Acts<B::Tensor>,
     d: Acts<B::Tensor>,
-    projected: Option<[B::Tensor; 2]>,
+    head: [lm_head::Acts<B::Tensor>; 2],
     flow: Option<[flow::Acts<B::Tensor>; 2]>,
-    logits: B::Tensor,
+    scratch: B::Tensor,
     losses: B::Tensor,
     host: Vec<f32>,
 }
-
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 22;
 
 impl<B: Device> Language<B> {
     /// Room for micro-batches of `batch` × `time`.
@@ -37,16 +37,15 @@ impl<B: Device> Language<B> {
     pub fn new(b: &mut B, c: &Config, h: &Hyper, batch: usize, time: usize) -> Result<Self, B::Error> {
         let (kept, passing) = (Extent { batch, time, saved: true }, Extent { batch, time, saved: false });
         let ids = Shape::matrix(batch, time);
-        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
         Ok(Self {
             tokens: b.alloc_indices(ids)?,
             targets: b.alloc_indices(ids)?,
             key: b.alloc_indices(Shape::vector(4))?,
             acts: if h.recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, passing)?,
-            projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
+            head: [lm_head::Acts::new(b, c, kept)?, lm_head::Acts::new(b, c, kept)?],
             flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
-            logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
+            scratch: lm_head::scratch(b, c, kept)?,
             losses: kept.full(b, 3)?,
             host: vec![0.0; 3 * batch * time],
         })
@@ -57,32 +56,28 @@ impl<B: Backward> Language<B> {
     /// Losses and gradients of the micro-batch that is here.
     fn gradients(&mut self, b: &mut B, c: &Config, h: &Hyper, trees: &mut Trees<B::Tensor>) {
         let (room, p, dp) = (self, &trees.weights, &mut trees.grads);
-        let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key, site: 0 });
-        model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, noise);
+        let dropout = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key });
+        let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut room.acts, &room.tokens);
 
-        let hidden = &room.acts.hidden;
-        let (projected, d_projected) = room.projected.as_mut().map(|[x, d]| (x, d)).unzip();
-        let x = model::project(b, p, hidden, projected);
+        let (hidden, d_hidden, [head, d_head]) = (&room.acts.hidden, &mut room.d.hidden, &mut room.head);
+        lm_head::project(b, &p.embedding, head, hidden);
         let scale = 1.0 / h.accumulate as f32;
-        let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: h.smoothing, z_weight: h.z_weight, scale };
-        let d_hidden = &mut room.d.hidden;
-        match (&p.factors, &mut dp.factors, d_projected) {
-            (Some([_, down]), Some([_, d_down]), Some(d_projected)) => {
-                let d = CrossEntropyGrad { x: &mut *d_projected, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-                let d = MatmulGrad { x: Sink::Set(&mut *d_hidden), w: d_down, bias: None };
-                b.matmul_grad(Matmul::new(hidden, down), d_projected, d);
-            }
-            _ => {
-                let d = CrossEntropyGrad { x: &mut *d_hidden, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-            }
-        }
+        let loss = Loss {
+            targets: &room.targets,
+            smoothing: h.smoothing,
+            z_weight: h.z_weight,
+            scale,
+            scratch: &mut room.scratch,
+            losses: &mut room.losses,
+        };
+        let weights = Graded { at: &p.embedding, d: &mut dp.embedding };
+        lm_head::backward(b, weights, Graded { at: head, d: d_head }, Graded { at: hidden, d: d_hidden }, loss);
         if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut room.flow, &p.flow, &mut dp.flow) {
-            flow::forward(b, p_flow, at, d, hidden, &p.embed, &room.targets, h.flow_weight * scale);
+            let goal = flow::Goal { table: &p.embedding.table, targets: &room.targets, weight: h.flow_weight * scale };
+            flow::forward(b, p_flow, at, d, hidden, goal);
             flow::backward(b, Graded { at: p_flow, d: dp_flow }, Graded { at, d }, Graded { at: hidden, d: d_hidden });
         }
-        model::backward(b, c, Graded { at: p, d: dp }, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+        model::backward(Pass { dropout, ..Pass::new(b, c) }, Graded { at: p, d: dp }, &mut room.acts, &mut room.d, &room.tokens);
     }
 }
 
@@ -187,10 +182,9 @@ impl<B: Backward> Trainer<B> {
             b.upload_indices(tokens, &mut room.tokens)?;
             b.upload_indices(targets, &mut room.targets)?;
             b.repeat(recorded, |b| {
-                model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
-                let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
-                let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-                b.cross_entropy(op, &mut room.logits, &mut room.losses);
+                let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut room.acts, &room.tokens);
+                let loss = Loss::evaluation(&room.targets, &mut room.scratch, &mut room.losses);
+                lm_head::losses(b, &p.embedding, &mut room.head[0], &room.acts.hidden, loss);
             });
             b.download(&room.losses, &mut room.host)
         };

@@ -13,7 +13,7 @@ use super::{Hyper, Losses, Trainer};
 use crate::{backend::Backward, config::Config, error::Error, model::Params};
 use alloc::{format, vec::Vec};
 pub(super) use encoder::Recorded;
-use encoder::{Encoder, Pass, Run, Side};
+use encoder::{Encoder, Purpose, Run, Side};
 use head::Head;
 
 /// Room for one micro-batch of texts.
@@ -67,7 +67,7 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
             config: &self.config,
             params: weights,
             options: &room.options,
-            pass: Pass::Learn,
+            purpose: Purpose::Learn,
             dropout: (h.dropout > 0.0).then_some(h.dropout),
             recompute: h.recompute,
             key,
@@ -105,9 +105,9 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
     pub fn evaluate(&mut self, average: bool, batch: Texts<'_>) -> Result<Losses, Error> {
         self.check(&batch)?;
         let (b, room, recorded) = (&mut self.backend, &mut self.room, &mut self.recorded);
-        let (params, pass) = if average { (&self.trees.ema, Pass::Average) } else { (&self.trees.weights, Pass::Weights) };
+        let (params, purpose) = if average { (&self.trees.ema, Purpose::Average) } else { (&self.trees.weights, Purpose::Weights) };
         let (options, recompute) = (&room.options, self.hyper.recompute);
-        let run = Run { config: &self.config, params, options, pass, dropout: None, recompute, key: [0; 4] };
+        let run = Run { config: &self.config, params, options, purpose, dropout: None, recompute, key: [0; 4] };
         let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
         let mut pass = || -> Result<Losses, B::Error> {
             let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();

@@ -1,6 +1,6 @@
 //! A task as the lesson of a run.
 
-use super::{Assignment, Marker, Marks, Order, Stream, Task, batch};
+use super::{Assignment, Examples, Marker, Marks, Order, Stream, Task, batch};
 use crate::train::{Evaluation, Lesson, Settings};
 use anyhow::Result;
 use hh_core::backend::Backward;
@@ -60,7 +60,8 @@ impl<B: Backward> Lesson<B> for Solving<'_, B> {
         let count = (tokens / task.length() as u64).clamp(1, self.assignment.held_out as u64) as usize;
         let c = self.trainer.config().clone();
         let (b, trees) = self.trainer.trees_mut();
-        let mut mark = |p| self.marker.mark(b, &c, p, task, self.settings.seed, Stream::Validation, count, stop);
+        let examples = Examples { task, seed: self.settings.seed, stream: Stream::Validation, count };
+        let mut mark = |p| self.marker.mark(b, &c, p, examples, stop);
         let Some(plain) = mark(&trees.weights)? else { return Ok(None) };
         let average = if averaged { mark(&trees.ema)? } else { None };
         if averaged && average.is_none() {

@@ -27,7 +27,7 @@ pub use exam::{Graded, exam};
 pub use induction::Induction;
 pub use kind::{Assignment, Kind};
 pub use lesson::Solving;
-pub use marks::{Marker, Marks};
+pub use marks::{Examples, Marker, Marks};
 pub use model::{ModelOptions, Paths};
 pub use mqar::Mqar;
 pub use order::Order;

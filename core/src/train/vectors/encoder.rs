@@ -8,6 +8,7 @@ use crate::{
     layers::{Extent, Graded, Noise},
     model::{self, Acts, Params},
     ops::Average,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::{
@@ -43,7 +44,7 @@ struct Room<B: Backward> {
 
 /// What a part goes through the model for.
 #[derive(Clone, Copy)]
-pub(super) enum Pass {
+pub(super) enum Purpose {
     /// To learn from it.
     Learn,
     /// To be judged, with the weights.
@@ -55,7 +56,7 @@ pub(super) enum Pass {
 /// What is kept of the passes of parts of one size, each of which is the same work every time.
 #[derive(Default)]
 pub(in crate::train) struct Passes<R> {
-    /// By [`Pass`].
+    /// By [`Purpose`].
     forward: [R; 3],
     backward: R,
 }
@@ -83,7 +84,7 @@ pub(super) struct Run<'a, T> {
     pub(super) config: &'a Config,
     pub(super) params: &'a Params<T>,
     pub(super) options: &'a Options,
-    pub(super) pass: Pass,
+    pub(super) purpose: Purpose,
     /// Rate of dropout; none where nothing is learned.
     pub(super) dropout: Option<f32>,
     /// Whether blocks keep their inputs alone.
@@ -179,9 +180,9 @@ impl<B: Backward> Encoder<B> {
                 &mut room.d.hidden,
             );
             let (c, p) = (run.config, Graded { at: run.params, d: &mut *d_params });
-            let noise = run.dropout.map(|rate| Noise { rate, key: &room.key, site: 0 });
+            let dropout = run.dropout.map(|rate| Noise { rate, key: &room.key });
             b.repeat(&mut recorded.entry(part.size()).or_default().backward, |b| {
-                model::backward(b, c, p, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+                model::backward(Pass { dropout, ..Pass::new(b, c) }, p, &mut room.acts, &mut room.d, &room.tokens);
             });
         }
         Ok(())
@@ -216,9 +217,9 @@ impl<B: Backward> Encoder<B> {
         b.upload(&self.weights, &mut room.weights)?;
         let [seed, more, draw, high] = run.key;
         b.upload_indices(&[seed, more, draw + place as u32, high], &mut room.key)?;
-        let noise = run.dropout.map(|rate| Noise { rate, key: &room.key, site: 0 });
-        b.repeat(&mut recorded.entry(part.size()).or_default().forward[run.pass as usize], |b| {
-            model::forward(b, c, run.params, None, &mut room.acts, &room.tokens, c.segments, noise);
+        let dropout = run.dropout.map(|rate| Noise { rate, key: &room.key });
+        b.repeat(&mut recorded.entry(part.size()).or_default().forward[run.purpose as usize], |b| {
+            let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, run.params, None, &mut room.acts, &room.tokens);
         });
         room.holds = Some(part);
         Ok(room)
