@@ -4,17 +4,9 @@
 //! backend: it downloads, looks or changes, and uploads. A pass without hooks is the pass with `()`, which compiles to nothing:
 //! there is no second composition that could drift from the first.
 
+pub use crate::pass::Place;
 use crate::{backend::Device, layers::block::acts::Acts};
 use core::convert::Infallible;
-
-/// A block in a pass.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// Which pass over the blocks, from 0 on.
-    pub segment: usize,
-    /// Which block, from 0 on.
-    pub layer: usize,
-}
 
 /// What is done in the middle of [`model::forward`](crate::model::forward). Each hook does nothing unless it is written.
 pub trait Hooks<B: Device> {

@@ -5,13 +5,13 @@ mod acts;
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
-    hooks::{Hooks, Place},
+    hooks::Hooks,
     layers::{
         Graded, block, controller, embedding, flow,
         tree::{tree, when},
     },
     ops::*,
-    pass::Pass,
+    pass::{Pass, Place},
     shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};

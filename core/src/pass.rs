@@ -1,11 +1,15 @@
 //! What all layers of one pass through the model share.
 
-use crate::{
-    backend::Device,
-    config::Config,
-    hooks::{Hooks, Place},
-    layers::Noise,
-};
+use crate::{backend::Device, config::Config, layers::Noise};
+
+/// A block in a pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which pass over the blocks, from 0 on.
+    pub segment: usize,
+    /// Which block, from 0 on.
+    pub layer: usize,
+}
 
 /// One pass through the model: where its kernels run, of which architecture it is, and what is done on the way. The default
 /// ([`Pass::new`]) is that of evaluation: the configuration's number of segments, no dropout, no hooks.
@@ -33,8 +37,8 @@ impl<'a, B: Device> Pass<'a, B> {
         Self { backend, config, segments: config.segments, block, clock: None, dropout: None, hooks: () }
     }
 
-    /// The same pass with hooks.
-    pub fn with_hooks<H: Hooks<B>>(self, hooks: H) -> Pass<'a, B, H> {
+    /// The same pass with [hooks](crate::hooks::Hooks).
+    pub fn with_hooks<H>(self, hooks: H) -> Pass<'a, B, H> {
         let Self { backend, config, segments, block, clock, dropout, hooks: () } = self;
         Pass { backend, config, segments, block, clock, dropout, hooks }
     }
