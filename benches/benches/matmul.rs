@@ -4,7 +4,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use hh_core::{
     backend::{Backward, Device, Forward, Precision},
-    ops::{Matmul, MatmulGrad, Sink},
+    ops::{GradOut, Matmul, MatmulGrad},
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor, Threads};
@@ -17,7 +17,7 @@ const TRAINING: [(usize, usize, usize); 7] =
 const DECODING: [(usize, usize); 2] = [(256, 1024), (704, 50257)];
 
 fn tensor(cpu: &mut Cpu<f32>, rows: usize, columns: usize) -> Tensor<f32> {
-    let mut t = cpu.alloc(Shape::matrix(rows, columns), Precision::Compute).expect("room for a matrix");
+    let mut t = cpu.alloc(Shape::matrix(rows, columns), Precision::Compute).expect("memory for a matrix");
     t.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 17) as f32 / 17.0 - 0.5);
     t
 }
@@ -99,14 +99,14 @@ fn training(criterion: &mut Criterion) {
                 Product { extents: (rows, inp, out), a: (x.data(), (down, 1)), b: (w.data(), (1, down)), c: y.data_mut(), add: false };
             crates(&mut group, threads, "forward", product);
             group.bench_function("d_weight own", |bench| {
-                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: Sink::Skip, w: &mut dw, bias: None }));
+                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: GradOut::Skip, w: &mut dw, bias: None }));
             });
             let product =
                 Product { extents: (out, rows, inp), a: (dy.data(), (1, up)), b: (x.data(), (down, 1)), c: dw.data_mut(), add: true };
             crates(&mut group, threads, "d_weight", product);
             group.throughput(Throughput::Elements(2 * work));
             group.bench_function("both gradients own", |bench| {
-                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: Sink::Set(&mut dx), w: &mut dw, bias: None }));
+                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: GradOut::Write(&mut dx), w: &mut dw, bias: None }));
             });
             group.throughput(Throughput::Elements(work));
             let product =

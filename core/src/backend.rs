@@ -2,7 +2,7 @@
 //!
 //! Rules that every kernel obeys:
 //! - **One write rule.** Outputs and activation gradients are written (`=`), parameter gradients add up (`+=`).
-//!   [`Sink`] and in-place kernels say so where they differ.
+//!   [`GradOut`] and in-place kernels say so where they differ.
 //! - Nothing is allocated and nothing waits for the device after construction; launches are asynchronous. What
 //!   changes between steps lives in tensors, so that a step can be recorded once and replayed.
 //! - A broken shape is a bug of the caller and panics (in `dims()` of the op); a broken machine is an `Err` of
@@ -13,7 +13,7 @@
 //! defined for such chunks only.
 
 use crate::ops::*;
-use crate::quant::Blocks;
+use crate::quant::QuantView;
 use crate::shape::{Shape, Shaped};
 use alloc::vec;
 
@@ -51,7 +51,7 @@ pub trait Device: Sized {
     fn upload_indices(&mut self, src: &[u32], dst: &mut Self::Indices) -> Result<(), Self::Error>;
     /// A new matrix from one in blocks, which is kept so by a backend that has products over blocks, and widened by others
     /// ([`widened`]). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Self::Tensor, Self::Error>;
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Self::Tensor, Self::Error>;
     /// Waits for all queued work, then copies to the host.
     fn download(&mut self, src: &Self::Tensor, dst: &mut [f32]) -> Result<(), Self::Error>;
     /// Waits for all queued work, then copies indices to the host.
@@ -66,7 +66,7 @@ pub trait Device: Sized {
 ///
 /// # Errors
 /// Those of the device.
-pub fn widened<B: Device>(b: &mut B, blocks: Blocks<'_>) -> Result<B::Tensor, B::Error> {
+pub fn widened<B: Device>(b: &mut B, blocks: QuantView<'_>) -> Result<B::Tensor, B::Error> {
     let mut host = vec![0.0; blocks.shape().count()];
     blocks.widen(&mut host);
     let mut tensor = b.alloc(blocks.shape(), Precision::Compute)?;
@@ -75,9 +75,9 @@ pub fn widened<B: Device>(b: &mut B, blocks: Blocks<'_>) -> Result<B::Tensor, B:
 }
 
 /// Reads weights where they lie, for as long as the program runs: in a microcontroller's flash.
-pub trait Lend: Device {
-    /// As [`upload_blocks`](Device::upload_blocks), of memory that stays.
-    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Self::Tensor;
+pub trait ZeroCopy: Device {
+    /// As [`upload_quantised`](Device::upload_quantised), of memory that stays.
+    fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Self::Tensor;
 }
 
 /// Runs a model.

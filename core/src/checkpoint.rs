@@ -19,7 +19,7 @@ pub use archive::{Archive, Tensor};
 pub use dtype::Dtype;
 pub use write::{Stored, Writer, write};
 
-use crate::{config::Config, error::Error, quant::Blocks, shape::Shape};
+use crate::{config::Config, error::Error, quant::QuantView, shape::Shape};
 use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String};
 
 /// The `__metadata__` of a safetensors file.
@@ -133,7 +133,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it has another shape, no scales, or a scale that is not finite.
-    pub fn blocks(&self, name: &str, shape: Shape) -> Result<Option<Blocks<'a>>, Error> {
+    pub fn blocks(&self, name: &str, shape: Shape) -> Result<Option<QuantView<'a>>, Error> {
         blocks::read(&self.archive, name, shape)
     }
 

@@ -4,7 +4,7 @@
 //! backend: it downloads, looks or changes, and uploads. A pass without hooks is the pass with `()`, which compiles to nothing:
 //! there is no second composition that could drift from the first.
 
-pub use crate::pass::Place;
+pub use crate::pass::BlockId;
 use crate::{backend::Device, layers::block::acts::Acts};
 use core::convert::Infallible;
 
@@ -17,7 +17,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn packed(&mut self, b: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), Self::Error> {
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), Self::Error> {
         let _ = (b, at, packed);
         Ok(())
     }
@@ -26,7 +26,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn block(&mut self, b: &mut B, at: Place, acts: &Acts<B::Tensor>) -> Result<(), Self::Error> {
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &Acts<B::Tensor>) -> Result<(), Self::Error> {
         let _ = (b, at, acts);
         Ok(())
     }
@@ -49,11 +49,11 @@ impl<B: Device> Hooks<B> for () {
 impl<B: Device, H: Hooks<B>> Hooks<B> for &mut H {
     type Error = H::Error;
 
-    fn packed(&mut self, b: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), H::Error> {
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), H::Error> {
         (**self).packed(b, at, packed)
     }
 
-    fn block(&mut self, b: &mut B, at: Place, acts: &Acts<B::Tensor>) -> Result<(), H::Error> {
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &Acts<B::Tensor>) -> Result<(), H::Error> {
         (**self).block(b, at, acts)
     }
 

@@ -7,11 +7,11 @@ use crate::{
     config::Config,
     hooks::Hooks,
     layers::{
-        Graded, block, controller, embedding, flow,
+        WithGrad, block, controller, embedding, flow,
         tree::{tree, when},
     },
     ops::*,
-    pass::{Pass, Place},
+    pass::{BlockId, Pass},
     shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};
@@ -25,13 +25,13 @@ tree! {
         /// Of tokens and positions, shared by input and output.
         embedding: embedding::Params<T> as tree = embedding::Params::new(c, leaf)?,
         /// The blocks.
-        blocks: Vec<block::Params<T>> as trees = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
+        blocks: Vec<block::Params<T>> as train_state = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
         /// `[D]`
         norm: T as leaf = leaf("norm_out.weight", Shape::vector(c.width))?,
         /// Between segments.
-        controller: Option<controller::Params<T>> as trees = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
+        controller: Option<controller::Params<T>> as train_state = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
         /// Training only.
-        flow: Option<flow::Params<T>> as trees = when(c.flow_hidden > 0, || flow::Params::new(c, leaf))?,
+        flow: Option<flow::Params<T>> as train_state = when(c.flow_hidden > 0, || flow::Params::new(c, leaf))?,
         /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
         pooled: Option<T> as option = when(c.pooled_dim > 0, || leaf("pooled.weight", Shape::matrix(c.pooled_dim, c.width)))?,
     }
@@ -83,11 +83,11 @@ impl<T, I> State<T, I> {
         Ok(Self { clock: b.alloc_indices(Shape::vector(1))?, segments })
     }
 
-    tree!(leaves(segments as trees,));
+    tree!(leaves(segments as train_state,));
 }
 
 impl<T> SegmentState<T> {
-    tree!(leaves(blocks as trees, controller as option,));
+    tree!(leaves(blocks as train_state, controller as option,));
 }
 
 /// From token ids `[B, T]` to normalised hidden states in `a.hidden`, in as many segments as the pass has. Trains on a whole
@@ -110,7 +110,7 @@ pub fn forward<B: Forward, H: Hooks<B>>(
     for segment in 0..segments {
         let mut past = past.as_mut().map(|past| &mut past[segment]);
         for (layer, p) in p.blocks.iter().enumerate() {
-            pass.block = Place { segment, layer };
+            pass.block = BlockId { segment, layer };
             let (x, y, block, control) = a.around(layer, segment == 0);
             let state = past.as_mut().map(|past| &mut past.blocks[layer]);
             block::forward(&mut pass, p, state, block, x, control, y)?;
@@ -133,12 +133,12 @@ pub fn forward<B: Forward, H: Hooks<B>>(
 /// gradients of all weights. Only the last segment carries gradient. Activations of blocks that share them are computed again.
 pub fn backward<B: Backward>(
     mut pass: Pass<'_, B>,
-    p: Graded<Params<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
 ) {
-    let (Graded { at: p, d: dp }, c) = (p, pass.config);
+    let (WithGrad { value: p, grad: dp }, c) = (p, pass.config);
     let (last, n, first) = (c.layers - 1, da.stream.len(), pass.segments == 1);
     let norm = Norm { x: &a.stream[last], gain: &p.norm, eps: c.norm_eps };
     pass.backend.norm_grad(norm, &da.hidden, None, NormGrad { x: &mut da.stream[last % n], gain: &mut dp.norm });
@@ -147,7 +147,7 @@ pub fn backward<B: Backward>(
         pass.backend.fill(0.0, &mut d.control);
     }
     for layer in (0..=last).rev() {
-        pass.block = Place { segment: pass.segments - 1, layer };
+        pass.block = BlockId { segment: pass.segments - 1, layer };
         if a.overwritten(layer) {
             let (x, y, block, control) = a.around(layer, first);
             let Ok(()) = block::forward(&mut pass, &p.blocks[layer], None, block, x, control, y);
@@ -164,18 +164,18 @@ pub fn backward<B: Backward>(
             (dx, &*dy)
         };
         let control = match (&a.controller, &mut da.controller) {
-            (Some(at), Some(d)) if !first => Some(Graded { at: &at.control, d: &mut d.control }),
+            (Some(at), Some(d)) if !first => Some(WithGrad { value: &at.control, grad: &mut d.control }),
             _ => None,
         };
-        let weights = Graded { at: &p.blocks[layer], d: &mut dp.blocks[layer] };
-        let acts = Graded { at: &a.blocks[a.of[layer]], d: &mut da.blocks[da.of[layer]] };
+        let weights = WithGrad { value: &p.blocks[layer], grad: &mut dp.blocks[layer] };
+        let acts = WithGrad { value: &a.blocks[a.of[layer]], grad: &mut da.blocks[da.of[layer]] };
         block::backward(&mut pass, weights, acts, x, control, dy, dx);
     }
     if let (Some(p), Some(dp), Some(at), Some(d), false) = (&p.controller, &mut dp.controller, &a.controller, &mut da.controller, first) {
-        controller::backward(&mut pass, Graded { at: p, d: dp }, Graded { at, d }, &da.start);
+        controller::backward(&mut pass, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, &da.start);
     }
-    let weights = Graded { at: &p.embedding, d: &mut dp.embedding };
-    let acts = Graded { at: &a.embedding, d: &mut da.embedding };
+    let weights = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
+    let acts = WithGrad { value: &a.embedding, grad: &mut da.embedding };
     // The gradient of the hidden states has done its work, and lends its memory to the mask.
     embedding::backward(&mut pass, weights, acts, tokens, &da.start, &mut da.hidden);
 }

@@ -1,10 +1,10 @@
 //! What all layers of one pass through the model share.
 
-use crate::{backend::Device, config::Config, layers::Noise};
+use crate::{backend::Device, config::Config, layers::DropoutKey};
 
 /// A block in a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct BlockId {
     /// Which pass over the blocks, from 0 on.
     pub segment: usize,
     /// Which block, from 0 on.
@@ -21,11 +21,11 @@ pub struct Pass<'a, B: Device, H = ()> {
     /// How often the residual stream goes through all blocks.
     pub segments: usize,
     /// The block that is at work.
-    pub block: Place,
+    pub block: BlockId,
     /// `[1]`: how many positions came before the chunk; absent where it starts from nothing. The model sets it from the state.
     pub clock: Option<&'a B::Indices>,
     /// Dropout of a training step; absent in evaluation.
-    pub dropout: Option<Noise<'a, B::Indices>>,
+    pub dropout: Option<DropoutKey<'a, B::Indices>>,
     /// Called in the middle of the pass.
     pub hooks: H,
 }
@@ -33,7 +33,7 @@ pub struct Pass<'a, B: Device, H = ()> {
 impl<'a, B: Device> Pass<'a, B> {
     /// A pass of evaluation over a chunk.
     pub fn new(backend: &'a mut B, config: &'a Config) -> Self {
-        let block = Place { segment: 0, layer: 0 };
+        let block = BlockId { segment: 0, layer: 0 };
         Self { backend, config, segments: config.segments, block, clock: None, dropout: None, hooks: () }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     config::{Config, Positions},
     error::Error,
     inspect::Inspector,
-    layers::{Extent, lm_head},
+    layers::{ChunkShape, lm_head},
     model::{self, Acts, Model, State},
     pass::Pass,
     shape::{Shape, Shaped},
@@ -42,9 +42,9 @@ pub struct Session<B: Forward, M> {
     state: State<B::Tensor, B::Indices>,
     position: u64,
     /// Rooms for chunks of 1, 2, 4, … positions, made when first needed.
-    rooms: Vec<Option<Room<B>>>,
+    workspaces: Vec<Option<Workspace<B>>>,
     /// A room for one position that keeps the activations of every block, made when a step is first watched.
-    watched: Option<Room<B>>,
+    watched: Option<Workspace<B>>,
     /// Ids of the chunk at hand, gathered from the rows.
     ids: Vec<u32>,
     last: B::Tensor,
@@ -55,13 +55,13 @@ pub struct Session<B: Forward, M> {
     host: Vec<f32>,
 }
 
-struct Room<B: Forward> {
+struct Workspace<B: Forward> {
     tokens: B::Indices,
     acts: Acts<B::Tensor>,
 }
 
-impl<B: Forward> Room<B> {
-    fn new(b: &mut B, c: &Config, extent: Extent) -> Result<Self, B::Error> {
+impl<B: Forward> Workspace<B> {
+    fn new(b: &mut B, c: &Config, extent: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { tokens: b.alloc_indices(Shape::matrix(extent.batch, extent.time))?, acts: Acts::new(b, c, extent)? })
     }
 }
@@ -84,16 +84,16 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         }
         let b = &mut backend;
         let rows = |width| Shape::cube(options.batch, 1, width);
-        let one = Extent { batch: options.batch, time: 1, saved: false };
+        let one = ChunkShape { batch: options.batch, time: 1, saved: false };
         let mut make = || -> Result<_, B::Error> {
             let state = State::new(b, c, options.batch, options.context, segments)?;
-            let mut rooms: Vec<Option<Room<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
-            rooms[0] = Some(Room::new(b, c, one)?);
+            let mut workspaces: Vec<Option<Workspace<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
+            workspaces[0] = Some(Workspace::new(b, c, one)?);
             let last = b.alloc(rows(c.width), Precision::Compute)?;
             let head = lm_head::Acts::new(b, c, one)?;
-            Ok((state, rooms, last, head, b.alloc(rows(c.vocab_size), Precision::Full)?))
+            Ok((state, workspaces, last, head, b.alloc(rows(c.vocab_size), Precision::Full)?))
         };
-        let (state, rooms, last, head, logits) = make().map_err(Error::device)?;
+        let (state, workspaces, last, head, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
         Ok(Self {
             backend,
@@ -101,7 +101,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             options,
             state,
             position: 0,
-            rooms,
+            workspaces,
             watched: None,
             ids,
             last,
@@ -183,13 +183,13 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     fn one(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         self.check(tokens)?;
         let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
-        let room = self.rooms[0].as_mut().expect("made with the session");
+        let workspace = self.workspaces[0].as_mut().expect("made with the session");
         let (state, last, head, logits) = (&mut self.state, &mut self.last, &mut self.head, &mut self.logits);
-        b.upload_indices(tokens, &mut room.tokens).map_err(Error::device)?;
+        b.upload_indices(tokens, &mut workspace.tokens).map_err(Error::device)?;
         b.repeat(&mut self.recorded, |b| {
             let pass = Pass { segments, ..Pass::new(b, config) };
-            let Ok(()) = model::forward(pass, params, Some(state), &mut room.acts, &room.tokens);
-            b.last(&room.acts.hidden, last);
+            let Ok(()) = model::forward(pass, params, Some(state), &mut workspace.acts, &workspace.tokens);
+            b.last(&workspace.acts.hidden, last);
             lm_head::forward(b, &params.embedding, head, last, logits);
         });
         self.position += 1;
@@ -207,16 +207,16 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         }
         let (b, model, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let mut run = || -> Result<(), B::Error> {
-            let room = match &mut self.watched {
-                Some(room) => room,
-                none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time: 1, saved: true })?),
+            let workspace = match &mut self.watched {
+                Some(workspace) => workspace,
+                none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time: 1, saved: true })?),
             };
-            b.upload_indices(tokens, &mut room.tokens)?;
+            b.upload_indices(tokens, &mut workspace.tokens)?;
             let pass = Pass { segments, ..Pass::new(b, &model.config) };
-            let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens);
-            b.last(&room.acts.hidden, &mut self.last);
+            let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
+            b.last(&workspace.acts.hidden, &mut self.last);
             self.position += 1;
-            inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &room.acts, self.position - 1)
+            inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &workspace.acts, self.position - 1)
         };
         run().map_err(Error::device)?;
         self.project()
@@ -249,15 +249,15 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                 for (ids, row) in self.ids.chunks_mut(time).zip(tokens.chunks(n)) {
                     ids.copy_from_slice(&row[done..done + time]);
                 }
-                let room = match &mut self.rooms[size as usize] {
-                    Some(room) => room,
-                    none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time, saved: false })?),
+                let workspace = match &mut self.workspaces[size as usize] {
+                    Some(workspace) => workspace,
+                    none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time, saved: false })?),
                 };
-                b.upload_indices(&self.ids[..self.options.batch * time], &mut room.tokens)?;
+                b.upload_indices(&self.ids[..self.options.batch * time], &mut workspace.tokens)?;
                 let pass = Pass { segments, ..Pass::new(b, &model.config) };
-                let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens);
-                each(b, &room.acts)?;
-                b.last(&room.acts.hidden, &mut self.last);
+                let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
+                each(b, &workspace.acts)?;
+                b.last(&workspace.acts.hidden, &mut self.last);
                 done += time;
                 self.position += time as u64;
             }

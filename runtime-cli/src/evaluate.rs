@@ -5,7 +5,7 @@ use anyhow::Result;
 use hh_core::backend::{Forward, Precision};
 use hh_core::error::Error;
 use hh_core::hooks::Hooks;
-use hh_core::layers::Extent;
+use hh_core::layers::ChunkShape;
 use hh_core::layers::lm_head::{self, Loss};
 use hh_core::model::{self, Acts, Model};
 use hh_core::ops::IGNORE;
@@ -94,7 +94,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// [`Error::Device`] where the machine has none.
     pub fn new(mut backend: B, model: M, batch: usize, time: usize) -> Result<Self, Error> {
         let (b, c) = (&mut backend, &model.config);
-        let (ids, x) = (Shape::matrix(batch, time), Extent { batch, time, saved: false });
+        let (ids, x) = (Shape::matrix(batch, time), ChunkShape { batch, time, saved: false });
         let mut make = || -> Result<_, B::Error> {
             let (acts, head, scratch) = (Acts::new(b, c, x)?, lm_head::Acts::new(b, c, x)?, lm_head::scratch(b, c, x)?);
             let losses = b.alloc(Shape::cube(batch, time, 3), Precision::Full)?;

@@ -1,7 +1,7 @@
 //! `hh-runtime`: everything but libtorch, for which it hands over to a program of its own.
 
 use clap::Parser;
-use hh_runtime::{commands::Cli, libtorch, machine::Own, program};
+use hh_runtime::{commands::Cli, libtorch, machine::NativeBackends, program};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,5 +9,5 @@ fn main() -> ExitCode {
     if cli.command.machine().is_some_and(|machine| machine.wants_libtorch()) {
         return program::finish(libtorch::hand_over());
     }
-    program::run(cli, &Own)
+    program::run(cli, &NativeBackends)
 }

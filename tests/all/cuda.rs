@@ -12,7 +12,7 @@ use hh_core::{
     config::Config,
     ops::{Attend, Columns, ColumnsMut},
     shape::Shape,
-    train::Hyper,
+    train::HyperParams,
 };
 use hh_cpu::{Cpu, Threads};
 use hh_cuda::{Compute, Cuda};
@@ -71,7 +71,7 @@ fn it_trains_in_bf16_with_master_weights_in_f32() {
     }
     let c = &kinds()[0].1;
     // A step far below what bf16 can tell from the weights, beside one that f32 cannot tell from them either.
-    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
+    let h = HyperParams { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
     let moved = |scale: f32| {
         let mut h = h.clone();
         h.schedule.peak_lr *= scale;
@@ -151,7 +151,7 @@ fn attention_and_recall_know_every_width_of_a_head() {
 #[test]
 fn a_fault_of_a_kernel_surfaces_where_the_device_is_next_asked() {
     let mut b = cuda(Compute::F32);
-    let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("room");
+    let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let (qkv, mut y) = (tensor(Shape::cube(1, 2, 3 * 160)), tensor(Shape::cube(1, 2, 160)));
     let op = Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
     hh_core::backend::Forward::attend(&mut b, op, None, None, ColumnsMut::all(&mut y));

@@ -3,11 +3,11 @@
 use hh_core::{
     backend::{Device, Precision},
     config::Config,
-    layers::{Extent, Noise, flow, lm_head},
+    layers::{ChunkShape, DropoutKey, flow, lm_head},
     model::{self, Acts, Params},
     pass::Pass,
     shape::Shape,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
 };
 use hh_cpu::{Cpu, Indices, Tensor};
 use hh_tests::{
@@ -42,13 +42,13 @@ fn dropout_goes_back_through_the_mask_that_it_came_by() {
 /// A model that drops out at every place where the product does; says where its gradient is no slope.
 pub(crate) fn dropped_out(fault: Option<Fault>) -> Result<(), String> {
     let c = config("");
-    along_lines(&c, &Hyper { dropout: 0.3, ..hyper(&c) }, 9, fault)
+    along_lines(&c, &HyperParams { dropout: 0.3, ..hyper(&c) }, 9, fault)
 }
 
 /// Along lines through the space of weights, one for each tensor.
 ///
 /// With several segments the slope is that of the last one: the controller sees what the earlier ones left, unmoved.
-pub(crate) fn along_lines(c: &Config, h: &Hyper, time: usize, fault: Option<Fault>) -> Result<(), String> {
+pub(crate) fn along_lines(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Result<(), String> {
     let c = &Config { segments: 1, ..c.clone() };
     let (mut loss, gradients) = (Loss::new(c, h, time), gradients(c, h, time, fault));
     gradients.iter().enumerate().try_for_each(|(i, (name, gradient))| {
@@ -58,7 +58,7 @@ pub(crate) fn along_lines(c: &Config, h: &Hyper, time: usize, fault: Option<Faul
 }
 
 /// Along one line, on which all weights move.
-pub(crate) fn along_one_line(c: &Config, h: &Hyper, time: usize) -> Result<(), String> {
+pub(crate) fn along_one_line(c: &Config, h: &HyperParams, time: usize) -> Result<(), String> {
     let c = &Config { segments: 1, ..c.clone() };
     let (mut loss, gradients) = (Loss::new(c, h, time), gradients(c, h, time, None));
     let found = gradients.iter().enumerate().map(|(i, (_, gradient))| along(i, gradient)).sum();
@@ -81,7 +81,7 @@ pub(crate) fn nudge(p: &mut Params<Wide>, i: usize, by: f64) {
     leaf.data_mut().iter_mut().enumerate().for_each(|(j, x)| *x += by * direction(i, j));
 }
 
-fn every_weight(c: &Config, h: &Hyper) {
+fn every_weight(c: &Config, h: &HyperParams) {
     let mut loss = Loss::new(c, h, 5);
     for (i, (name, gradient)) in gradients(c, h, 5, None).iter().enumerate() {
         for (j, &found) in gradient.iter().enumerate() {
@@ -97,18 +97,18 @@ pub(crate) fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(),
 }
 
 /// What the trainer says.
-fn gradients(c: &Config, h: &Hyper, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
+fn gradients(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 4, 2, time);
     let mut trainer: Trainer<Probe<f64>> = trainer(Probe { fault, ..Probe::new(cpu(1)) }, c, h.clone(), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
-    named(c, &trainer.trees().grads)
+    named(c, &trainer.train_state().grads)
 }
 
 /// What training minimises, computed forwards alone.
 struct Loss {
     cpu: Cpu<f64>,
     config: Config,
-    hyper: Hyper,
+    hyper: HyperParams,
     weights: Params<Wide>,
     /// The embedding that the flow head aims at: it is seen through a stop-gradient, so it stays where it was.
     goals: Wide,
@@ -123,29 +123,29 @@ struct Loss {
 }
 
 impl Loss {
-    fn new(c: &Config, h: &Hyper, time: usize) -> Self {
+    fn new(c: &Config, h: &HyperParams, time: usize) -> Self {
         let mut b = cpu::<f64>(1);
-        let extent = Extent { batch: 2, time, saved: false };
+        let extent = ChunkShape { batch: 2, time, saved: false };
         let mut ids = |shape, numbers: &[u32]| {
-            let mut ids = b.alloc_indices(shape).expect("room");
+            let mut ids = b.alloc_indices(shape).expect("memory");
             b.upload_indices(numbers, &mut ids).expect("no device to lose");
             ids
         };
         let [tokens, targets] = batch(c, 4, 2, time).map(|numbers| ids(Shape::matrix(2, time), &numbers));
         let key = ids(Shape::vector(4), &[h.seed as u32, (h.seed >> 32) as u32, 0, 0]);
         let weights = weights(&mut b, c);
-        let acts = Acts::new(&mut b, c, extent).expect("room");
-        let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("room"));
+        let acts = Acts::new(&mut b, c, extent).expect("memory");
+        let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("memory"));
         flow::draw(&mut b, &key, &mut flow[0]);
-        let head = lm_head::Acts::new(&mut b, c, extent).expect("room");
-        let [logits, losses] = [c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("room"));
+        let head = lm_head::Acts::new(&mut b, c, extent).expect("memory");
+        let [logits, losses] = [c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("memory"));
         let (config, hyper, goals) = (c.clone(), h.clone(), weights.embedding.table.clone());
         Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, head, logits, losses }
     }
 
     fn total(&mut self) -> f64 {
         let Self { cpu: b, config: c, hyper: h, weights: p, acts, .. } = self;
-        let dropout = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &self.key });
+        let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key });
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, acts, &self.tokens);
         let loss = lm_head::Loss::evaluation(&self.targets, &mut self.logits, &mut self.losses);
         lm_head::losses(b, &p.embedding, &mut self.head, &acts.hidden, loss);

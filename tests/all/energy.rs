@@ -34,7 +34,7 @@ fn check(seed: u32, successor: bool, window: usize, slots: usize) -> f64 {
     let depth = random(&mut b, Shape::cube(1, time, DEPTH), seed, 2);
     let log_beta = random(&mut b, Shape::vector(heads), seed, 3);
     let learned = [4, 5].map(|site| random(&mut b, Shape::cube(heads, slots.max(1), d), seed, site));
-    let mut room = |width| b.alloc(Shape::cube(1, time, width), Precision::Full).expect("room");
+    let mut room = |width| b.alloc(Shape::cube(1, time, width), Precision::Full).expect("memory");
     let mut y = room(w);
     let mut saved = RecallSaved { reads: room(DEPTH * w), moved: room(DEPTH * w), log_sum: room(DEPTH * heads) };
     let op = Recall {
@@ -83,7 +83,7 @@ fn unit(v: &[f64]) -> Vec<f64> {
 }
 
 fn random(b: &mut Cpu<f64>, shape: Shape, seed: u32, site: u32) -> Tensor<f64> {
-    let mut t = b.alloc(shape, Precision::Full).expect("room");
+    let mut t = b.alloc(shape, Precision::Full).expect("memory");
     t.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = rng::normal([seed, 0, 0, 0], site, i as u32).into());
     t
 }

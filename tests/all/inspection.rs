@@ -3,7 +3,7 @@
 use hh_core::{
     config::{Association, Config, HopfieldKind},
     inspect::{Inspector, Item},
-    layers::{Extent, hopfield::Memory},
+    layers::{ChunkShape, hopfield::Memory},
     model::{self, Acts, Model, Params},
     pass::Pass,
     session::{Options, Session},
@@ -18,8 +18,8 @@ const BATCH: usize = 2;
 /// The activations of the whole text at once.
 fn whole(b: &mut Cpu<f32>, m: &Model<Tensor<f32>>, ids: &[u32]) -> Acts<Tensor<f32>> {
     use hh_core::backend::Device;
-    let mut acts = Acts::new(b, &m.config, Extent { batch: BATCH, time: LENGTH, saved: true }).expect("room");
-    let mut tokens = b.alloc_indices(Shape::matrix(BATCH, LENGTH)).expect("room");
+    let mut acts = Acts::new(b, &m.config, ChunkShape { batch: BATCH, time: LENGTH, saved: true }).expect("memory");
+    let mut tokens = b.alloc_indices(Shape::matrix(BATCH, LENGTH)).expect("memory");
     b.upload_indices(ids, &mut tokens).expect("no device to lose");
     let Ok(()) = model::forward(Pass::new(b, &m.config), &m.params, None, &mut acts, &tokens);
     acts

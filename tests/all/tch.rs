@@ -2,9 +2,9 @@
 //! reference's golden vectors. The processor is the one device that every libtorch has; `HH_TCH=cuda` runs it elsewhere.
 
 use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
-use hh_core::train::Hyper;
+use hh_core::train::HyperParams;
 use hh_cpu::{Cpu, Threads};
-use hh_tch::{Compute, Place, Tch};
+use hh_tch::{Compute, DeviceKind, Tch};
 use hh_tests::{
     compare::{BF16, F32, F64, distance},
     golden::names,
@@ -12,7 +12,7 @@ use hh_tests::{
 };
 
 fn tch(compute: Compute) -> Tch {
-    let place = std::env::var("HH_TCH").map_or(Place::Cpu, |name| name.parse().expect("HH_TCH names a device"));
+    let place = std::env::var("HH_TCH").map_or(DeviceKind::Cpu, |name| name.parse().expect("HH_TCH names a device"));
     Tch::new(place, compute).expect("that device")
 }
 
@@ -61,7 +61,7 @@ fn it_trains_in_bf16_with_master_weights_in_f32() {
     }
     let c = &kinds()[0].1;
     // A step far below what bf16 can tell from the weights, beside one that f32 cannot tell from them either.
-    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
+    let h = HyperParams { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
     let moved = |compute, scale: f32| {
         let mut h = h.clone();
         h.schedule.peak_lr *= scale;

@@ -68,7 +68,7 @@ impl<B: Backward<Tensor: Numbers>> Desk<B> {
     }
 
     fn tensor(&mut self, shape: Shape, precision: Precision, numbers: &[f32]) -> B::Tensor {
-        let mut t = self.b.alloc(shape, precision).expect("room");
+        let mut t = self.b.alloc(shape, precision).expect("memory");
         self.b.upload(numbers, &mut t).expect("no device to lose");
         t
     }
@@ -93,12 +93,12 @@ impl<B: Backward<Tensor: Numbers>> Desk<B> {
 
     /// Zeros in full precision: an empty state.
     pub fn empty(&mut self, shape: Shape) -> B::Tensor {
-        self.b.alloc(shape, Precision::Full).expect("room")
+        self.b.alloc(shape, Precision::Full).expect("memory")
     }
 
     /// What a kernel leaves for its gradient.
     pub fn saved(&mut self, shape: Shape) -> B::Tensor {
-        self.b.alloc(shape, Precision::Saved).expect("room")
+        self.b.alloc(shape, Precision::Saved).expect("memory")
     }
 
     /// Room for an output, full of NaN.
@@ -124,7 +124,7 @@ impl<B: Backward<Tensor: Numbers>> Desk<B> {
 
     /// Indices.
     pub fn indices(&mut self, shape: Shape, numbers: &[u32]) -> B::Indices {
-        let mut ids = self.b.alloc_indices(shape).expect("room");
+        let mut ids = self.b.alloc_indices(shape).expect("memory");
         self.b.upload_indices(numbers, &mut ids).expect("no device to lose");
         ids
     }

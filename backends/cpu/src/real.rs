@@ -1,7 +1,7 @@
 //! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
 
 use crate::{
-    memory::Number,
+    buffer::Number,
     simd::{Closure, Kernel, Level, Tile},
 };
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};

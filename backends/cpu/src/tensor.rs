@@ -1,17 +1,17 @@
 //! What the backend holds, and the backend itself.
 
 use crate::{
-    blocks::{matrix::Matrix, round::Rounded},
+    buffer::{Arena, Buffer, own},
     error::OutOfMemory,
-    memory::{Arena, Buffer, own},
+    quant::{matrix::Matrix, round::Rounded},
     real::Real,
     simd::Level,
     threads::Threads,
 };
 use alloc::vec::Vec;
 use hh_core::{
-    backend::{Device, Lend, Precision},
-    quant::Blocks,
+    backend::{Device, Precision, ZeroCopy},
+    quant::QuantView,
     shape::{Shape, Shaped},
 };
 
@@ -26,7 +26,7 @@ pub struct Tensor<F> {
 #[derive(Clone, Debug)]
 pub(crate) enum Values<F> {
     Numbers(Buffer<F>),
-    Blocks(Matrix),
+    Quant(Matrix),
 }
 
 impl<F> Tensor<F> {
@@ -37,7 +37,7 @@ impl<F> Tensor<F> {
     pub fn data(&self) -> &[F] {
         match &self.values {
             Values::Numbers(numbers) => numbers,
-            Values::Blocks(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
+            Values::Quant(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
         }
     }
     /// All elements.
@@ -47,7 +47,7 @@ impl<F> Tensor<F> {
     pub fn data_mut(&mut self) -> &mut [F] {
         match &mut self.values {
             Values::Numbers(numbers) => numbers,
-            Values::Blocks(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
+            Values::Quant(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
         }
     }
     /// Either of what it may hold.
@@ -120,9 +120,9 @@ impl<F: Real> Cpu<F> {
     }
 }
 
-impl<F: Real> Lend for Cpu<F> {
-    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Tensor<F> {
-        Tensor { shape: blocks.shape(), values: Values::Blocks(Matrix::lent(blocks)) }
+impl<F: Real> ZeroCopy for Cpu<F> {
+    fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Tensor<F> {
+        Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::lent(blocks)) }
     }
 }
 
@@ -144,8 +144,8 @@ impl<F: Real> Device for Cpu<F> {
         }
         Ok(())
     }
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape: src.shape(), values: Values::Blocks(Matrix::copied(src, &mut self.arena)?) })
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor<F>, OutOfMemory> {
+        Ok(Tensor { shape: src.shape(), values: Values::Quant(Matrix::copied(src, &mut self.arena)?) })
     }
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), OutOfMemory> {
         dst.data.copy_from_slice(src);
@@ -155,7 +155,7 @@ impl<F: Real> Device for Cpu<F> {
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         match &src.values {
             Values::Numbers(numbers) => dst.iter_mut().zip(numbers.iter()).for_each(|(d, s)| *d = s.to_f32()),
-            Values::Blocks(matrix) => matrix.blocks().widen(dst),
+            Values::Quant(matrix) => matrix.blocks().widen(dst),
         }
         Ok(())
     }

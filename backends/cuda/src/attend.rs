@@ -3,7 +3,7 @@
 use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     lookup::{self, Lookup, Memory, Tiles},
     tensor::{columns, columns_mut},
 };
@@ -37,7 +37,7 @@ pub(crate) fn forward(
             let rows = ring.rows - 1 + time;
             let items = b.take_compute(batch * rows, 2 * width);
             let args = [qkv.into(), ring.arg, lookup::heads(&dims), items.into()];
-            b.run("memory", "attend_gather", Variant::Plain, Extent::threads(batch * rows * 2 * width, 256), &args);
+            b.run("memory", "attend_gather", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
             Memory { of: items, rows, pattern: 0, value: width }
         }
     };
@@ -58,7 +58,7 @@ pub(crate) fn forward(
     if let Some(ring) = kept {
         let rows = time.min(ring.rows);
         let args = [qkv.into(), ring.arg, lookup::heads(&dims)];
-        b.run("memory", "attend_remember", Variant::Plain, Extent::threads(batch * rows * 2 * width, 256), &args);
+        b.run("memory", "attend_remember", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
     }
 }
 

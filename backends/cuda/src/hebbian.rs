@@ -3,7 +3,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     lookup::{self, Lookup, Memory, Tiles},
     refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
@@ -21,7 +21,7 @@ fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Til
     let items = b.take_compute(batch * time, 2 * width);
     let no_slots = Arg::group(&[Mat::NONE.into(), Mat::NONE.into(), 0usize.into()]);
     let args = [qpv.into(), no_slots, lookup::no_ring(), Mat::NONE.into(), lookup::heads(dims), op.successor.into(), items.into()];
-    b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * time * heads), &args);
+    b.run("memory", "recall_gather", Variant::Plain, LaunchDims::warps(batch * time * heads), &args);
     let refinement = Refinement {
         qpv,
         memory: Memory { of: items, rows: time, pattern: 0, value: width },
@@ -72,8 +72,8 @@ fn stream(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianSt
         state.last.mat().address.into(),
         y.into(),
     ];
-    let extent = Extent { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
-    b.run("stream", "hebbian_stream", Variant::Plain, extent, &args);
+    let extent = LaunchDims { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
+    b.run("step", "hebbian_stream", Variant::Plain, extent, &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d: HebbianGrad<Tensor>) {

@@ -2,8 +2,8 @@
 
 use crate::{
     Cuda, Indices,
-    fault::Fault,
-    launch::{Arg, Extent, Variant},
+    error::DeviceError,
+    launch::{Arg, LaunchDims, Variant},
     tensor::Mat,
 };
 use hh_core::ops::MemoryDims;
@@ -26,7 +26,7 @@ impl Tiles {
     pub(crate) fn new(b: &mut Cuda, head_dim: usize, of: &[Mat]) -> Option<Self> {
         assert!(of.iter().all(|mat| mat.bf16 == b.bf16()), "lookups over columns of another precision than products");
         let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
-        let head = head.ok_or_else(|| Fault::Unsupported(format!("heads of {head_dim} columns, more than 128")));
+        let head = head.ok_or_else(|| DeviceError::Unsupported(format!("heads of {head_dim} columns, more than 128")));
         let bf16 = b.bf16();
         b.note(head).map(|head| Self { bf16, head })
     }
@@ -43,10 +43,10 @@ impl Tiles {
         let shared = (tall * ROWS + stages * flat * columns) * pitch * size + stages * 2 * columns * 4;
         if shared > b.machine.most_shared() {
             let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
-            b.note::<()>(Err(Fault::Unsupported(what)));
+            b.note::<()>(Err(DeviceError::Unsupported(what)));
             return;
         }
-        let extent = Extent { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
+        let extent = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
         b.run(source, name, Variant::Head(self.bf16, self.head), extent, args);
     }
 

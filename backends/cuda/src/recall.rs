@@ -3,7 +3,7 @@
 use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     lookup::{self, Lookup, Memory, Tiles},
     refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
@@ -28,7 +28,7 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
     let items = b.take_compute(batch * rows, 2 * width);
     let (ring_arg, last) = state.map_or((lookup::no_ring(), Mat::NONE), |(ring, last)| (ring.arg, last));
     let args = [qpv.into(), slots(op, dims), ring_arg, last.into(), lookup::heads(dims), op.successor.into(), items.into()];
-    b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * rows * heads), &args);
+    b.run("memory", "recall_gather", Variant::Plain, LaunchDims::warps(batch * rows * heads), &args);
     let memory = Memory { of: items, rows, pattern: 0, value: width };
     Refinement {
         qpv,
@@ -72,8 +72,8 @@ pub(crate) fn forward(
     if let Some((ring, last)) = ring {
         let qpv = refinement.qpv.into();
         let args = [qpv, ring.arg, last.into(), lookup::heads(&dims), op.successor.into()];
-        b.run("memory", "recall_remember", Variant::Plain, Extent::warps(batch * time.min(ring.rows) * heads), &args);
-        b.run("memory", "recall_last", Variant::Plain, Extent::warps(batch * heads), &[qpv, lookup::heads(&dims), last.into()]);
+        b.run("memory", "recall_remember", Variant::Plain, LaunchDims::warps(batch * time.min(ring.rows) * heads), &args);
+        b.run("memory", "recall_last", Variant::Plain, LaunchDims::warps(batch * heads), &[qpv, lookup::heads(&dims), last.into()]);
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Recall<Tensor>, saved: &RecallSaved<Ten
     tiles.run(b, Lookup { source: "recall", name: "recall_columns", dims: &dims, rows: m + time, tiles: [2, 3] }, &args);
     if let Some(d) = d.slots {
         let args = [slots(&op, &dims), lookup::heads(&dims), partial, d.patterns.flat().into(), d.values.flat().into()];
-        b.run("memory", "recall_slots", Variant::Plain, Extent::warps(heads * m), &args);
+        b.run("memory", "recall_slots", Variant::Plain, LaunchDims::warps(heads * m), &args);
     }
     refinement.depth_grad(b, saved.reads, dy, d.depth);
 }

@@ -4,7 +4,7 @@ use super::Archive;
 use crate::{
     error::Error,
     half::bf16_to_f32,
-    quant::{BLOCK, Blocks, Format},
+    quant::{BLOCK, Format, QuantView},
     shape::Shape,
 };
 use alloc::format;
@@ -25,7 +25,7 @@ pub(super) fn entries(format: Format, name: &str, shape: Shape) -> [(String, Dty
 }
 
 /// The matrix of this name; `None` if the file does not have it in blocks.
-pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Result<Option<Blocks<'a>>, Error> {
+pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Result<Option<QuantView<'a>>, Error> {
     let there = |format: &Format| archive.has(&entries(*format, name, shape)[0].0);
     let Some(format) = [Format::Q8, Format::Q4].into_iter().find(there) else {
         return Ok(None);
@@ -37,5 +37,5 @@ pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Resul
             "block {i} of {name} has a scale that is not finite: the weights are broken; export them again"
         )));
     }
-    Ok(Blocks::new(format, shape, codes, scales))
+    Ok(QuantView::new(format, shape, codes, scales))
 }

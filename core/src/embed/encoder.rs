@@ -5,7 +5,7 @@ use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
     error::Error,
-    layers::Extent,
+    layers::ChunkShape,
     model::{self, Acts, Model, State},
     ops::Matmul,
     pass::Pass,
@@ -61,7 +61,7 @@ pub struct Encoder<B: Forward, M> {
     model: M,
     options: Options,
     /// Rooms of the shapes that were in use lately.
-    rooms: Vec<Room<B>>,
+    workspaces: Vec<Workspace<B>>,
     /// What a text that is longer than any room leaves behind from chunk to chunk; made when there is one.
     past: Option<State<B::Tensor, B::Indices>>,
     /// Ids of a batch, rows padded.
@@ -72,7 +72,7 @@ pub struct Encoder<B: Forward, M> {
     pooled: Vec<f32>,
 }
 
-struct Room<B: Forward> {
+struct Workspace<B: Forward> {
     tokens: B::Indices,
     acts: Acts<B::Tensor>,
     /// `[B, 1, D]` and `[B, 1, pooled_dim]`: into `pooled.weight` and out of it, if the model has one
@@ -116,7 +116,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
                 return Err(Error::Input(format!("an encoder's {name} is 0; it must be at least 1")));
             }
         }
-        Ok(Self { backend, model, options, rooms: Vec::new(), past: None, ids: Vec::new(), hidden: Vec::new(), pooled: Vec::new() })
+        Ok(Self { backend, model, options, workspaces: Vec::new(), past: None, ids: Vec::new(), hidden: Vec::new(), pooled: Vec::new() })
     }
 
     /// What leads to the weights.
@@ -180,33 +180,33 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
             self.ids.extend_from_slice(text);
             self.ids.resize(self.ids.len().next_multiple_of(time), 0);
         }
-        let room = self.run([texts.len(), time], false).map_err(Error::device)?;
+        let workspace = self.run([texts.len(), time], false).map_err(Error::device)?;
         self.pooled.resize(texts.len() * width, 0.0);
         let mut pooler = Pooler::new(form.pooling, width);
         for ((text, hidden), pooled) in texts.iter().zip(self.hidden.chunks(time * width)).zip(self.pooled.chunks_mut(width)) {
             pooler.push(&hidden[..text.len() * width]);
             pooler.take(pooled)?;
         }
-        self.finish(room, form, vectors)
+        self.finish(workspace, form, vectors)
     }
 
     /// One text in chunks, each of which goes on where the one before it ended.
     fn in_chunks(&mut self, text: &[u32], form: Form, vector: &mut [f32]) -> Result<(), Error> {
         let (width, longest) = (self.model.config.width, self.longest());
         self.forget().map_err(Error::device)?;
-        let (mut pooler, mut room) = (Pooler::new(form.pooling, width), 0);
+        let (mut pooler, mut workspace) = (Pooler::new(form.pooling, width), 0);
         for (chunk, start) in text.chunks(longest).zip((0..).step_by(longest)) {
             // Padding is remembered as well, but after the last chunk nobody asks.
             let time = self.padded(start, chunk.len());
             self.ids.clear();
             self.ids.extend_from_slice(chunk);
             self.ids.resize(time, 0);
-            room = self.run([1, time], true).map_err(Error::device)?;
+            workspace = self.run([1, time], true).map_err(Error::device)?;
             pooler.push(&self.hidden[..chunk.len() * width]);
         }
         self.pooled.resize(width, 0.0);
         pooler.take(&mut self.pooled)?;
-        self.finish(room, form, vector)
+        self.finish(workspace, form, vector)
     }
 
     /// Positions of the room for the next `len`, from position `start` on.
@@ -219,21 +219,21 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
     /// Runs `ids`, `[batch, time]`, and leaves their hidden states; from an empty past, or from the one that is kept.
     /// Returns the number of the room.
     fn run(&mut self, [batch, time]: [usize; 2], goes_on: bool) -> Result<usize, B::Error> {
-        let i = self.room([batch, time])?;
-        let (b, room) = (&mut self.backend, &mut self.rooms[i]);
+        let i = self.workspace([batch, time])?;
+        let (b, workspace) = (&mut self.backend, &mut self.workspaces[i]);
         let Model { config: c, params: p } = &*self.model;
-        b.upload_indices(&self.ids, &mut room.tokens)?;
+        b.upload_indices(&self.ids, &mut workspace.tokens)?;
         let past = if goes_on { self.past.as_mut() } else { None };
-        let Ok(()) = model::forward(Pass::new(b, c), p, past, &mut room.acts, &room.tokens);
+        let Ok(()) = model::forward(Pass::new(b, c), p, past, &mut workspace.acts, &workspace.tokens);
         self.hidden.resize(batch * time * c.width, 0.0);
-        b.download(&room.acts.hidden, &mut self.hidden)?;
+        b.download(&workspace.acts.hidden, &mut self.hidden)?;
         Ok(i)
     }
 
     /// From pooled hidden states to vectors: through `pooled.weight` if the model has one, then in the form that is asked for.
-    fn finish(&mut self, room: usize, form: Form, vectors: &mut [f32]) -> Result<(), Error> {
-        let (b, room) = (&mut self.backend, &mut self.rooms[room]);
-        if let (Some(w), Some([x, y])) = (&self.model.params.pooled, &mut room.head) {
+    fn finish(&mut self, workspace: usize, form: Form, vectors: &mut [f32]) -> Result<(), Error> {
+        let (b, workspace) = (&mut self.backend, &mut self.workspaces[workspace]);
+        if let (Some(w), Some([x, y])) = (&self.model.params.pooled, &mut workspace.head) {
             let mut head = || {
                 b.upload(&self.pooled, x)?;
                 b.matmul(Matmul::new(x, w), y);
@@ -264,21 +264,21 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
     }
 
     /// A room of this shape. Where too many are kept, they all go at once, so that their memory becomes one piece again.
-    fn room(&mut self, [batch, time]: [usize; 2]) -> Result<usize, B::Error> {
+    fn workspace(&mut self, [batch, time]: [usize; 2]) -> Result<usize, B::Error> {
         let shape = Shape::matrix(batch, time);
-        if let Some(i) = self.rooms.iter().position(|room| room.tokens.shape() == shape) {
+        if let Some(i) = self.workspaces.iter().position(|workspace| workspace.tokens.shape() == shape) {
             return Ok(i);
         }
-        let kept: usize = self.rooms.iter().map(|room| room.tokens.shape().count()).sum();
+        let kept: usize = self.workspaces.iter().map(|workspace| workspace.tokens.shape().count()).sum();
         if kept + shape.count() > KEPT * self.options.tokens {
-            self.rooms.clear();
+            self.workspaces.clear();
         }
         let (b, c) = (&mut self.backend, &self.model.config);
         let tokens = b.alloc_indices(shape)?;
-        let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
+        let acts = Acts::new(b, c, ChunkShape { batch, time, saved: false })?;
         let mut head = |width| b.alloc(Shape::cube(batch, 1, width), Precision::Full);
         let head = if c.pooled_dim > 0 { Some([head(c.width)?, head(c.pooled_dim)?]) } else { None };
-        self.rooms.push(Room { tokens, acts, head });
-        Ok(self.rooms.len() - 1)
+        self.workspaces.push(Workspace { tokens, acts, head });
+        Ok(self.workspaces.len() - 1)
     }
 }

@@ -1,6 +1,6 @@
 //! Causal multi-head attention with rotary positions. It has no weights of its own: q, k, v come packed.
 
-use super::{Extent, tree::tree};
+use super::{ChunkShape, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::{Config, Positions},
@@ -23,7 +23,7 @@ pub struct State<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { log_sum: x.saved(b, c.attention_width[layer] / c.head_dim)? })
     }
 }

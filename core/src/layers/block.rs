@@ -3,7 +3,7 @@
 pub(crate) mod acts;
 
 use super::{
-    Graded, attention, ffn, hopfield, mixer,
+    WithGrad, attention, ffn, hopfield, mixer,
     residual::{Branch, residual, residual_grad},
     ssm,
     tree::{tree, when},
@@ -28,9 +28,9 @@ tree! {
         /// `[rows, D]`, rows packed: ssm x|gate|g_in|g_forget, hopfield q|pattern|value, attention q|k|v
         in_proj: T as leaf = leaf(&format!("{name}in_proj.weight"), Shape::matrix(c.in_rows(layer), c.width))?,
         /// The state-space path.
-        ssm: Option<ssm::Params<T>> as trees = when(on[0], || ssm::Params::new(c, layer, name, leaf))?,
+        ssm: Option<ssm::Params<T>> as train_state = when(on[0], || ssm::Params::new(c, layer, name, leaf))?,
         /// The Hopfield path.
-        hopfield: Option<hopfield::Params<T>> as trees = when(on[1], || hopfield::Params::new(c, layer, name, leaf))?,
+        hopfield: Option<hopfield::Params<T>> as train_state = when(on[1], || hopfield::Params::new(c, layer, name, leaf))?,
         /// Norms and gates.
         mixer: mixer::Params<T> as tree = mixer::Params::new(c, layer, name, leaf)?,
         /// `[D, w]`
@@ -51,7 +51,7 @@ pub struct State<T> {
 }
 
 impl<T> State<T> {
-    tree!(leaves(ssm as trees, hopfield as trees, attention as trees,));
+    tree!(leaves(ssm as train_state, hopfield as train_state, attention as train_state,));
 
     /// An empty past.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize, context: usize) -> Result<Self, B::Error> {
@@ -117,40 +117,40 @@ pub fn forward<B: Forward, H: Hooks<B>>(
 /// [`forward`] read upwards, for a chunk that began with an empty state.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     x: &B::Tensor,
-    control: Option<Graded<B::Tensor>>,
+    control: Option<WithGrad<B::Tensor>>,
     dy: &B::Tensor,
     dx: &mut B::Tensor,
 ) {
-    let (Graded { at: p, d: dp }, Graded { at: a, d: da }) = (p, a);
-    let half = Graded { at: &p.ffn, d: &mut dp.ffn };
-    ffn::backward(pass, half, Graded { at: &a.ffn, d: &mut da.ffn }, &a.middle, dy, &mut da.middle);
+    let (WithGrad { value: p, grad: dp }, WithGrad { value: a, grad: da }) = (p, a);
+    let half = WithGrad { value: &p.ffn, grad: &mut dp.ffn };
+    ffn::backward(pass, half, WithGrad { value: &a.ffn, grad: &mut da.ffn }, &a.middle, dy, &mut da.middle);
 
     let branch = residual_grad(pass, Branch::Mixing, &da.middle, &mut da.normed);
-    let d = MatmulGrad { x: Sink::Set(&mut da.mixer.mixed), w: &mut dp.out_proj, bias: None };
+    let d = MatmulGrad { x: GradOut::Write(&mut da.mixer.mixed), w: &mut dp.out_proj, bias: None };
     pass.backend.matmul_grad(Matmul::new(&a.mixer.mixed, &p.out_proj), branch, d);
     // Three consumers share u and every one adds its share: projection, depths, gates.
     pass.backend.fill(0.0, &mut da.normed);
     mixer::backward(
         pass,
-        Graded { at: &p.mixer, d: &mut dp.mixer },
-        Graded { at: &a.mixer, d: &mut da.mixer },
-        Graded { at: &a.normed, d: &mut da.normed },
-        Graded { at: &a.paths, d: &mut da.paths },
+        WithGrad { value: &p.mixer, grad: &mut dp.mixer },
+        WithGrad { value: &a.mixer, grad: &mut da.mixer },
+        WithGrad { value: &a.normed, grad: &mut da.normed },
+        WithGrad { value: &a.paths, grad: &mut da.paths },
         control,
     );
 
     let [ssm, hopfield, attention] = columns(pass.config, pass.block.layer);
     if let (Some(p), Some(dp), Some(at), Some(d)) = (&p.ssm, &mut dp.ssm, &a.ssm, &mut da.ssm) {
         let (dy, dz) = (of(&da.paths, ssm[1]), of_mut(&mut da.packed, ssm[0]));
-        ssm::backward(pass, Graded { at: p, d: dp }, Graded { at, d }, of(&a.packed, ssm[0]), dy, dz);
+        ssm::backward(pass, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, of(&a.packed, ssm[0]), dy, dz);
     }
     if let (Some(p), Some(dp), Some(at), Some(d)) = (&p.hopfield, &mut dp.hopfield, &a.hopfield, &mut da.hopfield) {
         let (dy, dz) = (of(&da.paths, hopfield[1]), of_mut(&mut da.packed, hopfield[0]));
-        let u = Graded { at: &a.normed, d: &mut da.normed };
-        hopfield::backward(pass, Graded { at: p, d: dp }, Graded { at, d }, u, of(&a.packed, hopfield[0]), dy, dz);
+        let u = WithGrad { value: &a.normed, grad: &mut da.normed };
+        hopfield::backward(pass, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, u, of(&a.packed, hopfield[0]), dy, dz);
     }
     if let Some(at) = &a.attention {
         let (y, dy, dz) = (of(&a.paths, attention[1]), of(&da.paths, attention[1]), of_mut(&mut da.packed, attention[0]));
@@ -158,7 +158,7 @@ pub fn backward<B: Backward, H>(
     }
 
     let (b, c) = (&mut *pass.backend, pass.config);
-    let d = MatmulGrad { x: Sink::Add(&mut da.normed), w: &mut dp.in_proj, bias: None };
+    let d = MatmulGrad { x: GradOut::Add(&mut da.normed), w: &mut dp.in_proj, bias: None };
     b.matmul_grad(Matmul::new(&a.normed, &p.in_proj), &da.packed, d);
     let norm = Norm { x, gain: &p.norm, eps: c.norm_eps };
     b.norm_grad(norm, &da.normed, Some(&da.middle), NormGrad { x: dx, gain: &mut dp.norm });

@@ -2,7 +2,7 @@
 //! second one's gates, and adds to its input. It sees the hidden states through a stop-gradient.
 
 use super::{
-    Extent, Graded,
+    ChunkShape, WithGrad,
     tree::{tree, when},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub struct Acts<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self {
             seen: x.alloc(b, c.width)?,
             inp: x.alloc(b, c.controller_width)?,
@@ -82,18 +82,23 @@ pub fn forward<B: Forward, H: Hooks<B>>(
     Ok(())
 }
 
-/// [`forward`] read upwards: from the gradients in `a.d.control` and, of the last segment's input, in `d_entry`.
+/// [`forward`] read upwards: from the gradients in `a.grad.control` and, of the last segment's input, in `d_entry`.
 /// The gradient of `start` is `d_entry` itself.
-pub fn backward<B: Backward, H>(pass: &mut Pass<'_, B, H>, p: Graded<Params<B::Tensor>>, a: Graded<Acts<B::Tensor>>, d_entry: &B::Tensor) {
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    d_entry: &B::Tensor,
+) {
     let b = &mut *pass.backend;
-    let d = MatmulGrad { x: Sink::Set(&mut a.d.summary), w: &mut p.d.gate_bias, bias: None };
-    b.matmul_grad(Matmul::new(&a.at.summary, &p.at.gate_bias), &a.d.control, d);
-    if let (Some(inject), Some(d_inject)) = (&p.at.inject, &mut p.d.inject) {
-        let d = MatmulGrad { x: Sink::Add(&mut a.d.summary), w: d_inject, bias: None };
-        b.matmul_grad(Matmul::new(&a.at.summary, inject), d_entry, d);
+    let d = MatmulGrad { x: GradOut::Write(&mut a.grad.summary), w: &mut p.grad.gate_bias, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.summary, &p.value.gate_bias), &a.grad.control, d);
+    if let (Some(inject), Some(d_inject)) = (&p.value.inject, &mut p.grad.inject) {
+        let d = MatmulGrad { x: GradOut::Add(&mut a.grad.summary), w: d_inject, bias: None };
+        b.matmul_grad(Matmul::new(&a.value.summary, inject), d_entry, d);
     }
-    let pool = Pool { x: &a.at.inp, decay: &p.at.decay };
-    b.pool_grad(pool, &a.at.summary, &a.d.summary, PoolGrad { x: &mut a.d.inp, decay: &mut p.d.decay });
-    let d = MatmulGrad { x: Sink::Skip, w: &mut p.d.inp, bias: None };
-    b.matmul_grad(Matmul::new(&a.at.seen, &p.at.inp), &a.d.inp, d);
+    let pool = Pool { x: &a.value.inp, decay: &p.value.decay };
+    b.pool_grad(pool, &a.value.summary, &a.grad.summary, PoolGrad { x: &mut a.grad.inp, decay: &mut p.grad.decay });
+    let d = MatmulGrad { x: GradOut::Skip, w: &mut p.grad.inp, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.seen, &p.value.inp), &a.grad.inp, d);
 }

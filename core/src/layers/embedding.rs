@@ -1,7 +1,7 @@
 //! Token embedding: rows of a table, through `embed.up` if it is narrower than the model, and learned positions if there are
 //! any. The [LM head](super::lm_head) reads the same weights.
 
-use super::{Extent, Graded, tree::tree};
+use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward},
     config::{Config, Positions as PositionKind},
@@ -47,7 +47,7 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { rows: when(c.factorised(), || x.alloc(b, c.embed_dim))? })
     }
 }
@@ -81,8 +81,8 @@ pub fn forward<B: Forward, H>(
 /// the dropout.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     tokens: &B::Indices,
     dy: &B::Tensor,
     room: &mut B::Tensor,
@@ -95,16 +95,16 @@ pub fn backward<B: Backward, H>(
             &*room
         }
     };
-    if let (Some(table), Some(d_table)) = (&p.at.positions, &mut p.d.positions) {
+    if let (Some(table), Some(d_table)) = (&p.value.positions, &mut p.grad.positions) {
         b.positions_grad(Positions { table, clock: None }, dy, d_table);
     }
-    let op = Embed { tokens, table: &p.at.table };
-    match (&p.at.factors, &mut p.d.factors, &a.at.rows, &mut a.d.rows) {
+    let op = Embed { tokens, table: &p.value.table };
+    match (&p.value.factors, &mut p.grad.factors, &a.value.rows, &mut a.grad.rows) {
         (Some([up, _]), Some([d_up, _]), Some(rows), Some(d_rows)) => {
-            let d = MatmulGrad { x: Sink::Set(&mut *d_rows), w: d_up, bias: None };
+            let d = MatmulGrad { x: GradOut::Write(&mut *d_rows), w: d_up, bias: None };
             b.matmul_grad(Matmul::new(rows, up), dy, d);
-            b.embed_grad(op, d_rows, &mut p.d.table);
+            b.embed_grad(op, d_rows, &mut p.grad.table);
         }
-        _ => b.embed_grad(op, dy, &mut p.d.table),
+        _ => b.embed_grad(op, dy, &mut p.grad.table),
     }
 }

@@ -1,7 +1,7 @@
 //! The feed-forward half of a block: norm, SwiGLU, residual.
 
 use super::{
-    Extent, Graded,
+    ChunkShape, WithGrad,
     residual::{Branch, residual, residual_grad},
     tree::tree,
 };
@@ -38,7 +38,7 @@ pub struct Acts<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { normed: x.alloc(b, c.width)?, packed: x.alloc(b, 2 * c.ffn)?, hidden: x.alloc(b, c.ffn)? })
     }
 }
@@ -55,19 +55,19 @@ pub fn forward<B: Forward, H>(pass: &mut Pass<'_, B, H>, p: &Params<B::Tensor>, 
 /// [`forward`] read upwards.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     x: &B::Tensor,
     dy: &B::Tensor,
     dx: &mut B::Tensor,
 ) {
-    let branch = residual_grad(pass, Branch::FeedForward, dy, &mut a.d.normed);
+    let branch = residual_grad(pass, Branch::FeedForward, dy, &mut a.grad.normed);
     let (b, c) = (&mut *pass.backend, pass.config);
-    let d = MatmulGrad { x: Sink::Set(&mut a.d.hidden), w: &mut p.d.out, bias: None };
-    b.matmul_grad(Matmul::new(&a.at.hidden, &p.at.out), branch, d);
-    b.swiglu_grad(Swiglu { packed: &a.at.packed }, &a.d.hidden, &mut a.d.packed);
-    let d = MatmulGrad { x: Sink::Set(&mut a.d.normed), w: &mut p.d.inp, bias: None };
-    b.matmul_grad(Matmul::new(&a.at.normed, &p.at.inp), &a.d.packed, d);
-    let norm = Norm { x, gain: &p.at.norm, eps: c.norm_eps };
-    b.norm_grad(norm, &a.d.normed, Some(dy), NormGrad { x: dx, gain: &mut p.d.norm });
+    let d = MatmulGrad { x: GradOut::Write(&mut a.grad.hidden), w: &mut p.grad.out, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.hidden, &p.value.out), branch, d);
+    b.swiglu_grad(Swiglu { packed: &a.value.packed }, &a.grad.hidden, &mut a.grad.packed);
+    let d = MatmulGrad { x: GradOut::Write(&mut a.grad.normed), w: &mut p.grad.inp, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.normed, &p.value.inp), &a.grad.packed, d);
+    let norm = Norm { x, gain: &p.value.norm, eps: c.norm_eps };
+    b.norm_grad(norm, &a.grad.normed, Some(dy), NormGrad { x: dx, gain: &mut p.grad.norm });
 }

@@ -3,7 +3,7 @@
 //! From the hidden state it must tell in which direction the next token's embedding lies, seen from a point on the
 //! straight path between noise and that embedding (Liu et al. 2022).
 
-use super::{Extent, Graded, tree::tree};
+use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
     backend::{Backward, Device},
     config::Config,
@@ -54,7 +54,7 @@ pub struct Acts<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         let (e, r) = (c.embed_dim, c.flow_hidden);
         Ok(Self {
             noise: x.alloc(b, e)?,
@@ -105,14 +105,14 @@ pub fn forward<B: Backward>(
 }
 
 /// [`forward`] read upwards; adds to the gradient of the hidden states. Nothing flows into the embedding.
-pub fn backward<B: Backward>(b: &mut B, p: Graded<Params<B::Tensor>>, a: Graded<Acts<B::Tensor>>, h: Graded<B::Tensor>) {
-    let (Graded { at: p, d: dp }, Graded { at: a, d: da }) = (p, a);
-    let d = MatmulGrad { x: Sink::Set(&mut da.hidden), w: &mut dp.out, bias: None };
+pub fn backward<B: Backward>(b: &mut B, p: WithGrad<Params<B::Tensor>>, a: WithGrad<Acts<B::Tensor>>, h: WithGrad<B::Tensor>) {
+    let (WithGrad { value: p, grad: dp }, WithGrad { value: a, grad: da }) = (p, a);
+    let d = MatmulGrad { x: GradOut::Write(&mut da.hidden), w: &mut dp.out, bias: None };
     b.matmul_grad(Matmul::new(&a.hidden, &p.out), &da.velocity, d);
     let d = FlowHiddenGrad { x: &mut da.inp, weight: &mut dp.time };
     b.flow_hidden_grad(FlowHidden { x: &a.inp, time: &a.time, weight: &p.time }, &da.hidden, d);
-    let d = MatmulGrad { x: Sink::Add(h.d), w: &mut dp.context, bias: Some(&mut dp.bias) };
-    b.matmul_grad(Matmul { x: h.at, w: &p.context, bias: Some(&p.bias), add: None }, &da.inp, d);
-    let d = MatmulGrad { x: Sink::Skip, w: &mut dp.point, bias: None };
+    let d = MatmulGrad { x: GradOut::Add(h.grad), w: &mut dp.context, bias: Some(&mut dp.bias) };
+    b.matmul_grad(Matmul { x: h.value, w: &p.context, bias: Some(&p.bias), add: None }, &da.inp, d);
+    let d = MatmulGrad { x: GradOut::Skip, w: &mut dp.point, bias: None };
     b.matmul_grad(Matmul::new(&a.point, &p.point), &da.inp, d);
 }

@@ -1,6 +1,6 @@
 //! MoRHopfield: K refinements of a query in an associative memory, mixed over their depths.
 
-use super::{Extent, Graded, Leaf, attention::ring_rows, tree::tree};
+use super::{ChunkShape, Leaf, WithGrad, attention::ring_rows, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::{Association, Config, HopfieldKind},
@@ -99,7 +99,7 @@ impl<T> Params<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let (w, k) = (c.hopfield_width[layer], c.depth(layer));
         let saved = if x.saved && c.hopfield_kind == HopfieldKind::Modern {
             Some(RecallSaved { reads: x.full(b, k * w)?, moved: x.full(b, k * w)?, log_sum: x.full(b, k * w / c.head_dim)? })
@@ -151,28 +151,28 @@ pub fn forward<B: Forward, H>(
 /// [`forward`] read upwards; adds to the gradient of `u`.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
-    u: Graded<B::Tensor>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    u: WithGrad<B::Tensor>,
     qpv: Columns<B::Tensor>,
     dy: Columns<B::Tensor>,
     d: ColumnsMut<B::Tensor>,
 ) {
     let (b, c) = (&mut *pass.backend, pass.config);
-    let (depth, d_depth) = (&a.at.depth, &mut a.d.depth);
-    match (&p.at.memory, &mut p.d.memory) {
+    let (depth, d_depth) = (&a.value.depth, &mut a.grad.depth);
+    match (&p.value.memory, &mut p.grad.memory) {
         (Memory::Modern(slots), Memory::Modern(d_slots)) => {
-            let saved = a.at.saved.as_ref().expect("activations of a training step");
+            let saved = a.value.saved.as_ref().expect("activations of a training step");
             let d_slots = d_slots.as_mut().map(|[patterns, values]| SlotsGrad { patterns, values });
-            let d = RecallGrad { qpv: d, depth: d_depth, log_beta: &mut p.d.log_beta, slots: d_slots };
-            b.recall_grad(p.at.recall(c, slots, qpv, depth), saved, dy, d);
+            let d = RecallGrad { qpv: d, depth: d_depth, log_beta: &mut p.grad.log_beta, slots: d_slots };
+            b.recall_grad(p.value.recall(c, slots, qpv, depth), saved, dy, d);
         }
         (Memory::Classic(decay), Memory::Classic(d_decay)) => {
-            let d = HebbianGrad { qpv: d, depth: d_depth, log_beta: &mut p.d.log_beta, decay: d_decay };
-            b.hebbian_grad(p.at.hebbian(c, decay, qpv, depth), dy, d);
+            let d = HebbianGrad { qpv: d, depth: d_depth, log_beta: &mut p.grad.log_beta, decay: d_decay };
+            b.hebbian_grad(p.value.hebbian(c, decay, qpv, depth), dy, d);
         }
         _ => unreachable!("weights and gradients come from one configuration"),
     }
-    let d = MatmulGrad { x: Sink::Add(u.d), w: &mut p.d.depth_weight, bias: Some(&mut p.d.depth_bias) };
-    b.matmul_grad(p.at.depth(u.at), &a.d.depth, d);
+    let d = MatmulGrad { x: GradOut::Add(u.grad), w: &mut p.grad.depth_weight, bias: Some(&mut p.grad.depth_bias) };
+    b.matmul_grad(p.value.depth(u.value), &a.grad.depth, d);
 }

@@ -1,7 +1,7 @@
 //! LM head: from hidden states to logits, through `embed.down` if E and D differ, then by the table of the token embedding. It has
 //! no weights of its own.
 
-use super::{Extent, Graded, embedding::Params, tree::when};
+use super::{ChunkShape, WithGrad, embedding::Params, tree::when};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
@@ -46,7 +46,7 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { projected: when(c.factorised(), || x.alloc(b, c.embed_dim))? })
     }
 }
@@ -60,7 +60,7 @@ pub fn rows_at_once(c: &Config, rows: usize) -> usize {
 ///
 /// # Errors
 /// The device's, where it has no room.
-pub fn scratch<B: Device>(b: &mut B, c: &Config, x: Extent) -> Result<B::Tensor, B::Error> {
+pub fn scratch<B: Device>(b: &mut B, c: &Config, x: ChunkShape) -> Result<B::Tensor, B::Error> {
     b.alloc(Shape::matrix(rows_at_once(c, x.batch * x.time), c.vocab_size), Precision::Full)
 }
 
@@ -87,20 +87,20 @@ pub fn losses<B: Forward>(
 /// of the weights.
 pub fn backward<B: Backward>(
     b: &mut B,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
-    hidden: Graded<B::Tensor>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    hidden: WithGrad<B::Tensor>,
     loss: Loss<B::Tensor, B::Indices>,
 ) {
     let Loss { targets, smoothing, z_weight, scale, scratch, losses } = loss;
-    let op = CrossEntropy { x: hidden.at, table: &p.at.table, targets, smoothing, z_weight, scale };
-    match (&p.at.factors, &mut p.d.factors, &a.at.projected, &mut a.d.projected) {
+    let op = CrossEntropy { x: hidden.value, table: &p.value.table, targets, smoothing, z_weight, scale };
+    match (&p.value.factors, &mut p.grad.factors, &a.value.projected, &mut a.grad.projected) {
         (Some([_, down]), Some([_, d_down]), Some(x), Some(dx)) => {
-            let d = CrossEntropyGrad { x: &mut *dx, table: &mut p.d.table };
+            let d = CrossEntropyGrad { x: &mut *dx, table: &mut p.grad.table };
             b.cross_entropy_grad(CrossEntropy { x, ..op }, scratch, losses, d);
-            b.matmul_grad(Matmul::new(hidden.at, down), dx, MatmulGrad { x: Sink::Set(hidden.d), w: d_down, bias: None });
+            b.matmul_grad(Matmul::new(hidden.value, down), dx, MatmulGrad { x: GradOut::Write(hidden.grad), w: d_down, bias: None });
         }
-        _ => b.cross_entropy_grad(op, scratch, losses, CrossEntropyGrad { x: hidden.d, table: &mut p.d.table }),
+        _ => b.cross_entropy_grad(op, scratch, losses, CrossEntropyGrad { x: hidden.grad, table: &mut p.grad.table }),
     }
 }
 

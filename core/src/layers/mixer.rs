@@ -1,7 +1,7 @@
 //! GatedMixer: a small network's softmax gates over the paths' normalised outputs.
 
 use super::{
-    Extent, Graded,
+    ChunkShape, WithGrad,
     tree::{tree, when},
 };
 use crate::{
@@ -19,7 +19,7 @@ tree! {
         /// `[w]`: gain of each path's norm, packed
         gain: T as leaf = leaf(&format!("{name}mixer.norm.weight"), Shape::vector(c.mixed(layer)))?,
         /// The gates' network; absent with one path, or with another kind of mixer.
-        gate: Option<GateParams<T>> as trees = when(c.gates(layer) > 0, || GateParams::new(c, layer, name, leaf))?,
+        gate: Option<GateParams<T>> as train_state = when(c.gates(layer) > 0, || GateParams::new(c, layer, name, leaf))?,
     }
 }
 
@@ -71,7 +71,7 @@ impl<T> GateParams<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let n = c.gates(layer);
         let gate = if n == 0 { None } else { Some(GateActs { hidden: x.alloc(b, c.mixer_hidden)?, gates: x.full(b, n)? }) };
         Ok(Self { gate, mixed: x.alloc(b, c.mixed(layer))? })
@@ -96,22 +96,22 @@ pub fn forward<B: Forward, H>(
     b.mix(p.mix(c, layer, paths, a.gate.as_ref().map(|g| &g.gates)), &mut a.mixed);
 }
 
-/// [`forward`] read upwards: from the gradient in `a.d.mixed`; adds to the gradient of `u`, writes that of the paths
+/// [`forward`] read upwards: from the gradient in `a.grad.mixed`; adds to the gradient of `u`, writes that of the paths
 /// and this layer's columns of the control.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
-    u: Graded<B::Tensor>,
-    paths: Graded<B::Tensor>,
-    control: Option<Graded<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    u: WithGrad<B::Tensor>,
+    paths: WithGrad<B::Tensor>,
+    control: Option<WithGrad<B::Tensor>>,
 ) {
     let (b, c, layer) = (&mut *pass.backend, pass.config, pass.block.layer);
-    let mix = p.at.mix(c, layer, paths.at, a.at.gate.as_ref().map(|g| &g.gates));
-    let d = MixGrad { paths: paths.d, gain: &mut p.d.gain, gates: a.d.gate.as_mut().map(|g| &mut g.gates) };
-    b.mix_grad(mix, &a.d.mixed, d);
-    if let (Some(p), Some(dp), Some(a), Some(da)) = (&p.at.gate, &mut p.d.gate, &a.at.gate, &mut a.d.gate) {
-        let (control, d_control) = control.map(|c| (c.at, c.d)).unzip();
+    let mix = p.value.mix(c, layer, paths.value, a.value.gate.as_ref().map(|g| &g.gates));
+    let d = MixGrad { paths: paths.grad, gain: &mut p.grad.gain, gates: a.grad.gate.as_mut().map(|g| &mut g.gates) };
+    b.mix_grad(mix, &a.grad.mixed, d);
+    if let (Some(p), Some(dp), Some(a), Some(da)) = (&p.value.gate, &mut p.grad.gate, &a.value.gate, &mut a.grad.gate) {
+        let (control, d_control) = control.map(|c| (c.value, c.grad)).unzip();
         let d = GateGrad {
             hidden: &mut da.hidden,
             weight: &mut dp.weight,
@@ -119,7 +119,7 @@ pub fn backward<B: Backward, H>(
             control: d_control.map(|of| ColumnsMut { of, start: 3 * layer, width: 3 }),
         };
         b.gate_grad(p.gate(c, layer, &a.hidden, control), &a.gates, &da.gates, d);
-        let d = MatmulGrad { x: Sink::Add(u.d), w: &mut dp.hidden_weight, bias: Some(&mut dp.hidden_bias) };
-        b.matmul_grad(p.hidden(u.at), &da.hidden, d);
+        let d = MatmulGrad { x: GradOut::Add(u.grad), w: &mut dp.hidden_weight, bias: Some(&mut dp.hidden_bias) };
+        b.matmul_grad(p.hidden(u.value), &da.hidden, d);
     }
 }

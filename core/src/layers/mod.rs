@@ -26,16 +26,16 @@ use crate::{
 pub type Leaf<'a, T, E> = &'a mut dyn FnMut(&str, Shape) -> Result<T, E>;
 
 /// A value and its gradient.
-pub struct Graded<'a, X> {
+pub struct WithGrad<'a, X> {
     /// The value.
-    pub at: &'a X,
+    pub value: &'a X,
     /// Its gradient.
-    pub d: &'a mut X,
+    pub grad: &'a mut X,
 }
 
 /// How large the activations of a chunk are, and which of them are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Extent {
+pub struct ChunkShape {
     /// Sequences.
     pub batch: usize,
     /// Positions.
@@ -44,7 +44,7 @@ pub struct Extent {
     pub saved: bool,
 }
 
-impl Extent {
+impl ChunkShape {
     /// Activations `[B, T, width]` in the backend's compute precision.
     pub(crate) fn alloc<B: Device>(self, b: &mut B, width: usize) -> Result<B::Tensor, B::Error> {
         b.alloc(Shape::cube(self.batch, self.time, width), Precision::Compute)
@@ -65,21 +65,21 @@ impl Extent {
 }
 
 /// Dropout of a training step; absent in evaluation.
-pub struct Noise<'a, I> {
+pub struct DropoutKey<'a, I> {
     /// Probability of dropping, in `[0, 1)`.
     pub rate: f32,
     /// Key of the step, see [`Draw`](crate::ops::Draw).
     pub key: &'a I,
 }
 
-impl<I> Clone for Noise<'_, I> {
+impl<I> Clone for DropoutKey<'_, I> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<I> Copy for Noise<'_, I> {}
+impl<I> Copy for DropoutKey<'_, I> {}
 
-impl<'a, I> Noise<'a, I> {
+impl<'a, I> DropoutKey<'a, I> {
     /// The dropout at one site of the step.
     pub(crate) fn dropout<T>(&self, site: u32, residual: Option<&'a T>) -> crate::ops::Dropout<'a, T, I> {
         crate::ops::Dropout { residual, rate: self.rate, draw: crate::ops::Draw { key: self.key, site } }

@@ -1,6 +1,6 @@
 //! ModernSSM: causal convolution, then a selective diagonal recurrence.
 
-use super::{Extent, Graded, tree::tree};
+use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
@@ -60,7 +60,7 @@ impl<T> Params<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let w = c.ssm_width[layer];
         Ok(Self { conv: x.alloc(b, w)?, states: x.saved(b, w)? })
     }
@@ -97,22 +97,23 @@ pub fn forward<B: Forward, H>(
 /// [`forward`] read upwards; `dz` takes the gradient of all packed columns.
 pub fn backward<B: Backward, H>(
     pass: &mut Pass<'_, B, H>,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     z: Columns<B::Tensor>,
     dy: Columns<B::Tensor>,
     dz: ColumnsMut<B::Tensor>,
 ) {
     let (b, w) = (&mut *pass.backend, z.width / 4);
-    let states = a.at.states.as_ref().expect("activations of a training step");
+    let states = a.value.states.as_ref().expect("activations of a training step");
     let d = ScanGrad {
-        x: &mut a.d.conv,
+        x: &mut a.grad.conv,
         gates: ColumnsMut { of: &mut *dz.of, start: dz.start + w, width: 3 * w },
-        gate_bias: &mut p.d.gate_bias,
-        log_decay: &mut p.d.log_decay,
-        skip: &mut p.d.skip,
+        gate_bias: &mut p.grad.gate_bias,
+        log_decay: &mut p.grad.log_decay,
+        skip: &mut p.grad.skip,
     };
-    b.scan_grad(p.at.scan(&a.at.conv, z), states, dy, d);
-    let d = ConvGrad { x: ColumnsMut { of: dz.of, start: dz.start, width: w }, weight: &mut p.d.conv_weight, bias: &mut p.d.conv_bias };
-    b.conv_grad(p.at.conv(z), &a.d.conv, d);
+    b.scan_grad(p.value.scan(&a.value.conv, z), states, dy, d);
+    let d =
+        ConvGrad { x: ColumnsMut { of: dz.of, start: dz.start, width: w }, weight: &mut p.grad.conv_weight, bias: &mut p.grad.conv_bias };
+    b.conv_grad(p.value.conv(z), &a.grad.conv, d);
 }

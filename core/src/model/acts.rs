@@ -3,7 +3,7 @@
 use crate::{
     backend::Device,
     config::Config,
-    layers::{Extent, block, controller, embedding},
+    layers::{ChunkShape, block, controller, embedding},
 };
 use alloc::vec::Vec;
 
@@ -30,7 +30,7 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, !x.saved)
     }
 
@@ -39,11 +39,11 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, true)
     }
 
-    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent, shared: bool) -> Result<Self, B::Error> {
+    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape, shared: bool) -> Result<Self, B::Error> {
         let (mut first, mut of) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
             let known = first.iter().position(|&l: &usize| shared && (c.widths(l), c.depth(l)) == (c.widths(layer), c.depth(layer)));

@@ -5,7 +5,7 @@ use alloc::{format, string::String};
 
 /// What training minimises and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hyper {
+pub struct HyperParams {
     /// Learning rate over time.
     pub schedule: Schedule,
     /// β₁
@@ -39,7 +39,7 @@ pub struct Hyper {
     pub seed: u64,
 }
 
-impl Default for Hyper {
+impl Default for HyperParams {
     /// AdamW as it is usual, a constant rate of 1e-3, and no regulariser but the decay of weights.
     fn default() -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Default for Hyper {
     }
 }
 
-impl Hyper {
+impl HyperParams {
     /// Says what is wrong with hyper-parameters, field by field.
     ///
     /// # Errors

@@ -11,5 +11,5 @@ mod results;
 pub use groups::{GROUPS, Group};
 pub use picture::draw;
 pub use plan::{Plan, Trial, Variant};
-pub use queue::{Workshop, run};
+pub use queue::{RunContext, run};
 pub use results::{Line, Result as TrialResult, Table, read_table};

@@ -1,10 +1,10 @@
 //! `hh-runtime ablate`: what each part is worth, by training without it.
 
 use super::train::{STOPPED, listen};
-use crate::ablate::{GROUPS, Plan, Table, Trial, Workshop, draw, run as carry_out};
+use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, draw, run as carry_out};
 use crate::files;
 use crate::machine::{Backend, Backends, Machine};
-use crate::speak::say;
+use crate::stderr::say;
 use crate::train::{BUILTIN, Source, thousands};
 use anyhow::Result;
 use clap::builder::StyledStr;
@@ -103,7 +103,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         out.display()
     ));
     let shown = Shown::new(trials.len(), steps);
-    let workshop = Workshop {
+    let run_context = RunContext {
         source: &source,
         out: &out,
         machines: &machines,
@@ -114,7 +114,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
             draw(&out.join(PICTURE), table)
         },
     };
-    let table = carry_out(&plan, &trials, backends, &workshop)?;
+    let table = carry_out(&plan, &trials, backends, &run_context)?;
     shown.bar.finish_and_clear();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out.join(PICTURE), &table)?;

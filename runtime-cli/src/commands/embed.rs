@@ -4,7 +4,7 @@ use super::train::{STOPPED, listen};
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
 use crate::embedder::{Embedder, Error, Kind, Options};
 use crate::loading::Source;
-use crate::speak::say;
+use crate::stderr::say;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -4,7 +4,7 @@ use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
 use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
+use crate::machine::{BackendJob, Backends, Machine};
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -94,7 +94,7 @@ struct Job<'a> {
     source: &'a Source,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = Report;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Report> {

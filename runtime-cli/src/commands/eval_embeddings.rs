@@ -1,8 +1,8 @@
 //! `hh-runtime eval-embeddings`: how good a checkpoint's vectors of text are.
 
 use crate::embedder::{Embedder, Options, Pooling};
+use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
-use crate::judge::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;

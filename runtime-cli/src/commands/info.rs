@@ -1,6 +1,6 @@
 //! `hh-runtime info`: what a checkpoint or a preset is, and what it costs.
 
-use crate::counting::{Flops, Parameters, StateBytes};
+use crate::costs::{Flops, Parameters, StateBytes};
 use crate::files;
 use crate::loading::{self, Source};
 use anyhow::{Result, bail};

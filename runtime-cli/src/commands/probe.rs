@@ -4,10 +4,10 @@ use super::text::{PartArgs, TextArgs};
 use super::train::{STOPPED, listen};
 use crate::files;
 use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
+use crate::machine::{BackendJob, Backends, Machine};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
-use crate::speak::say;
-use crate::train::Origin;
+use crate::stderr::say;
+use crate::train::SourceFile;
 use anyhow::{Result, bail};
 use hh_core::backend::{Backward, Forward};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -111,7 +111,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         checkpoint: source.path().display().to_string(),
         checkpoint_sha256: source.sha256(),
         step: source.checkpoint()?.step(),
-        data: args.text.data.iter().map(|path| Origin::of(path)).collect::<Result<_>>()?,
+        data: args.text.data.iter().map(|path| SourceFile::of(path)).collect::<Result<_>>()?,
         part: args.part.name(&args.text),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
@@ -170,7 +170,7 @@ struct Job<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = Option<Findings>;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Self::Output> {

@@ -4,8 +4,8 @@ use crate::conversation::{self, Conversation};
 use crate::files;
 use crate::generate::{Begun, Stops, Writer, write_several};
 use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
 use anyhow::{Context, Result, bail};
 use hh_core::backend::{Backward, Forward};
 use hh_core::config::Positions;
@@ -142,7 +142,7 @@ struct Job<'a> {
     began: Instant,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {

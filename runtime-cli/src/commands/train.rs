@@ -3,12 +3,12 @@
 use crate::files;
 use crate::generate::{Stops, Writer};
 use crate::loading::{self, Loaded};
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
 use crate::tokenizers::{Spec, from_json, parse_spec};
 use crate::train::{
-    BUILTIN, DataOptions, Evaluation, Job, Material, ObjectiveOptions, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile,
-    RunFolder, Source, Standing, TrainOptions, load_standing, run as train,
+    BUILTIN, DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder,
+    Source, SourceFile, TrainOptions, TrainingData, load_resume_point, run as train,
 };
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
@@ -111,7 +111,7 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
 }
 
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
-    let Prepared { recipe, source, folder, standing } = prepared;
+    let Prepared { recipe, source, folder, resume_point } = prepared;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
@@ -120,27 +120,27 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     introduce(recipe, source, folder, place);
-    if let Some(demand) = backends.demand(machine, recipe)? {
-        say(format_args!("memory {demand}"));
+    if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
+        say(format_args!("memory {estimate}"));
     }
     let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })
+    backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
 }
 
 struct Training<'a> {
     job: Job<'a>,
-    data: &'a Material,
-    standing: Option<&'a Standing>,
+    data: &'a TrainingData,
+    resume_point: Option<&'a ResumePoint>,
 }
 
-impl Work for Training<'_> {
+impl BackendJob for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
         let recipe = self.job.recipe;
         let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
-        let progress = Progress::new(self.standing.map_or(0, |s| s.step), recipe.train.steps, unit);
-        train(make()?, &self.job, self.data, self.standing, progress)
+        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit);
+        train(make()?, &self.job, self.data, self.resume_point, progress)
     }
 }
 
@@ -152,7 +152,7 @@ struct Conclusion<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Work for Conclusion<'_> {
+impl BackendJob for Conclusion<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
@@ -173,7 +173,7 @@ struct Prepared {
     recipe: Recipe,
     source: Source,
     folder: RunFolder,
-    standing: Option<Standing>,
+    resume_point: Option<ResumePoint>,
 }
 
 fn fresh(args: &Args) -> Result<Prepared> {
@@ -212,7 +212,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
         (None, None) => "model".to_owned(),
     };
     let folder = RunFolder::create(args.out.as_deref(), &name)?;
-    Ok(Prepared { recipe, source, folder, standing: None })
+    Ok(Prepared { recipe, source, folder, resume_point: None })
 }
 
 fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
@@ -228,40 +228,40 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
         );
     }
     let folder = RunFolder::open(path)?;
-    let standing = load_standing(&folder.resume())?;
-    let recipe = extended(&standing, args.training.steps)?;
-    let Some(tokenizer) = &standing.tokenizer else {
+    let resume_point = load_resume_point(&folder.resume())?;
+    let recipe = extended(&resume_point, args.training.steps)?;
+    let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
     };
     let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&tokenizer.to_json())?))?;
-    if source.origins != standing.origins {
+    if source.origins != resume_point.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
-            names(&standing.origins),
+            names(&resume_point.origins),
             names(&source.origins)
         );
     }
-    Ok(Prepared { recipe, source, folder, standing: Some(standing) })
+    Ok(Prepared { recipe, source, folder, resume_point: Some(resume_point) })
 }
 
-fn names(origins: &[Origin]) -> String {
+fn names(origins: &[SourceFile]) -> String {
     origins.iter().map(|o| format!("{} of {} bytes", o.name, o.bytes)).collect::<Vec<_>>().join(", ")
 }
 
 /// The recipe with another number of steps, if one is asked for, and a word on what that changes.
-fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
-    let mut recipe = standing.recipe.clone();
+fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
+    let mut recipe = resume_point.recipe.clone();
     let Some(steps) = steps.filter(|&steps| steps != recipe.train.steps) else { return Ok(recipe) };
-    if steps < standing.step {
-        bail!("the run has taken {} steps already; --steps {steps} cannot take them back", standing.step);
+    if steps < resume_point.step {
+        bail!("the run has taken {} steps already; --steps {steps} cannot take them back", resume_point.step);
     }
-    let before = recipe.train.hyper().schedule.lr(standing.step);
+    let before = recipe.train.hyper().schedule.lr(resume_point.step);
     recipe.train.steps = steps;
     recipe.validate()?;
-    let after = recipe.train.hyper().schedule.lr(standing.step);
+    let after = recipe.train.hyper().schedule.lr(resume_point.step);
     say(format_args!(
         "{steps} steps in place of {}: the cosine is stretched, and the learning rate goes on at {after:.2e} in place of {before:.2e}",
-        standing.recipe.train.steps
+        resume_point.recipe.train.steps
     ));
     Ok(recipe)
 }
@@ -287,15 +287,15 @@ pub(super) fn listen() -> Result<Arc<AtomicBool>> {
 fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
-    let (amount, of, each) = match &source.material {
-        Material::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
-        Material::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
+    let (amount, of, each) = match &source.training_data {
+        TrainingData::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
+        TrainingData::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
     };
     say(format_args!("{:.2}M weights; {} ids; {amount} {each} to train on, {of} held out", weights as f64 / 1e6, c.vocab_size));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    let batch = match &source.material {
-        Material::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
-        Material::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
+    let batch = match &source.training_data {
+        TrainingData::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
+        TrainingData::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
     };
     say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
 }

@@ -19,7 +19,7 @@ impl Embedder {
 mod tests {
     use super::*;
     use crate::embedder::Options;
-    use crate::judge::similarity;
+    use crate::embedding_eval::similarity;
     use std::path::Path;
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a run shows of itself while it goes on: a bar on a terminal, plain lines elsewhere.
 
 use super::metrics::{Evaluation, Gates, Step};
-use crate::speak::say;
+use crate::stderr::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
-use hh_core::train::Hyper;
+use hh_core::train::HyperParams;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -61,9 +61,9 @@ macro_rules! hyper_parameters {
             }
 
             /// What a trainer needs of it.
-            pub fn hyper(&self) -> Hyper {
+            pub fn hyper(&self) -> HyperParams {
                 let schedule = Schedule { peak_lr: self.lr as f32, min_lr: self.min_lr as f32, warmup: self.warmup, steps: self.steps };
-                let mut hyper = Hyper { schedule, ..Hyper::default() };
+                let mut hyper = HyperParams { schedule, ..HyperParams::default() };
                 $(hyper_parameters!(@$kind hyper self $name);)*
                 hyper
             }

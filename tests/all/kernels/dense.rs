@@ -64,9 +64,9 @@ fn matmul<B: Backward<Tensor: Numbers>>(d: &mut Desk<B>, size: Size) {
         let (mut y, mut dx, mut more) = (d.output(size.rows(6)), d.output(size.rows(9)), d.input(size.rows(9)));
         let (mut dw, mut d_bias) = (d.gradient(Shape::matrix(6, 9)), d.gradient(Shape::vector(6)));
         d.b.matmul(op(), &mut y);
-        d.b.matmul_grad(op(), &dy, MatmulGrad { x: Sink::Set(&mut dx), w: &mut dw, bias: bias.map(|_| &mut d_bias) });
-        d.b.matmul_grad(op(), &dy, MatmulGrad { x: Sink::Add(&mut more), w: &mut dw, bias: bias.map(|_| &mut d_bias) });
-        d.b.matmul_grad(op(), &dy, MatmulGrad { x: Sink::Skip, w: &mut dw, bias: bias.map(|_| &mut d_bias) });
+        d.b.matmul_grad(op(), &dy, MatmulGrad { x: GradOut::Write(&mut dx), w: &mut dw, bias: bias.map(|_| &mut d_bias) });
+        d.b.matmul_grad(op(), &dy, MatmulGrad { x: GradOut::Add(&mut more), w: &mut dw, bias: bias.map(|_| &mut d_bias) });
+        d.b.matmul_grad(op(), &dy, MatmulGrad { x: GradOut::Skip, w: &mut dw, bias: bias.map(|_| &mut d_bias) });
         for (name, found) in [("y", &y), ("x", &dx), ("x more", &more), ("w", &dw), ("bias", &d_bias)] {
             d.keep(name, found);
         }

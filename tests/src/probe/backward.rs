@@ -28,7 +28,7 @@ impl<F: Float> Backward for Probe<F> {
     }
     fn matmul_grad(&mut self, op: Matmul<Tensor<F>>, dy: &Tensor<F>, d: MatmulGrad<Tensor<F>>) {
         let MatmulGrad { mut x, w, bias } = d;
-        if let (Sink::Add(x), true) = (&mut x, self.has(Fault::AddedGradientOverwrites)) {
+        if let (GradOut::Add(x), true) = (&mut x, self.has(Fault::AddedGradientOverwrites)) {
             clear(x);
         }
         let mut nowhere = op.bias.map(lost);

@@ -6,7 +6,7 @@ mod forward;
 use crate::fault::Fault;
 use hh_core::{
     backend::{Device, Precision},
-    quant::Blocks,
+    quant::QuantView,
     shape::{Shape, Shaped},
 };
 use hh_cpu::{Cpu, Float, Indices, OutOfMemory, Tensor};
@@ -74,8 +74,8 @@ impl<F: Float> Device for Probe<F> {
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), OutOfMemory> {
         self.cpu.upload_indices(src, dst)
     }
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor<F>, OutOfMemory> {
-        self.cpu.upload_blocks(src)
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor<F>, OutOfMemory> {
+        self.cpu.upload_quantised(src)
     }
     fn download(&mut self, src: &Tensor<F>, dst: &mut [f32]) -> Result<(), OutOfMemory> {
         self.cpu.download(src, dst)

@@ -11,7 +11,7 @@ use hh_core::{
 fn weights<F: Float>(cpu: &mut Cpu<F>, format: Format, [out, inp]: [usize; 2]) -> [Tensor<F>; 2] {
     let values: Vec<f32> = numbers(1, Shape::matrix(out, inp)).iter().map(|&x| x as f32).collect();
     let made = format.quantise(&values, inp);
-    let blocks = cpu.upload_blocks(made.blocks()).expect("room");
+    let blocks = cpu.upload_quantised(made.blocks()).expect("memory");
     let mut widened = vec![0.0; out * inp];
     cpu.download(&blocks, &mut widened).expect("no device to lose");
     let widened: Vec<f64> = widened.into_iter().map(f64::from).collect();
@@ -56,7 +56,7 @@ fn the_rounding_of_x_follows_each_block() {
     // One block of ordinary numbers beside one of huge ones whose weights are zero: a scale for the whole row would lose the first.
     let mut cpu = Cpu::<f32>::new(Threads::one());
     let w: Vec<f32> = (0..64).map(|i| if i < 32 { 1.0 } else { 0.0 }).collect();
-    let w = cpu.upload_blocks(Format::Q8.quantise(&w, 64).blocks()).expect("room");
+    let w = cpu.upload_quantised(Format::Q8.quantise(&w, 64).blocks()).expect("memory");
     let x: Vec<f64> = (0..64).map(|i| if i < 32 { 1e-3 } else { 1e6 }).collect();
     let y = product(&mut cpu, &x, &w, 1)[0] - numbers(3, Shape::vector(1))[0] - numbers(4, Shape::matrix(1, 1))[0];
     assert!((y - 0.032).abs() < 1e-5, "{y}");

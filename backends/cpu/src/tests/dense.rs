@@ -36,7 +36,7 @@ impl Case for Product {
     }
     fn backward<F: Float>(&self, cpu: &mut Cpu<F>, x: &[Tensor<F>], dy: &Tensor<F>, d: &mut [Tensor<F>]) {
         let [dx, dw, dbias, dadd] = d else { panic!() };
-        matmul::backward(cpu, self.op(x), dy, MatmulGrad { x: Sink::Set(dx), w: dw, bias: Some(dbias) });
+        matmul::backward(cpu, self.op(x), dy, MatmulGrad { x: GradOut::Write(dx), w: dw, bias: Some(dbias) });
         dadd.data_mut().copy_from_slice(dy.data());
     }
 }
@@ -59,15 +59,15 @@ fn the_input_s_gradient_goes_where_the_sink_says() {
     let x: Vec<Tensor<f64>> = case.inputs().into_iter().enumerate().map(|(i, s)| tensor(s, &numbers(i as u32, s))).collect();
     let dy = tensor(case.output(), &numbers(9, case.output()));
     let mut cpu = Cpu::new(Threads::one());
-    let mut gradients = |sink: Sink<Tensor<f64>>| {
+    let mut gradients = |sink: GradOut<Tensor<f64>>| {
         let mut w = filled(x[1].shape(), 1.0);
         matmul::backward(&mut cpu, Matmul::new(&x[0], &x[1]), &dy, MatmulGrad { x: sink, w: &mut w, bias: None });
         w
     };
     let (mut set, mut add) = (filled(x[0].shape(), f64::NAN), filled(x[0].shape(), 3.0));
-    let with_set = gradients(Sink::Set(&mut set));
-    assert_eq!(with_set.data(), gradients(Sink::Add(&mut add)).data());
-    assert_eq!(with_set.data(), gradients(Sink::Skip).data());
+    let with_set = gradients(GradOut::Write(&mut set));
+    assert_eq!(with_set.data(), gradients(GradOut::Add(&mut add)).data());
+    assert_eq!(with_set.data(), gradients(GradOut::Skip).data());
     close("add", add.data(), &set.data().iter().map(|x| x + 3.0).collect::<Vec<_>>(), 1e-14);
 }
 

@@ -86,7 +86,7 @@ fn numbers(seed: u32, shape: Shape) -> Vec<f64> {
 }
 
 fn tensor<F: Float>(shape: Shape, numbers: &[f64]) -> Tensor<F> {
-    let mut t = Cpu::<F>::new(Threads::one()).alloc(shape, Precision::Full).expect("room");
+    let mut t = Cpu::<F>::new(Threads::one()).alloc(shape, Precision::Full).expect("memory");
     assert_eq!(shape.count(), numbers.len());
     t.data_mut().iter_mut().zip(numbers).for_each(|(t, &x)| *t = F::of(x));
     t
@@ -98,7 +98,7 @@ fn filled<F: Float>(shape: Shape, value: f64) -> Tensor<F> {
 
 fn indices(shape: Shape, numbers: &[u32]) -> Indices {
     let mut cpu = Cpu::<f32>::new(Threads::one());
-    let mut t = cpu.alloc_indices(shape).expect("room");
+    let mut t = cpu.alloc_indices(shape).expect("memory");
     cpu.upload_indices(numbers, &mut t).expect("no device to lose");
     t
 }

@@ -3,7 +3,7 @@
 use crate::{
     backend::Device,
     config::Config,
-    layers::{Extent, attention, ffn, hopfield, mixer, ssm, tree::when},
+    layers::{ChunkShape, attention, ffn, hopfield, mixer, ssm, tree::when},
 };
 
 /// Activations of a block.
@@ -30,7 +30,7 @@ pub struct Acts<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let [ssm, hopfield, attention] = c.on(layer);
         Ok(Self {
             normed: x.alloc(b, c.width)?,

@@ -9,7 +9,7 @@ mod head;
 
 pub use goal::{Goal, Options};
 
-use super::{Hyper, Losses, Trainer};
+use super::{HyperParams, Losses, Trainer};
 use crate::{backend::Backward, config::Config, error::Error, model::Params};
 use alloc::{format, vec::Vec};
 pub(super) use encoder::Recorded;
@@ -17,7 +17,7 @@ use encoder::{Encoder, Purpose, Run, Side};
 use head::Head;
 
 /// Room for one micro-batch of texts.
-pub struct Vectors<B: Backward> {
+pub struct EmbeddingWorkspace<B: Backward> {
     options: Options,
     encoder: Encoder<B>,
     head: Head<B>,
@@ -35,21 +35,27 @@ pub struct Texts<'a> {
     pub teacher: &'a [f32],
 }
 
-impl<B: Backward> Trainer<B, Vectors<B>> {
+impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
     /// A trainer of text vectors at step 0 with these weights.
     ///
     /// # Errors
     /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
-    pub fn for_vectors(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, options: Options) -> Result<Self, Error> {
+    pub fn for_vectors(
+        mut backend: B,
+        config: Config,
+        hyper: HyperParams,
+        weights: Params<B::Tensor>,
+        options: Options,
+    ) -> Result<Self, Error> {
         hyper.validate(&config)?;
         options.validate(&config)?;
         let head = Head::new(&mut backend, &config, &options).map_err(Error::device)?;
-        Self::with_room(backend, config, hyper, weights, Vectors { options, encoder: Encoder::new(), head })
+        Self::with_workspace(backend, config, hyper, weights, EmbeddingWorkspace { options, encoder: Encoder::new(), head })
     }
 
     /// How vectors are trained.
     pub fn options(&self) -> &Options {
-        &self.room.options
+        &self.workspace.options
     }
 
     /// Adds the gradients of one micro-batch. Rooms for lengths that have not come before are made.
@@ -61,29 +67,29 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
         self.check(&batch)?;
         // Each part of a micro-batch has draws of its own.
         let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
-        let (b, room, trees, recorded) = (&mut self.backend, &mut self.room, &mut self.trees, &mut self.recorded);
-        let (weights, grads, h) = (&trees.weights, &mut trees.grads, &self.hyper);
+        let (b, workspace, train_state, recorded) = (&mut self.backend, &mut self.workspace, &mut self.train_state, &mut self.recorded);
+        let (weights, grads, h) = (&train_state.weights, &mut train_state.grads, &self.hyper);
         let run = Run {
             config: &self.config,
             params: weights,
-            options: &room.options,
+            options: &workspace.options,
             purpose: Purpose::Learn,
             dropout: (h.dropout > 0.0).then_some(h.dropout),
             recompute: h.recompute,
             key,
         };
-        let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
+        let sides = [Side::new(0, batch.texts, &workspace.options), Side::new(1, batch.candidates, &workspace.options)];
         let weight = weights.pooled.as_ref();
         let mut pass = || -> Result<(), B::Error> {
-            let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
-            room.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
+            workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
+            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
             b.repeat(&mut recorded.gradients, |b| {
-                room.head.forward(b, weight, 1.0 / h.accumulate as f32);
-                room.head.backward(b, weight, grads.pooled.as_mut());
+                workspace.head.forward(b, weight, 1.0 / h.accumulate as f32);
+                workspace.head.backward(b, weight, grads.pooled.as_mut());
             });
-            let d_pooled: Vec<_> = room.head.sides.iter().map(|side| &side.pooled[1]).collect();
-            room.encoder.backward(b, &run, &mut recorded.parts, &sides, &d_pooled, grads)
+            let d_pooled: Vec<_> = workspace.head.sides.iter().map(|side| &side.pooled[1]).collect();
+            workspace.encoder.backward(b, &run, &mut recorded.parts, &sides, &d_pooled, grads)
         };
         pass().map_err(Error::device)?;
         self.micro += 1;
@@ -95,7 +101,7 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn losses(&mut self) -> Result<Losses, Error> {
-        self.room.head.losses(&mut self.backend).map_err(Error::device)
+        self.workspace.head.losses(&mut self.backend).map_err(Error::device)
     }
 
     /// Losses of held-out texts, with the weights or with their average: no dropout, no gradients.
@@ -104,17 +110,18 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
     /// Those of [`accumulate`](Self::accumulate).
     pub fn evaluate(&mut self, average: bool, batch: Texts<'_>) -> Result<Losses, Error> {
         self.check(&batch)?;
-        let (b, room, recorded) = (&mut self.backend, &mut self.room, &mut self.recorded);
-        let (params, purpose) = if average { (&self.trees.ema, Purpose::Average) } else { (&self.trees.weights, Purpose::Weights) };
-        let (options, recompute) = (&room.options, self.hyper.recompute);
+        let (b, workspace, recorded) = (&mut self.backend, &mut self.workspace, &mut self.recorded);
+        let (params, purpose) =
+            if average { (&self.train_state.ema, Purpose::Average) } else { (&self.train_state.weights, Purpose::Weights) };
+        let (options, recompute) = (&workspace.options, self.hyper.recompute);
         let run = Run { config: &self.config, params, options, purpose, dropout: None, recompute, key: [0; 4] };
-        let sides = [Side::new(0, batch.texts, &room.options), Side::new(1, batch.candidates, &room.options)];
+        let sides = [Side::new(0, batch.texts, &workspace.options), Side::new(1, batch.candidates, &workspace.options)];
         let mut pass = || -> Result<Losses, B::Error> {
-            let mut pooled: Vec<_> = room.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
-            room.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            room.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
-            b.repeat(&mut recorded.losses[usize::from(average)], |b| room.head.forward(b, params.pooled.as_ref(), 1.0));
-            room.head.losses(b)
+            let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
+            workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
+            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            b.repeat(&mut recorded.losses[usize::from(average)], |b| workspace.head.forward(b, params.pooled.as_ref(), 1.0));
+            workspace.head.losses(b)
         };
         pass().map_err(Error::device)
     }
@@ -124,11 +131,11 @@ impl<B: Backward> Trainer<B, Vectors<B>> {
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>, Error> {
-        self.room.encoder.gates(&mut self.backend, &self.config).map_err(Error::device)
+        self.workspace.encoder.gates(&mut self.backend, &self.config).map_err(Error::device)
     }
 
     fn check(&self, batch: &Texts<'_>) -> Result<(), Error> {
-        let o = &self.room.options;
+        let o = &self.workspace.options;
         let (texts, candidates) = (o.texts, o.texts * o.candidates());
         let taught = if candidates == 0 { texts * self.config.vector_dim() } else { 0 };
         let found = [batch.texts.len(), batch.candidates.len(), batch.teacher.len()];

@@ -1,33 +1,33 @@
 //! A task as the lesson of a run.
 
-use super::{Assignment, Examples, Marker, Marks, Order, Stream, Task, batch};
-use crate::train::{Evaluation, Lesson, Settings};
+use super::{Assignment, Examples, Order, Score, Scorer, Stream, Task, batch};
+use crate::train::{Evaluation, Settings, TrainingObjective};
 use anyhow::Result;
 use hh_core::backend::Backward;
-use hh_core::train::{Language, Losses, Trainer};
+use hh_core::train::{LanguageWorkspace, Losses, Trainer};
 
 /// Trains on the examples of a task, and tells how many answers are right on others.
-pub struct Solving<'a, B: Backward> {
+pub struct TaskObjective<'a, B: Backward> {
     trainer: Trainer<B>,
     assignment: &'a Assignment,
     settings: &'a Settings,
     order: Order,
-    marker: Marker<B>,
+    scorer: Scorer<B>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
 }
 
-impl<'a, B: Backward> Solving<'a, B> {
+impl<'a, B: Backward> TaskObjective<'a, B> {
     /// A lesson for a trainer with room for the batches of these settings.
     ///
     /// # Errors
     /// [`Error::Device`](hh_core::error::Error::Device) where the machine has no room to mark answers.
     pub fn new(mut trainer: Trainer<B>, assignment: &'a Assignment, settings: &'a Settings) -> Result<Self> {
         let c = trainer.config().clone();
-        let marker = Marker::new(&mut trainer.backend, &c, settings.batch, settings.context)?;
+        let scorer = Scorer::new(&mut trainer.backend, &c, settings.batch, settings.context)?;
         let ids = vec![0; settings.batch * settings.context];
         let order = Order::new(settings.seed, assignment.examples);
-        Ok(Self { trainer, assignment, settings, order, marker, tokens: ids.clone(), targets: ids })
+        Ok(Self { trainer, assignment, settings, order, scorer, tokens: ids.clone(), targets: ids })
     }
 
     fn task(&self) -> &'a dyn Task {
@@ -35,8 +35,8 @@ impl<'a, B: Backward> Solving<'a, B> {
     }
 }
 
-impl<B: Backward> Lesson<B> for Solving<'_, B> {
-    type Room = Language<B>;
+impl<B: Backward> TrainingObjective<B> for TaskObjective<'_, B> {
+    type Workspace = LanguageWorkspace<B>;
 
     fn trainer(&mut self) -> &mut Trainer<B> {
         &mut self.trainer
@@ -59,11 +59,11 @@ impl<B: Backward> Lesson<B> for Solving<'_, B> {
         let (task, step, averaged) = (self.task(), self.trainer.step(), self.trainer.hyper().ema > 0.0);
         let count = (tokens / task.length() as u64).clamp(1, self.assignment.held_out as u64) as usize;
         let c = self.trainer.config().clone();
-        let (b, trees) = self.trainer.trees_mut();
+        let (b, train_state) = self.trainer.train_state_mut();
         let examples = Examples { task, seed: self.settings.seed, stream: Stream::Validation, count };
-        let mut mark = |p| self.marker.mark(b, &c, p, examples, stop);
-        let Some(plain) = mark(&trees.weights)? else { return Ok(None) };
-        let average = if averaged { mark(&trees.ema)? } else { None };
+        let mut mark = |p| self.scorer.mark(b, &c, p, examples, stop);
+        let Some(plain) = mark(&train_state.weights)? else { return Ok(None) };
+        let average = if averaged { mark(&train_state.ema)? } else { None };
         if averaged && average.is_none() {
             return Ok(None);
         }
@@ -71,14 +71,14 @@ impl<B: Backward> Lesson<B> for Solving<'_, B> {
         Ok(Some(Evaluation {
             step,
             validation: plain.nll(),
-            validation_ema: average.as_ref().map(Marks::nll),
+            validation_ema: average.as_ref().map(Score::nll),
             accuracy: Some(better.accuracy()),
             scored: plain.asked,
             whole: false,
         }))
     }
 
-    fn enough(&self, evaluation: &Evaluation) -> bool {
+    fn is_solved(&self, evaluation: &Evaluation) -> bool {
         evaluation.accuracy.is_some_and(|accuracy| accuracy >= self.assignment.enough)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
     embed::Pooling,
-    layers::{Extent, Graded, Noise},
+    layers::{ChunkShape, DropoutKey, WithGrad},
     model::{self, Acts, Params},
     ops::Average,
     pass::Pass,
@@ -31,7 +31,7 @@ pub(super) struct Part {
 }
 
 /// Room for parts of one length.
-struct Room<B: Backward> {
+struct Workspace<B: Backward> {
     tokens: B::Indices,
     key: B::Indices,
     /// `[rows, time, 1]`: what a position counts
@@ -74,7 +74,7 @@ pub(super) struct Side<'a> {
 
 /// Rooms for parts of all lengths that came so far.
 pub(super) struct Encoder<B: Backward> {
-    rooms: BTreeMap<[usize; 2], Room<B>>,
+    workspaces: BTreeMap<[usize; 2], Workspace<B>>,
     ids: Vec<u32>,
     weights: Vec<f32>,
 }
@@ -121,16 +121,16 @@ fn padded(length: usize, most: usize) -> usize {
     length.div_ceil(step).max(1).saturating_mul(step).min(most)
 }
 
-impl<B: Backward> Room<B> {
+impl<B: Backward> Workspace<B> {
     fn new(b: &mut B, c: &Config, recompute: bool, part: Part) -> Result<Self, B::Error> {
         let (batch, time) = (part.rows, part.time);
-        let kept = Extent { batch, time, saved: true };
+        let kept = ChunkShape { batch, time, saved: true };
         Ok(Self {
             tokens: b.alloc_indices(Shape::matrix(batch, time))?,
             key: b.alloc_indices(Shape::vector(4))?,
             weights: kept.full(b, 1)?,
             acts: if recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
-            d: Acts::new(b, c, Extent { saved: false, ..kept })?,
+            d: Acts::new(b, c, ChunkShape { saved: false, ..kept })?,
             holds: None,
         })
     }
@@ -138,7 +138,7 @@ impl<B: Backward> Room<B> {
 
 impl<B: Backward> Encoder<B> {
     pub(super) fn new() -> Self {
-        Self { rooms: BTreeMap::new(), ids: Vec::new(), weights: Vec::new() }
+        Self { workspaces: BTreeMap::new(), ids: Vec::new(), weights: Vec::new() }
     }
 
     /// Writes the pooled hidden states of all texts into the sides' tensors, a row each.
@@ -150,12 +150,12 @@ impl<B: Backward> Encoder<B> {
         sides: &[Side<'_>],
         pooled: &mut [&mut B::Tensor],
     ) -> Result<(), B::Error> {
-        for room in self.rooms.values_mut() {
-            room.holds = None;
+        for workspace in self.workspaces.values_mut() {
+            workspace.holds = None;
         }
         for (place, (side, part)) in parts(sides).enumerate() {
-            let room = self.enter(b, run, recorded, side, part, place)?;
-            b.average(Average { x: &room.acts.hidden, weights: &room.weights, first: part.first }, pooled[part.side]);
+            let workspace = self.enter(b, run, recorded, side, part, place)?;
+            b.average(Average { x: &workspace.acts.hidden, weights: &workspace.weights, first: part.first }, pooled[part.side]);
         }
         Ok(())
     }
@@ -173,16 +173,16 @@ impl<B: Backward> Encoder<B> {
         let all: Vec<_> = parts(sides).enumerate().collect();
         // The last part of each length is in its room still.
         for (place, (side, part)) in all.into_iter().rev() {
-            let room = self.enter(b, run, recorded, side, part, place)?;
+            let workspace = self.enter(b, run, recorded, side, part, place)?;
             b.average_grad(
-                Average { x: &room.acts.hidden, weights: &room.weights, first: part.first },
+                Average { x: &workspace.acts.hidden, weights: &workspace.weights, first: part.first },
                 d_pooled[part.side],
-                &mut room.d.hidden,
+                &mut workspace.d.hidden,
             );
-            let (c, p) = (run.config, Graded { at: run.params, d: &mut *d_params });
-            let dropout = run.dropout.map(|rate| Noise { rate, key: &room.key });
+            let (c, p) = (run.config, WithGrad { value: run.params, grad: &mut *d_params });
+            let dropout = run.dropout.map(|rate| DropoutKey { rate, key: &workspace.key });
             b.repeat(&mut recorded.entry(part.size()).or_default().backward, |b| {
-                model::backward(Pass { dropout, ..Pass::new(b, c) }, p, &mut room.acts, &mut room.d, &room.tokens);
+                model::backward(Pass { dropout, ..Pass::new(b, c) }, p, &mut workspace.acts, &mut workspace.d, &workspace.tokens);
             });
         }
         Ok(())
@@ -197,14 +197,14 @@ impl<B: Backward> Encoder<B> {
         side: &Side<'_>,
         part: Part,
         place: usize,
-    ) -> Result<&mut Room<B>, B::Error> {
+    ) -> Result<&mut Workspace<B>, B::Error> {
         let c = run.config;
-        let room = match self.rooms.entry(part.size()) {
-            Entry::Occupied(room) => room.into_mut(),
-            Entry::Vacant(place) => place.insert(Room::new(b, c, run.recompute, part)?),
+        let workspace = match self.workspaces.entry(part.size()) {
+            Entry::Occupied(workspace) => workspace.into_mut(),
+            Entry::Vacant(place) => place.insert(Workspace::new(b, c, run.recompute, part)?),
         };
-        if room.holds == Some(part) {
-            return Ok(room);
+        if workspace.holds == Some(part) {
+            return Ok(workspace);
         }
         self.ids.clear();
         self.weights.clear();
@@ -213,22 +213,22 @@ impl<B: Backward> Encoder<B> {
             self.ids.extend(text.iter().copied().chain(core::iter::repeat(0)).take(part.time));
             self.weights.extend((0..part.time).map(|t| weight(run.options.pooling, t, text.len())));
         }
-        b.upload_indices(&self.ids, &mut room.tokens)?;
-        b.upload(&self.weights, &mut room.weights)?;
+        b.upload_indices(&self.ids, &mut workspace.tokens)?;
+        b.upload(&self.weights, &mut workspace.weights)?;
         let [seed, more, draw, high] = run.key;
-        b.upload_indices(&[seed, more, draw + place as u32, high], &mut room.key)?;
-        let dropout = run.dropout.map(|rate| Noise { rate, key: &room.key });
+        b.upload_indices(&[seed, more, draw + place as u32, high], &mut workspace.key)?;
+        let dropout = run.dropout.map(|rate| DropoutKey { rate, key: &workspace.key });
         b.repeat(&mut recorded.entry(part.size()).or_default().forward[run.purpose as usize], |b| {
-            let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, run.params, None, &mut room.acts, &room.tokens);
+            let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, run.params, None, &mut workspace.acts, &workspace.tokens);
         });
-        room.holds = Some(part);
-        Ok(room)
+        workspace.holds = Some(part);
+        Ok(workspace)
     }
 
     /// Mean gates of each layer over a part that is in its room; none before the first.
     pub(super) fn gates(&self, b: &mut B, c: &Config) -> Result<Vec<[Option<f32>; 3]>, B::Error> {
-        match self.rooms.values().find(|room| room.holds.is_some()) {
-            Some(room) => model::mean_gates(b, c, &room.acts),
+        match self.workspaces.values().find(|workspace| workspace.holds.is_some()) {
+            Some(workspace) => model::mean_gates(b, c, &workspace.acts),
             None => Ok(vec![[None; 3]; c.layers]),
         }
     }
@@ -256,7 +256,7 @@ pub(super) fn matrix<B: Device>(b: &mut B, rows: usize, width: usize) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::vectors::Goal;
+    use crate::train::embedding::Goal;
 
     #[test]
     fn every_text_is_in_one_part_that_is_long_enough() {

@@ -3,7 +3,7 @@
 use hh_core::backend::{Device, Precision};
 use hh_core::config::{Config, HopfieldKind};
 use hh_core::model::{self, State};
-use hh_core::quant::Blocks;
+use hh_core::quant::QuantView;
 use hh_core::shape::{Shape, Shaped};
 use serde::Serialize;
 use std::convert::Infallible;
@@ -97,7 +97,7 @@ impl StateBytes {
     /// Counts the state that a session of this context has room for.
     pub fn of(c: &Config, context: usize, segments: usize) -> Self {
         let bytes = |c: &Config, context| {
-            let Ok(state) = State::new(&mut Ledger::new(Numbers::SINGLE), c, 1, context, segments);
+            let Ok(state) = State::new(&mut MemoryMeter::new(Numbers::SINGLE), c, 1, context, segments);
             state.leaves().map(|tensor| tensor.0.count() * size_of::<f32>()).sum::<usize>()
         };
         // A window of one position would hide what a second position adds.
@@ -133,12 +133,12 @@ impl Numbers {
 }
 
 /// A device without a machine: its tensors are their shapes, and it adds up their bytes.
-pub(crate) struct Ledger {
+pub(crate) struct MemoryMeter {
     numbers: Numbers,
     bytes: usize,
 }
 
-impl Ledger {
+impl MemoryMeter {
     pub(crate) fn new(numbers: Numbers) -> Self {
         Self { numbers, bytes: 0 }
     }
@@ -162,7 +162,7 @@ impl Shaped for Extents {
     }
 }
 
-impl Device for Ledger {
+impl Device for MemoryMeter {
     type Tensor = Extents;
     type Indices = Extents;
     type Error = Infallible;
@@ -180,7 +180,7 @@ impl Device for Ledger {
     fn upload_indices(&mut self, _: &[u32], _: &mut Extents) -> Result<(), Infallible> {
         Ok(())
     }
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Extents, Infallible> {
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Extents, Infallible> {
         Ok(Extents(src.shape()))
     }
     fn download(&mut self, _: &Extents, _: &mut [f32]) -> Result<(), Infallible> {

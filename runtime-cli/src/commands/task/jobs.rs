@@ -4,10 +4,10 @@ use crate::budget::parameters;
 use crate::commands::train::{STOPPED, listen, shown};
 use crate::files;
 use crate::loading;
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
-use crate::task::{Assignment, Graded, REPORT, Report, exam, solve};
-use crate::train::{Job, Outcome, Progress, Provenance, Recipe, RunFolder, Standing};
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
+use crate::task::{Assignment, ExamResult, REPORT, Report, exam, solve};
+use crate::train::{Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder};
 use anyhow::{Result, bail};
 use hh_core::backend::Backward;
 use hh_core::model::Model;
@@ -20,12 +20,12 @@ use std::time::Instant;
 pub(super) struct Prepared {
     pub(super) recipe: Recipe,
     pub(super) folder: RunFolder,
-    pub(super) standing: Option<Standing>,
+    pub(super) resume_point: Option<ResumePoint>,
 }
 
 /// Trains, examines, and says what came of it.
 pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends, place: &str, began: Instant) -> Result<()> {
-    let Prepared { recipe, folder, standing } = &prepared;
+    let Prepared { recipe, folder, resume_point } = &prepared;
     let Some(assignment) = &recipe.task else { bail!("the recipe has no task") };
     let stop = listen().inspect_err(|_| folder.abandon())?;
     let stop = &|| stop.load(Ordering::Relaxed);
@@ -39,7 +39,7 @@ pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends
         files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
         introduce(recipe, assignment, folder, place);
         let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
-        backends.run(machine, Solve { job, assignment, standing: standing.as_ref() })
+        backends.run(machine, Solve { job, assignment, resume_point: resume_point.as_ref() })
     };
     let outcome = train().inspect_err(|_| folder.abandon())?;
     let exam = match outcome.whole {
@@ -78,15 +78,15 @@ fn introduce(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place
 struct Solve<'a> {
     job: Job<'a>,
     assignment: &'a Assignment,
-    standing: Option<&'a Standing>,
+    resume_point: Option<&'a ResumePoint>,
 }
 
-impl Work for Solve<'_> {
+impl BackendJob for Solve<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
-        let progress = Progress::new(self.standing.map_or(0, |s| s.step), self.job.recipe.train.steps, "tokens");
-        solve(make()?, &self.job, self.assignment, self.standing, progress)
+        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), self.job.recipe.train.steps, "tokens");
+        solve(make()?, &self.job, self.assignment, self.resume_point, progress)
     }
 }
 
@@ -98,24 +98,24 @@ struct Examine<'a> {
     stop: &'a dyn Fn() -> bool,
 }
 
-impl Work for Examine<'_> {
-    type Output = Option<Vec<Graded>>;
+impl BackendJob for Examine<'_> {
+    type Output = Option<Vec<ExamResult>>;
 
-    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Option<Vec<Graded>>> {
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Option<Vec<ExamResult>>> {
         let source = loading::Source::open(&self.folder.best())?;
         let mut all = Vec::new();
         for asked in self.assignment.kind.task().exams() {
             let mut backend = make()?;
             let model = Model::from_checkpoint(&mut backend, &source.checkpoint()?)?;
             let Some(graded) = exam(backend, &model, &asked, self.recipe.train.seed, self.stop)? else { return Ok(None) };
-            say(format_args!("{} {}: accuracy {:.4}", graded.name, graded.value, graded.marks.accuracy()));
+            say(format_args!("{} {}: accuracy {:.4}", graded.name, graded.value, graded.score.accuracy()));
             all.push(graded);
         }
         Ok(Some(all))
     }
 }
 
-fn summary(outcome: &Outcome, exam: &[Graded], path: &Path, began: Instant) -> Result<()> {
+fn summary(outcome: &Outcome, exam: &[ExamResult], path: &Path, began: Instant) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let Some(whole) = outcome.whole else { return Ok(()) };
     writeln!(out)?;
@@ -127,13 +127,13 @@ fn summary(outcome: &Outcome, exam: &[Graded], path: &Path, began: Instant) -> R
         whole.scored,
         outcome.step
     )?;
-    for Graded { name, value, examples, marks } in exam {
+    for ExamResult { name, value, examples, score } in exam {
         writeln!(
             out,
             "{:<12} accuracy {:.4}, {:.4} nats, over {examples} examples",
             format!("{name} {value}"),
-            marks.accuracy(),
-            marks.nll()
+            score.accuracy(),
+            score.nll()
         )?;
     }
     writeln!(out, "time         {:.0} s", began.elapsed().as_secs_f64())?;

@@ -1,6 +1,6 @@
 //! Where libtorch computes.
 
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use std::{fmt, str::FromStr};
 use tch::{Cuda, Device, utils::has_mps};
 
@@ -9,7 +9,7 @@ pub const LIBTORCH: &str = "2.11.0";
 
 /// A device of libtorch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Place {
+pub enum DeviceKind {
     /// The best that there is: the first CUDA device, else MPS, else the processor.
     #[default]
     Best,
@@ -21,12 +21,12 @@ pub enum Place {
     Mps,
 }
 
-impl Place {
+impl DeviceKind {
     /// The device.
     ///
     /// # Errors
-    /// [`Fault::Absent`] where libtorch does not see it.
-    pub fn device(self) -> Result<Device, Fault> {
+    /// [`DeviceError::Absent`] where libtorch does not see it.
+    pub fn device(self) -> Result<Device, DeviceError> {
         let there = devices();
         let found = match self {
             Self::Best => there.first().copied(),
@@ -38,19 +38,19 @@ impl Place {
             Some(_) => Ok(Device::Cpu),
             None => {
                 let there: Vec<String> = there.iter().map(Self::to_string).collect();
-                Err(Fault::Absent { asked: self.to_string(), there: there.join(", ") })
+                Err(DeviceError::Absent { asked: self.to_string(), there: there.join(", ") })
             }
         }
     }
 }
 
 /// All devices that libtorch sees, the best first.
-pub fn devices() -> Vec<Place> {
-    let cuda = (0..Cuda::device_count().max(0) as usize).map(Place::Cuda);
-    cuda.chain(has_mps().then_some(Place::Mps)).chain([Place::Cpu]).collect()
+pub fn devices() -> Vec<DeviceKind> {
+    let cuda = (0..Cuda::device_count().max(0) as usize).map(DeviceKind::Cuda);
+    cuda.chain(has_mps().then_some(DeviceKind::Mps)).chain([DeviceKind::Cpu]).collect()
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Best => f.write_str("device"),
@@ -61,7 +61,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for DeviceKind {
     type Err = ();
 
     /// `cpu`, `cuda`, `cuda:N` or `mps`.

@@ -14,10 +14,10 @@ impl Number for u8 {}
 impl Number for [u8; 2] {}
 
 /// Numbers that one tensor owns; zeros at first.
-pub(crate) struct Buffer<N>(Place<N>);
+pub(crate) struct Buffer<N>(Storage<N>);
 
-enum Place<N> {
-    Own(Vec<N>),
+enum Storage<N> {
+    Owned(Vec<N>),
     #[cfg(all(feature = "std", target_os = "linux"))]
     Chunk(chunk::Part<N>),
 }
@@ -27,9 +27,9 @@ impl<N> core::ops::Deref for Buffer<N> {
     #[inline(always)]
     fn deref(&self) -> &[N] {
         match &self.0 {
-            Place::Own(numbers) => numbers,
+            Storage::Owned(numbers) => numbers,
             #[cfg(all(feature = "std", target_os = "linux"))]
-            Place::Chunk(part) => part.get(),
+            Storage::Chunk(part) => part.get(),
         }
     }
 }
@@ -38,16 +38,16 @@ impl<N> core::ops::DerefMut for Buffer<N> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [N] {
         match &mut self.0 {
-            Place::Own(numbers) => numbers,
+            Storage::Owned(numbers) => numbers,
             #[cfg(all(feature = "std", target_os = "linux"))]
-            Place::Chunk(part) => part.get_mut(),
+            Storage::Chunk(part) => part.get_mut(),
         }
     }
 }
 
 impl<N: Clone> Clone for Buffer<N> {
     fn clone(&self) -> Self {
-        Self(Place::Own(self.to_vec()))
+        Self(Storage::Owned(self.to_vec()))
     }
 }
 
@@ -77,9 +77,9 @@ impl Arena {
     pub(crate) fn zeros<N: Number>(&mut self, count: usize) -> Result<Buffer<N>, OutOfMemory> {
         #[cfg(all(feature = "std", target_os = "linux"))]
         if let Some(part) = self.chunks.part(count) {
-            return Ok(Buffer(Place::Chunk(part)));
+            return Ok(Buffer(Storage::Chunk(part)));
         }
-        Ok(Buffer(Place::Own(own(count)?)))
+        Ok(Buffer(Storage::Owned(own(count)?)))
     }
 }
 

@@ -14,13 +14,13 @@ use core::ops::Range;
 use dot::{SUMS, ahead, dot, eights, fours, ordered};
 use hh_core::{
     half::bf16_to_f32,
-    quant::{BLOCK, Blocks, Format},
+    quant::{BLOCK, Format, QuantView},
     shape::Shaped,
 };
 use round::Rounded;
 
 /// A row, widened.
-pub(crate) fn row<F: Real>(w: Blocks<'_>, row: usize, y: &mut [F]) {
+pub(crate) fn row<F: Real>(w: QuantView<'_>, row: usize, y: &mut [F]) {
     let mut piece = [0.0; BLOCK];
     for (block, y) in y.chunks_mut(BLOCK).enumerate() {
         w.widen_block(row, block, &mut piece[..y.len()]);
@@ -36,7 +36,7 @@ const AHEAD: usize = 2048;
 const ROWS: usize = 4;
 
 /// `y = x · wᵀ` of `rows` rows.
-pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: Blocks<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
+pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
     let [_, out, inp] = w.shape().extents();
     assert!(x.len() == rows * inp && y.len() == rows * out, "product of {rows} rows with {}", w.shape());
     let Cpu { level, threads, rounded, .. } = cpu;
@@ -51,7 +51,7 @@ pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: Blocks<'_>, rows: u
 
 struct Dots<'a, F> {
     x: &'a Rounded,
-    w: Blocks<'a>,
+    w: QuantView<'a>,
     rows: usize,
     write: Write<'a, F>,
     run: Range<usize>,

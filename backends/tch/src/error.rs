@@ -6,7 +6,7 @@ use tch::TchError;
 /// Why a tensor could not be had. Each message says what was wrong and what to do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum DeviceError {
     /// The device has no room.
     OutOfMemory,
     /// The device is not there, or this libtorch was built without it.
@@ -27,7 +27,7 @@ pub enum Fault {
     Libtorch(Arc<str>),
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for DeviceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OutOfMemory => write!(f, "libtorch is out of memory on its device; choose a smaller batch, context or model"),
@@ -40,9 +40,9 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for DeviceError {}
 
-impl From<TchError> for Fault {
+impl From<TchError> for DeviceError {
     /// libtorch tells its faults apart by their words alone; what follows the first line is a C++ stack.
     fn from(e: TchError) -> Self {
         let text = match e {

@@ -4,7 +4,7 @@ use super::{Stream, Task, batch};
 use hh_core::backend::{Forward, Precision};
 use hh_core::config::Config;
 use hh_core::error::Error;
-use hh_core::layers::{Extent, lm_head};
+use hh_core::layers::{ChunkShape, lm_head};
 use hh_core::model::{self, Acts, Params};
 use hh_core::ops::IGNORE;
 use hh_core::pass::Pass;
@@ -12,7 +12,7 @@ use hh_core::shape::{Shape, Shaped};
 
 /// Sums over the answers that were asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Marks {
+pub struct Score {
     /// Answers.
     pub asked: u64,
     /// Those whose logit is the largest.
@@ -21,7 +21,7 @@ pub struct Marks {
     pub nats: f64,
 }
 
-impl Marks {
+impl Score {
     /// Share of the answers that are right.
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.asked.max(1) as f64
@@ -62,7 +62,7 @@ pub(super) struct Answers<B: Forward> {
 impl<B: Forward> Answers<B> {
     pub(super) fn new(b: &mut B, c: &Config) -> Result<Self, B::Error> {
         let rows = lm_head::rows_at_once(c, ROWS);
-        let head = lm_head::Acts::new(b, c, Extent { batch: 1, time: rows, saved: false })?;
+        let head = lm_head::Acts::new(b, c, ChunkShape { batch: 1, time: rows, saved: false })?;
         let mut room = |width, precision| b.alloc(Shape::cube(1, rows, width), precision);
         let (hidden, logits) = (room(c.width, Precision::Compute)?, room(c.vocab_size, Precision::Full)?);
         let host = vec![0.0; rows * c.vocab_size];
@@ -76,15 +76,15 @@ impl<B: Forward> Answers<B> {
         p: &Params<B::Tensor>,
         hidden: &[f32],
         target: u32,
-        marks: &mut Marks,
+        score: &mut Score,
     ) -> Result<(), B::Error> {
         self.waiting.extend_from_slice(hidden);
         self.targets.push(target);
-        if self.targets.len() == self.rows { self.finish(b, p, marks) } else { Ok(()) }
+        if self.targets.len() == self.rows { self.finish(b, p, score) } else { Ok(()) }
     }
 
     /// Marks what waits.
-    pub(super) fn finish(&mut self, b: &mut B, p: &Params<B::Tensor>, marks: &mut Marks) -> Result<(), B::Error> {
+    pub(super) fn finish(&mut self, b: &mut B, p: &Params<B::Tensor>, score: &mut Score) -> Result<(), B::Error> {
         if self.targets.is_empty() {
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl<B: Forward> Answers<B> {
         b.download(&self.logits, &mut self.host)?;
         let vocabulary = self.logits.shape().width();
         for (logits, &target) in self.host.chunks_exact(vocabulary).zip(&self.targets) {
-            marks.add(logits, target);
+            score.add(logits, target);
         }
         self.waiting.clear();
         self.targets.clear();
@@ -116,7 +116,7 @@ pub struct Examples<'a> {
 }
 
 /// Room to mark batches of examples of a task as training sees them: whole, from an empty past.
-pub struct Marker<B: Forward> {
+pub struct Scorer<B: Forward> {
     ids: B::Indices,
     acts: Acts<B::Tensor>,
     answers: Answers<B>,
@@ -124,14 +124,14 @@ pub struct Marker<B: Forward> {
     batch: usize,
 }
 
-impl<B: Forward> Marker<B> {
+impl<B: Forward> Scorer<B> {
     /// Makes the room for `batch` examples of `time` positions.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine has none.
     pub fn new(b: &mut B, c: &Config, batch: usize, time: usize) -> Result<Self, Error> {
         let mut make = || -> Result<_, B::Error> {
-            let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
+            let acts = Acts::new(b, c, ChunkShape { batch, time, saved: false })?;
             Ok((b.alloc_indices(Shape::matrix(batch, time))?, acts, Answers::new(b, c)?))
         };
         let (ids, acts, answers) = make().map_err(Error::device)?;
@@ -149,9 +149,9 @@ impl<B: Forward> Marker<B> {
         p: &Params<B::Tensor>,
         examples: Examples<'_>,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Marks>, Error> {
+    ) -> Result<Option<Score>, Error> {
         let Examples { task, seed, stream, count } = examples;
-        let (n, mut marks) = (self.batch * task.length(), Marks::default());
+        let (n, mut score) = (self.batch * task.length(), Score::default());
         let (mut tokens, mut targets) = (vec![0; n], vec![0; n]);
         for first in (0..count).step_by(self.batch) {
             if stop() {
@@ -159,10 +159,10 @@ impl<B: Forward> Marker<B> {
             }
             let numbers = first..count.min(first + self.batch);
             batch(task, seed, stream, numbers.map(|n| n as u64), &mut tokens, &mut targets);
-            self.run(b, c, p, &tokens, &targets, &mut marks).map_err(Error::device)?;
+            self.run(b, c, p, &tokens, &targets, &mut score).map_err(Error::device)?;
         }
-        self.answers.finish(b, p, &mut marks).map_err(Error::device)?;
-        Ok(Some(marks))
+        self.answers.finish(b, p, &mut score).map_err(Error::device)?;
+        Ok(Some(score))
     }
 
     fn run(
@@ -172,13 +172,13 @@ impl<B: Forward> Marker<B> {
         p: &Params<B::Tensor>,
         tokens: &[u32],
         targets: &[u32],
-        marks: &mut Marks,
+        score: &mut Score,
     ) -> Result<(), B::Error> {
         b.upload_indices(tokens, &mut self.ids)?;
         let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut self.acts, &self.ids);
         b.download(&self.acts.hidden, &mut self.host)?;
         for (hidden, &target) in self.host.chunks_exact(c.width).zip(targets).filter(|&(_, &target)| target != IGNORE) {
-            self.answers.push(b, p, hidden, target, marks)?;
+            self.answers.push(b, p, hidden, target, score)?;
         }
         Ok(())
     }

@@ -1,19 +1,19 @@
 //! What a run will take of a device's memory, counted before it begins.
 
 use super::Settings;
-use crate::counting::{Ledger, Numbers};
+use crate::costs::{MemoryMeter, Numbers};
 use anyhow::{Result, bail};
 use hh_core::backend::Backward;
 use hh_core::backend::Precision;
 use hh_core::config::Config;
 use hh_core::model;
-use hh_core::train::{Language, Trainer};
+use hh_core::train::{LanguageWorkspace, Trainer};
 use hh_core::weights;
 use std::fmt;
 
 /// Bytes by what they hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Demand {
+pub struct MemoryEstimate {
     /// The weights, and their copies for products.
     pub weights: usize,
     /// Gradients, both moments, average.
@@ -24,18 +24,18 @@ pub struct Demand {
     pub scratch: Option<usize>,
 }
 
-impl Demand {
+impl MemoryEstimate {
     /// Of a model that learns to predict tokens, on a device with such numbers; without scratch.
     pub fn of(c: &Config, t: &Settings, numbers: Numbers) -> Self {
-        let mut ledger = Ledger::new(numbers);
-        let Ok(_) = model::Params::new(c, &mut |_, shape| ledger.take(shape, Precision::Master));
-        let weights = ledger.settle();
+        let mut meter = MemoryMeter::new(numbers);
+        let Ok(_) = model::Params::new(c, &mut |_, shape| meter.take(shape, Precision::Master));
+        let weights = meter.settle();
         for _ in 0..4 {
-            let Ok(_) = model::zeros(&mut ledger, c);
+            let Ok(_) = model::zeros(&mut meter, c);
         }
-        let optimiser = ledger.settle();
-        let Ok(_) = Language::new(&mut ledger, c, &t.hyper(), t.batch, t.context);
-        Self { weights, optimiser, activations: ledger.settle(), scratch: None }
+        let optimiser = meter.settle();
+        let Ok(_) = LanguageWorkspace::new(&mut meter, c, &t.hyper(), t.batch, t.context);
+        Self { weights, optimiser, activations: meter.settle(), scratch: None }
     }
 
     /// With the scratch of a backend that counts what it is asked for: `held` says how much in all, after a step on `backend`, on
@@ -60,7 +60,7 @@ impl Demand {
     }
 }
 
-impl fmt::Display for Demand {
+impl fmt::Display for MemoryEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: weights {}, ", size(self.total()), size(self.weights))?;
         write!(f, "gradients, moments and average {}, activations {}", size(self.optimiser), size(self.activations))?;
@@ -74,23 +74,23 @@ fn size(bytes: usize) -> String {
     if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
-/// Says no to a run that takes more than is `free` on the device called `name`, and what would take less; `demand` counts a recipe.
+/// Says no to a run that takes more than is `free` on the device called `name`, and what would take less; `estimate` counts a recipe.
 ///
 /// # Errors
 /// One sentence with the numbers.
-pub(crate) fn check(name: &str, free: usize, t: &Settings, demand: impl Fn(&Settings) -> Result<Demand>) -> Result<()> {
-    let wanted = demand(t)?;
+pub(crate) fn check(name: &str, free: usize, t: &Settings, estimate: impl Fn(&Settings) -> Result<MemoryEstimate>) -> Result<()> {
+    let wanted = estimate(t)?;
     if wanted.total() <= free {
         return Ok(());
     }
     let mut ways = Vec::new();
     let sparing = Settings { recompute: true, ..t.clone() };
-    if !t.recompute && demand(&sparing)?.total() <= free {
-        ways.push(format!("--recompute ({})", size(demand(&sparing)?.total())));
+    if !t.recompute && estimate(&sparing)?.total() <= free {
+        ways.push(format!("--recompute ({})", size(estimate(&sparing)?.total())));
     }
     let mut smaller = Settings { batch: t.batch / 2, ..t.clone() };
     while smaller.batch > 0 {
-        let total = demand(&smaller)?.total();
+        let total = estimate(&smaller)?.total();
         if total <= free {
             ways.push(format!(
                 "--batch {} --accumulate {} ({})",
@@ -122,31 +122,31 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said_with_what_would() {
         let (c, t) = settings();
-        let demand = |t: &Settings| Ok(Demand::of(&c, t, Numbers::SINGLE));
+        let estimate = |t: &Settings| Ok(MemoryEstimate::of(&c, t, Numbers::SINGLE));
         let of = |change: fn(&mut Settings)| {
             let mut t = t.clone();
             change(&mut t);
-            demand(&t).unwrap().total()
+            estimate(&t).unwrap().total()
         };
         let [whole, sparing, half] = [of(|_| ()), of(|t| t.recompute = true), of(|t| t.batch = 6)];
         assert!(sparing < whole && half < whole, "{whole} {sparing} {half}");
-        check("a card", whole, &t, demand).unwrap();
-        let said = check("a card", whole - 1, &t, demand).unwrap_err().to_string();
+        check("a card", whole, &t, estimate).unwrap();
+        let said = check("a card", whole - 1, &t, estimate).unwrap_err().to_string();
         for part in ["a card", "free", "--recompute", "--batch 6 --accumulate 2", "activations", "MiB"] {
             assert!(said.contains(part), "{said}");
         }
-        let said = check("a card", half.min(sparing) - 1, &t, demand).unwrap_err().to_string();
+        let said = check("a card", half.min(sparing) - 1, &t, estimate).unwrap_err().to_string();
         assert!(said.contains("--batch 3 --accumulate 4") || said.contains("--recompute"), "{said}");
-        assert!(check("a card", 1, &t, demand).unwrap_err().to_string().contains("smaller model"));
+        assert!(check("a card", 1, &t, estimate).unwrap_err().to_string().contains("smaller model"));
     }
 
     #[test]
     fn bf16_halves_activations_and_doubles_no_weight() {
         let (c, t) = settings();
-        let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| Demand::of(&c, &t, numbers));
+        let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| MemoryEstimate::of(&c, &t, numbers));
         assert_eq!(half.optimiser, single.optimiser);
         assert!(2 * half.weights < 4 * single.weights && half.weights > single.weights);
         assert!(half.activations < single.activations && 2 * half.activations > single.activations);
-        assert_eq!(Demand { scratch: Some(7), ..single }.total(), single.total() + 7);
+        assert_eq!(MemoryEstimate { scratch: Some(7), ..single }.total(), single.total() + 7);
     }
 }

@@ -1,7 +1,7 @@
 //! Checkpoints of a run: what stays when the program ends, expected or not.
 
 use super::recipe::Recipe;
-use super::source::Origin;
+use super::source::SourceFile;
 use crate::loading::{CONTEXT, Source as File};
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, anyhow};
@@ -25,7 +25,7 @@ pub struct Provenance {
     /// JSON of the tokenizer; the ids of a memory task have none.
     pub tokenizer: Option<String>,
     /// The files of the text.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<SourceFile>,
     /// How they were split.
     pub split: String,
     /// The command that started or continued the run.
@@ -44,13 +44,13 @@ pub struct Best {
 }
 
 /// A run that stopped: its place, and in its file all that it was made of.
-pub struct Standing {
+pub struct ResumePoint {
     /// The recipe.
     pub recipe: Recipe,
     /// The tokenizer; the ids of a memory task have none.
     pub tokenizer: Option<Box<dyn Tokenizer>>,
     /// The files of the text.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<SourceFile>,
     /// Steps taken.
     pub step: u64,
     /// The best validation so far.
@@ -69,7 +69,7 @@ fn prefix(tree: &str) -> String {
 
 /// Whether a checkpoint says that it was trained on the file of this name alone.
 pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
-    let origins = metadata.get(ORIGINS).and_then(|json| serde_json::from_str::<Vec<Origin>>(json).ok());
+    let origins = metadata.get(ORIGINS).and_then(|json| serde_json::from_str::<Vec<SourceFile>>(json).ok());
     matches!(origins.as_deref(), Some([one]) if one.name == name)
 }
 
@@ -112,8 +112,8 @@ pub(super) fn save_weights<B: Backward, R>(
     let loss = if recipe.objective.is_some() { "validation_loss" } else { "validation_nll" };
     notes.extend(validation.map(|value| (loss.to_owned(), value.to_string())));
     let config = trainer.config().clone();
-    let (b, trees) = trainer.trees_mut();
-    let params = if average { &trees.ema } else { &trees.weights };
+    let (b, train_state) = trainer.train_state_mut();
+    let params = if average { &train_state.ema } else { &train_state.weights };
     save(path, b, &config, &notes, &[("weights", params)])
 }
 
@@ -132,8 +132,8 @@ pub(super) fn save_standing<B: Backward, R>(
     notes.insert(RECIPE.into(), recipe.to_toml());
     notes.insert(BEST.into(), serde_json::to_string(&best)?);
     let config = trainer.config().clone();
-    let (b, trees) = trainer.trees_mut();
-    save(path, b, &config, &notes, &trees.named())
+    let (b, train_state) = trainer.train_state_mut();
+    save(path, b, &config, &notes, &train_state.named())
 }
 
 /// The weights that a run begins with: those of a checkpoint, if it is to start from one, and initial values.
@@ -166,17 +166,17 @@ impl From<Error> for Failure {
     }
 }
 
-fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, trees: &[(&str, &Params<B::Tensor>)]) -> Result<()> {
+fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, train_state: &[(&str, &Params<B::Tensor>)]) -> Result<()> {
     let shapes = model::shapes(config);
     let names: Vec<(String, Shape)> =
-        trees.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
+        train_state.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
     files::write_atomically(path, |w| {
         let entries = names.iter().map(|(name, shape)| (name.as_str(), *shape));
         let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure);
         let mut host = Vec::new();
         let write = || -> Result<(), Failure> {
             let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
-            for ((name, shape), leaf) in names.iter().zip(trees.iter().flat_map(|(_, tree)| tree.leaves())) {
+            for ((name, shape), leaf) in names.iter().zip(train_state.iter().flat_map(|(_, tree)| tree.leaves())) {
                 host.resize(shape.count(), 0.0);
                 b.download(leaf, &mut host).map_err(Error::device)?;
                 writer.tensor(name, &host)?;
@@ -192,7 +192,7 @@ fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tr
 ///
 /// # Errors
 /// One sentence for a file that cannot be read, is damaged, or is no run's.
-pub fn load_standing(path: &Path) -> Result<Standing> {
+pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
     let source = File::open(path)?;
     let parse = || -> Result<_> {
         let file = Checkpoint::parse(source.bytes())?;
@@ -204,10 +204,10 @@ pub fn load_standing(path: &Path) -> Result<Standing> {
         Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
     };
     let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;
-    Ok(Standing { recipe, tokenizer, origins, step, best, file: source })
+    Ok(ResumePoint { recipe, tokenizer, origins, step, best, file: source })
 }
 
-impl Standing {
+impl ResumePoint {
     /// The weights where the run stopped.
     ///
     /// # Errors
@@ -225,9 +225,9 @@ impl Standing {
     pub(super) fn restore<B: Backward, R>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
         let file = Checkpoint::parse(self.file.bytes())?;
         let shapes = model::shapes(trainer.config());
-        let (b, trees) = trainer.trees_mut();
+        let (b, train_state) = trainer.train_state_mut();
         let mut host = Vec::new();
-        for (tree, params) in trees.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
+        for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
             for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()) {
                 host.resize(leaf.shape().count(), 0.0);
                 file.read(&(prefix(tree) + name), leaf.shape(), &mut host)?;

@@ -5,7 +5,7 @@ use cudarc::driver::result::DriverError;
 /// Why something could not be had of the device. Each message says what was wrong and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum DeviceError {
     /// There is no NVIDIA driver on this machine.
     NoDriver,
     /// The driver has no such device.
@@ -42,14 +42,14 @@ pub enum Fault {
     Driver(String),
 }
 
-impl Fault {
+impl DeviceError {
     /// What the driver says of it.
     pub(crate) fn driver(e: DriverError) -> Self {
         Self::Driver(e.error_string().map_or_else(|_| format!("{e:?}"), |said| said.to_string_lossy().into_owned()))
     }
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for DeviceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         match self {
@@ -90,4 +90,4 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for DeviceError {}

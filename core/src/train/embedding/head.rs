@@ -174,14 +174,14 @@ impl<B: Backward> Head<B> {
             b.matmul(Matmul::new(x, x), found);
             // A similarity has two vectors, which are both rows of x: what one gets of it, the other gets as well.
             b.squared_error(SquaredError { x: found, goal: wanted, scale: 2.0 * pairs * scale }, &mut length.losses, d);
-            let mut sink = Sink::Set(&mut *dx);
+            let mut grad_out = GradOut::Write(&mut *dx);
             if let Some(distance) = &mut length.distance {
                 // The mean over the rows of 1 − cos is half of their mean squared distance, which the kernel divides by the width.
                 let op = SquaredError { x: &*x, goal: &*teacher, scale: 0.5 * width * scale * lengths };
                 b.squared_error(op, distance, dx);
-                sink = Sink::Add(dx);
+                grad_out = GradOut::Add(dx);
             }
-            b.matmul_grad(Matmul::new(x, x), d, MatmulGrad { x: sink, w: &mut length.unwanted.2, bias: None });
+            b.matmul_grad(Matmul::new(x, x), d, MatmulGrad { x: grad_out, w: &mut length.unwanted.2, bias: None });
         }
     }
 
@@ -199,14 +199,14 @@ impl<B: Backward> Head<B> {
                 match (&mut cut.first, &length.select, unwanted) {
                     (Some([x, dx]), Some(select), Some(unwanted)) => {
                         b.norm_grad(Norm { x, gain: &cut.gain, eps: EPS }, d_unit, None, NormGrad { x: dx, gain: d_gain });
-                        b.matmul_grad(Matmul::new(all, select), dx, MatmulGrad { x: Sink::Add(d_all), w: unwanted, bias: None });
+                        b.matmul_grad(Matmul::new(all, select), dx, MatmulGrad { x: GradOut::Add(d_all), w: unwanted, bias: None });
                     }
                     // The whole vector comes first, so it writes what the others add to.
                     _ => b.norm_grad(Norm { x: all, gain: &cut.gain, eps: EPS }, d_unit, None, NormGrad { x: d_all, gain: d_gain }),
                 }
             }
             if let (Some(w), Some(d_w), Some([_, d_all])) = (weight, &mut d_weight, projected) {
-                b.matmul_grad(Matmul::new(pooled, w), d_all, MatmulGrad { x: Sink::Set(d_pooled), w: d_w, bias: None });
+                b.matmul_grad(Matmul::new(pooled, w), d_all, MatmulGrad { x: GradOut::Write(d_pooled), w: d_w, bias: None });
             }
         }
     }

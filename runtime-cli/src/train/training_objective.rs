@@ -7,15 +7,15 @@ use super::validate::validate;
 use crate::data::{Dataset, MicroBatch};
 use anyhow::Result;
 use hh_core::backend::Backward;
-use hh_core::train::{Language, Losses, Trainer, Vectors, vectors::Texts};
+use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, embedding::Texts};
 
 /// An objective with its trainer and its data.
-pub trait Lesson<B: Backward> {
+pub trait TrainingObjective<B: Backward> {
     /// The trainer's room.
-    type Room;
+    type Workspace;
 
     /// The trainer.
-    fn trainer(&mut self) -> &mut Trainer<B, Self::Room>;
+    fn trainer(&mut self) -> &mut Trainer<B, Self::Workspace>;
 
     /// Adds the gradients of one micro-batch of the step at hand; its losses, if asked for.
     ///
@@ -36,11 +36,11 @@ pub trait Lesson<B: Backward> {
     fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
 
     /// Whether nothing more is to be learned, now that this came of a validation.
-    fn enough(&self, evaluation: &Evaluation) -> bool;
+    fn is_solved(&self, evaluation: &Evaluation) -> bool;
 }
 
 /// The next token.
-pub(super) struct Speaking<'a, B: Backward> {
+pub(super) struct NextToken<'a, B: Backward> {
     trainer: Trainer<B>,
     data: &'a Dataset,
     settings: &'a Settings,
@@ -48,15 +48,15 @@ pub(super) struct Speaking<'a, B: Backward> {
     targets: Vec<u32>,
 }
 
-impl<'a, B: Backward> Speaking<'a, B> {
+impl<'a, B: Backward> NextToken<'a, B> {
     pub(super) fn new(trainer: Trainer<B>, data: &'a Dataset, settings: &'a Settings) -> Self {
         let ids = vec![0; settings.batch * settings.context];
         Self { trainer, data, settings, tokens: ids.clone(), targets: ids }
     }
 }
 
-impl<B: Backward> Lesson<B> for Speaking<'_, B> {
-    type Room = Language<B>;
+impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
+    type Workspace = LanguageWorkspace<B>;
 
     fn trainer(&mut self) -> &mut Trainer<B> {
         &mut self.trainer
@@ -78,20 +78,20 @@ impl<B: Backward> Lesson<B> for Speaking<'_, B> {
         validate(&mut self.trainer, self.data, self.settings.batch, self.settings.context, tokens, stop)
     }
 
-    fn enough(&self, _: &Evaluation) -> bool {
+    fn is_solved(&self, _: &Evaluation) -> bool {
         false
     }
 }
 
 /// Text vectors.
-pub(super) struct Comparing<'a, B: Backward> {
-    trainer: Trainer<B, Vectors<B>>,
+pub(super) struct EmbeddingObjective<'a, B: Backward> {
+    trainer: Trainer<B, EmbeddingWorkspace<B>>,
     data: &'a Pairs,
     settings: &'a Settings,
 }
 
-impl<'a, B: Backward> Comparing<'a, B> {
-    pub(super) fn new(trainer: Trainer<B, Vectors<B>>, data: &'a Pairs, settings: &'a Settings) -> Self {
+impl<'a, B: Backward> EmbeddingObjective<'a, B> {
+    pub(super) fn new(trainer: Trainer<B, EmbeddingWorkspace<B>>, data: &'a Pairs, settings: &'a Settings) -> Self {
         Self { trainer, data, settings }
     }
 }
@@ -102,10 +102,10 @@ impl Batch {
     }
 }
 
-impl<B: Backward> Lesson<B> for Comparing<'_, B> {
-    type Room = Vectors<B>;
+impl<B: Backward> TrainingObjective<B> for EmbeddingObjective<'_, B> {
+    type Workspace = EmbeddingWorkspace<B>;
 
-    fn trainer(&mut self) -> &mut Trainer<B, Vectors<B>> {
+    fn trainer(&mut self) -> &mut Trainer<B, EmbeddingWorkspace<B>> {
         &mut self.trainer
     }
 
@@ -149,7 +149,7 @@ impl<B: Backward> Lesson<B> for Comparing<'_, B> {
         }))
     }
 
-    fn enough(&self, _: &Evaluation) -> bool {
+    fn is_solved(&self, _: &Evaluation) -> bool {
         false
     }
 }
