@@ -83,7 +83,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         let mut pass = || -> Result<(), B::Error> {
             let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.gradients, |b| {
                 workspace.head.forward(b, weight, 1.0 / h.accumulate as f32);
                 workspace.head.backward(b, weight, grads.pooled.as_mut());
@@ -119,7 +119,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         let mut pass = || -> Result<Losses, B::Error> {
             let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.losses[usize::from(average)], |b| workspace.head.forward(b, params.pooled.as_ref(), 1.0));
             workspace.head.losses(b)
         };
