@@ -5,9 +5,9 @@ use crate::{
     config::{Config, Positions},
     error::Error,
     inspect::Inspector,
-    layers::ChunkShape,
+    layers::{ChunkShape, lm_head},
     model::{self, Acts, Model, State},
-    ops::Matmul,
+    pass::Pass,
     shape::{Shape, Shaped},
     state::{Layout, Snapshot},
 };
@@ -48,7 +48,7 @@ pub struct Session<B: Forward, M> {
     /// Ids of the chunk at hand, gathered from the rows.
     ids: Vec<u32>,
     last: B::Tensor,
-    projected: Option<B::Tensor>,
+    head: lm_head::Acts<B::Tensor>,
     logits: B::Tensor,
     /// What is kept of a step.
     recorded: B::Recording,
@@ -84,15 +84,16 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         }
         let b = &mut backend;
         let rows = |width| Shape::cube(options.batch, 1, width);
+        let one = ChunkShape { batch: options.batch, time: 1, saved: false };
         let mut make = || -> Result<_, B::Error> {
             let state = State::new(b, c, options.batch, options.context, segments)?;
             let mut workspaces: Vec<Option<Workspace<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
-            workspaces[0] = Some(Workspace::new(b, c, ChunkShape { batch: options.batch, time: 1, saved: false })?);
+            workspaces[0] = Some(Workspace::new(b, c, one)?);
             let last = b.alloc(rows(c.width), Precision::Compute)?;
-            let projected = if c.factorised() { Some(b.alloc(rows(c.embed_dim), Precision::Compute)?) } else { None };
-            Ok((state, workspaces, last, projected, b.alloc(rows(c.vocab_size), Precision::Full)?))
+            let head = lm_head::Acts::new(b, c, one)?;
+            Ok((state, workspaces, last, head, b.alloc(rows(c.vocab_size), Precision::Full)?))
         };
-        let (state, workspaces, last, projected, logits) = make().map_err(Error::device)?;
+        let (state, workspaces, last, head, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
         Ok(Self {
             backend,
@@ -104,7 +105,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             watched: None,
             ids,
             last,
-            projected,
+            head,
             logits,
             recorded: B::Recording::default(),
             host,
@@ -161,8 +162,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// Logits from the last hidden states.
     fn project(&mut self) -> Result<&[f32], Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
-        let x = model::project(b, p, &self.last, self.projected.as_mut());
-        b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
+        lm_head::forward(b, &p.embedding, &mut self.head, &self.last, &mut self.logits);
         self.fetch()
     }
 
@@ -184,13 +184,13 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         self.check(tokens)?;
         let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let workspace = self.workspaces[0].as_mut().expect("made with the session");
-        let (state, last, projected, logits) = (&mut self.state, &mut self.last, &mut self.projected, &mut self.logits);
+        let (state, last, head, logits) = (&mut self.state, &mut self.last, &mut self.head, &mut self.logits);
         b.upload_indices(tokens, &mut workspace.tokens).map_err(Error::device)?;
         b.repeat(&mut self.recorded, |b| {
-            model::forward(b, config, params, Some(state), &mut workspace.acts, &workspace.tokens, segments, None);
+            let pass = Pass { segments, ..Pass::new(b, config) };
+            let Ok(()) = model::forward(pass, params, Some(state), &mut workspace.acts, &workspace.tokens);
             b.last(&workspace.acts.hidden, last);
-            let x = model::project(b, params, last, projected.as_mut());
-            b.matmul(Matmul::new(x, &params.embed), logits);
+            lm_head::forward(b, &params.embedding, head, last, logits);
         });
         self.position += 1;
         self.fetch()
@@ -212,7 +212,8 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                 none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time: 1, saved: true })?),
             };
             b.upload_indices(tokens, &mut workspace.tokens)?;
-            model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens, segments, None);
+            let pass = Pass { segments, ..Pass::new(b, &model.config) };
+            let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
             b.last(&workspace.acts.hidden, &mut self.last);
             self.position += 1;
             inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &workspace.acts, self.position - 1)
@@ -253,16 +254,8 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                     none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time, saved: false })?),
                 };
                 b.upload_indices(&self.ids[..self.options.batch * time], &mut workspace.tokens)?;
-                model::forward(
-                    b,
-                    &model.config,
-                    &model.params,
-                    Some(&mut self.state),
-                    &mut workspace.acts,
-                    &workspace.tokens,
-                    segments,
-                    None,
-                );
+                let pass = Pass { segments, ..Pass::new(b, &model.config) };
+                let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
                 each(b, &workspace.acts)?;
                 b.last(&workspace.acts.hidden, &mut self.last);
                 done += time;

@@ -5,6 +5,7 @@ use hh_core::{
     inspect::{Inspector, Item},
     layers::{ChunkShape, hopfield::Memory},
     model::{self, Acts, Model, Params},
+    pass::Pass,
     session::{Options, Session},
     shape::Shape,
 };
@@ -20,7 +21,7 @@ fn whole(b: &mut Cpu<f32>, m: &Model<Tensor<f32>>, ids: &[u32]) -> Acts<Tensor<f
     let mut acts = Acts::new(b, &m.config, ChunkShape { batch: BATCH, time: LENGTH, saved: true }).expect("memory");
     let mut tokens = b.alloc_indices(Shape::matrix(BATCH, LENGTH)).expect("memory");
     b.upload_indices(ids, &mut tokens).expect("no device to lose");
-    model::forward(b, &m.config, &m.params, None, &mut acts, &tokens, m.config.segments, None);
+    let Ok(()) = model::forward(Pass::new(b, &m.config), &m.params, None, &mut acts, &tokens);
     acts
 }
 

@@ -99,5 +99,5 @@ fn weights_in_blocks_are_not_written() {
     let mut b = cpu::<f32>(1);
     let bytes = file(&wide(), Format::Q8);
     let mut model = Model::from_checkpoint(&mut b, &Checkpoint::parse(&bytes).expect("a checkpoint")).expect("a model");
-    model.params.embed.data_mut()[0] = 1.0;
+    model.params.embedding.table.data_mut()[0] = 1.0;
 }

@@ -17,7 +17,18 @@ pub enum Pooling {
     Weighted,
 }
 
-/// Collects the hidden states of one text, in chunks of any length.
+/// What position `t` of a text of `n` tokens counts in its vector; the positions of a text count 1 together. [`Pooler`] weighs them
+/// likewise, of texts whose length is not known before they end.
+pub(crate) fn weight(pooling: Pooling, t: usize, n: usize) -> f32 {
+    match pooling {
+        Pooling::Mean => 1.0 / n as f32,
+        Pooling::Last => (t + 1 == n) as u8 as f32,
+        Pooling::Weighted => 2.0 * (t + 1) as f32 / (n as f32 * (n + 1) as f32),
+    }
+}
+
+/// Collects the hidden states of one text on the host, in chunks of any length: for a text that comes piece by piece, as through
+/// a [`Session`](crate::session::Session).
 #[derive(Clone, Debug)]
 pub struct Pooler {
     pooling: Pooling,
@@ -110,6 +121,23 @@ pub fn normalise(vector: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_those_of_the_pooler_and_add_up_to_one() {
+        for pooling in [Pooling::Mean, Pooling::Last, Pooling::Weighted] {
+            for n in [1, 2, 7, 40] {
+                let sum: f32 = (0..n).map(|t| weight(pooling, t, n)).sum();
+                assert!((sum - 1.0).abs() < 1e-5, "{pooling:?} {n}");
+                for t in 0..n {
+                    let mut pooler = Pooler::new(pooling, 1);
+                    (0..n).for_each(|other| pooler.push(&[(other == t) as u8 as f32]));
+                    let mut found = [0.0];
+                    pooler.take(&mut found).unwrap();
+                    assert!((found[0] - weight(pooling, t, n)).abs() < 1e-6, "{pooling:?} {t} of {n}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn chunks_pool_to_what_the_whole_pools_to() {

@@ -39,6 +39,29 @@ pub struct HyperParams {
     pub seed: u64,
 }
 
+impl Default for HyperParams {
+    /// AdamW as it is usual, a constant rate of 1e-3, and no regulariser but the decay of weights.
+    fn default() -> Self {
+        Self {
+            schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-3, warmup: 0, steps: 1 },
+            beta1: 0.9,
+            beta2: 0.99,
+            adam_eps: 1e-8,
+            ema: 0.0,
+            weight_decay: 0.1,
+            embed_lr_scale: 1.0,
+            clip: 1.0,
+            dropout: 0.0,
+            smoothing: 0.0,
+            z_weight: 0.0,
+            flow_weight: 0.0,
+            accumulate: 1,
+            recompute: false,
+            seed: 1,
+        }
+    }
+}
+
 impl HyperParams {
     /// Says what is wrong with hyper-parameters, field by field.
     ///

@@ -1,8 +1,8 @@
 //! The recipe of a run: model, hyper-parameters and text. As TOML it is the `config.toml` of a run folder.
 
 use super::objective::{Objective, ObjectiveOptions};
-use super::options::{DataOptions, TrainOptions, first_wins};
-use super::settings::Settings;
+use super::options::{DataOptions, first_wins};
+use super::settings::{Settings, TrainOptions};
 use crate::files;
 use crate::task::Assignment;
 use anyhow::{Result, anyhow, bail};
