@@ -120,7 +120,9 @@ mod tests {
     use hh_cpu::{Cpu, Threads};
 
     fn loaded(extra: &str, context: &str) -> LoadedModel<hh_cpu::Tensor<f32>> {
-        let config = Config::from_json(&format!(r#"{{"vocab_size": 256, "width": 16, "layers": 1, "ffn": 16, "head_dim": 8, "ssm_width": 8{extra}}}"#));
+        let config = Config::from_json(&format!(
+            r#"{{"vocab_size": 256, "width": 16, "layers": 1, "ffn": 16, "head_dim": 8, "ssm_width": 8{extra}}}"#
+        ));
         let model = Model::init(&mut Cpu::<f32>::new(Threads::one()), config.unwrap(), 1).unwrap();
         let metadata = Metadata::from([(CONTEXT.to_owned(), context.to_owned())]);
         LoadedModel::with_tokenizer(&metadata, model, Box::new(Bytes)).unwrap()
