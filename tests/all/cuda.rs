@@ -6,11 +6,11 @@ mod memory;
 mod recording;
 mod work;
 
-use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
+use crate::{agreement, causality, cuts, dropout, golden, kernels::on_backend, lengths, optimiser, resume};
 use hh_core::{
     backend::{Device, Precision},
     config::Config,
-    ops::{Attend, Columns, ColumnsMut},
+    ops::{self, Columns, ColumnsMut},
     shape::Shape,
     train::HyperParams,
 };
@@ -19,6 +19,7 @@ use hh_cuda::{Compute, Cuda};
 use hh_tests::{
     compare::{BF16, F32, distance},
     golden::names,
+    kernels::{Attend, Hebbian, Recall, check_cases},
     model::{cpu, hyper, kinds},
 };
 
@@ -34,14 +35,14 @@ fn few() -> Vec<(&'static str, Config)> {
     kinds().into_iter().filter(|(name, _)| ["full", "classic", "windows", "factorised", "learned positions"].contains(name)).collect()
 }
 
-#[test]
-fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
-    kernels::check(|| cuda(Compute::F32), F32);
+mod kernels_in_f32 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (cuda(Compute::F32), F32));
 }
 
-#[test]
-fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
-    kernels::check(|| cuda(Compute::Bf16), BF16);
+mod kernels_in_bf16 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (cuda(Compute::Bf16), BF16));
 }
 
 #[test]
@@ -141,9 +142,11 @@ fn its_coins_are_the_processors() {
 /// Heads as wide as a tile goes, in tiles of each width, with rows that fill no tile.
 #[test]
 fn attention_and_recall_know_every_width_of_a_head() {
-    for (name, compute, bound) in [("f32", Compute::F32, F32.kernel), ("bf16", Compute::Bf16, BF16.kernel)] {
+    for (compute, tolerance) in [(Compute::F32, F32), (Compute::Bf16, BF16)] {
         for head_dim in [8, 24, 32, 40, 64, 128] {
-            kernels::heads(|| cuda(compute), head_dim, bound).unwrap_or_else(|e| panic!("{name}, heads of {head_dim}: {e}"));
+            check_cases(cuda(compute), tolerance, vec![Attend::with_heads(head_dim)]).unwrap();
+            check_cases(cuda(compute), tolerance, vec![Recall::with_heads(head_dim)]).unwrap();
+            check_cases(cuda(compute), tolerance, vec![Hebbian::with_heads(head_dim)]).unwrap();
         }
     }
 }
@@ -153,7 +156,7 @@ fn a_fault_of_a_kernel_surfaces_where_the_device_is_next_asked() {
     let mut b = cuda(Compute::F32);
     let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let (qkv, mut y) = (tensor(Shape::cube(1, 2, 3 * 160)), tensor(Shape::cube(1, 2, 160)));
-    let op = Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
+    let op = ops::Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
     hh_core::backend::Forward::attend(&mut b, op, None, None, ColumnsMut::all(&mut y));
     let mut host = [0.0; 320];
     let said = b.download(&y, &mut host).expect_err("heads are too wide").to_string();

@@ -1,7 +1,7 @@
 //! The suite on libtorch: every kernel, the whole model, and a training step, against the processor in f64 and against the
 //! reference's golden vectors. The processor is the one device that every libtorch has; `HH_TCH=cuda` runs it elsewhere.
 
-use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
+use crate::{agreement, causality, cuts, dropout, golden, kernels::on_backend, lengths, optimiser, resume};
 use hh_core::train::HyperParams;
 use hh_cpu::{Cpu, Threads};
 use hh_tch::{Compute, DeviceKind, Tch};
@@ -16,19 +16,19 @@ fn tch(compute: Compute) -> Tch {
     Tch::new(place, compute).expect("that device")
 }
 
-#[test]
-fn every_kernel_in_f64_is_the_processors() {
-    kernels::check(|| tch(Compute::F64), F64);
+mod kernels_in_f64 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::F64), F64));
 }
 
-#[test]
-fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
-    kernels::check(|| tch(Compute::F32), F32);
+mod kernels_in_f32 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::F32), F32));
 }
 
-#[test]
-fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
-    kernels::check(|| tch(Compute::Bf16), BF16);
+mod kernels_in_bf16 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::Bf16), BF16));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use hh_cpu::{Cpu, Tensor};
 use hh_tests::compare::{all_within, distance};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
     model::{Numbers, config, cpu, hidden, hyper, model, named, text, weights},
-    probe::Probe,
 };
 
 /// Texts of many lengths, and how their vectors are trained.
@@ -67,8 +67,8 @@ fn silent(c: &Config) -> HyperParams {
     HyperParams { flow_weight: 0.0, ..hyper(c) }
 }
 
-fn trainer(case: &Case, h: HyperParams, fault: Option<Fault>) -> Trainer<Probe<f64>, EmbeddingWorkspace<Probe<f64>>> {
-    let mut b = Probe { fault, ..Probe::new(cpu(1)) };
+fn trainer(case: &Case, h: HyperParams, fault: Option<Fault>) -> Trainer<Instrumented<f64>, EmbeddingWorkspace<Instrumented<f64>>> {
+    let mut b = Instrumented { fault, ..Instrumented::new(cpu(1)) };
     let weights = weights(&mut b, &case.config);
     Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Faults that the test suite must notice.
 
-/// A mistake that someone could make in a kernel. A [`Probe`](crate::probe::Probe) makes it on purpose.
+/// A mistake that someone could make in a kernel. A [`Instrumented`](crate::instrumented::Instrumented) makes it on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each name says what is wrong")]
 pub enum Fault {
