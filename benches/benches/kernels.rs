@@ -5,6 +5,7 @@
 //! The throughput counts inputs and outputs once, in f32. What works in place copies its input first, which is measured too.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hh_core::shape::Shape;
 use hh_cpu::{Cpu, Threads};
 use hh_tests::{
     for_each_kernel,
@@ -15,8 +16,9 @@ use std::time::Duration;
 fn measure<C: Case>(criterion: &mut Criterion, name: &str) {
     for case in C::bench() {
         let mut group = criterion.benchmark_group(format!("{name} {case:?}"));
-        let numbers = case.inputs().iter().map(|x| x.shape).chain(case.outputs().iter().map(|y| y.shape)).map(|shape| shape.count());
-        group.throughput(Throughput::Bytes(4 * numbers.sum::<usize>() as u64));
+        let (inputs, outputs) = (case.inputs(), case.outputs());
+        let shapes = inputs.iter().map(|x| x.shape).chain(outputs.iter().map(|y| y.shape));
+        group.throughput(Throughput::Bytes(4 * shapes.map(Shape::count).sum::<usize>() as u64));
         for threads in [1, 2] {
             let mut bound = Bound::new(Cpu::<f32>::new(Threads::new(threads)), &case);
             group.bench_function(format!("forward, {threads} threads"), |bench| bench.iter(|| bound.forward()));

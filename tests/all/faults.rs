@@ -13,7 +13,7 @@ use hh_tests::{
 
 #[test]
 fn every_planted_fault_is_noticed() {
-    let missed: Vec<Fault> = Fault::ALL.into_iter().filter(|&fault| !noticed(fault)).collect();
+    let missed: Vec<Fault> = Fault::ALL.iter().copied().filter(|&fault| !noticed(fault)).collect();
     assert!(missed.is_empty(), "nothing noticed {missed:?}");
 }
 
@@ -21,7 +21,7 @@ fn every_planted_fault_is_noticed() {
 #[test]
 fn the_kernel_suite_alone_notices_every_planted_fault() {
     assert!(!fails_in_the_kernel_suite(None), "it passes without a fault");
-    let missed: Vec<Fault> = Fault::ALL.into_iter().filter(|&fault| !fails_in_the_kernel_suite(Some(fault))).collect();
+    let missed: Vec<Fault> = Fault::ALL.iter().copied().filter(|&fault| !fails_in_the_kernel_suite(Some(fault))).collect();
     assert!(missed.is_empty(), "the kernel suite passes with {missed:?}");
 }
 

@@ -1,4 +1,4 @@
-//! The kernel suite: a test for each kernel, on the processor here and on further backends where they are tested.
+//! The kernel suite on the processor, a test for each kernel.
 
 use hh_tests::{
     compare::F32,
@@ -6,21 +6,6 @@ use hh_tests::{
     kernels::{self, check, check_native},
     model::cpu,
 };
-
-/// A test for each kernel that runs its small cases on a backend; for the module of that backend.
-#[cfg(any(feature = "cuda", feature = "tch"))]
-macro_rules! on_backend {
-    (($backend:expr, $tolerance:expr); $($kernel:ident $case:ident),*) => {
-        $(
-            #[test]
-            fn $kernel() {
-                hh_tests::kernels::check::<hh_tests::kernels::$case, _>($backend, $tolerance).unwrap();
-            }
-        )*
-    };
-}
-#[cfg(any(feature = "cuda", feature = "tch"))]
-pub(crate) use on_backend;
 
 macro_rules! on_processor {
     (; $($kernel:ident $case:ident),*) => {

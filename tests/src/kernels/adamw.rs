@@ -1,14 +1,7 @@
 //! AdamW on several tensors at once, with and without clipping and decay.
 
-use super::{
-    case::{Case, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held, start_from},
-    math::all_mut,
-};
-use hh_core::{
-    ops::{self, AdamWLeaf},
-    shape::Shape,
-};
+use super::prelude::*;
+use hh_core::ops::AdamWLeaf;
 
 /// See [`ops::AdamW`].
 #[derive(Debug)]

@@ -1,10 +1,6 @@
 //! The clock of a stream.
 
-use super::{
-    case::{Case, Input, Mode, Output, State, Testable},
-    desk::{Desk, Held},
-};
-use hh_core::shape::Shape;
+use super::prelude::*;
 
 /// See [`Forward::advance`](hh_core::backend::Forward::advance).
 #[derive(Debug)]

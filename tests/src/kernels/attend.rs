@@ -1,15 +1,10 @@
 //! Attention, with and without a window, over a ring.
 
 use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
     heads::{Heads, Items},
-    math::{add_scaled, inner, softmax},
+    prelude::*,
 };
-use hh_core::{
-    ops::{self, Ring},
-    shape::{Shape, Shaped},
-};
+use hh_core::ops::Ring;
 
 /// See [`ops::Attend`].
 #[derive(Debug)]

@@ -1,14 +1,6 @@
 //! The weighted sum over a sequence's positions, into rows of a tensor whose other rows stay.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held, start_from},
-    math::add_scaled,
-};
-use hh_core::{
-    ops,
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
 
 /// See [`ops::Average`].
 #[derive(Debug)]

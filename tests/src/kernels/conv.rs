@@ -1,14 +1,7 @@
 //! The causal convolution.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all_mut, silu},
-};
-use hh_core::{
-    ops::{self, ConvGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::ConvGrad;
 
 /// See [`ops::Conv`].
 #[derive(Debug)]
@@ -32,7 +25,7 @@ impl Case for Conv {
         SIZES.into_iter().flat_map(|size| kinds.map(|(taps, width)| Self { size, width, taps })).collect()
     }
     fn large() -> Vec<Self> {
-        let extents = super::RECURRENT.into_iter().chain([[2, 5, 3], [2, 9, 33], [1, 65, 5], [1, 1, 2]]);
+        let extents = RECURRENT.into_iter().chain([[2, 5, 3], [2, 9, 33], [1, 65, 5], [1, 1, 2]]);
         extents.flat_map(|[batch, time, width]| [1, 2, 4].map(|taps| Self { size: [batch, time], width, taps })).collect()
     }
     fn bench() -> Vec<Self> {

@@ -1,14 +1,7 @@
 //! Cross-entropy through the output table, in parts of any size, with rows that are not scored.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all_mut, inner},
-};
-use hh_core::{
-    ops::{self, CrossEntropyGrad, IGNORE},
-    shape::Shape,
-};
+use super::prelude::*;
+use hh_core::ops::{CrossEntropyGrad, IGNORE};
 
 /// Which rows have a target.
 #[derive(Clone, Copy, Debug)]

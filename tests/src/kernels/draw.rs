@@ -1,10 +1,7 @@
 //! Random numbers: `uniform` and `normal` are the generator's, on the processor to the last bit.
 
-use super::{
-    case::{Case, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-};
-use hh_core::{ops, rng, shape::Shape};
+use super::prelude::*;
+use hh_core::rng;
 
 /// Numbers uniform on `[0, 1)`.
 #[derive(Debug)]

@@ -1,14 +1,7 @@
 //! Dropout in place, with and without a residual.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held, start_from},
-};
-use hh_core::{
-    ops::{self, Draw},
-    rng,
-    shape::Shape,
-};
+use super::prelude::*;
+use hh_core::{ops::Draw, rng};
 
 /// See [`ops::Dropout`].
 #[derive(Debug)]
@@ -30,7 +23,7 @@ impl Case for Dropout {
         SIZES.into_iter().flat_map(|size| [false, true].map(|residual| Self { size, width: 9, residual })).collect()
     }
     fn large() -> Vec<Self> {
-        super::AWKWARD.map(|rows| Self { size: [1, rows], width: 67, residual: true }).into()
+        AWKWARD.map(|rows| Self { size: [1, rows], width: 67, residual: true }).into()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 256, residual: true }]

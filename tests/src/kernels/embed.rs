@@ -1,11 +1,6 @@
 //! Rows of a table; several tokens are the same.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::all,
-};
-use hh_core::{ops, shape::Shape};
+use super::prelude::*;
 
 /// See [`ops::Embed`].
 #[derive(Debug)]
@@ -33,7 +28,7 @@ impl Case for Embed {
         SIZES.map(|size| Self { size, vocab: 7, width: 5 }).into()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(rows, width)| Self { size: [1, rows], vocab: 6, width }).collect()
+        awkward().map(|(rows, width)| Self { size: [1, rows], vocab: 6, width }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], vocab: 65, width: 256 }]

@@ -1,14 +1,7 @@
 //! The hidden layer of the flow head.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all, all_mut, silu},
-};
-use hh_core::{
-    ops::{self, FlowHiddenGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::FlowHiddenGrad;
 
 /// See [`ops::FlowHidden`].
 #[derive(Debug)]
@@ -29,7 +22,7 @@ impl Case for FlowHidden {
         SIZES.map(|size| Self { size, width: 6 }).into()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(rows, width)| Self { size: [1, rows], width }).collect()
+        awkward().map(|(rows, width)| Self { size: [1, rows], width }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 512 }]

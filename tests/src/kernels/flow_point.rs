@@ -1,14 +1,7 @@
 //! Points on the path from noise to the target's embedding.
 
-use super::{
-    case::{Case, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all, all_mut, inner},
-};
-use hh_core::{
-    ops::{self, IGNORE},
-    shape::Shape,
-};
+use super::prelude::*;
+use hh_core::ops::IGNORE;
 
 /// See [`ops::FlowPoint`].
 #[derive(Debug)]
@@ -34,7 +27,7 @@ impl Case for FlowPoint {
         SIZES.map(|size| Self { size, vocab: 11, width: 6 }).into()
     }
     fn large() -> Vec<Self> {
-        super::AWKWARD.map(|width| Self { size: [1, 3], vocab: 5, width }).into()
+        AWKWARD.map(|width| Self { size: [1, 3], vocab: 5, width }).into()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], vocab: 65, width: 256 }]

@@ -1,14 +1,7 @@
 //! The gates of the paths.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{silu, softmax},
-};
-use hh_core::{
-    ops::{self, GateGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::GateGrad;
 
 /// See [`ops::Gate`].
 #[derive(Debug)]

@@ -1,15 +1,10 @@
 //! The classic Hopfield memory: both associations, over two matrices a head.
 
 use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
     heads::{Heads, patterns},
-    math::{add_scaled, all_mut, inner, sigmoid, softmax, unit},
+    prelude::*,
 };
-use hh_core::{
-    ops::{self, HebbianGrad, HebbianState},
-    shape::{Shape, Shaped},
-};
+use hh_core::ops::{HebbianGrad, HebbianState};
 
 /// See [`ops::Hebbian`].
 #[derive(Debug)]

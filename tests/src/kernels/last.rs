@@ -1,10 +1,6 @@
 //! The last position of each sequence.
 
-use super::{
-    case::{Case, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-};
-use hh_core::shape::Shape;
+use super::prelude::*;
 
 /// See [`Forward::last`](hh_core::backend::Forward::last).
 #[derive(Debug)]

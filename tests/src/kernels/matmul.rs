@@ -1,14 +1,7 @@
 //! Matrix products, with and without bias and residual; the input's gradient written, added and skipped.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::inner,
-};
-use hh_core::{
-    ops::{self, GradOut, MatmulGrad},
-    shape::Shape,
-};
+use super::prelude::*;
+use hh_core::ops::{GradOut, MatmulGrad};
 
 /// What becomes of the gradient of `x`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +41,7 @@ impl Matmul {
         Shape::cube(self.size[0], self.size[1], width)
     }
 
-    fn op<'a, T: hh_core::shape::Shaped>(&self, x: &'a [Held<T>]) -> ops::Matmul<'a, T> {
+    fn op<'a, T: Shaped>(&self, x: &'a [Held<T>]) -> ops::Matmul<'a, T> {
         let mut rest = x[2..].iter().map(Held::whole);
         let bias = if self.bias { rest.next() } else { None };
         ops::Matmul { x: x[0].whole(), w: x[1].whole(), bias, add: rest.next() }
@@ -65,7 +58,7 @@ impl Case for Matmul {
     fn large() -> Vec<Self> {
         let of = |rows, inp, out| Self { size: [1, rows], inp, out, bias: true, add: true, to: To::Write };
         let awkward = |rows| [(1, 1), (3, 65), (65, 3), (63, 17), (500, 63), (17, 500), (300, 300)].map(|(inp, out)| of(rows, inp, out));
-        let mut all: Vec<_> = super::AWKWARD.into_iter().flat_map(awkward).collect();
+        let mut all: Vec<_> = AWKWARD.into_iter().flat_map(awkward).collect();
         // More columns than one packed block holds, and rows that are read where they lie.
         all.extend([of(5, 257, 4500), of(2, 700, 300)]);
         let many = of(65, 63, 17);

@@ -1,14 +1,7 @@
 //! The mixer of the paths.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::inner,
-};
-use hh_core::{
-    ops::{self, MixGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::MixGrad;
 
 /// See [`ops::Mix`].
 #[derive(Debug)]

@@ -29,6 +29,7 @@ mod mix;
 mod norm;
 mod pool;
 mod positions;
+mod prelude;
 mod recall;
 mod rotate;
 mod scan;

@@ -1,14 +1,7 @@
 //! RMS norm, with and without a gradient that goes past it.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all_mut, inner},
-};
-use hh_core::{
-    ops::{self, NormGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::NormGrad;
 
 /// See [`ops::Norm`].
 #[derive(Debug)]
@@ -32,7 +25,7 @@ impl Case for Norm {
         SIZES.into_iter().flat_map(|size| [false, true].map(|residual| Self { size, width: 7, residual })).collect()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(rows, width)| Self { size: [1, rows], width, residual: true }).collect()
+        awkward().map(|(rows, width)| Self { size: [1, rows], width, residual: true }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 256, residual: true }]

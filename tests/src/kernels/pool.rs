@@ -1,14 +1,7 @@
 //! The controller's running summary.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all_mut, sigmoid, silu},
-};
-use hh_core::{
-    ops::{self, PoolGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::PoolGrad;
 
 /// See [`ops::Pool`].
 #[derive(Debug)]

@@ -1,11 +1,6 @@
 //! Learned absolute positions, from the first row on and after some positions.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held, start_from},
-    math::all,
-};
-use hh_core::{ops, shape::Shape};
+use super::prelude::*;
 
 /// See [`ops::Positions`].
 #[derive(Debug)]
@@ -32,7 +27,7 @@ impl Case for Positions {
         SIZES.into_iter().flat_map(|size| [None, Some(9)].map(|clock| Self { size, width: 6, clock })).collect()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(time, width)| Self { size: [2, time], width, clock: Some(5) }).collect()
+        awkward().map(|(time, width)| Self { size: [2, time], width, clock: Some(5) }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 256, clock: None }]

@@ -1,15 +1,10 @@
 //! The modern Hopfield memory: both associations, with and without slots and a window, over a ring.
 
 use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
     heads::{Heads, Items, patterns},
-    math::{add_scaled, all_mut, inner, softmax, unit},
+    prelude::*,
 };
-use hh_core::{
-    ops::{self, RecallGrad, RecallSaved, RecallState, Ring, Slots, SlotsGrad},
-    shape::{Shape, Shaped},
-};
+use hh_core::ops::{RecallGrad, RecallSaved, RecallState, Ring, Slots, SlotsGrad};
 
 /// See [`ops::Recall`].
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,6 @@
 //! Rotary positions in place, either way round.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held, start_from},
-    heads::Heads,
-};
-use hh_core::{ops, shape::Shape};
+use super::{heads::Heads, prelude::*};
 
 /// See [`ops::Rotate`].
 #[derive(Debug)]

@@ -1,14 +1,7 @@
 //! The gated scan.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::{all_mut, sigmoid, silu},
-};
-use hh_core::{
-    ops::{self, ScanGrad},
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
+use hh_core::ops::ScanGrad;
 
 /// See [`ops::Scan`].
 #[derive(Debug)]
@@ -34,7 +27,7 @@ impl Case for Scan {
         SIZES.into_iter().flat_map(|size| [6, 8].map(|width| Self { size, width, decays: true })).collect()
     }
     fn large() -> Vec<Self> {
-        let extents = super::RECURRENT.into_iter().chain([[2, 5, 3], [2, 9, 33], [1, 65, 5], [1, 1, 2]]);
+        let extents = RECURRENT.into_iter().chain([[2, 5, 3], [2, 9, 33], [1, 65, 5], [1, 1, 2]]);
         extents.map(|[batch, time, width]| Self { size: [batch, time], width, decays: false }).collect()
     }
     fn bench() -> Vec<Self> {

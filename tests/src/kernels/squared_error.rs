@@ -1,13 +1,6 @@
 //! The mean squared error and its gradient, which one kernel writes.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-};
-use hh_core::{
-    ops,
-    shape::{Shape, Shaped},
-};
+use super::prelude::*;
 
 /// See [`ops::SquaredError`].
 #[derive(Debug)]
@@ -31,7 +24,7 @@ impl Case for SquaredError {
         SIZES.map(|size| Self { size, width: 6, scale: 0.5 }).into()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(rows, width)| Self { size: [1, rows], width, scale: 1.0 }).collect()
+        awkward().map(|(rows, width)| Self { size: [1, rows], width, scale: 1.0 }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 256, scale: 1.0 }]

@@ -1,11 +1,6 @@
 //! The sum of squares over several tensors.
 
-use super::{
-    case::{Case, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::inner,
-};
-use hh_core::shape::Shape;
+use super::prelude::*;
 
 /// See [`Backward::sum_squares`](hh_core::backend::Backward::sum_squares).
 #[derive(Debug)]

@@ -1,11 +1,6 @@
 //! The feed-forward gate.
 
-use super::{
-    case::{Case, Done, Input, Mode, Output, SIZES, State, Testable},
-    desk::{Desk, Held},
-    math::silu,
-};
-use hh_core::{ops, shape::Shape};
+use super::prelude::*;
 
 /// See [`ops::Swiglu`].
 #[derive(Debug)]
@@ -21,7 +16,7 @@ impl Case for Swiglu {
         SIZES.map(|size| Self { size, width: 5 }).into()
     }
     fn large() -> Vec<Self> {
-        super::awkward().map(|(rows, width)| Self { size: [1, rows], width }).collect()
+        awkward().map(|(rows, width)| Self { size: [1, rows], width }).collect()
     }
     fn bench() -> Vec<Self> {
         vec![Self { size: [8, 256], width: 496 }]
