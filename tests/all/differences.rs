@@ -12,8 +12,8 @@ use hh_core::{
 use hh_cpu::{Cpu, Indices, Tensor};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
     model::{batch, config, cpu, hyper, kinds, named, trainer, weights, wide},
-    probe::Probe,
 };
 
 type Wide = Tensor<f64>;
@@ -99,7 +99,7 @@ pub(crate) fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(),
 /// What the trainer says.
 fn gradients(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 4, 2, time);
-    let mut trainer: Trainer<Probe<f64>> = trainer(Probe { fault, ..Probe::new(cpu(1)) }, c, h.clone(), 2, time);
+    let mut trainer: Trainer<Instrumented<f64>> = trainer(Instrumented { fault, ..Instrumented::new(cpu(1)) }, c, h.clone(), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
     named(c, &trainer.train_state().grads)
 }

@@ -1,5 +1,5 @@
 use super::{
-    Probe,
+    Instrumented,
     forward::{clear, negate, swap_halves, uncorrected},
     lost, map, map_columns,
 };
@@ -7,14 +7,14 @@ use crate::fault::Fault;
 use hh_core::{backend::Backward, ops::*, shape::Shaped};
 use hh_cpu::{Float, Indices, Tensor};
 
-impl<F: Float> Probe<F> {
+impl<F: Float> Instrumented<F> {
     /// Where a parameter's gradient goes: into `found`, or, with that fault, nowhere.
     fn dropped<'a>(&self, fault: Fault, found: &'a mut Tensor<F>, nowhere: &'a mut Tensor<F>) -> &'a mut Tensor<F> {
         if self.has(fault) { nowhere } else { found }
     }
 }
 
-impl<F: Float> Backward for Probe<F> {
+impl<F: Float> Backward for Instrumented<F> {
     fn embed_grad(&mut self, op: Embed<Tensor<F>, Indices>, dy: &Tensor<F>, d_table: &mut Tensor<F>) {
         if self.has(Fault::EmbeddingGradientOverwrites) {
             clear(d_table);

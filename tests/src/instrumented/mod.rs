@@ -1,4 +1,4 @@
-//! A backend that stands between the model and [`Cpu`], and does what no backend should.
+//! [`Cpu`] behind a layer that plants faults in its kernels and poisons its memory, to test the tests.
 
 mod backward;
 mod forward;
@@ -11,8 +11,8 @@ use hh_core::{
 };
 use hh_cpu::{Cpu, Float, Indices, OutOfMemory, Tensor};
 
-/// [`Cpu`], with at most one [`Fault`], and memory that comes dirty.
-pub struct Probe<F> {
+/// [`Cpu`] with at most one [`Fault`], and with memory that can come poisoned.
+pub struct Instrumented<F> {
     /// Does the work.
     pub cpu: Cpu<F>,
     /// What goes wrong.
@@ -21,7 +21,7 @@ pub struct Probe<F> {
     pub poisoned: Option<(usize, usize)>,
 }
 
-impl<F: Float> Probe<F> {
+impl<F: Float> Instrumented<F> {
     /// Nothing wrong yet.
     pub fn new(cpu: Cpu<F>) -> Self {
         Self { cpu, fault: None, poisoned: None }
@@ -52,7 +52,7 @@ fn map_columns<F: Float>(t: &mut Tensor<F>, start: usize, width: usize, f: impl 
     }
 }
 
-impl<F: Float> Device for Probe<F> {
+impl<F: Float> Device for Instrumented<F> {
     type Tensor = Tensor<F>;
     type Indices = Indices;
     type Error = OutOfMemory;

@@ -1,4 +1,4 @@
-use super::{Probe, map, map_columns};
+use super::{Instrumented, map, map_columns};
 use crate::fault::Fault;
 use hh_core::{
     backend::Forward,
@@ -7,7 +7,7 @@ use hh_core::{
 };
 use hh_cpu::{Float, Indices, Tensor};
 
-impl<F: Float> Probe<F> {
+impl<F: Float> Instrumented<F> {
     /// A window that sees one position more than it should.
     pub(super) fn window(&self, fault: Fault, window: usize) -> usize {
         if self.has(fault) && window > 0 { window + 1 } else { window }
@@ -27,7 +27,7 @@ fn reversed<F: Float>(weight: &Tensor<F>) -> Tensor<F> {
     weight
 }
 
-impl<F: Float> Forward for Probe<F> {
+impl<F: Float> Forward for Instrumented<F> {
     type Recording = ();
 
     fn embed(&mut self, op: Embed<Tensor<F>, Indices>, y: &mut Tensor<F>) {
