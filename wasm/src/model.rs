@@ -79,11 +79,10 @@ impl Model {
         })?;
         let tokenizer = tokenizer::from_json(json)?;
         if tokenizer.vocab_size() > c.vocab_size {
-            return Err(Error::Checkpoint(format!(
-                "the tokenizer has {} ids and the model only {}: it is not the model's",
-                tokenizer.vocab_size(),
-                c.vocab_size
-            )));
+            return Err(Error::Checkpoint(
+                format!("the tokenizer has {} ids and the model only {}: it is not the model's", tokenizer.vocab_size(), c.vocab_size)
+                    .into(),
+            ));
         }
         let threads = threads::hired();
         let model = model::Model::from_checkpoint(&mut Cpu::<f32>::new(threads.clone()), &checkpoint)?;

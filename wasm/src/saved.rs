@@ -19,7 +19,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let fail = |what: &str| Error::State(format!("{what}; save the session again"));
+        let fail = |what: &str| Error::State(format!("{what}; save the session again").into());
         let body = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("these bytes are no saved session"))?;
         let (body, sum) = body.split_last_chunk().ok_or_else(|| fail("the saved session was cut short"))?;
         if state::hash(&bytes[..bytes.len() - 8]) != u64::from_le_bytes(*sum) {

@@ -227,7 +227,8 @@ impl Tokenizer for Bpe {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let encoding = self.encoder.encode_fast(text, false).map_err(|e| Error::Tokenizer(format!("the text cannot be encoded: {e}")))?;
+        let encoding =
+            self.encoder.encode_fast(text, false).map_err(|e| Error::Tokenizer(format!("the text cannot be encoded: {e}").into()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
