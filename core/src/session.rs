@@ -3,7 +3,7 @@
 use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
-    error::Error,
+    error::{Error, InputError},
     inspect::Inspector,
     layers::{ChunkShape, lm_head},
     model::{self, Acts, Model, State},
@@ -11,7 +11,7 @@ use crate::{
     shape::{Shape, Shaped},
     state::{Layout, Snapshot},
 };
-use alloc::{format, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::ops::Deref;
 
 /// How a session is laid out.
@@ -76,11 +76,11 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let segments = options.segments.unwrap_or(c.segments);
         for (name, value) in [("batch", options.batch), ("context", options.context), ("segments", segments), ("chunk", options.chunk)] {
             if value == 0 {
-                return Err(Error::Input(format!("a session's {name} is 0; it must be at least 1")));
+                return Err(InputError::Size { of: "a session", name, value, must: "at least 1" }.into());
             }
         }
         if !options.chunk.is_power_of_two() {
-            return Err(Error::Input(format!("a session's chunk is {}; it must be a power of two", options.chunk)));
+            return Err(InputError::Size { of: "a session", name: "chunk", value: options.chunk, must: "a power of two" }.into());
         }
         let b = &mut backend;
         let rows = |width| Shape::cube(options.batch, 1, width);
@@ -203,7 +203,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     pub fn watch(&mut self, tokens: &[u32], inspector: &mut Inspector) -> Result<&[f32], Error> {
         let n = self.check(tokens)?;
         if n > 1 {
-            return Err(Error::Input(format!("a step that is watched takes one token of each sequence, and here are {n}")));
+            return Err(InputError::WatchedTokens { tokens: n }.into());
         }
         let (b, model, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let mut run = || -> Result<(), B::Error> {
@@ -270,21 +270,14 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     fn check(&self, tokens: &[u32]) -> Result<usize, Error> {
         let (c, batch) = (&self.model.config, self.options.batch);
         if tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
-            return Err(Error::Input(format!(
-                "{} tokens do not make rows for a batch of {batch}: give each row the same number, at least one",
-                tokens.len()
-            )));
+            return Err(InputError::RaggedBatch { tokens: tokens.len(), batch }.into());
         }
         if let Some(id) = tokens.iter().find(|&&id| id as usize >= c.vocab_size) {
-            return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", c.vocab_size)));
+            return Err(InputError::TokenOutOfRange { id: *id, vocab_size: c.vocab_size }.into());
         }
         let n = tokens.len() / batch;
         if c.positions == Positions::Learned && self.position + n as u64 > c.max_len as u64 {
-            return Err(Error::Input(format!(
-                "position {} is beyond the {} positions that this model learned: shorten the text, or reset the session",
-                self.position + n as u64,
-                c.max_len
-            )));
+            return Err(InputError::PositionOutOfRange { position: self.position + n as u64, max_len: c.max_len }.into());
         }
         Ok(n)
     }

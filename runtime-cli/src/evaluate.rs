@@ -13,7 +13,6 @@ use hh_core::pass::Pass;
 use hh_core::shape::Shape;
 use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
-use std::fmt::Display;
 use std::ops::Deref;
 
 /// Sums over the targets that were scored.
@@ -142,7 +141,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// Where the windows are not as long as the room.
     pub fn batch<H>(&mut self, windows: Windows<'_>, index: u64, segments: usize, hooks: &mut H) -> Result<Losses<'_>>
     where
-        H: Hooks<B, Error: Display>,
+        H: Hooks<B, Error: std::error::Error + Send + Sync + 'static>,
     {
         let [tokens, targets] = &mut self.ids;
         windows.batch(index, self.batch, tokens, targets)?;

@@ -1,5 +1,10 @@
 use super::{Dtype, Metadata};
-use crate::{config::Config, error::Error, quant::Format, shape::Shape};
+use crate::{
+    config::Config,
+    error::{CheckpointError, Error},
+    quant::Format,
+    shape::Shape,
+};
 use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -147,9 +152,14 @@ pub fn write<'n>(
 
 fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
     Error::Checkpoint(if x.is_finite() {
-        format!("tensor {name} has the value {x} at element {i}, too large for {}: store it as F32 or BF16", dtype.name())
+        CheckpointError::Other(format!(
+            "tensor {name} has the value {x} at element {i}, too large for {}: store it as F32 or BF16",
+            dtype.name()
+        ))
     } else {
-        format!("tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved")
+        CheckpointError::Other(format!(
+            "tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved"
+        ))
     })
 }
 
@@ -164,13 +174,13 @@ fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> R
     let mut start = 0u64;
     for (name, shape) in tensors {
         if name == METADATA || !seen.insert(name) {
-            return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved")));
+            return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved").into()));
         }
         let mut entry = |name: String, dtype: safetensors::Dtype, shape: Shape| {
             let size = shape.dims().iter().try_fold(dtype.bitsize() as u64 / 8, |size, &n| size.checked_mul(n as u64));
             let end = size
                 .and_then(|size| start.checked_add(size))
-                .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file")))?;
+                .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file").into()))?;
             entries.push((name, Entry { dtype, shape: shape.dims().to_vec(), data_offsets: [start, end] }));
             start = end;
             Ok::<(), Error>(())

@@ -9,14 +9,14 @@ use super::{
 use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
-    error::Error,
+    error::{Error, InputError},
     layers::ChunkShape,
     model::{self, Acts, Model, State},
     ops::Matmul,
     pass::Pass,
     shape::{Shape, Shaped},
 };
-use alloc::{format, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::ops::Deref;
 
 /// How an encoder is laid out.
@@ -93,17 +93,13 @@ const KEPT: usize = 2;
 /// [`Error::Input`] for an empty text, an id outside of the vocabulary, and more tokens than a learned table has positions.
 pub fn check(c: &Config, text: &[u32]) -> Result<(), Error> {
     if text.is_empty() {
-        return Err(Error::Input("an empty text has no vector: leave it out".into()));
+        return Err(InputError::EmptyText.into());
     }
     if let Some(id) = text.iter().find(|&&id| id as usize >= c.vocab_size) {
-        return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", c.vocab_size)));
+        return Err(InputError::TokenOutOfRange { id: *id, vocab_size: c.vocab_size }.into());
     }
     if c.positions == Positions::Learned && text.len() > c.max_len {
-        return Err(Error::Input(format!(
-            "the text has {} tokens, and this model learned {} positions: shorten it, or limit the tokens",
-            text.len(),
-            c.max_len
-        )));
+        return Err(InputError::TextTooLong { tokens: text.len(), max_len: c.max_len }.into());
     }
     Ok(())
 }
@@ -116,7 +112,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
     pub fn new(backend: B, model: M, options: Options) -> Result<Self, Error> {
         for (name, value) in [("context", options.context), ("tokens", options.tokens)] {
             if value == 0 {
-                return Err(Error::Input(format!("an encoder's {name} is 0; it must be at least 1")));
+                return Err(InputError::Size { of: "an encoder", name, value, must: "at least 1" }.into());
             }
         }
         Ok(Self { backend, model, options, workspaces: Vec::new(), past: None, staging: Staging::default(), host: Vec::new() })

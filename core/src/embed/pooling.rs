@@ -1,7 +1,7 @@
 //! From the hidden states of a text to one vector.
 
-use crate::error::Error;
-use alloc::{format, vec, vec::Vec};
+use crate::error::{Error, InputError};
+use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// How the hidden states of a text become one vector.
@@ -77,7 +77,7 @@ impl Pooler {
     /// Where `vector` has not as many numbers as a hidden state.
     pub fn take(&mut self, vector: &mut [f32]) -> Result<(), Error> {
         if self.seen == 0 {
-            return Err(Error::Input("an empty text has no embedding".into()));
+            return Err(InputError::EmptyText.into());
         }
         assert_eq!(vector.len(), self.sum.len(), "room for a pooled vector");
         for (v, s) in vector.iter_mut().zip(&mut self.sum) {
@@ -105,9 +105,7 @@ impl Pooler {
 /// Says what is wrong with `dim` as the number of numbers to keep of `whole`.
 pub(super) fn check_dim(dim: usize, whole: usize) -> Result<(), Error> {
     if dim == 0 || dim > whole {
-        return Err(Error::Input(format!(
-            "a vector of {dim} numbers was asked of a model whose vectors have {whole}: ask for 1 to {whole}"
-        )));
+        return Err(InputError::DimOutOfRange { dim, whole }.into());
     }
     Ok(())
 }

@@ -10,8 +10,13 @@ mod head;
 pub use goal::{Goal, Options};
 
 use super::{HyperParams, Losses, Trainer};
-use crate::{backend::Backward, config::Config, error::Error, model::Params};
-use alloc::{format, vec::Vec};
+use crate::{
+    backend::Backward,
+    config::Config,
+    error::{Error, InputError},
+    model::Params,
+};
+use alloc::vec::Vec;
 pub(super) use encoder::Recorded;
 use encoder::{Encoder, Purpose, Run, Side};
 use head::Head;
@@ -140,17 +145,14 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         let taught = if candidates == 0 { texts * self.config.vector_dim() } else { 0 };
         let found = [batch.texts.len(), batch.candidates.len(), batch.teacher.len()];
         if found != [texts, candidates, taught] {
-            return Err(Error::Input(format!(
-                "a micro-batch has {} texts, {} candidates and {} numbers of a teacher; it needs {texts}, {candidates} and {taught}",
-                found[0], found[1], found[2]
-            )));
+            return Err(InputError::MicroBatch { found, needed: [texts, candidates, taught] }.into());
         }
         for text in batch.texts.iter().chain(batch.candidates) {
             if text.is_empty() {
-                return Err(Error::Input("a text without tokens has no vector".into()));
+                return Err(InputError::EmptyText.into());
             }
             if let Some(id) = text.iter().find(|&&id| id as usize >= self.config.vocab_size) {
-                return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", self.config.vocab_size)));
+                return Err(InputError::TokenOutOfRange { id: *id, vocab_size: self.config.vocab_size }.into());
             }
         }
         Ok(())

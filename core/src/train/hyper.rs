@@ -1,6 +1,10 @@
 //! How a model is trained.
 
-use crate::{config::Config, error::Error, schedule::Schedule};
+use crate::{
+    config::Config,
+    error::{ConfigError, Error},
+    schedule::Schedule,
+};
 use alloc::{format, string::String};
 
 /// What training minimises and how.
@@ -69,7 +73,7 @@ impl HyperParams {
     /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
     pub fn validate(&self, c: &Config) -> Result<(), Error> {
         self.schedule.validate()?;
-        let fail = |what: String| Err(Error::Config(what));
+        let fail = |what: String| Err(ConfigError::Contradiction(what).into());
         for (name, value, below) in [
             ("beta1", self.beta1, 1.0),
             ("beta2", self.beta2, 1.0),
@@ -84,7 +88,7 @@ impl HyperParams {
             ("flow_weight", self.flow_weight, 1e3),
         ] {
             if !(value >= 0.0 && value < below) {
-                return fail(format!("{name} is {value}; it must be at least 0 and below {below}"));
+                return Err(ConfigError::field(name, value, format_args!("at least 0 and below {below}")).into());
             }
         }
         if self.flow_weight > 0.0 && c.flow_hidden == 0 {
@@ -94,7 +98,7 @@ impl HyperParams {
             ));
         }
         if self.accumulate == 0 {
-            return fail("accumulate is 0; it must be at least 1".into());
+            return Err(ConfigError::field("accumulate", 0, "at least 1").into());
         }
         Ok(())
     }

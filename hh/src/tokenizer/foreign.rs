@@ -234,7 +234,8 @@ impl Tokenizer for Bpe {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, Core> {
-        let encoding = self.encoder.encode_fast(text, false).map_err(|e| Core::Tokenizer(format!("the text cannot be encoded: {e}")))?;
+        let encoding =
+            self.encoder.encode_fast(text, false).map_err(|e| Core::Tokenizer(format!("the text cannot be encoded: {e}").into()))?;
         Ok(encoding.get_ids().to_vec())
     }
 

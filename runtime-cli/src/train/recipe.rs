@@ -204,7 +204,7 @@ impl RecipeFile {
             let message = e.to_string();
             // The JSON was made here: its lines are nothing to the user.
             let about = message.rsplit_once(" at line ").map_or(&message[..], |(about, _)| about);
-            anyhow!("the model cannot be: {about}")
+            anyhow!("invalid model configuration: {about}")
         })
     }
 }
