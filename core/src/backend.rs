@@ -63,7 +63,7 @@ pub trait Device: Sized {
 
 /// Reads weights where they lie, for as long as the program runs: in a microcontroller's flash.
 pub trait ZeroCopy: Device {
-    /// As [`upload_quantised`](Device::upload_blocks), of memory that stays.
+    /// As [`upload_quantised`](Device::upload_quantised), of memory that stays.
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Self::Tensor;
 }
 

@@ -1,6 +1,6 @@
 //! One step of training: forward, losses, backward, clipping, AdamW, moving average.
 //!
-//! What all objectives share is here; [`language`] predicts tokens, [`vectors`] makes texts' vectors what they should be.
+//! What all objectives share is here; [`language`] predicts tokens, [`embedding`] makes texts' vectors what they should be.
 
 pub mod embedding;
 mod hyper;
