@@ -52,3 +52,12 @@ pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;
 pub use text::{Decoder, GenerateOptions, Generation, Piece, StopStrings, TextModel, TextSession, TextState, Weights};
+
+/// The examples of README.md and docs/embeddings.md compile and run.
+#[cfg(all(doctest, feature = "english"))]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/embeddings.md")]
+    struct Embeddings;
+}

@@ -38,8 +38,3 @@ mod table;
 pub mod task;
 pub mod tokenizers;
 pub mod train;
-
-/// The README's example compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -30,7 +30,7 @@ fn file(c: &Config, format: Format) -> Vec<u8> {
             (name, shape, values)
         })
         .collect();
-    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::QuantView(format)).expect("a checkpoint")
+    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(format)).expect("a checkpoint")
 }
 
 const TIME: usize = 21;

@@ -259,7 +259,7 @@ fn quantised(format: Format) -> (Config, Vec<Named>, Vec<u8>) {
         .into_iter()
         .map(|(name, shape)| (name, shape, (0..shape.count() as u32).map(|i| rng::normal([1, 0, 0, 0], 2, i)).collect::<Vec<_>>()))
         .collect();
-    let bytes = write(&config, &notes(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::QuantView(format)).unwrap();
+    let bytes = write(&config, &notes(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(format)).unwrap();
     (config, tensors, bytes)
 }
 

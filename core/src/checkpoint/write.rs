@@ -26,7 +26,7 @@ pub enum Stored {
     /// All as numbers of one type.
     Numbers(Dtype),
     /// The matrices of products in blocks, as [`Format::of`] says; all else as f32.
-    QuantView(Format),
+    Quantised(Format),
 }
 
 impl Stored {
@@ -34,7 +34,7 @@ impl Stored {
     fn of(self, name: &str, shape: Shape) -> Form {
         match self {
             Self::Numbers(dtype) => Form::Numbers(dtype),
-            Self::QuantView(format) => format.of(name, shape).map_or(Form::Numbers(Dtype::F32), Form::QuantView),
+            Self::Quantised(format) => format.of(name, shape).map_or(Form::Numbers(Dtype::F32), Form::Quantised),
         }
     }
 }
@@ -47,7 +47,7 @@ impl From<Dtype> for Stored {
 
 enum Form {
     Numbers(Dtype),
-    QuantView(Format),
+    Quantised(Format),
 }
 
 /// Values that go to the sink at a time.
@@ -99,7 +99,7 @@ impl<S> Writer<S> {
                     (self.sink)(&self.buffer)?;
                 }
             }
-            Form::QuantView(format) => {
+            Form::Quantised(format) => {
                 // Beyond this a scale has no bfloat16.
                 if let Some(i) = values.iter().position(|x| x.is_nan() || x.abs() >= Dtype::Bf16.overflow()) {
                     return Err(unstorable(name, i, values[i], Dtype::Bf16).into());
@@ -166,7 +166,7 @@ fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
 /// The length of the JSON header, then the header, with spaces up to a multiple of 8: tensors begin aligned.
 fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> Result<Vec<u8>, Error> {
     let mut metadata = metadata.clone();
-    if let (Stored::QuantView(_), Some(format)) = (stored, metadata.get_mut(super::FORMAT)) {
+    if let (Stored::Quantised(_), Some(format)) = (stored, metadata.get_mut(super::FORMAT)) {
         *format = super::FORMATS[1].to_owned();
     }
     let mut seen = BTreeSet::new();
@@ -187,7 +187,7 @@ fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> R
         };
         match stored.of(name, *shape) {
             Form::Numbers(dtype) => entry(name.clone(), dtype.safetensors(), *shape)?,
-            Form::QuantView(format) => super::blocks::entries(format, name, *shape).into_iter().try_for_each(|(n, d, s)| entry(n, d, s))?,
+            Form::Quantised(format) => super::blocks::entries(format, name, *shape).into_iter().try_for_each(|(n, d, s)| entry(n, d, s))?,
         }
     }
     let mut json = serde_json::to_vec(&Layout { metadata: &metadata, entries }).expect("strings and numbers are JSON");

@@ -33,7 +33,7 @@ fn checkpoint() -> Vec<u8> {
         (CONVENTION.to_owned(), convention.to_json()),
         ("context".to_owned(), "32".to_owned()),
     ]);
-    write(&c, &notes, tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::QuantView(Format::Q8)).unwrap()
+    write(&c, &notes, tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(Format::Q8)).unwrap()
 }
 
 fn embedder() -> Embedder {

@@ -88,7 +88,7 @@ impl Args {
             Some(QuantView::Q8) => Format::Q8,
             Some(QuantView::Q4) => Format::Q4,
         };
-        (Stored::QuantView(format), format.name())
+        (Stored::Quantised(format), format.name())
     }
 }
 
