@@ -28,7 +28,7 @@ impl Default for GenerateOptions {
 
 impl GenerateOptions {
     pub(super) fn decoder(&self, tokenizer: &dyn Tokenizer) -> Result<Decoder, Error> {
-        let sampler = Sampler::new(self.sampler.clone(), tokenizer.vocab_size())?;
+        let sampler = Sampler::new(self.sampler, tokenizer.vocab_size())?;
         let decoder = Decoder::new(sampler, StopStrings::new(self.stop.iter().cloned()), tokenizer);
         Ok(if self.ignore_end_of_text { decoder.ignoring_end_of_text() } else { decoder })
     }
