@@ -3,6 +3,7 @@
 pub mod ablate;
 #[cfg(not(all(feature = "plots", feature = "tables")))]
 mod absent;
+pub mod completions;
 pub mod data;
 pub mod doctor;
 #[cfg(feature = "tables")]
@@ -83,6 +84,10 @@ pub enum Command {
     Task(task::Args),
     /// Tell what this machine can do, what is missing, and why
     Doctor(doctor::Args),
+    /// Print completions for a shell: bash, elvish, fish, powershell or zsh
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages to a folder
+    Man(completions::ManArgs),
 }
 
 impl Command {
@@ -125,6 +130,8 @@ impl Command {
             Self::Data(args) => data::run(args)?,
             Self::Task(args) => return task::run(args, backends, interrupt),
             Self::Doctor(args) => doctor::run(args)?,
+            Self::Completions(args) => completions::completions(&args)?,
+            Self::Man(args) => completions::man(&args)?,
         }
         Ok(Ending::Done)
     }
