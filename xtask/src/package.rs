@@ -4,7 +4,7 @@ use crate::run::{cargo, program};
 use std::{fs, path::Path};
 
 /// The crates, each after those that it depends on.
-const CRATES: [&str; 6] = ["hh-core", "hh-cpu", "hh-cuda", "hh-english", "hh", "hh-runtime"];
+const CRATES: [&str; 7] = ["hh-core", "hh-cpu", "hh-cuda", "hh-tch", "hh-english", "hh", "hh-runtime"];
 /// Largest package that registries take, in bytes.
 const LARGEST: u64 = 10_000_000;
 
