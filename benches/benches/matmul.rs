@@ -8,11 +8,9 @@ use hh_core::{
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor, Threads};
+use hh_tests::kernels;
 use std::{hint::black_box, time::Duration};
 
-/// `(rows, in, out)` in training: char-4.5m at 2048 rows, then bpe-97m at 512.
-const TRAINING: [(usize, usize, usize); 7] =
-    [(2048, 256, 1024), (2048, 288, 256), (2048, 256, 992), (2048, 496, 256), (2048, 256, 64), (2048, 256, 65), (512, 704, 4096)];
 /// `(in, out)` in decoding: one that a cache holds, and bpe-97m's output table.
 const DECODING: [(usize, usize); 2] = [(256, 1024), (704, 50257)];
 
@@ -85,7 +83,7 @@ fn crates(group: &mut BenchmarkGroup<'_, WallTime>, threads: usize, name: &str, 
 fn training(criterion: &mut Criterion) {
     for threads in [1, 2] {
         let mut cpu = Cpu::<f32>::new(Threads::new(threads));
-        for (rows, inp, out) in TRAINING {
+        for (rows, inp, out) in kernels::Matmul::TRAINING {
             let mut group = criterion.benchmark_group(format!("{rows}x{inp}x{out}, {threads} threads"));
             let work = (rows * inp * out) as u64;
             let [x, mut dx] = [0; 2].map(|_| tensor(&mut cpu, rows, inp));

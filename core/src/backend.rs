@@ -15,6 +15,7 @@
 use crate::ops::*;
 use crate::quant::QuantView;
 use crate::shape::{Shape, Shaped};
+use alloc::vec;
 
 /// What precision a tensor is held in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +50,7 @@ pub trait Device: Sized {
     /// Copies indices from the host.
     fn upload_indices(&mut self, src: &[u32], dst: &mut Self::Indices) -> Result<(), Self::Error>;
     /// A new matrix from one in blocks, which is kept so by a backend that has products over blocks, and widened by others
-    /// ([`widened`](crate::quant::widened)). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
+    /// ([`widened`]). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
     fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Self::Tensor, Self::Error>;
     /// Waits for all queued work, then copies to the host.
     fn download(&mut self, src: &Self::Tensor, dst: &mut [f32]) -> Result<(), Self::Error>;
@@ -61,9 +62,21 @@ pub trait Device: Sized {
     fn copy(&mut self, src: &Self::Tensor, dst: &mut Self::Tensor);
 }
 
+/// A matrix in blocks as ordinary numbers on a device: what a backend without products over blocks does with them.
+///
+/// # Errors
+/// Those of the device.
+pub fn widened<B: Device>(b: &mut B, blocks: QuantView<'_>) -> Result<B::Tensor, B::Error> {
+    let mut host = vec![0.0; blocks.shape().count()];
+    blocks.widen(&mut host);
+    let mut tensor = b.alloc(blocks.shape(), Precision::Compute)?;
+    b.upload(&host, &mut tensor)?;
+    Ok(tensor)
+}
+
 /// Reads weights where they lie, for as long as the program runs: in a microcontroller's flash.
 pub trait ZeroCopy: Device {
-    /// As [`upload_quantised`](Device::upload_blocks), of memory that stays.
+    /// As [`upload_quantised`](Device::upload_quantised), of memory that stays.
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Self::Tensor;
 }
 

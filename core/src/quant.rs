@@ -12,11 +12,10 @@
 //! beside `NAME.scale` (BF16) of `[out, blocks of a row]`. All else is stored as f32.
 
 use crate::{
-    backend::{Device, Precision},
     half::{bf16_to_f32, f32_to_bf16},
     shape::{Shape, Shaped},
 };
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use libm::rintf;
 
 /// Numbers that share a scale.
@@ -195,18 +194,6 @@ impl<'a> QuantView<'a> {
             }),
         }
     }
-}
-
-/// The matrix as ordinary numbers on a device: what a backend without products over blocks does with them.
-///
-/// # Errors
-/// Those of the device.
-pub fn widened<B: Device>(b: &mut B, blocks: QuantView<'_>) -> Result<B::Tensor, B::Error> {
-    let mut host = vec![0.0; blocks.shape.count()];
-    blocks.widen(&mut host);
-    let mut tensor = b.alloc(blocks.shape, Precision::Compute)?;
-    b.upload(&host, &mut tensor)?;
-    Ok(tensor)
 }
 
 /// The scale, as the bits of a bfloat16, and integers in −127 … 127.

@@ -1,6 +1,6 @@
 //! One step of training: forward, losses, backward, clipping, AdamW, moving average.
 //!
-//! What all objectives share is here; [`language`] predicts tokens, [`vectors`] makes texts' vectors what they should be.
+//! What all objectives share is here; [`language`] predicts tokens, [`embedding`] makes texts' vectors what they should be.
 
 pub mod embedding;
 mod hyper;
@@ -16,6 +16,7 @@ use crate::{
     backend::{Backward, Forward, Precision},
     config::Config,
     error::Error,
+    layers::embedding::TABLE,
     model::{self, Params},
     ops::{AdamW, AdamWLeaf},
     schedule,
@@ -111,7 +112,7 @@ impl<B: Backward, R> Trainer<B, R> {
         }
         let of_leaf = |(name, shape): &(String, Shape)| {
             let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };
-            [decay, if name == "embed.weight" { hyper.embed_lr_scale } else { 1.0 }]
+            [decay, if name == TABLE { hyper.embed_lr_scale } else { 1.0 }]
         };
         let leaves = model::shapes(&config).iter().map(of_leaf).collect();
         let train_state = TrainState { weights, grads, first, second, ema };

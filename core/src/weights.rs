@@ -6,14 +6,12 @@ use crate::{
     config::Config,
     error::Error,
     init,
+    layers::embedding::TABLE,
     model::{Params, shapes},
     quant::QuantView,
     shape::Shape,
 };
 use alloc::vec::Vec;
-
-/// Name of the embedding.
-const EMBED: &str = "embed.weight";
 
 /// Weights with the configuration that they belong to.
 pub struct Model<T> {
@@ -55,7 +53,7 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn for_batches<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| (name == EMBED).then(|| b.upload_quantised(blocks)).transpose().map_err(Error::device))
+        Self::read(b, checkpoint, |b, name, blocks| (name == TABLE).then(|| b.upload_quantised(blocks)).transpose().map_err(Error::device))
     }
 
     /// As [`for_batches`](Self::for_batches), of bytes that stay: the embedding is read where it lies.
@@ -63,7 +61,7 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn for_batches_in_place<B: ZeroCopy<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| Ok((name == EMBED).then(|| b.borrow_quantised(blocks))))
+        Self::read(b, checkpoint, |b, name, blocks| Ok((name == TABLE).then(|| b.borrow_quantised(blocks))))
     }
 
     /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and only

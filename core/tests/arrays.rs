@@ -77,7 +77,7 @@ fn tensors_go_through_a_checkpoint_as_arrays() {
     }
     assert!(checkpoint.array("nothing").unwrap_err().to_string().contains("nothing is missing"));
     let model = Model::from_checkpoint(&mut cpu(), &checkpoint).expect("all tensors");
-    assert_eq!(model.params.embed.shape().dims(), checkpoint.array("embed.weight").expect("it is there").shape());
+    assert_eq!(model.params.embedding.table.shape().dims(), checkpoint.array("embed.weight").expect("it is there").shape());
 }
 
 #[test]

@@ -2,36 +2,39 @@
 
 pub mod ablate;
 pub mod budget;
+#[cfg(feature = "tables")]
 pub mod bulk;
 pub mod commands;
 pub mod conversation;
 pub mod corpus;
 pub mod costs;
 pub mod data;
-pub mod embedder;
 pub mod embedding_eval;
 pub mod evaluate;
 pub mod export;
+pub mod features;
 pub mod files;
 pub mod generate;
+pub mod interrupt;
 pub mod libtorch;
 pub mod loading;
 pub mod machine;
 pub mod measure;
+#[cfg(feature = "plots")]
 mod picture;
 pub mod probe;
 pub mod program;
+pub mod progress;
+#[cfg(feature = "plots")]
 pub mod report;
+pub mod run_folder;
 pub mod stats;
 pub mod stderr;
+#[cfg(feature = "tables")]
 pub mod table;
+#[cfg(not(feature = "tables"))]
+#[path = "table/absent.rs"]
+mod table;
 pub mod task;
 pub mod tokenizers;
 pub mod train;
-
-pub use embedder::Embedder;
-
-/// The README's example compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -1,15 +1,16 @@
 //! The program: runs one command, and reports an error in one sentence.
 
 use crate::commands::Cli;
+use crate::interrupt::Interrupt;
 use crate::machine::Backends;
 use crate::stderr::say;
 use anyhow::Result;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-/// Runs a command on the backends of this program.
-pub fn run(cli: Cli, backends: &impl Backends) -> ExitCode {
-    finish(cli.command.run(backends).map(|()| ExitCode::SUCCESS))
+/// Runs a command on the backends that this program has.
+pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
+    finish(cli.command.run(backends, interrupt).map(ExitCode::from))
 }
 
 /// The exit code of a result; an error is printed to the standard error.

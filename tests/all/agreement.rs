@@ -4,8 +4,8 @@ use hh_core::{backend::Backward, config::Config, train::HyperParams};
 use hh_cpu::{Cpu, Level, Threads};
 use hh_tests::{
     compare::{all_within, distance},
+    instrumented::Instrumented,
     model::{Numbers, batch, config, cpu, hyper, kinds, levels, named, trainer},
-    probe::Probe,
 };
 
 /// Large enough that every kernel has several tasks to share.
@@ -69,7 +69,7 @@ fn a_step_reads_nothing_that_it_did_not_write() {
     for (name, c) in kinds() {
         let cpu = || Cpu::<f32>::with_level(Threads::one(), Level::detect());
         let clean = train(cpu(), &c, noisy(&c), 11);
-        let dirty = train(Probe { poisoned: Some((3, 11)), ..Probe::new(cpu()) }, &c, noisy(&c), 11);
+        let dirty = train(Instrumented { poisoned: Some((3, 11)), ..Instrumented::new(cpu()) }, &c, noisy(&c), 11);
         assert!(clean.iter().flat_map(|(_, x)| x).all(|x| x.is_finite()), "{name}");
         assert!(clean == dirty, "{name}: memory that came dirty is seen in the result");
     }

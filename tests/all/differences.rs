@@ -1,19 +1,19 @@
 //! Gradients against finite differences in f64: no formula of the model is trusted here but its own values.
 
 use hh_core::{
-    backend::{Device, Forward, Precision},
+    backend::{Device, Precision},
     config::Config,
-    layers::{ChunkShape, DropoutKey, flow},
+    layers::{ChunkShape, DropoutKey, flow, lm_head},
     model::{self, Acts, Params},
-    ops::CrossEntropy,
+    pass::Pass,
     shape::Shape,
     train::{HyperParams, Trainer},
 };
 use hh_cpu::{Cpu, Indices, Tensor};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
     model::{batch, config, cpu, hyper, kinds, named, trainer, weights, wide},
-    probe::Probe,
 };
 
 type Wide = Tensor<f64>;
@@ -99,7 +99,7 @@ pub(crate) fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(),
 /// What the trainer says.
 fn gradients(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 4, 2, time);
-    let mut trainer: Trainer<Probe<f64>> = trainer(Probe { fault, ..Probe::new(cpu(1)) }, c, h.clone(), 2, time);
+    let mut trainer: Trainer<Instrumented<f64>> = trainer(Instrumented { fault, ..Instrumented::new(cpu(1)) }, c, h.clone(), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
     named(c, &trainer.train_state().grads)
 }
@@ -117,7 +117,7 @@ struct Loss {
     key: Indices,
     acts: Acts<Wide>,
     flow: [flow::Acts<Wide>; 2],
-    projected: Wide,
+    head: lm_head::Acts<Wide>,
     logits: Wide,
     losses: Wide,
 }
@@ -137,24 +137,23 @@ impl Loss {
         let acts = Acts::new(&mut b, c, extent).expect("memory");
         let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("memory"));
         flow::draw(&mut b, &key, &mut flow[0]);
-        let [projected, logits, losses] =
-            [c.embed_dim, c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("memory"));
-        let (config, hyper, goals) = (c.clone(), h.clone(), weights.embed.clone());
-        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, projected, logits, losses }
+        let head = lm_head::Acts::new(&mut b, c, extent).expect("memory");
+        let [logits, losses] = [c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("memory"));
+        let (config, hyper, goals) = (c.clone(), h.clone(), weights.embedding.table.clone());
+        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, head, logits, losses }
     }
 
     fn total(&mut self) -> f64 {
         let Self { cpu: b, config: c, hyper: h, weights: p, acts, .. } = self;
-        let noise = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key, site: 0 });
-        model::forward(b, c, p, None, acts, &self.tokens, c.segments, noise);
-        let x = model::project(b, p, &acts.hidden, Some(&mut self.projected));
-        let op = CrossEntropy { x, table: &p.embed, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-        b.cross_entropy(op, &mut self.logits, &mut self.losses);
+        let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key });
+        let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, acts, &self.tokens);
+        let loss = lm_head::Loss::evaluation(&self.targets, &mut self.logits, &mut self.losses);
+        lm_head::losses(b, &p.embedding, &mut self.head, &acts.hidden, loss);
         let weights = [1.0 - h.smoothing, h.z_weight, h.smoothing].map(f64::from);
         let mut total =
             mean(&wide(&self.losses).chunks(3).map(|row| row.iter().zip(weights).map(|(l, w)| l * w).sum()).collect::<Vec<_>>());
         if let (Some(p), [at, d], true) = (&p.flow, &mut self.flow, h.flow_weight > 0.0) {
-            flow::forward(b, p, at, d, &acts.hidden, &self.goals, &self.targets, 1.0);
+            flow::forward(b, p, at, d, &acts.hidden, flow::Goal { table: &self.goals, targets: &self.targets, weight: 1.0 });
             total += f64::from(h.flow_weight) * mean(&wide(&at.losses));
         }
         total

@@ -7,7 +7,10 @@ use hh_core::{
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor};
-use hh_tests::model::{cpu, wide};
+use hh_tests::{
+    kernels::math::{inner, unit},
+    model::{cpu, wide},
+};
 
 const DEPTH: usize = 6;
 
@@ -74,12 +77,7 @@ fn check(seed: u32, successor: bool, window: usize, slots: usize) -> f64 {
 }
 
 fn energy(state: &[f64], memory: &[Vec<f64>], beta: f64) -> f64 {
-    -memory.iter().map(|p| (beta * p.iter().zip(state).map(|(p, x)| p * x).sum::<f64>()).exp()).sum::<f64>().ln()
-}
-
-fn unit(v: &[f64]) -> Vec<f64> {
-    let length = (v.iter().map(|x| x * x).sum::<f64>() + 1e-6).sqrt();
-    v.iter().map(|x| x / length).collect()
+    -memory.iter().map(|p| (beta * inner(p, state)).exp()).sum::<f64>().ln()
 }
 
 fn random(b: &mut Cpu<f64>, shape: Shape, seed: u32, site: u32) -> Tensor<f64> {

@@ -5,6 +5,7 @@ use hh_core::{
     hooks::{BlockId, Hooks},
     layers::{ChunkShape, block},
     model::{self, Acts, Model},
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use hh_cpu::{Cpu, Tensor};
@@ -41,10 +42,12 @@ fn hidden<H: Hooks<Cpu<f32>>>(b: &mut Cpu<f32>, m: &Model<Tensor<f32>>, ids: &[u
     b.upload_indices(ids, &mut tokens).expect("no device to lose");
     match hooks {
         Some(hooks) => {
-            let done = model::forward_with(b, c, &m.params, None, &mut acts, &tokens, c.segments, None, hooks);
+            let done = model::forward(Pass::new(b, c).with_hooks(hooks), &m.params, None, &mut acts, &tokens);
             assert!(done.is_ok());
         }
-        None => model::forward(b, c, &m.params, None, &mut acts, &tokens, c.segments, None),
+        None => {
+            let Ok(()) = model::forward(Pass::new(b, c), &m.params, None, &mut acts, &tokens);
+        }
     }
     wide(&acts.hidden)
 }
@@ -90,6 +93,6 @@ fn a_hook_that_fails_ends_the_pass_with_its_error() {
     let m = model(&mut b, &c);
     let mut acts = Acts::new(&mut b, &c, ChunkShape { batch: 1, time: 4, saved: false }).expect("memory");
     let tokens = b.alloc_indices(Shape::matrix(1, 4)).expect("memory");
-    let done = model::forward_with(&mut b, &c, &m.params, None, &mut acts, &tokens, c.segments, None, &mut Refusal);
+    let done = model::forward(Pass::new(&mut b, &c).with_hooks(Refusal), &m.params, None, &mut acts, &tokens);
     assert_eq!(done, Err(BlockId { segment: 1, layer: 1 }));
 }

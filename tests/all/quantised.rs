@@ -30,7 +30,7 @@ fn file(c: &Config, format: Format) -> Vec<u8> {
             (name, shape, values)
         })
         .collect();
-    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::QuantView(format)).expect("a checkpoint")
+    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(format)).expect("a checkpoint")
 }
 
 const TIME: usize = 21;
@@ -99,5 +99,5 @@ fn weights_in_blocks_are_not_written() {
     let mut b = cpu::<f32>(1);
     let bytes = file(&wide(), Format::Q8);
     let mut model = Model::from_checkpoint(&mut b, &Checkpoint::parse(&bytes).expect("a checkpoint")).expect("a model");
-    model.params.embed.data_mut()[0] = 1.0;
+    model.params.embedding.table.data_mut()[0] = 1.0;
 }

@@ -17,8 +17,9 @@ use hh_cpu::{Cpu, Tensor};
 use hh_tests::compare::{all_within, distance};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
+    kernels::math::inner,
     model::{Numbers, config, cpu, hidden, hyper, model, named, text, weights},
-    probe::Probe,
 };
 
 /// Texts of many lengths, and how their vectors are trained.
@@ -67,8 +68,8 @@ fn silent(c: &Config) -> HyperParams {
     HyperParams { flow_weight: 0.0, ..hyper(c) }
 }
 
-fn trainer(case: &Case, h: HyperParams, fault: Option<Fault>) -> Trainer<Probe<f64>, EmbeddingWorkspace<Probe<f64>>> {
-    let mut b = Probe { fault, ..Probe::new(cpu(1)) };
+fn trainer(case: &Case, h: HyperParams, fault: Option<Fault>) -> Trainer<Instrumented<f64>, EmbeddingWorkspace<Instrumented<f64>>> {
+    let mut b = Instrumented { fault, ..Instrumented::new(cpu(1)) };
     let weights = weights(&mut b, &case.config);
     Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap()
 }
@@ -118,15 +119,14 @@ impl Case {
             pooled.iter_mut().zip(row).for_each(|(p, x)| *p += weight * x);
         }
         match &m.params.pooled {
-            Some(w) => w.data().chunks(d).map(|row| row.iter().zip(&pooled).map(|(w, x)| w * x).sum()).collect(),
+            Some(w) => w.data().chunks(d).map(|row| inner(row, &pooled)).collect(),
             None => pooled,
         }
     }
 }
 
 fn cosine(x: &[f64], y: &[f64]) -> f64 {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    dot(x, y) / (dot(x, x) * dot(y, y)).sqrt()
+    inner(x, y) / (inner(x, x) * inner(y, y)).sqrt()
 }
 
 /// Along lines through the space of weights, one for each tensor.

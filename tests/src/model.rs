@@ -6,6 +6,7 @@ use hh_core::{
     init,
     layers::ChunkShape,
     model::{self, Acts, Model, Params},
+    pass::Pass,
     rng,
     schedule::Schedule,
     shape::Shape,
@@ -128,7 +129,7 @@ pub fn hidden<B: Forward<Tensor: Numbers>>(b: &mut B, m: &Model<B::Tensor>, toke
     let mut acts = Acts::new(b, c, ChunkShape { batch, time, saved: true }).expect("memory");
     let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("memory");
     b.upload_indices(tokens, &mut ids).expect("no device to lose");
-    model::forward(b, c, &m.params, None, &mut acts, &ids, c.segments, None);
+    let Ok(()) = model::forward(Pass::new(b, c), &m.params, None, &mut acts, &ids);
     wide(&acts.hidden)
 }
 

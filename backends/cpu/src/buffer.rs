@@ -3,7 +3,7 @@
 //! Decoding reads every weight once a token, and on pages of 4 KiB the translation of addresses takes a third of the
 //! time that memory takes. So where the system has huge pages, tensors share chunks of memory that ask for them.
 
-use crate::tensor::OutOfMemory;
+use crate::error::OutOfMemory;
 use alloc::{vec, vec::Vec};
 
 /// What memory of zeros may be read as.

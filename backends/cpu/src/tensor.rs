@@ -2,8 +2,9 @@
 
 use crate::{
     buffer::{Arena, Buffer, own},
-    float::Float,
-    quant::{Matrix, Rounded},
+    error::OutOfMemory,
+    quant::{matrix::Matrix, round::Rounded},
+    real::Real,
     simd::Level,
     threads::Threads,
 };
@@ -84,21 +85,6 @@ impl Shaped for Indices {
     }
 }
 
-/// The machine had no room for a tensor of this many bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OutOfMemory(
-    /// Bytes asked for.
-    pub usize,
-);
-
-impl core::fmt::Display for OutOfMemory {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "out of memory: no room for {:.1} MB more; choose a smaller batch, context or model", self.0 as f64 / 1e6)
-    }
-}
-
-impl core::error::Error for OutOfMemory {}
-
 /// The CPU backend. `F` is what it computes in: f32, or f64 to check gradients.
 pub struct Cpu<F> {
     pub(crate) level: Level,
@@ -112,7 +98,7 @@ pub struct Cpu<F> {
     arena: Arena,
 }
 
-impl<F: Float> Cpu<F> {
+impl<F: Real> Cpu<F> {
     /// A backend with these threads and the widest instructions that the machine has.
     pub fn new(threads: Threads) -> Self {
         Self::with_level(threads, Level::detect())
@@ -134,21 +120,13 @@ impl<F: Float> Cpu<F> {
     }
 }
 
-/// The first `len` elements of the working memory, of any content.
-pub(crate) fn scratch<F: Float>(memory: &mut Vec<F>, len: usize) -> &mut [F] {
-    if memory.len() < len {
-        memory.resize(len, F::ZERO);
-    }
-    &mut memory[..len]
-}
-
-impl<F: Float> ZeroCopy for Cpu<F> {
+impl<F: Real> ZeroCopy for Cpu<F> {
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Tensor<F> {
         Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::lent(blocks)) }
     }
 }
 
-impl<F: Float> Device for Cpu<F> {
+impl<F: Real> Device for Cpu<F> {
     type Tensor = Tensor<F>;
     type Indices = Indices;
     type Error = OutOfMemory;

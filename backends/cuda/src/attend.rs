@@ -4,7 +4,7 @@ use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
     launch::{Arg, LaunchDims, Variant},
-    lookup::{self, Memory, Tiles},
+    lookup::{self, Lookup, Memory, Tiles},
     tensor::{columns, columns_mut},
 };
 use hh_core::{
@@ -54,7 +54,7 @@ pub(crate) fn forward(
         saved.map_or(0, |s| s.mat().address).into(),
         y.into(),
     ];
-    tiles.run(b, "attend", "attend_forward", &dims, time, [1, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
     if let Some(ring) = kept {
         let rows = time.min(ring.rows);
         let args = [qkv.into(), ring.arg, lookup::heads(&dims)];
@@ -81,7 +81,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Attend<Tensor>, y: Columns<Tensor>, sav
     let balance: Arg = b.take(4 * batch * time * heads).into();
     let (sizes, scale) = ([time, head_dim].map(Arg::from), scale(head_dim));
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, y.into(), dy.into(), balance, d.into()];
-    tiles.run(b, "attend", "attend_rows", &dims, time, [2, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_rows", dims: &dims, rows: time, tiles: [2, 2] }, &args);
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, balance, dy.into(), d.into()];
-    tiles.run(b, "attend", "attend_columns", &dims, time, [2, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_columns", dims: &dims, rows: time, tiles: [2, 2] }, &args);
 }

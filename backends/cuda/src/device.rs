@@ -8,9 +8,9 @@ use crate::{
     tensor::{Indices, Mat, Tensor, lanes},
 };
 use hh_core::{
-    backend::{Device, Precision},
+    backend::{self, Device, Precision},
     half,
-    quant::{self, QuantView},
+    quant::QuantView,
     shape::Shape,
 };
 use std::sync::Arc;
@@ -214,7 +214,7 @@ impl Device for Cuda {
     }
 
     fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor, DeviceError> {
-        quant::widened(self, src)
+        backend::widened(self, src)
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {

@@ -1,5 +1,7 @@
 //! What can go wrong with a GPU.
 
+use cudarc::driver::result::DriverError;
+
 /// Why something could not be had of the device. Each message says what was wrong and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -38,6 +40,13 @@ pub enum DeviceError {
     Unsupported(String),
     /// Anything else, in the driver's or a library's words.
     Driver(String),
+}
+
+impl DeviceError {
+    /// What the driver says of it.
+    pub(crate) fn driver(e: DriverError) -> Self {
+        Self::Driver(e.error_string().map_or_else(|_| format!("{e:?}"), |said| said.to_string_lossy().into_owned()))
+    }
 }
 
 impl std::fmt::Display for DeviceError {

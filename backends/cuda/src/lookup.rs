@@ -31,19 +31,9 @@ impl Tiles {
         b.note(head).map(|head| Self { bf16, head })
     }
 
-    /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` rows and of as
-    /// many as a tile has columns, the latter for each stage of pipeline.cuh.
-    #[expect(clippy::too_many_arguments, reason = "one launch: where, what, how large, with what")]
-    pub(crate) fn run(
-        &self,
-        b: &mut Cuda,
-        source: &'static str,
-        name: &'static str,
-        dims: &MemoryDims,
-        rows: usize,
-        [tall, flat]: [usize; 2],
-        args: &[Arg],
-    ) {
+    /// Queues a kernel.
+    pub(crate) fn run(&self, b: &mut Cuda, kernel: Lookup, args: &[Arg]) {
+        let Lookup { source, name, dims, rows, tiles: [tall, flat] } = kernel;
         let size = if self.bf16 { 2 } else { 4 };
         let pitch = self.head + 16 / size;
         // As in tile.cuh and pipeline.cuh.
@@ -64,6 +54,19 @@ impl Tiles {
     pub(crate) fn blocks(rows: usize) -> usize {
         rows.div_ceil(ROWS)
     }
+}
+
+/// A kernel that runs for all heads, a block for `ROWS` rows.
+pub(crate) struct Lookup<'a> {
+    /// The file that it stands in.
+    pub(crate) source: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) dims: &'a MemoryDims,
+    /// Rows of a head.
+    pub(crate) rows: usize,
+    /// `[tall, flat]` tiles in shared memory: of `ROWS` rows, and of as many rows as a tile has columns, the latter for each stage
+    /// of pipeline.cuh.
+    pub(crate) tiles: [usize; 2],
 }
 
 /// Rows that hold the items of all heads: `Memory` of lookup.cuh.

@@ -9,7 +9,7 @@ use crate::{
 use hh_core::{
     backend::{self, Precision},
     ops::ColumnsMut,
-    quant::{self, QuantView},
+    quant::QuantView,
     shape::Shape,
 };
 use tch::Kind;
@@ -183,7 +183,7 @@ impl backend::Device for Tch {
     }
 
     fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor, DeviceError> {
-        quant::widened(self, src)
+        backend::widened(self, src)
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {

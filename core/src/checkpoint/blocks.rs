@@ -33,9 +33,9 @@ pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Resul
     let [codes, scales] = entries(format, name, shape).map(|(name, dtype, shape)| archive.bytes(&name, dtype, shape));
     let (codes, scales) = (codes?, scales?.as_chunks::<2>().0);
     if let Some(i) = scales.iter().position(|s| !bf16_to_f32(u16::from_le_bytes(*s)).is_finite()) {
-        return Err(Error::Checkpoint(format!(
-            "block {i} of {name} has a scale that is not finite: the weights are broken; export them again"
-        )));
+        return Err(Error::Checkpoint(
+            format!("block {i} of {name} has a scale that is not finite: the weights are broken; export them again").into(),
+        ));
     }
     Ok(QuantView::new(format, shape, codes, scales))
 }

@@ -1,22 +1,29 @@
 //! The feed-forward half of a block: norm, SwiGLU, residual.
 
-use super::{ChunkShape, DropoutKey, Leaf, WithGrad};
+use super::{
+    ChunkShape, WithGrad,
+    residual::{Branch, residual, residual_grad},
+    tree::tree,
+};
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::format;
 
-/// Weights of the layer.
-pub struct Params<T> {
-    /// `[D]`
-    pub norm: T,
-    /// `[2F, D]`: rows of a, then of b
-    pub inp: T,
-    /// `[D, F]`
-    pub out: T,
+tree! {
+    /// Weights of the layer. `name` is the block's prefix.
+    pub struct Params(c: &Config, name: &str; leaf) {
+        /// `[D]`
+        norm: T as leaf = leaf(&format!("{name}norm_ffn.weight"), Shape::vector(c.width))?,
+        /// `[2F, D]`: rows of a, then of b
+        inp: T as leaf = leaf(&format!("{name}ffn.in.weight"), Shape::matrix(2 * c.ffn, c.width))?,
+        /// `[D, F]`
+        out: T as leaf = leaf(&format!("{name}ffn.out.weight"), Shape::matrix(c.width, c.ffn))?,
+    }
 }
 
 /// Activations of the layer.
@@ -29,25 +36,6 @@ pub struct Acts<T> {
     pub hidden: T,
 }
 
-impl<T> Params<T> {
-    /// Leaves in file order; `name` is the block's prefix.
-    pub fn new<E>(c: &Config, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        Ok(Self {
-            norm: leaf(&format!("{name}norm_ffn.weight"), Shape::vector(c.width))?,
-            inp: leaf(&format!("{name}ffn.in.weight"), Shape::matrix(2 * c.ffn, c.width))?,
-            out: leaf(&format!("{name}ffn.out.weight"), Shape::matrix(c.width, c.ffn))?,
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.norm, &self.inp, &self.out].into_iter()
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.norm, &mut self.inp, &mut self.out].into_iter()
-    }
-}
-
 impl<T> Acts<T> {
     /// Room for a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
@@ -55,39 +43,27 @@ impl<T> Acts<T> {
     }
 }
 
-/// `y = x + W_out swiglu(W_in rms_norm(x))`, with dropout on the branch if there is `noise`.
-#[expect(clippy::too_many_arguments, reason = "weights and activations of one layer")]
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
-    p: &Params<B::Tensor>,
-    a: &mut Acts<B::Tensor>,
-    x: &B::Tensor,
-    y: &mut B::Tensor,
-    noise: Option<DropoutKey<B::Indices>>,
-) {
+/// `y = x + W_out swiglu(W_in rms_norm(x))`, with dropout on the branch if the pass has any.
+pub fn forward<B: Forward, H>(pass: &mut Pass<'_, B, H>, p: &Params<B::Tensor>, a: &mut Acts<B::Tensor>, x: &B::Tensor, y: &mut B::Tensor) {
+    let (b, c) = (&mut *pass.backend, pass.config);
     b.norm(Norm { x, gain: &p.norm, eps: c.norm_eps }, &mut a.normed);
     b.matmul(Matmul::new(&a.normed, &p.inp), &mut a.packed);
     b.swiglu(Swiglu { packed: &a.packed }, &mut a.hidden);
-    super::block::residual(b, Matmul::new(&a.hidden, &p.out), x, 2 * layer as u32 + 1, noise, y);
+    residual(pass, Branch::FeedForward, Matmul::new(&a.hidden, &p.out), x, y);
 }
 
 /// [`forward`] read upwards.
-#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of one layer")]
-pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
     p: WithGrad<Params<B::Tensor>>,
     a: WithGrad<Acts<B::Tensor>>,
     x: &B::Tensor,
     dy: &B::Tensor,
     dx: &mut B::Tensor,
-    noise: Option<DropoutKey<B::Indices>>,
 ) {
+    let branch = residual_grad(pass, Branch::FeedForward, dy, &mut a.grad.normed);
+    let (b, c) = (&mut *pass.backend, pass.config);
     let d = MatmulGrad { x: GradOut::Write(&mut a.grad.hidden), w: &mut p.grad.out, bias: None };
-    let branch = super::block::branch(b, 2 * layer as u32 + 1, noise, dy, &mut a.grad.normed);
     b.matmul_grad(Matmul::new(&a.value.hidden, &p.value.out), branch, d);
     b.swiglu_grad(Swiglu { packed: &a.value.packed }, &a.grad.hidden, &mut a.grad.packed);
     let d = MatmulGrad { x: GradOut::Write(&mut a.grad.normed), w: &mut p.grad.inp, bias: None };

@@ -1,17 +1,21 @@
 //! One file a layer, each with the same items: `Params`, `Acts`, `State` (where it has them), `forward`, `backward`.
 //!
-//! Structs are generic over their leaf: `Params<T>` holds weights, gradients, both moments or the moving average
+//! What all layers of a pass share is a [`Pass`](crate::pass::Pass). Structs are generic over their leaf: `Params<T>` holds weights, gradients, both moments or the moving average
 //! alike, and a `d`-name has the type of what it differentiates. `backward` is `forward` read upwards. A step is a
 //! chunk of length 1: there is no second path.
 
 pub mod attention;
 pub mod block;
 pub mod controller;
+pub mod embedding;
 pub mod ffn;
 pub mod flow;
 pub mod hopfield;
+pub mod lm_head;
 pub mod mixer;
+mod residual;
 pub mod ssm;
+pub(crate) mod tree;
 
 use crate::{
     backend::{Device, Precision},
@@ -66,8 +70,6 @@ pub struct DropoutKey<'a, I> {
     pub rate: f32,
     /// Key of the step, see [`Draw`](crate::ops::Draw).
     pub key: &'a I,
-    /// First site of the segment: its blocks take two each.
-    pub site: u32,
 }
 
 impl<I> Clone for DropoutKey<'_, I> {
@@ -78,8 +80,8 @@ impl<I> Clone for DropoutKey<'_, I> {
 impl<I> Copy for DropoutKey<'_, I> {}
 
 impl<'a, I> DropoutKey<'a, I> {
-    /// The dropout of one branch.
+    /// The dropout at one site of the step.
     pub(crate) fn dropout<T>(&self, site: u32, residual: Option<&'a T>) -> crate::ops::Dropout<'a, T, I> {
-        crate::ops::Dropout { residual, rate: self.rate, draw: crate::ops::Draw { key: self.key, site: self.site + site } }
+        crate::ops::Dropout { residual, rate: self.rate, draw: crate::ops::Draw { key: self.key, site } }
     }
 }

@@ -3,14 +3,14 @@
 use crate::{
     backend::Device,
     config::Config,
-    layers::{ChunkShape, block, controller},
+    layers::{ChunkShape, block, controller, embedding},
 };
 use alloc::vec::Vec;
 
 /// Activations of a chunk. Training keeps those of every block; otherwise blocks of one geometry share theirs.
 pub struct Acts<T> {
-    /// `[B, T, E]`, if E and D differ
-    pub embedded: Option<T>,
+    /// Of the token embedding.
+    pub embedding: embedding::Acts<T>,
     /// `[B, T, D]`: h0, the first segment's input
     pub start: T,
     /// `[B, T, D]`: what block `l` leaves stands in `stream[l % stream.len()]`
@@ -54,7 +54,7 @@ impl<T> Acts<T> {
         }
         let streams = if x.saved { c.layers } else { c.layers.min(2) };
         Ok(Self {
-            embedded: if c.factorised() { Some(x.alloc(b, c.embed_dim)?) } else { None },
+            embedding: embedding::Acts::new(b, c, x)?,
             start: x.alloc(b, c.width)?,
             stream: (0..streams).map(|_| x.alloc(b, c.width)).collect::<Result<_, _>>()?,
             blocks: first.into_iter().map(|l| block::Acts::new(b, c, l, x)).collect::<Result<_, _>>()?,

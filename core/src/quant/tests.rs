@@ -1,5 +1,6 @@
 use super::*;
 use crate::rng;
+use alloc::vec;
 
 fn weights(seed: u32, n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| rng::normal([seed, 0, 0, 0], 3, i) * 0.05).collect()

@@ -10,10 +10,15 @@ mod head;
 pub use goal::{Goal, Options};
 
 use super::{HyperParams, Losses, Trainer};
-use crate::{backend::Backward, config::Config, error::Error, model::Params};
-use alloc::{format, vec::Vec};
+use crate::{
+    backend::Backward,
+    config::Config,
+    error::{Error, InputError},
+    model::Params,
+};
+use alloc::vec::Vec;
 pub(super) use encoder::Recorded;
-use encoder::{Encoder, Pass, Run, Side};
+use encoder::{Encoder, Purpose, Run, Side};
 use head::Head;
 
 /// Room for one micro-batch of texts.
@@ -73,7 +78,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
             config: &self.config,
             params: weights,
             options: &workspace.options,
-            pass: Pass::Learn,
+            purpose: Purpose::Learn,
             dropout: (h.dropout > 0.0).then_some(h.dropout),
             recompute: h.recompute,
             key,
@@ -83,7 +88,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         let mut pass = || -> Result<(), B::Error> {
             let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.gradients, |b| {
                 workspace.head.forward(b, weight, 1.0 / h.accumulate as f32);
                 workspace.head.backward(b, weight, grads.pooled.as_mut());
@@ -111,14 +116,15 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
     pub fn evaluate(&mut self, average: bool, batch: Texts<'_>) -> Result<Losses, Error> {
         self.check(&batch)?;
         let (b, workspace, recorded) = (&mut self.backend, &mut self.workspace, &mut self.recorded);
-        let (params, pass) = if average { (&self.train_state.ema, Pass::Average) } else { (&self.train_state.weights, Pass::Weights) };
+        let (params, purpose) =
+            if average { (&self.train_state.ema, Purpose::Average) } else { (&self.train_state.weights, Purpose::Weights) };
         let (options, recompute) = (&workspace.options, self.hyper.recompute);
-        let run = Run { config: &self.config, params, options, pass, dropout: None, recompute, key: [0; 4] };
+        let run = Run { config: &self.config, params, options, purpose, dropout: None, recompute, key: [0; 4] };
         let sides = [Side::new(0, batch.texts, &workspace.options), Side::new(1, batch.candidates, &workspace.options)];
         let mut pass = || -> Result<Losses, B::Error> {
             let mut pooled: Vec<_> = workspace.head.sides.iter_mut().map(|side| &mut side.pooled[0]).collect();
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
-            workspace.head.aim(b, [&sides[0].order, &sides[1].order], batch.teacher)?;
+            workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.losses[usize::from(average)], |b| workspace.head.forward(b, params.pooled.as_ref(), 1.0));
             workspace.head.losses(b)
         };
@@ -139,17 +145,14 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         let taught = if candidates == 0 { texts * self.config.vector_dim() } else { 0 };
         let found = [batch.texts.len(), batch.candidates.len(), batch.teacher.len()];
         if found != [texts, candidates, taught] {
-            return Err(Error::Input(format!(
-                "a micro-batch has {} texts, {} candidates and {} numbers of a teacher; it needs {texts}, {candidates} and {taught}",
-                found[0], found[1], found[2]
-            )));
+            return Err(InputError::MicroBatch { found, needed: [texts, candidates, taught] }.into());
         }
         for text in batch.texts.iter().chain(batch.candidates) {
             if text.is_empty() {
-                return Err(Error::Input("a text without tokens has no vector".into()));
+                return Err(InputError::EmptyText.into());
             }
             if let Some(id) = text.iter().find(|&&id| id as usize >= self.config.vocab_size) {
-                return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", self.config.vocab_size)));
+                return Err(InputError::TokenOutOfRange { id: *id, vocab_size: self.config.vocab_size }.into());
             }
         }
         Ok(())

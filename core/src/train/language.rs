@@ -2,12 +2,15 @@
 
 use super::{HyperParams, Losses, TrainState, Trainer};
 use crate::{
-    backend::{Backward, Device, Precision},
+    backend::{Backward, Device},
     config::Config,
     error::Error,
-    layers::{ChunkShape, DropoutKey, WithGrad, flow},
+    layers::{
+        ChunkShape, DropoutKey, WithGrad, flow,
+        lm_head::{self, Loss},
+    },
     model::{self, Acts, Params},
-    ops::*,
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use alloc::{vec, vec::Vec};
@@ -19,15 +22,12 @@ pub struct LanguageWorkspace<B: Device> {
     key: B::Indices,
     acts: Acts<B::Tensor>,
     d: Acts<B::Tensor>,
-    projected: Option<[B::Tensor; 2]>,
+    head: [lm_head::Acts<B::Tensor>; 2],
     flow: Option<[flow::Acts<B::Tensor>; 2]>,
-    logits: B::Tensor,
+    scratch: B::Tensor,
     losses: B::Tensor,
     host: Vec<f32>,
 }
-
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 22;
 
 impl<B: Device> LanguageWorkspace<B> {
     /// Room for micro-batches of `batch` × `time`.
@@ -37,16 +37,15 @@ impl<B: Device> LanguageWorkspace<B> {
     pub fn new(b: &mut B, c: &Config, h: &HyperParams, batch: usize, time: usize) -> Result<Self, B::Error> {
         let (kept, passing) = (ChunkShape { batch, time, saved: true }, ChunkShape { batch, time, saved: false });
         let ids = Shape::matrix(batch, time);
-        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
         Ok(Self {
             tokens: b.alloc_indices(ids)?,
             targets: b.alloc_indices(ids)?,
             key: b.alloc_indices(Shape::vector(4))?,
             acts: if h.recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, passing)?,
-            projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
+            head: [lm_head::Acts::new(b, c, kept)?, lm_head::Acts::new(b, c, kept)?],
             flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
-            logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
+            scratch: lm_head::scratch(b, c, kept)?,
             losses: kept.full(b, 3)?,
             host: vec![0.0; 3 * batch * time],
         })
@@ -57,29 +56,25 @@ impl<B: Backward> LanguageWorkspace<B> {
     /// Losses and gradients of the micro-batch that is here.
     fn gradients(&mut self, b: &mut B, c: &Config, h: &HyperParams, train_state: &mut TrainState<B::Tensor>) {
         let (workspace, p, dp) = (self, &train_state.weights, &mut train_state.grads);
-        let noise = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &workspace.key, site: 0 });
-        model::forward(b, c, p, None, &mut workspace.acts, &workspace.tokens, c.segments, noise);
+        let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &workspace.key });
+        let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut workspace.acts, &workspace.tokens);
 
-        let hidden = &workspace.acts.hidden;
-        let (projected, d_projected) = workspace.projected.as_mut().map(|[x, d]| (x, d)).unzip();
-        let x = model::project(b, p, hidden, projected);
+        let (hidden, d_hidden, [head, d_head]) = (&workspace.acts.hidden, &mut workspace.d.hidden, &mut workspace.head);
+        lm_head::project(b, &p.embedding, head, hidden);
         let scale = 1.0 / h.accumulate as f32;
-        let op = CrossEntropy { x, table: &p.embed, targets: &workspace.targets, smoothing: h.smoothing, z_weight: h.z_weight, scale };
-        let d_hidden = &mut workspace.d.hidden;
-        match (&p.factors, &mut dp.factors, d_projected) {
-            (Some([_, down]), Some([_, d_down]), Some(d_projected)) => {
-                let d = CrossEntropyGrad { x: &mut *d_projected, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut workspace.logits, &mut workspace.losses, d);
-                let d = MatmulGrad { x: GradOut::Write(&mut *d_hidden), w: d_down, bias: None };
-                b.matmul_grad(Matmul::new(hidden, down), d_projected, d);
-            }
-            _ => {
-                let d = CrossEntropyGrad { x: &mut *d_hidden, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut workspace.logits, &mut workspace.losses, d);
-            }
-        }
+        let loss = Loss {
+            targets: &workspace.targets,
+            smoothing: h.smoothing,
+            z_weight: h.z_weight,
+            scale,
+            scratch: &mut workspace.scratch,
+            losses: &mut workspace.losses,
+        };
+        let weights = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
+        lm_head::backward(b, weights, WithGrad { value: head, grad: d_head }, WithGrad { value: hidden, grad: d_hidden }, loss);
         if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut workspace.flow, &p.flow, &mut dp.flow) {
-            flow::forward(b, p_flow, at, d, hidden, &p.embed, &workspace.targets, h.flow_weight * scale);
+            let goal = flow::Goal { table: &p.embedding.table, targets: &workspace.targets, weight: h.flow_weight * scale };
+            flow::forward(b, p_flow, at, d, hidden, goal);
             flow::backward(
                 b,
                 WithGrad { value: p_flow, grad: dp_flow },
@@ -87,7 +82,13 @@ impl<B: Backward> LanguageWorkspace<B> {
                 WithGrad { value: hidden, grad: d_hidden },
             );
         }
-        model::backward(b, c, WithGrad { value: p, grad: dp }, &mut workspace.acts, &mut workspace.d, &workspace.tokens, c.segments, noise);
+        model::backward(
+            Pass { dropout, ..Pass::new(b, c) },
+            WithGrad { value: p, grad: dp },
+            &mut workspace.acts,
+            &mut workspace.d,
+            &workspace.tokens,
+        );
     }
 }
 
@@ -199,10 +200,9 @@ impl<B: Backward> Trainer<B> {
             b.upload_indices(tokens, &mut workspace.tokens)?;
             b.upload_indices(targets, &mut workspace.targets)?;
             b.repeat(recorded, |b| {
-                model::forward(b, c, p, None, &mut workspace.acts, &workspace.tokens, c.segments, None);
-                let x = model::project(b, p, &workspace.acts.hidden, workspace.projected.as_mut().map(|[x, _]| x));
-                let op = CrossEntropy { x, table: &p.embed, targets: &workspace.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-                b.cross_entropy(op, &mut workspace.logits, &mut workspace.losses);
+                let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut workspace.acts, &workspace.tokens);
+                let loss = Loss::evaluation(&workspace.targets, &mut workspace.scratch, &mut workspace.losses);
+                lm_head::losses(b, &p.embedding, &mut workspace.head[0], &workspace.acts.hidden, loss);
             });
             b.download(&workspace.losses, &mut workspace.host)
         };

@@ -1,15 +1,17 @@
 //! `hh-runtime ablate`: measures each part of a model by training without it.
 
-use super::train::{STOPPED, listen};
-use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, draw, run as run_plan};
+use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as carry_out};
+use crate::features::Feature;
 use crate::files;
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backend, Backends, Machine};
+use crate::progress::Bar;
+use crate::run_folder::RunFolder;
 use crate::stderr::say;
 use crate::train::{BUILTIN, Source, thousands};
 use anyhow::Result;
 use clap::builder::StyledStr;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -71,8 +73,8 @@ fn groups() -> StyledStr {
 /// Runs a plan.
 ///
 /// # Errors
-/// An invalid plan, text or device, a failed run, or a file that cannot be read or written.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+/// One sentence that says what was wrong and what to do.
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let machines = machines(&args);
     for machine in &machines {
         backends.place(machine)?;
@@ -87,12 +89,13 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     trials.iter_mut().for_each(|trial| trial.recipe.data = data.clone());
     source.require(&trials[0].recipe)?;
     if args.list {
-        return list(&plan, &trials);
+        list(&plan, &trials)?;
+        return Ok(Ending::Done);
     }
     let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
-    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablate-{name}")));
+    let out = args.out.clone().unwrap_or_else(|| RunFolder::named(&format!("ablate-{name}")));
     files::make_folder(&out)?;
-    let stop = listen()?;
+    let stop = interrupt.listen()?;
     let steps = trials[0].recipe.train.steps;
     say(format_args!(
         "{} runs of {steps} steps: {} variants, {} seeds, {} concurrent; output: {}",
@@ -110,26 +113,35 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         stop: &stop,
         tick: &|trial, step| shown.tick(trial, step),
         done: |index: usize, result: &crate::ablate::TrialResult, table: &Table| {
-            shown.say(&format!("{:<40} {:.4}", trials[index].folder, result.nll));
-            draw(&out.join(PICTURE), table)
+            shown.bar.say(&format!("{:<40} {:.4}", trials[index].folder, result.nll));
+            draw(&out, table)
         },
     };
-    let table = run_plan(&plan, &trials, backends, &run_context)?;
-    shown.bar.finish_and_clear();
+    let table = carry_out(&plan, &trials, backends, &run_context)?;
+    shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
-        draw(&out.join(PICTURE), &table)?;
+        draw(&out, &table)?;
         print(&mut io::stdout().lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
-        let _ = writeln!(io::stdout(), "stopped; run the same command again to resume");
-        std::process::exit(STOPPED);
+        let _ = writeln!(io::stdout(), "stopped; to go on, the same command again");
+        return Ok(Ending::Stopped);
     }
-    Ok(())
+    Ok(Ending::Done)
 }
 
 const PICTURE: &str = "ablate.svg";
 
-/// One entry per concurrent run.
+/// The picture, in a program that draws.
+fn draw(folder: &Path, table: &Table) -> Result<()> {
+    #[cfg(feature = "plots")]
+    crate::ablate::draw(&folder.join(PICTURE), table)?;
+    #[cfg(not(feature = "plots"))]
+    let _ = (folder, table);
+    Ok(())
+}
+
+/// A machine for each run at a time.
 fn machines(args: &Args) -> Vec<Machine> {
     let devices = if args.devices.is_empty() { vec![args.machine.backend.clone()] } else { args.devices.clone() };
     let mut machines = Vec::new();
@@ -183,32 +195,26 @@ fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
         )?;
     }
     writeln!(out, "\ntable          {}", folder.join("results.csv").display())?;
-    writeln!(out, "picture        {}", folder.join(PICTURE).display())?;
+    writeln!(out, "picture        {}", Feature::Plots.file(&folder.join(PICTURE)))?;
     Ok(())
 }
 
 /// Progress of all runs: a bar on a terminal, otherwise one line per finished run.
 struct Shown {
-    bar: ProgressBar,
-    /// Steps done in each run.
+    bar: Bar,
+    /// Steps that each run has taken.
     at: Mutex<Vec<u64>>,
 }
 
 impl Shown {
     fn new(trials: usize, steps: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(trials as u64 * steps), ProgressDrawTarget::stderr_with_hz(4));
-        let style = ProgressStyle::with_template("{bar:40.cyan/dim} {percent}% · {eta} left").expect("a valid template");
-        bar.set_style(style.progress_chars("━╸─"));
+        let bar = Bar::new("{bar:40.cyan/dim} {percent}% · {eta} left", trials as u64 * steps, 0);
         Self { bar, at: Mutex::new(vec![0; trials]) }
     }
 
     fn tick(&self, trial: usize, step: u64) {
         let mut at = self.at.lock().expect("nothing panics here");
         at[trial] = step;
-        self.bar.set_position(at.iter().sum());
-    }
-
-    fn say(&self, line: &str) {
-        if io::stderr().is_terminal() { self.bar.println(line) } else { say(line) }
+        self.bar.set(at.iter().sum());
     }
 }

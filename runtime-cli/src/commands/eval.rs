@@ -3,11 +3,11 @@
 use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
-use crate::loading::{self, Source};
+use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
+use crate::progress::Bar;
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -107,7 +107,7 @@ impl BackendJob for Job<'_> {
 
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let time = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let time = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let segments = match &args.segments[..] {
         [] => vec![loaded.model.config.segments],
@@ -118,16 +118,16 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
     let windows = Windows::new(&text, time);
     let batch = u64::from(args.batch).min(windows.count()) as usize;
     let mut evaluator = Evaluator::new(backend, &loaded.model, batch, time)?;
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {percent}% {eta}").expect("a template of known keys");
     let results = segments
         .into_iter()
         .map(|segments| {
-            let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(format!("segments {segments}"));
+            let bar = Bar::new("{msg} {bar:30} {percent}% {eta}", 0, 0);
+            bar.set_message(format!("segments {segments}"));
             let score = evaluator.score(windows, &*loaded.tokenizer, segments, |done, of| {
                 bar.set_length(of);
-                bar.set_position(done);
+                bar.set(done);
             })?;
-            bar.finish_and_clear();
+            bar.finish();
             Ok(Row { segments, figures: score.figures() })
         })
         .collect::<Result<_>>()?;

@@ -89,7 +89,7 @@ impl Args {
             Some(QuantFormat::Q8) => Format::Q8,
             Some(QuantFormat::Q4) => Format::Q4,
         };
-        (Stored::QuantView(format), format.name())
+        (Stored::Quantised(format), format.name())
     }
 }
 

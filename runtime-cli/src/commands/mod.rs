@@ -1,14 +1,18 @@
 //! The commands, one per file: arguments with their help texts, and the implementation.
 
 pub mod ablate;
+#[cfg(not(all(feature = "plots", feature = "tables")))]
+mod absent;
 pub mod data;
 pub mod doctor;
+#[cfg(feature = "tables")]
 pub mod embed;
 pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
 pub mod info;
 pub mod probe;
+#[cfg(feature = "plots")]
 pub mod report;
 pub mod sample;
 pub mod task;
@@ -16,6 +20,9 @@ mod text;
 pub mod tokenize;
 pub mod train;
 
+#[cfg(not(all(feature = "plots", feature = "tables")))]
+use crate::features::Feature;
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use clap::{Parser, Subcommand};
 
@@ -44,16 +51,26 @@ pub enum Command {
     /// Knock out one part of a trained model at a time and score the same text again
     #[command(long_about = probe::ABOUT)]
     Probe(probe::Args),
-    /// Compute an embedding of every text in a file
+    /// Make a vector of every text in a file
+    #[cfg(feature = "tables")]
     Embed(embed::Args),
-    /// Evaluate a checkpoint's embeddings: semantic similarity (STS) and retrieval
+    /// Make a vector of every text in a file
+    #[cfg(not(feature = "tables"))]
+    #[command(about = Feature::Tables.absent())]
+    Embed(absent::Args),
+    /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
     EvalEmbeddings(eval_embeddings::Args),
     /// Retrain a model without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
-    /// Write an HTML report about a folder of runs, ablations, probes and tasks
+    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    #[cfg(feature = "plots")]
     Report(report::Args),
-    /// Show parameters, state size and FLOPs of a checkpoint or preset
+    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    #[cfg(not(feature = "plots"))]
+    #[command(about = Feature::Plots.absent())]
+    Report(absent::Args),
+    /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
     /// Export a checkpoint for inference, in f32, f16, bf16, q8 or q4
     Export(export::Args),
@@ -85,23 +102,30 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Those of the command; displayed with their causes (`{:#}`), they are one sentence.
-    pub fn run(self, backends: &impl Backends) -> anyhow::Result<()> {
+    /// One sentence that says what was wrong and what to do.
+    pub fn run(self, backends: &impl Backends, interrupt: Interrupt) -> anyhow::Result<Ending> {
         match self {
-            Self::Train(args) => train::run(args, backends),
-            Self::Sample(args) => sample::run(args, backends),
-            Self::Eval(args) => eval::run(args, backends),
-            Self::Probe(args) => probe::run(args, backends),
-            Self::Embed(args) => embed::run(args),
-            Self::EvalEmbeddings(args) => eval_embeddings::run(args),
-            Self::Ablate(args) => ablate::run(args, backends),
-            Self::Report(args) => report::run(args),
-            Self::Info(args) => info::run(args),
-            Self::Export(args) => export::run(args),
-            Self::Tokenize(args) => tokenize::run(args),
-            Self::Data(args) => data::run(args),
-            Self::Task(args) => task::run(args, backends),
-            Self::Doctor(args) => doctor::run(args),
+            Self::Train(args) => return train::run(args, backends, interrupt),
+            Self::Sample(args) => sample::run(args, backends, interrupt)?,
+            Self::Eval(args) => eval::run(args, backends)?,
+            Self::Probe(args) => return probe::run(args, backends, interrupt),
+            #[cfg(feature = "tables")]
+            Self::Embed(args) => return embed::run(args, interrupt),
+            #[cfg(not(feature = "tables"))]
+            Self::Embed(args) => absent::run(args, Feature::Tables)?,
+            Self::EvalEmbeddings(args) => eval_embeddings::run(args)?,
+            Self::Ablate(args) => return ablate::run(args, backends, interrupt),
+            #[cfg(feature = "plots")]
+            Self::Report(args) => report::run(args)?,
+            #[cfg(not(feature = "plots"))]
+            Self::Report(args) => absent::run(args, Feature::Plots)?,
+            Self::Info(args) => info::run(args)?,
+            Self::Export(args) => export::run(args)?,
+            Self::Tokenize(args) => tokenize::run(args)?,
+            Self::Data(args) => data::run(args)?,
+            Self::Task(args) => return task::run(args, backends, interrupt),
+            Self::Doctor(args) => doctor::run(args)?,
         }
+        Ok(Ending::Done)
     }
 }

@@ -1,21 +1,19 @@
 //! `hh-runtime probe`: measures what a trained model depends on, by knock-outs.
 
 use super::text::{PartArgs, TextArgs};
-use super::train::{STOPPED, listen};
 use crate::files;
-use crate::loading::{self, Source};
+use crate::interrupt::{Ending, Interrupt};
+use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
-use crate::stderr::say;
+use crate::progress::Bar;
+use crate::run_folder::RunFolder;
 use crate::train::SourceFile;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// Start of `probe --help`.
 pub const ABOUT: &str = "\
@@ -57,8 +55,6 @@ position of the window in the text, so the same command gives the same results."
 
 /// Default of `--tokens`.
 const TOKENS: u64 = 20_000;
-/// Shortest interval between progress lines where the standard error is no terminal.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Arguments of `probe`; see [`ABOUT`].
 #[derive(clap::Args)]
@@ -101,53 +97,40 @@ pub struct Args {
 /// Scores the knock-outs and writes the results.
 ///
 /// # Errors
-/// An invalid checkpoint, text, option or device, an output folder that is not empty, or a file that cannot be written.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+/// One sentence that says what was wrong and what to do.
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let source = Source::open(&args.checkpoint)?;
-    let folder = args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe"));
-    require_empty(&folder)?;
-    let stop = listen()?;
-    let provenance = Provenance {
+    // Made before the work: a place that cannot be written to is known then.
+    let folder = RunFolder::for_results(&args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe")))?;
+    let prepare = || Ok((interrupt.listen()?, provenance(&args, &source)?));
+    let (stop, provenance) = prepare().inspect_err(|_: &anyhow::Error| folder.abandon())?;
+    let mut out = io::stdout();
+    let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
+    let Some(findings) = found.inspect_err(|_| folder.abandon())? else {
+        folder.abandon();
+        let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
+        return Ok(Ending::Stopped);
+    };
+    let report = Report { provenance, findings };
+    report.write(folder.path())?;
+    let told = tell(&mut out, &report, folder.path());
+    if !report.findings.complete {
+        // Whether the table can be written or not, the probe was stopped.
+        return Ok(Ending::Stopped);
+    }
+    told?;
+    Ok(Ending::Done)
+}
+
+fn provenance(args: &Args, source: &Source) -> Result<Provenance> {
+    Ok(Provenance {
         checkpoint: source.path().display().to_string(),
         checkpoint_sha256: source.sha256(),
         step: source.checkpoint()?.step(),
         data: args.text.data.iter().map(|path| SourceFile::of(path)).collect::<Result<_>>()?,
         part: args.part.name(&args.text),
         command: std::env::args().collect::<Vec<_>>().join(" "),
-    };
-    // Created first, so that a folder that cannot be written fails before the scoring.
-    let made = files::missing(&folder);
-    files::make_folder(&folder)?;
-    let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
-    let mut out = io::stdout();
-    let findings = match found {
-        Ok(Some(findings)) => findings,
-        none => {
-            made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
-            none?;
-            let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
-            std::process::exit(STOPPED);
-        }
-    };
-    let report = Report { provenance, findings };
-    report.write(&folder)?;
-    let printed = print(&mut out, &report, &folder);
-    if !report.findings.complete {
-        // A stopped probe exits with STOPPED even where the table could not be printed.
-        std::process::exit(STOPPED);
-    }
-    printed
-}
-
-/// Rejects a folder that is not empty: results are never overwritten.
-fn require_empty(folder: &Path) -> Result<()> {
-    if folder.exists() && !folder.is_dir() {
-        bail!("{} is a file; give --out the name of a folder", folder.display());
-    }
-    if fs::read_dir(folder).is_ok_and(|mut content| content.next().is_some()) {
-        bail!("{} is not empty; give another folder to --out", folder.display());
-    }
-    Ok(())
+    })
 }
 
 fn print(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {
@@ -181,46 +164,27 @@ impl BackendJob for Job<'_> {
 fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<Option<Findings>> {
     let Job { args, source, stop } = *job;
     let mut loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let context = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let context = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let text = text.part(0..text.len().min(args.tokens.saturating_add(1)));
     let options =
         Options { context, batch: args.batch.into(), segments: args.segments.map(usize::from), seed: args.seed, layers: !args.whole_only };
-    let mut shown = Shown::new();
+    let mut bar = Bar::new("{bar:30.cyan/dim} {percent}% · {eta} left · {msg}", 0, 0);
     let found = probe(backend, &mut loaded.model, &text, &options, &mut |progress| {
-        shown.show(&progress);
+        show(&mut bar, &progress);
         !stop.load(Ordering::Relaxed)
     });
-    shown.bar.finish_and_clear();
+    bar.finish();
     found
 }
 
-/// A bar on a terminal, plain lines elsewhere.
-struct Shown {
-    bar: ProgressBar,
-    last_line: Instant,
-}
-
-impl Shown {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{bar:30.cyan/dim} {percent}% · {eta} left · {msg}").expect("a valid template");
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8)).with_style(style.progress_chars("━╸─"));
-        Self { bar, last_line: Instant::now() }
-    }
-
-    fn show(&mut self, progress: &Progress<'_>) {
-        let Progress { knockout, done, of } = progress;
-        let name = match knockout.layer {
-            Some(layer) => format!("layer {layer}, {}", knockout.name),
-            None => knockout.name.clone(),
-        };
-        self.bar.set_length(*of);
-        self.bar.set_position(*done);
-        if io::stderr().is_terminal() {
-            self.bar.set_message(name);
-        } else if self.last_line.elapsed() >= BETWEEN_LINES {
-            self.last_line = Instant::now();
-            say(format_args!("{}% · {name}", 100 * done / of.max(&1)));
-        }
-    }
+fn show(bar: &mut Bar, progress: &Progress<'_>) {
+    let Progress { knockout, done, of } = progress;
+    let name = match knockout.layer {
+        Some(layer) => format!("layer {layer}, {}", knockout.name),
+        None => knockout.name.clone(),
+    };
+    bar.set_length(*of);
+    bar.set(*done);
+    bar.report(name, |_, name| format!("{}% · {name}", 100 * done / of.max(&1)));
 }

@@ -8,6 +8,7 @@ pub use help::ABOUT;
 
 use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
 use self::jobs::{Prepared, go};
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
 use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_resume_point};
@@ -123,19 +124,16 @@ impl Args {
     }
 }
 
-/// Runs or resumes a task, or lists the tasks.
-///
-/// # Errors
-/// Invalid options, a device that is unavailable, a failed run, or a file that cannot be read or written.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+/// Runs a task.
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     match (args.task, args.resume) {
-        (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends),
-        (Some(Name::Copy(of)), _) => fresh(of, Kind::Copy, backends),
-        (Some(Name::SelectiveCopy(of)), _) => fresh(of, Kind::SelectiveCopy, backends),
-        (Some(Name::Induction(of)), _) => fresh(of, Kind::Induction, backends),
-        (Some(Name::Completion(of)), _) => completion::run(&of, backends),
-        (None, Some(folder)) => resumed(&folder, &args.machine, backends),
-        (None, None) => list(),
+        (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends, interrupt),
+        (Some(Name::Copy(of)), _) => fresh(of, Kind::Copy, backends, interrupt),
+        (Some(Name::SelectiveCopy(of)), _) => fresh(of, Kind::SelectiveCopy, backends, interrupt),
+        (Some(Name::Induction(of)), _) => fresh(of, Kind::Induction, backends, interrupt),
+        (Some(Name::Completion(of)), _) => completion::run(&of, backends).map(|()| Ending::Done),
+        (None, Some(folder)) => resumed(&folder, &args.machine, backends, interrupt),
+        (None, None) => list().map(|()| Ending::Done),
     }
 }
 
@@ -147,7 +145,7 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: &impl Backends) -> Result<()> {
+fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let place = backends.place(&of.machine)?;
     let (kind, training) = (kind(of.task), &of.training);
@@ -188,10 +186,10 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
     };
     let recipe = recipe(of.model.solved(|fields| Ok(recipe(fields)?.model))?)?;
     let folder = RunFolder::create(of.out.as_deref(), &format!("{}-{}", kind.name(), of.model.paths))?;
-    go(Prepared { recipe, folder, resume_point: None }, &of.machine, backends, &place, began)
+    go(Prepared { recipe, folder, resume_point: None }, &of.machine, backends, &place, interrupt, began)
 }
 
-fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<()> {
+fn resumed(path: &Path, machine: &Machine, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let place = backends.place(machine)?;
     let folder = RunFolder::open(path)?;
@@ -199,5 +197,12 @@ fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<(
     if resume_point.recipe.task.is_none() {
         bail!("the run in {0} was trained on text, not on a task; resume it with hh-runtime train --resume {0}", path.display());
     }
-    go(Prepared { recipe: resume_point.recipe.clone(), folder, resume_point: Some(resume_point) }, machine, backends, &place, began)
+    go(
+        Prepared { recipe: resume_point.recipe.clone(), folder, resume_point: Some(resume_point) },
+        machine,
+        backends,
+        &place,
+        interrupt,
+        began,
+    )
 }

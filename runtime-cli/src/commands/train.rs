@@ -1,22 +1,23 @@
 //! `hh-runtime train`
 
-use crate::files;
-use crate::generate::{Stops, Writer};
-use crate::loading::{self, Loaded};
+use crate::features::Feature;
+use crate::files::{self, shown};
+use crate::generate::write;
+use crate::interrupt::{Ending, Interrupt};
+use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
-use crate::tokenizers::{Spec, from_json, parse_spec};
+use crate::tokenizers::{Spec, parse_spec};
 use crate::train::{
     BUILTIN, DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder,
     Source, SourceFile, TrainOptions, TrainingData, load_resume_point, run as train,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -81,14 +82,11 @@ Examples:
   hh-runtime train --from runs/bpe-1 --objective contrastive --data pairs.tsv --columns question,answer --batch 256 --context 64
   hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
-/// The exit code of a run that was stopped, as shells have it for Ctrl-C: what follows it in a script does not start.
-pub(super) const STOPPED: i32 = 130;
-
 /// Trains, and says what came of it.
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     // Known before the text is read, and before a folder is made.
     let place = backends.place(&args.machine)?;
@@ -97,17 +95,18 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         None => fresh(&args)?,
     };
     let folder = &prepared.folder;
-    let stop = listen().inspect_err(|_| folder.abandon())?;
+    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
     let outcome = train_on(backends, &args.machine, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
         let again = args.machine.again();
-        // Whether anybody reads it or not, the run was stopped.
+        // Whether the line can be written or not, the run was stopped.
         let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}{again}", shown(folder.path()));
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     }
-    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })
+    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
+    Ok(Ending::Done)
 }
 
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
@@ -233,7 +232,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
     let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
     };
-    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&tokenizer.to_json())?))?;
+    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(hh::tokenizer::from_json(&tokenizer.to_json())?))?;
     if source.origins != resume_point.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
@@ -266,24 +265,6 @@ fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// What becomes true when the run should stop: by Ctrl-C, or by SIGTERM where the system has it. SIGHUP stays what it was, so
-/// that `nohup` means what it says.
-pub(super) fn listen() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let pressed = stop.clone();
-    ctrlc::set_handler(move || {
-        if pressed.swap(true, Ordering::Relaxed) {
-            std::process::exit(STOPPED);
-        }
-        // The bar takes back the two lines above the cursor when it draws itself anew: not this one.
-        say("\nfinishing what is at hand and saving; once more ends at once\n");
-    })
-    .context("cannot listen to Ctrl-C")?;
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).context("cannot listen to SIGTERM")?;
-    Ok(stop)
-}
-
 fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
@@ -300,11 +281,6 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) 
     say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
 }
 
-pub(super) fn shown(path: &Path) -> String {
-    let path = path.display().to_string();
-    if path.contains(' ') { format!("'{path}'") } else { path }
-}
-
 /// Says what came of the run.
 fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, began: Instant) -> Result<()> {
     let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
@@ -315,7 +291,7 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
         let which = if best.average { "averaged weights" } else { "weights" };
         writeln!(out, "best         {which} of step {}: {}", best.step, shown(&folder.best()))?;
     }
-    writeln!(out, "curve        {}", shown(&folder.curve()))?;
+    writeln!(out, "curve        {}", Feature::Plots.file(&folder.curve()))?;
     let speed = outcome.tokens_per_second;
     let speed = if speed > 0.0 { format!(", {speed:.0} {seen}/s while training") } else { String::new() };
     writeln!(out, "time         {:.0} s{speed}", began.elapsed().as_secs_f64())?;
@@ -324,15 +300,16 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
 }
 
 fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
-    let Loaded { model, tokenizer, context } = file.load(&mut backend, None)?;
+    let loaded = file.load(&mut backend, None)?;
+    let (c, tokenizer) = (&loaded.model.config, &*loaded.tokenizer);
     // Some four hundred characters.
-    let count = if model.config.vocab_size < 1000 { 400 } else { 100 };
-    let context = loading::context(&model, None, context.max(count + 1))?;
-    let count = count.min(context - 1);
+    let count = if c.vocab_size < 1000 { 400 } else { 100 };
+    let context = loaded.context.max(count + 1).min(hh::context_limit(c));
     let sampler = Sampler::new(SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() }, tokenizer.vocab_size())?;
-    let session = Session::new(backend, &model, Options { context, ..Options::default() })?;
-    // A line break is where most texts begin anew; a vocabulary without one begins with its first id.
-    let start = tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-    Writer::new(session, sampler, &*tokenizer, start, Vec::new()).write(count, &mut Stops::default(), out, go_on)?;
+    let mut decoder = Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text();
+    let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
+    // Most texts begin after a line break; a vocabulary without one begins with its first id.
+    session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
+    write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Retrieval by embeddings, by BM25, and by both.
 
 use super::{Cranfield, fused, ndcg, ranking, recall, summed};
-use crate::embedder::{Embedder, Embeddings, Options};
 use anyhow::{Result, anyhow, bail};
 use bm25::{Document, Language, SearchEngineBuilder};
+use hh::{EmbedOptions, Embedder, Embeddings};
 use serde::Serialize;
 
 /// Retrieval metrics of one ranking method, over the queries with relevant documents.
@@ -23,8 +23,8 @@ pub struct Retrieval {
 /// b 0.75), and by both: their rankings [`fused`], and their scores [`summed`].
 ///
 /// # Errors
-/// A text that the tokenizer cannot encode, or a set without relevant documents.
-pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &Options) -> Result<Vec<Retrieval>> {
+/// A text that the model cannot read; a set in which nothing is relevant.
+pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Retrieval>> {
     let by_vectors = cosines(embedder, set, options)?;
     let documents = set.documents.iter().enumerate().map(|(id, text)| Document::new(id, text.as_str()));
     let words = SearchEngineBuilder::<usize>::with_documents(Language::English, documents).build();
@@ -55,17 +55,17 @@ pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &Options) -> Resu
     Ok(ways.map(|(by, [n, r])| Retrieval { by, questions: questions as usize, ndcg_10: mean(n), recall_100: mean(r) }).collect())
 }
 
-/// The cosine similarity of each query to each document; −1, the minimum, for a document without text.
-fn cosines(embedder: &Embedder, set: &Cranfield, options: &Options) -> Result<Vec<Vec<f32>>> {
+/// The cosine of each question with each document; −1, which is the least, with one without text.
+fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Vec<f32>>> {
     let (places, texts): (Vec<usize>, Vec<&str>) =
         set.documents.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(i, text)| (i, text.as_str())).unzip();
-    let embed = |what: &str, texts: &[&str], kind: Options| -> Result<Embeddings> {
-        let options = Options { kind: kind.kind, ..options.clone() };
+    let embed = |what: &str, texts: &[&str], kind: EmbedOptions| -> Result<Embeddings> {
+        let options = EmbedOptions { prompt: kind.prompt, ..options.clone() };
         embedder.embed(texts, &options).map_err(|e| anyhow!("{what}: {e}"))
     };
-    let documents = embed("the non-empty documents", &texts, Options::document())?;
+    let documents = embed("the documents that have a text", &texts, EmbedOptions::document())?;
     let questions: Vec<&str> = set.questions.iter().map(String::as_str).collect();
-    let questions = embed("the queries", &questions, Options::query())?;
+    let questions = embed("the questions", &questions, EmbedOptions::query())?;
     let all = questions.similarity(&documents)?;
     let spread = |row: &[f32]| {
         let mut cosines = vec![-1.0; set.documents.len()];

@@ -1,9 +1,9 @@
 //! Scored sentence pairs, in the format of the STS Benchmark (Cer et al. 2017).
 
 use super::spearman;
-use crate::embedder::{Embedder, Options};
-use crate::files;
-use anyhow::{Result, anyhow, bail};
+use crate::data::source::Source;
+use anyhow::{Context, Result, anyhow, bail};
+use hh::{EmbedOptions, Embedder};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -36,10 +36,11 @@ pub struct Similarity {
 /// # Errors
 /// A file that cannot be read, an invalid line, or fewer than two pairs.
 pub fn read(path: &Path) -> Result<Vec<Pair>> {
-    let text = files::read_to_string(path)?;
-    let pairs = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let pairs: Vec<Pair> =
-        pairs.map(|(line, n)| pair(line).map_err(|e| anyhow!("{}, line {n}: {e}", path.display()))).collect::<Result<_>>()?;
+    let mut source = Source::open(path)?;
+    let (mut pairs, mut line) = (Vec::new(), String::new());
+    while source.filled_line(&mut line)? {
+        pairs.push(pair(&line).with_context(|| source.place())?);
+    }
     if pairs.len() < 2 {
         bail!("{} has {} sentence pairs; a correlation needs at least two", path.display(), pairs.len());
     }
@@ -60,8 +61,8 @@ fn pair(line: &str) -> Result<Pair> {
 /// Evaluates the sentence pairs of one file.
 ///
 /// # Errors
-/// Those of [`read`]; a sentence that the tokenizer cannot encode; scores or similarities that are all equal.
-pub fn similarity(embedder: &Embedder, path: &Path, options: &Options) -> Result<Similarity> {
+/// Those of [`read`]; a sentence that the model cannot read; scores that are all equal.
+pub fn similarity(embedder: &Embedder, path: &Path, options: &EmbedOptions) -> Result<Similarity> {
     let pairs = read(path)?;
     let sentences: Vec<&str> = pairs.iter().flat_map(|pair| &pair.sentences).map(String::as_str).collect();
     let start = Instant::now();
@@ -92,5 +93,17 @@ mod tests {
         assert_eq!(pair(line).unwrap(), wanted);
         assert!(pair("a\tb").unwrap_err().to_string().contains("2 tab-separated fields"));
         assert!(pair("a\tb\tc\td\tNaN\tx\ty").unwrap_err().to_string().contains("\"NaN\""));
+    }
+
+    #[cfg(feature = "english")]
+    #[test]
+    fn the_english_model_keeps_its_score_on_sts() {
+        let shared = std::env::var_os("HH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
+        let file = shared.join("data/stsbenchmark/sts-test.csv");
+        if !file.is_file() {
+            return eprintln!("skipped: no STS Benchmark at {} (set HH_SHARED)", file.display());
+        }
+        let found = similarity(&Embedder::english().unwrap(), &file, &EmbedOptions::default()).unwrap().spearman;
+        assert!((78.9..79.3).contains(&found), "{found}");
     }
 }

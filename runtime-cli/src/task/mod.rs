@@ -30,7 +30,7 @@ pub use model::{ModelOptions, Paths};
 pub use mqar::Mqar;
 pub use order::Order;
 pub use report::{REPORT, Report, Reported};
-pub use score::{Score, Scorer};
+pub use score::{Examples, Score, Scorer};
 pub use selective::SelectiveCopy;
 pub use solve::solve;
 pub use task_objective::TaskObjective;

@@ -4,9 +4,10 @@ use super::{Stream, Task, batch};
 use hh_core::backend::{Forward, Precision};
 use hh_core::config::Config;
 use hh_core::error::Error;
-use hh_core::layers::ChunkShape;
+use hh_core::layers::{ChunkShape, lm_head};
 use hh_core::model::{self, Acts, Params};
-use hh_core::ops::{IGNORE, Matmul};
+use hh_core::ops::IGNORE;
+use hh_core::pass::Pass;
 use hh_core::shape::{Shape, Shaped};
 
 /// Sums over the answers that were asked for.
@@ -42,13 +43,13 @@ impl Score {
     }
 }
 
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 20;
+/// Most answers whose logits are computed at a time.
+const ROWS: usize = 512;
 
 /// Room for the logits of answers, which are few among the positions: the others have none.
 pub(super) struct Answers<B: Forward> {
     hidden: B::Tensor,
-    projected: Option<B::Tensor>,
+    head: lm_head::Acts<B::Tensor>,
     logits: B::Tensor,
     host: Vec<f32>,
     /// Hidden states that wait for more of them.
@@ -60,12 +61,12 @@ pub(super) struct Answers<B: Forward> {
 
 impl<B: Forward> Answers<B> {
     pub(super) fn new(b: &mut B, c: &Config) -> Result<Self, B::Error> {
-        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, 512);
+        let rows = lm_head::rows_at_once(c, ROWS);
+        let head = lm_head::Acts::new(b, c, ChunkShape { batch: 1, time: rows, saved: false })?;
         let mut room = |width, precision| b.alloc(Shape::cube(1, rows, width), precision);
-        let projected = if c.factorised() { Some(room(c.embed_dim, Precision::Compute)?) } else { None };
         let (hidden, logits) = (room(c.width, Precision::Compute)?, room(c.vocab_size, Precision::Full)?);
         let host = vec![0.0; rows * c.vocab_size];
-        Ok(Self { hidden, projected, logits, host, waiting: Vec::new(), targets: Vec::new(), rows, width: c.width })
+        Ok(Self { hidden, head, logits, host, waiting: Vec::new(), targets: Vec::new(), rows, width: c.width })
     }
 
     /// Keeps a position's hidden state until there are enough for a product.
@@ -89,8 +90,7 @@ impl<B: Forward> Answers<B> {
         }
         self.waiting.resize(self.rows * self.width, 0.0);
         b.upload(&self.waiting, &mut self.hidden)?;
-        let x = model::project(b, p, &self.hidden, self.projected.as_mut());
-        b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
+        lm_head::forward(b, &p.embedding, &mut self.head, &self.hidden, &mut self.logits);
         b.download(&self.logits, &mut self.host)?;
         let vocabulary = self.logits.shape().width();
         for (logits, &target) in self.host.chunks_exact(vocabulary).zip(&self.targets) {
@@ -100,6 +100,19 @@ impl<B: Forward> Answers<B> {
         self.targets.clear();
         Ok(())
     }
+}
+
+/// Examples `0 .. count` of a stream of a task.
+#[derive(Clone, Copy)]
+pub struct Examples<'a> {
+    /// Draws them.
+    pub task: &'a dyn Task,
+    /// Seeds the stream.
+    pub seed: u64,
+    /// Which one.
+    pub stream: Stream,
+    /// How many.
+    pub count: usize,
 }
 
 /// Room to mark batches of examples of a task as training sees them: whole, from an empty past.
@@ -125,22 +138,19 @@ impl<B: Forward> Scorer<B> {
         Ok(Self { ids, acts, answers, host: vec![0.0; batch * time * c.width], batch })
     }
 
-    /// Marks examples `0 .. count` of a stream. `None` where `stop`, which is asked before each batch, says yes.
+    /// Marks examples. `None` where `stop`, which is asked before each batch, says yes.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine fails.
-    #[expect(clippy::too_many_arguments, reason = "a machine, a model, a task, and which of its examples")]
     pub fn mark(
         &mut self,
         b: &mut B,
         c: &Config,
         p: &Params<B::Tensor>,
-        task: &dyn Task,
-        seed: u64,
-        stream: Stream,
-        count: usize,
+        examples: Examples<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Score>, Error> {
+        let Examples { task, seed, stream, count } = examples;
         let (n, mut score) = (self.batch * task.length(), Score::default());
         let (mut tokens, mut targets) = (vec![0; n], vec![0; n]);
         for first in (0..count).step_by(self.batch) {
@@ -165,7 +175,7 @@ impl<B: Forward> Scorer<B> {
         score: &mut Score,
     ) -> Result<(), B::Error> {
         b.upload_indices(tokens, &mut self.ids)?;
-        model::forward(b, c, p, None, &mut self.acts, &self.ids, c.segments, None);
+        let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut self.acts, &self.ids);
         b.download(&self.acts.hidden, &mut self.host)?;
         for (hidden, &target) in self.host.chunks_exact(c.width).zip(targets).filter(|&(_, &target)| target != IGNORE) {
             self.answers.push(b, p, hidden, target, score)?;

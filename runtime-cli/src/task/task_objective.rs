@@ -1,6 +1,6 @@
 //! A task as the lesson of a run.
 
-use super::{Assignment, Order, Score, Scorer, Stream, Task, batch};
+use super::{Assignment, Examples, Order, Score, Scorer, Stream, Task, batch};
 use crate::train::{Evaluation, Settings, TrainingObjective};
 use anyhow::Result;
 use hh_core::backend::Backward;
@@ -60,7 +60,8 @@ impl<B: Backward> TrainingObjective<B> for TaskObjective<'_, B> {
         let count = (tokens / task.length() as u64).clamp(1, self.assignment.held_out as u64) as usize;
         let c = self.trainer.config().clone();
         let (b, train_state) = self.trainer.train_state_mut();
-        let mut mark = |p| self.scorer.mark(b, &c, p, task, self.settings.seed, Stream::Validation, count, stop);
+        let examples = Examples { task, seed: self.settings.seed, stream: Stream::Validation, count };
+        let mut mark = |p| self.scorer.mark(b, &c, p, examples, stop);
         let Some(plain) = mark(&train_state.weights)? else { return Ok(None) };
         let average = if averaged { mark(&train_state.ema)? } else { None };
         if averaged && average.is_none() {

@@ -2,9 +2,10 @@
 
 use super::recipe::Recipe;
 use super::source::SourceFile;
-use crate::loading::{CONTEXT, Source as File};
-use crate::{files, tokenizers};
+use crate::files;
+use crate::loading::Source as File;
 use anyhow::{Context, Result, anyhow};
+use hh::CONTEXT;
 use hh_core::backend::{Backward, Device, Precision};
 use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, STEP, TOKENIZER, Writer};
 use hh_core::config::Config;
@@ -200,7 +201,7 @@ pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
             file.metadata().get(key).ok_or_else(|| anyhow!("it has no \"{key}\" in its metadata, so it is not what a run left behind"))
         };
         let recipe = Recipe::from_toml(note(RECIPE)?)?;
-        let tokenizer = if recipe.task.is_some() { None } else { Some(tokenizers::from_json(note(TOKENIZER)?)?) };
+        let tokenizer = if recipe.task.is_some() { None } else { Some(hh::tokenizer::from_json(note(TOKENIZER)?)?) };
         Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
     };
     let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;

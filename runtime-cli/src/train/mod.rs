@@ -4,6 +4,7 @@
 //! changes a bit of it.
 
 mod checkpoints;
+#[cfg(feature = "plots")]
 mod curve;
 pub(crate) mod memory_estimate;
 mod metrics;
@@ -13,7 +14,6 @@ mod pairs;
 mod progress;
 mod recipe;
 mod run;
-mod run_folder;
 mod settings;
 mod source;
 #[cfg(test)]
@@ -21,18 +21,19 @@ mod tests;
 mod training_objective;
 mod validate;
 
+pub use crate::run_folder::RunFolder;
 pub use checkpoints::{Best, Provenance, ResumePoint, load_resume_point, trained_on};
+#[cfg(feature = "plots")]
 pub use curve::draw;
 pub use memory_estimate::MemoryEstimate;
-pub use metrics::{Evaluation, Gates, Metrics, Record, Step};
+pub use metrics::{Evaluation, Gates, Metrics, Record, Step, read_records};
 pub use objective::{Kind, Objective, ObjectiveOptions};
-pub use options::{DataOptions, TrainOptions};
+pub use options::DataOptions;
 pub use pairs::Pairs;
 pub use progress::{Progress, thousands};
 pub use recipe::{Data, Recipe, RecipeFile};
 pub use run::{Job, Outcome, run, train_loop, weights};
-pub use run_folder::RunFolder;
-pub use settings::Settings;
+pub use settings::{Settings, TrainOptions};
 pub use source::{BUILTIN, Source, SourceFile, TrainingData, builtin};
 pub use training_objective::TrainingObjective;
 pub use validate::validate;

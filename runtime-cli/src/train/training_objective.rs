@@ -4,7 +4,7 @@ use super::metrics::Evaluation;
 use super::pairs::{Batch, Pairs};
 use super::settings::Settings;
 use super::validate::validate;
-use crate::data::Dataset;
+use crate::data::{Dataset, MicroBatch};
 use anyhow::Result;
 use hh_core::backend::Backward;
 use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, embedding::Texts};
@@ -64,7 +64,8 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
 
     fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
         let t = self.settings;
-        self.data.batch(self.trainer.step(), micro, t.batch, t.context, t.seed, &mut self.tokens, &mut self.targets)?;
+        let which = MicroBatch { seed: t.seed, step: self.trainer.step(), micro, batch: t.batch, time: t.context };
+        self.data.batch(which, &mut self.tokens, &mut self.targets)?;
         self.trainer.accumulate(&self.tokens, &self.targets)?;
         Ok(if measured { Some(self.trainer.losses()?) } else { None })
     }

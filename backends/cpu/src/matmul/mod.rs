@@ -3,17 +3,21 @@
 //! Many rows go through packed panels ([`gemm`]); few rows, as in decoding, read each weight once
 //! where it lies ([`vector`]). Weights in blocks have products of their own ([`quant`]).
 
+pub(crate) mod factor;
 pub(crate) mod gemm;
 mod pack;
 mod tile;
 mod vector;
+pub(crate) mod write;
 
 use crate::{Cpu, Float, Tensor, quant, reduce::over_rows, tensor::Values};
-use gemm::{Matrix, Write, gemm};
+use factor::Matrix;
+use gemm::gemm;
 use hh_core::{
     ops::{GradOut, Matmul, MatmulDims, MatmulGrad},
     shape::Shaped,
 };
+use write::Write;
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut Tensor<F>) {
     let MatmulDims { rows, inp, out } = op.dims(y.shape());

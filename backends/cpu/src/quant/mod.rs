@@ -6,67 +6,21 @@
 //! all others is fixed, without fused operations: a product is the same bits on every machine.
 
 mod dot;
-mod round;
+pub(crate) mod matrix;
+pub(crate) mod round;
 
-pub(crate) use round::Rounded;
-
-use crate::{
-    Cpu, Float,
-    buffer::{Arena, Buffer},
-    matmul::gemm::Write,
-    simd::Kernel,
-    tensor::OutOfMemory,
-    threads::Shared,
-};
+use crate::{Cpu, Real, matmul::write::Write, simd::Kernel, threads::Shared};
 use core::ops::Range;
 use dot::{SUMS, ahead, dot, eights, fours, ordered};
 use hh_core::{
     half::bf16_to_f32,
     quant::{BLOCK, Format, QuantView},
-    shape::{Shape, Shaped},
+    shape::Shaped,
 };
-
-/// A weight in blocks.
-#[derive(Clone, Debug)]
-pub(crate) struct Matrix {
-    format: Format,
-    shape: Shape,
-    storage: Storage,
-}
-
-#[derive(Clone, Debug)]
-enum Storage {
-    Owned { codes: Buffer<u8>, scales: Buffer<[u8; 2]> },
-    Borrowed(QuantView<'static>),
-}
-
-impl Matrix {
-    /// A copy.
-    pub(crate) fn copied(from: QuantView<'_>, arena: &mut Arena) -> Result<Self, OutOfMemory> {
-        let (mut codes, mut scales) = (arena.zeros(from.codes().len())?, arena.zeros(from.scales().len())?);
-        codes.copy_from_slice(from.codes());
-        scales.copy_from_slice(from.scales());
-        Ok(Self { format: from.format(), shape: from.shape(), storage: Storage::Owned { codes, scales } })
-    }
-
-    /// Where it lies.
-    pub(crate) fn lent(from: QuantView<'static>) -> Self {
-        Self { format: from.format(), shape: from.shape(), storage: Storage::Borrowed(from) }
-    }
-
-    /// To be read.
-    pub(crate) fn blocks(&self) -> QuantView<'_> {
-        match &self.storage {
-            Storage::Owned { codes, scales } => {
-                QuantView::new(self.format, self.shape, codes, scales).expect("as many bytes as when it was made")
-            }
-            Storage::Borrowed(blocks) => *blocks,
-        }
-    }
-}
+use round::Rounded;
 
 /// A row, widened.
-pub(crate) fn row<F: Float>(w: QuantView<'_>, row: usize, y: &mut [F]) {
+pub(crate) fn row<F: Real>(w: QuantView<'_>, row: usize, y: &mut [F]) {
     let mut piece = [0.0; BLOCK];
     for (block, y) in y.chunks_mut(BLOCK).enumerate() {
         w.widen_block(row, block, &mut piece[..y.len()]);
@@ -82,7 +36,7 @@ const AHEAD: usize = 2048;
 const ROWS: usize = 4;
 
 /// `y = x · wᵀ` of `rows` rows.
-pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
+pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
     let [_, out, inp] = w.shape().extents();
     assert!(x.len() == rows * inp && y.len() == rows * out, "product of {rows} rows with {}", w.shape());
     let Cpu { level, threads, rounded, .. } = cpu;
@@ -104,7 +58,7 @@ struct Dots<'a, F> {
     y: Shared<'a, F>,
 }
 
-impl<F: Float> Kernel for Dots<'_, F> {
+impl<F: Real> Kernel for Dots<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -116,7 +70,7 @@ impl<F: Float> Kernel for Dots<'_, F> {
     }
 }
 
-impl<F: Float> Dots<'_, F> {
+impl<F: Real> Dots<'_, F> {
     /// Every row of the weights, whose blocks have `BYTES` bytes, with every row of the left factor.
     #[inline(always)]
     fn each<const FMA: bool, const BYTES: usize>(self, unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK] + Copy) {

@@ -1,6 +1,6 @@
 //! The left factor of a product with blocks, as integers.
 
-use crate::{Float, simd::Level};
+use crate::{Real, simd::Level};
 use alloc::vec::Vec;
 use hh_core::quant::BLOCK;
 
@@ -19,7 +19,7 @@ pub(crate) struct Rounded {
 
 impl Rounded {
     /// Rounds rows of `width` numbers. Where a number is not finite, its block's scale is NaN.
-    pub(super) fn round<F: Float>(&mut self, level: Level, x: &[F], width: usize) {
+    pub(super) fn round<F: Real>(&mut self, level: Level, x: &[F], width: usize) {
         let blocks = width.div_ceil(BLOCK);
         let needed = blocks * (x.len() / width.max(1));
         if self.codes.len() < needed {
@@ -55,11 +55,11 @@ fn rounded(x: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
     let mut broken = [0.0f32; 8];
     for x in x.as_chunks::<8>().0 {
         for i in 0..8 {
-            most[i] = Float::max(x[i].abs(), most[i]);
+            most[i] = Real::max(x[i].abs(), most[i]);
             broken[i] += x[i] * 0.0;
         }
     }
-    let most = most.into_iter().fold(0.0, Float::max);
+    let most = most.into_iter().fold(0.0, Real::max);
     // 0, or NaN.
     let broken = broken.into_iter().fold(0.0, |sum, b| sum + b);
     let up = if most > 0.0 { MOST / most } else { 0.0 };

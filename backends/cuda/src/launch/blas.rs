@@ -82,7 +82,7 @@ impl Blas {
     pub(super) fn new() -> Result<Self, DeviceError> {
         let handle = result::create_handle().map_err(fault)?;
         // SAFETY: freed once, when the driver is dropped.
-        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(super::driver::fault)?;
+        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(DeviceError::driver)?;
         Ok(Self { handle, workspace, plans: Mutex::default() })
     }
 

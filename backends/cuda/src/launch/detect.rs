@@ -1,6 +1,5 @@
 //! What of CUDA is on this machine. Nothing here panics where a library is missing: presence is asked for first.
 
-use super::driver::fault;
 use crate::error::DeviceError;
 use cudarc::{
     cublaslt,
@@ -16,9 +15,9 @@ pub(super) fn devices() -> Result<usize, DeviceError> {
     }
     match result::init() {
         Err(result::DriverError(sys::cudaError_enum::CUDA_ERROR_NO_DEVICE)) => return Ok(0),
-        other => other.map_err(fault)?,
+        other => other.map_err(DeviceError::driver)?,
     }
-    Ok(result::device::get_count().map_err(fault)?.max(0) as usize)
+    Ok(result::device::get_count().map_err(DeviceError::driver)?.max(0) as usize)
 }
 
 /// Whether the libraries of the toolkit are there.
@@ -39,7 +38,7 @@ pub(super) fn capability(device: sys::CUdevice) -> Result<i32, DeviceError> {
     use sys::CUdevice_attribute_enum::{CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR};
     let ask = |attribute| {
         // SAFETY: the device came from the driver.
-        unsafe { result::device::get_attribute(device, attribute) }.map_err(fault)
+        unsafe { result::device::get_attribute(device, attribute) }.map_err(DeviceError::driver)
     };
     Ok(10 * ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? + ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?)
 }
@@ -66,10 +65,10 @@ pub fn look() -> Result<Vec<Found>, DeviceError> {
 }
 
 fn about(ordinal: usize) -> Result<Found, DeviceError> {
-    let device = result::device::get(ordinal as i32).map_err(fault)?;
-    let name = result::device::get_name(device).map_err(fault)?;
+    let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
+    let name = result::device::get_name(device).map_err(DeviceError::driver)?;
     // SAFETY: the device came from the driver.
-    let memory = unsafe { result::device::total_mem(device) }.map_err(fault)?;
+    let memory = unsafe { result::device::total_mem(device) }.map_err(DeviceError::driver)?;
     Ok(Found { ordinal, name, capability: capability(device)?, memory })
 }
 
@@ -82,12 +81,12 @@ pub fn free(ordinal: usize) -> Result<usize, DeviceError> {
     if ordinal >= there {
         return Err(DeviceError::Absent { asked: ordinal, there });
     }
-    let device = result::device::get(ordinal as i32).map_err(fault)?;
+    let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
     // SAFETY: the context is this device's own, current while it is asked, and given back once.
     unsafe {
-        result::ctx::set_current(result::primary_ctx::retain(device).map_err(fault)?).map_err(fault)?;
-        let found = result::mem_get_info().map_err(fault);
-        result::primary_ctx::release(device).map_err(fault)?;
+        result::ctx::set_current(result::primary_ctx::retain(device).map_err(DeviceError::driver)?).map_err(DeviceError::driver)?;
+        let found = result::mem_get_info().map_err(DeviceError::driver);
+        result::primary_ctx::release(device).map_err(DeviceError::driver)?;
         Ok(found?.0)
     }
 }

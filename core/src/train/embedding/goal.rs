@@ -1,6 +1,10 @@
 //! What texts' vectors are trained to be.
 
-use crate::{config::Config, embed::Pooling, error::Error};
+use crate::{
+    config::Config,
+    embed::Pooling,
+    error::{ConfigError, Error},
+};
 use alloc::{format, string::String, vec::Vec};
 
 /// What is minimised.
@@ -47,7 +51,7 @@ impl Options {
     /// # Errors
     /// [`Error::Config`] naming the first value that cannot be, and what it must be.
     pub fn validate(&self, c: &Config) -> Result<(), Error> {
-        let fail = |what: String| Err(Error::Config(what));
+        let fail = |what: String| Err(ConfigError::Contradiction(what).into());
         match self.goal {
             Goal::Contrast { temperature, .. } if !(temperature > 0.0 && temperature < 1e3) => {
                 return fail(format!("the temperature is {temperature}; it must lie between 0 and 1000"));
@@ -56,7 +60,7 @@ impl Options {
                 return fail(format!("each text has {candidates} candidates; it must be between 1 and 64"));
             }
             Goal::Distill { pairs } if !(0.0..1e6).contains(&pairs) => {
-                return fail(format!("the weight of the pairs is {pairs}; it must be at least 0 and below 1e6"));
+                return Err(ConfigError::field("the weight of the pairs", pairs, "at least 0 and below 1e6").into());
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! Training and final test of a task, from the recipe to the report.
 
 use crate::budget::parameters;
-use crate::commands::train::{STOPPED, listen, shown};
-use crate::files;
+use crate::files::{self, shown};
+use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
@@ -23,11 +23,18 @@ pub(super) struct Prepared {
     pub(super) resume_point: Option<ResumePoint>,
 }
 
-/// Trains, runs the final test, and prints a summary.
-pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends, place: &str, began: Instant) -> Result<()> {
+/// Trains, examines, and says what came of it.
+pub(super) fn go(
+    prepared: Prepared,
+    machine: &Machine,
+    backends: &impl Backends,
+    place: &str,
+    interrupt: Interrupt,
+    began: Instant,
+) -> Result<Ending> {
     let Prepared { recipe, folder, resume_point } = &prepared;
     let Some(assignment) = &recipe.task else { bail!("the recipe has no task") };
-    let stop = listen().inspect_err(|_| folder.abandon())?;
+    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
     let stop = &|| stop.load(Ordering::Relaxed);
     let from = Provenance {
         tokenizer: None,
@@ -55,11 +62,12 @@ pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends
             outcome.step,
             shown(folder.path())
         );
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     };
     let path = folder.path().join(REPORT);
     report.write(&path)?;
-    summary(&outcome, &exam, &path, began)
+    summary(&outcome, &exam, &path, began)?;
+    Ok(Ending::Done)
 }
 
 fn print_start(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {

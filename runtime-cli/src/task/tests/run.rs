@@ -50,7 +50,7 @@ fn whichever_paths_are_on_there_are_as_many_parameters() {
 /// Weights with which a model has opinions: those it begins with tell hardly one id from another.
 fn opinionated(c: &Config) -> Model<<Cpu<f32> as hh_core::backend::Device>::Tensor> {
     let mut model = Model::init(&mut cpu(1), c.clone(), 4).unwrap();
-    model.params.embed.data_mut().iter_mut().for_each(|x| *x *= 40.0);
+    model.params.embedding.table.data_mut().iter_mut().for_each(|x| *x *= 40.0);
     model
 }
 
@@ -62,7 +62,8 @@ fn marks_are_what_stepping_through_the_examples_gives() {
         let model = opinionated(&c);
         let mut b = cpu(2);
         let mut scorer = Scorer::new(&mut b, &c, 3, task.length()).unwrap();
-        let score = scorer.mark(&mut b, &c, &model.params, task, 9, Stream::Exam, count, &|| false).unwrap().unwrap();
+        let score =
+            scorer.mark(&mut b, &c, &model.params, Examples { task, seed: 9, stream: Stream::Exam, count }, &|| false).unwrap().unwrap();
 
         let mut session = Session::new(cpu(1), &model, Options { context: task.length(), ..Options::default() }).unwrap();
         let mut wanted = Score::default();
