@@ -1,4 +1,4 @@
-//! One file a command: its arguments, with the help that teaches them, and what it does.
+//! The commands, one per file: arguments with their help texts, and the implementation.
 
 pub mod ablate;
 #[cfg(not(all(feature = "plots", feature = "tables")))]
@@ -29,27 +29,27 @@ use clap::{Parser, Subcommand};
 
 /// Train, evaluate and sample small hybrid language models: state space, Hopfield memory and attention in every block.
 ///
-/// Start with `hh-runtime train`, which needs no data, no network and under three minutes.
+/// Start with `hh-runtime train`: it needs no data and no network, and takes under three minutes.
 #[derive(Parser)]
 #[command(name = "hh-runtime", version, max_term_width = 110)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
+#[expect(clippy::large_enum_variant, reason = "a process has one instance")]
 pub enum Command {
     /// Train a model on text
     #[command(long_about = train::ABOUT)]
     Train(train::Args),
-    /// Write text from a checkpoint
+    /// Generate text from a checkpoint
     Sample(sample::Args),
-    /// Score a checkpoint on a text: nll, perplexity, bits per byte
+    /// Evaluate a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
-    /// Knock out one part of a model after the other, and score the same text again
+    /// Knock out one part of a trained model at a time and score the same text again
     #[command(long_about = probe::ABOUT)]
     Probe(probe::Args),
     /// Make a vector of every text in a file
@@ -61,7 +61,7 @@ pub enum Command {
     Embed(absent::Args),
     /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
     EvalEmbeddings(eval_embeddings::Args),
-    /// Train a model anew without each of its parts, at equal size, and compare
+    /// Retrain a model without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
     /// Write a page of what a folder of runs, ablations, probes and tasks came to
@@ -73,16 +73,16 @@ pub enum Command {
     Report(absent::Args),
     /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
-    /// Write a checkpoint without what only training needs, in f32, f16 or bf16
+    /// Export a checkpoint for inference, in f32, f16, bf16, q8 or q4
     Export(export::Args),
-    /// Write a text of any size as shards of ids
+    /// Tokenize a text of any size into shards of token ids
     Tokenize(tokenize::Args),
-    /// Get texts to train on
+    /// Download training texts or write the built-in corpus
     Data(data::Args),
-    /// Ask a model what it can keep in mind: memory tasks
+    /// Run synthetic memory benchmarks
     #[command(long_about = task::ABOUT)]
     Task(task::Args),
-    /// Tell what this machine can do, what is missing, and why
+    /// Show the available devices and their speed, and why others are unavailable
     Doctor(doctor::Args),
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     Completions(completions::CompletionsArgs),
@@ -91,7 +91,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The machine that the command asks for, if it runs a model.
+    /// The device options of a command that runs a model on a chosen device.
     pub fn machine(&self) -> Option<&Machine> {
         match self {
             Self::Train(args) => Some(&args.machine),

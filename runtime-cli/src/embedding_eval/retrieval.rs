@@ -1,4 +1,4 @@
-//! How well documents are found: by vectors, by words, by both.
+//! Retrieval by embeddings, by BM25, and by both.
 
 use super::{Cranfield, fused, ndcg, ranking, recall, summed};
 use anyhow::{Result, anyhow, bail};
@@ -6,21 +6,21 @@ use bm25::{Document, Language, SearchEngineBuilder};
 use hh::{EmbedOptions, Embedder, Embeddings};
 use serde::Serialize;
 
-/// How well one way of searching does, over the questions that have an answer.
+/// Retrieval metrics of one ranking method, over the queries with relevant documents.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retrieval {
-    /// The way.
+    /// The ranking method.
     pub by: &'static str,
-    /// Questions.
+    /// Number of queries.
     pub questions: usize,
-    /// Mean nDCG of the first 10, see [`ndcg`].
+    /// Mean nDCG@10, see [`ndcg`].
     pub ndcg_10: f64,
-    /// Mean part of what is relevant among the first 100, see [`recall`].
+    /// Mean recall@100, see [`recall`].
     pub recall_100: f64,
 }
 
-/// Searches by vectors, by BM25 with the crate's own settings (words stemmed, stop words left out, k1 1.2, b 0.75), and
-/// by both: their rankings [`fused`], and their scores [`summed`].
+/// Evaluates retrieval by embeddings, by BM25 with the crate's default settings (stemming, stop words removed, k1 1.2,
+/// b 0.75), and by both: their rankings [`fused`], and their scores [`summed`].
 ///
 /// # Errors
 /// A text that the model cannot read; a set in which nothing is relevant.
@@ -48,9 +48,9 @@ pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) ->
         }
     }
     if questions == 0 {
-        bail!("no question has a relevant document: there is nothing to judge by");
+        bail!("no query has a relevant document: there is nothing to evaluate");
     }
-    let ways = ["vectors", "BM25", "both, ranks fused", "both, scores added"].into_iter().zip(sums);
+    let ways = ["embeddings", "BM25", "both, ranks fused", "both, scores added"].into_iter().zip(sums);
     let mean = |sum: f64| sum / f64::from(questions);
     Ok(ways.map(|(by, [n, r])| Retrieval { by, questions: questions as usize, ndcg_10: mean(n), recall_100: mean(r) }).collect())
 }

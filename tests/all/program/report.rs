@@ -54,7 +54,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     let (one, two) = (of("hopfield-1"), of("hopfield-2"));
     let row = format!("{:.4} ± {:.4}", (one + two) / 2.0, (one - two).abs() / 2f64.sqrt());
     assert!(tasks.contains(&row), "{row} in {tasks}");
-    assert!(page.contains("spoilt by") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
+    assert!(page.contains("corruption") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
 
     fs::write(here.join("runs/completion-1/task.json"), "{").expect("memory");
     refused(here, "report runs", &["task.json", "run the task anew"]);

@@ -25,7 +25,7 @@ fn a_task_that_cannot_be_is_refused() {
         ("task mqar --lr nan", "lr is NaN"),
         ("task mqar --batch 0", "batch is 0"),
         ("task mqar --steps 5 --epochs 5", "cannot be used with"),
-        ("task mqar --parameters 10", "narrow its paths"),
+        ("task mqar --parameters 10", "reduce the path widths"),
         ("task mqar --parameters 10000000 --set ffn=3", "one of the two"),
         ("task mqar --set layres=3", "layres"),
         ("task mqar --enough nan", "--enough is NaN"),
