@@ -113,12 +113,12 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     };
     let report = Report { provenance, findings };
     report.write(folder.path())?;
-    let told = tell(&mut out, &report, folder.path());
+    let printed = print(&mut out, &report, folder.path());
     if !report.findings.complete {
         // Whether the table can be written or not, the probe was stopped.
         return Ok(Ending::Stopped);
     }
-    told?;
+    printed?;
     Ok(Ending::Done)
 }
 

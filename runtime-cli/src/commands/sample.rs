@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
     #[command(flatten)]
-    choice: Choice,
+    sampling: Sampling,
     /// Positions that attention and Hopfield memories hold; older ones are forgotten [default: those of training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
