@@ -101,7 +101,7 @@ fn flags_that_cannot_be_are_refused() {
         ("train --preset char-0.8m --config tiny.json --out x", "contradicts"),
         ("train --resume run --out x", "cannot be used with"),
         ("train --resume run --batch 3", "--resume"),
-        ("train --resume nowhere", "no folder"),
+        ("train --resume nowhere", "not a folder"),
         ("train --config nowhere.toml --out x", "no such file"),
         ("train --set layers=0 --out x", "layers"),
         ("train --set layres=3 --out x", "layres"),
@@ -164,7 +164,7 @@ fn a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free() {
     let here = folder.path();
     let diverging = format!("{TRAIN} --steps 100 --lr 1e30 --log-every 1");
     for out in ["", "--out run", "--out one/two"] {
-        refused(here, &format!("{diverging} {out}"), &["diverged", "nothing was saved"]);
+        refused(here, &format!("{diverging} {out}"), &["diverged", "no checkpoint was saved"]);
     }
     fs::create_dir(here.join("mine")).expect("memory");
     refused(here, &format!("{diverging} --out mine"), &["diverged"]);

@@ -83,7 +83,7 @@ groups = ["mixers"]
 fn what_cannot_be_reported_is_said() {
     let folder = desk_with_run();
     let here = folder.path();
-    refused(here, "report nowhere", &["nowhere is no folder"]);
+    refused(here, "report nowhere", &["nowhere is not a folder"]);
     fs::create_dir(here.join("empty")).expect("a folder");
     refused(here, "report empty", &["nothing to report in empty"]);
     fs::write(here.join("empty/results.json"), "{}").expect("memory");

@@ -99,6 +99,12 @@ fn rows_are_written_and_drawn() {
 }
 
 #[test]
+fn probes_are_serialised_by_name() {
+    let json = |probe: Probe| serde_json::to_string(&probe).unwrap();
+    assert_eq!([json(Probe::Gaussian(0.5)), json(Probe::Mask(0.25))], ["{\"noise\":0.5}", "{\"mask\":0.25}"]);
+}
+
+#[test]
 fn invalid_probes_are_named() {
     for (flags, word) in [
         ("--noise=-1", "--noise has -1"),
