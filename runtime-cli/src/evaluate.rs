@@ -15,7 +15,7 @@ use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
 use std::ops::Deref;
 
-/// Sums over the targets that were scored.
+/// Sums over the scored targets.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Score {
     /// Negative log-likelihood, in nats.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-/// Runs a command on the backends that this program has.
+/// Runs a command on the backends of this program.
 pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
     finish(cli.command.run(backends, interrupt).map(ExitCode::from))
 }

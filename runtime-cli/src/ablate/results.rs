@@ -44,7 +44,8 @@ impl Result {
         let text = files::read_to_string(&path)?;
         let result: Self =
             serde_json::from_str(&text).with_context(|| format!("{} is damaged; delete it to train from scratch", path.display()))?;
-        if result.recipe != recipe.to_toml() || result.data != data {
+        // Parsed, because the comment in the TOML may differ between versions of the program.
+        if Recipe::from_toml(&result.recipe).ok().as_ref() != Some(recipe) || result.data != data {
             bail!("{} contains a run of another plan or text: use another folder for --out, or delete this one", folder.display());
         }
         Ok(Some(result))

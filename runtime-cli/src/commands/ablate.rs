@@ -1,6 +1,6 @@
 //! `hh-runtime ablate`: measures each part of a model by training without it.
 
-use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as carry_out};
+use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as run_plan};
 use crate::features::Feature;
 use crate::files;
 use crate::interrupt::{Ending, Interrupt};
@@ -73,7 +73,7 @@ fn groups() -> StyledStr {
 /// Runs a plan.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// An invalid plan, text or device, a failed run, or a file that cannot be read or written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let machines = machines(&args);
     for machine in &machines {
@@ -117,14 +117,14 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
             draw(&out, table)
         },
     };
-    let table = carry_out(&plan, &trials, backends, &run_context)?;
+    let table = run_plan(&plan, &trials, backends, &run_context)?;
     shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out, &table)?;
         print(&mut io::stdout().lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
-        let _ = writeln!(io::stdout(), "stopped; to go on, the same command again");
+        let _ = writeln!(io::stdout(), "stopped; run the same command again to resume");
         return Ok(Ending::Stopped);
     }
     Ok(Ending::Done)
@@ -132,7 +132,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 
 const PICTURE: &str = "ablate.svg";
 
-/// The picture, in a program that draws.
+/// Draws the picture, in a build with the feature `plots`.
 fn draw(folder: &Path, table: &Table) -> Result<()> {
     #[cfg(feature = "plots")]
     crate::ablate::draw(&folder.join(PICTURE), table)?;
@@ -141,7 +141,7 @@ fn draw(folder: &Path, table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// A machine for each run at a time.
+/// One entry per concurrent run.
 fn machines(args: &Args) -> Vec<Machine> {
     let devices = if args.devices.is_empty() { vec![args.machine.backend.clone()] } else { args.devices.clone() };
     let mut machines = Vec::new();
@@ -202,7 +202,7 @@ fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
 /// Progress of all runs: a bar on a terminal, otherwise one line per finished run.
 struct Shown {
     bar: Bar,
-    /// Steps that each run has taken.
+    /// Steps done in each run.
     at: Mutex<Vec<u64>>,
 }
 

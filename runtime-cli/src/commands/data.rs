@@ -78,11 +78,11 @@ fn get(set: &Download, folder: &Path, out: &mut impl Write) -> Result<()> {
     let client = Client::from_environment()?;
     let bar = Bar::new("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}", 0, 0);
     bar.set_message(set.name);
-    let mut tell = |progress: Progress| {
+    let mut show = |progress: Progress| {
         bar.set_length(progress.total.unwrap_or(progress.done));
         bar.set(progress.done);
     };
-    let got = get(set, folder, &client, &mut tell);
+    let got = get(set, folder, &client, &mut show);
     bar.finish();
     for file in got? {
         writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;
@@ -92,6 +92,6 @@ fn get(set: &Download, folder: &Path, out: &mut impl Write) -> Result<()> {
 
 #[cfg(not(feature = "download"))]
 fn get(set: &Download, folder: &Path, _: &mut impl Write) -> Result<()> {
-    let by_hand = format!("{} lies at {}, and belongs into {}", set.name, set.url, folder.join(set.name).display());
+    let by_hand = format!("{} is at {}; download it into {}", set.name, set.url, folder.join(set.name).display());
     Err(anyhow::Error::from(Absent(Feature::Download)).context(by_hand))
 }

@@ -31,7 +31,7 @@ pub struct Args {
     /// A checkpoint, a run folder, a configuration (.json), or a preset
     #[arg(value_name = "CHECKPOINT|PRESET")]
     what: String,
-    /// Positions at which state and operations are counted [default: those of training, or 1024]
+    /// Context length for state size and FLOPs [default: the training context, or 1024]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
     /// Passes over the blocks [default: the configuration's]

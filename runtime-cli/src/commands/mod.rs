@@ -52,26 +52,26 @@ pub enum Command {
     /// Knock out one part of a trained model at a time and score the same text again
     #[command(long_about = probe::ABOUT)]
     Probe(probe::Args),
-    /// Make a vector of every text in a file
+    /// Compute an embedding of every text in a file
     #[cfg(feature = "tables")]
     Embed(embed::Args),
-    /// Make a vector of every text in a file
+    /// Compute an embedding of every text in a file
     #[cfg(not(feature = "tables"))]
     #[command(about = Feature::Tables.absent())]
     Embed(absent::Args),
-    /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
+    /// Evaluate a checkpoint's embeddings: semantic similarity (STS) and retrieval
     EvalEmbeddings(eval_embeddings::Args),
     /// Retrain a model without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
-    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    /// Write an HTML report about a folder of runs, ablations, probes and tasks
     #[cfg(feature = "plots")]
     Report(report::Args),
-    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    /// Write an HTML report about a folder of runs, ablations, probes and tasks
     #[cfg(not(feature = "plots"))]
     #[command(about = Feature::Plots.absent())]
     Report(absent::Args),
-    /// Tell what a checkpoint or a preset is and costs
+    /// Show parameters, state size and FLOPs of a checkpoint or preset
     Info(info::Args),
     /// Export a checkpoint for inference, in f32, f16, bf16, q8 or q4
     Export(export::Args),
@@ -107,7 +107,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// One sentence that says what was wrong and what to do.
+    /// Those of the command; displayed with their causes (`{:#}`), they are one sentence.
     pub fn run(self, backends: &impl Backends, interrupt: Interrupt) -> anyhow::Result<Ending> {
         match self {
             Self::Train(args) => return train::run(args, backends, interrupt),

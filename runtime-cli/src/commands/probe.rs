@@ -97,10 +97,10 @@ pub struct Args {
 /// Scores the knock-outs and writes the results.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// An invalid checkpoint, text, option or device, an output folder that is not empty, or a file that cannot be written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let source = Source::open(&args.checkpoint)?;
-    // Made before the work: a place that cannot be written to is known then.
+    // Created first, so that a folder that cannot be written fails before the scoring.
     let folder = RunFolder::for_results(&args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe")))?;
     let prepare = || Ok((interrupt.listen()?, provenance(&args, &source)?));
     let (stop, provenance) = prepare().inspect_err(|_: &anyhow::Error| folder.abandon())?;
@@ -115,7 +115,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     report.write(folder.path())?;
     let printed = print(&mut out, &report, folder.path());
     if !report.findings.complete {
-        // Whether the table can be written or not, the probe was stopped.
+        // A stopped probe is reported as such even if the table could not be printed.
         return Ok(Ending::Stopped);
     }
     printed?;

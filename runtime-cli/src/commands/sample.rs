@@ -75,7 +75,7 @@ pub struct Args {
     tokenizer: Option<String>,
     #[command(flatten)]
     sampling: Sampling,
-    /// Positions that attention and Hopfield memories hold; older ones are forgotten [default: those of training]
+    /// Positions kept by attention and Hopfield memories; older ones are dropped [default: the training context]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
     /// Passes over the blocks per token [default: the model's]
@@ -127,7 +127,10 @@ impl Sampling {
     }
 }
 
-/// Samples.
+/// Generates text.
+///
+/// # Errors
+/// Invalid options, checkpoint, prompt or state file, a device that is unavailable or fails, or output that cannot be written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<()> {
     let began = Instant::now();
     args.sampling.config(0).validate()?;
@@ -180,7 +183,7 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         );
     }
     let mut out = io::stdout().lock();
-    // Ctrl-C ends the text after the current token, so that its state is saved.
+    // Ctrl-C ends generation after the current token, so that the state can be saved.
     let interrupted = (args.state.is_some() || args.batch > 1).then(|| interrupt.listen_quietly()).transpose()?;
     let go_on = || interrupted.as_ref().is_none_or(|flag| !flag.load(Ordering::Relaxed));
     let (ready, written, rest);

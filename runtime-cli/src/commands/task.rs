@@ -124,7 +124,10 @@ impl Args {
     }
 }
 
-/// Runs a task.
+/// Runs or resumes a task, or lists the tasks.
+///
+/// # Errors
+/// Invalid options, a device that is unavailable, a failed run, or a file that cannot be read or written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     match (args.task, args.resume) {
         (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends, interrupt),

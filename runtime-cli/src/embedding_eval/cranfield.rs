@@ -43,14 +43,14 @@ impl Cranfield {
         while source.filled_line(&mut line)? {
             let Some((question, judgement)) = judgement(&line) else {
                 bail!(
-                    "{} is no judgement, but {:?}: question, document and code, or question, 0, document and grade",
+                    "{} is not a judgement but {:?}; write query, document and code, or query, 0, document and grade",
                     source.place(),
                     line.trim_end()
                 );
             };
             if question >= questions.len() || judgement.document >= documents.len() {
                 bail!(
-                    "{} ({:?}) is of a question or a document beyond the {} and {} that there are",
+                    "{} ({:?}) is out of range: there are {} queries and {} documents",
                     source.place(),
                     line.trim_end(),
                     questions.len(),

@@ -23,7 +23,7 @@ pub struct Retrieval {
 /// b 0.75), and by both: their rankings [`fused`], and their scores [`summed`].
 ///
 /// # Errors
-/// A text that the model cannot read; a set in which nothing is relevant.
+/// A text that the tokenizer cannot encode, or a set without relevant documents.
 pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Retrieval>> {
     let by_vectors = cosines(embedder, set, options)?;
     let documents = set.documents.iter().enumerate().map(|(id, text)| Document::new(id, text.as_str()));
@@ -55,7 +55,7 @@ pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) ->
     Ok(ways.map(|(by, [n, r])| Retrieval { by, questions: questions as usize, ndcg_10: mean(n), recall_100: mean(r) }).collect())
 }
 
-/// The cosine of each question with each document; −1, which is the least, with one without text.
+/// The cosine similarity of each query to each document; −1, the minimum, for a document without text.
 fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Vec<f32>>> {
     let (places, texts): (Vec<usize>, Vec<&str>) =
         set.documents.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(i, text)| (i, text.as_str())).unzip();
@@ -63,9 +63,9 @@ fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Resu
         let options = EmbedOptions { prompt: kind.prompt, ..options.clone() };
         embedder.embed(texts, &options).map_err(|e| anyhow!("{what}: {e}"))
     };
-    let documents = embed("the documents that have a text", &texts, EmbedOptions::document())?;
+    let documents = embed("the non-empty documents", &texts, EmbedOptions::document())?;
     let questions: Vec<&str> = set.questions.iter().map(String::as_str).collect();
-    let questions = embed("the questions", &questions, EmbedOptions::query())?;
+    let questions = embed("the queries", &questions, EmbedOptions::query())?;
     let all = questions.similarity(&documents)?;
     let spread = |row: &[f32]| {
         let mut cosines = vec![-1.0; set.documents.len()];

@@ -61,7 +61,7 @@ fn pair(line: &str) -> Result<Pair> {
 /// Evaluates the sentence pairs of one file.
 ///
 /// # Errors
-/// Those of [`read`]; a sentence that the model cannot read; scores that are all equal.
+/// Those of [`read`]; a sentence that the tokenizer cannot encode; scores or similarities that are all equal.
 pub fn similarity(embedder: &Embedder, path: &Path, options: &EmbedOptions) -> Result<Similarity> {
     let pairs = read(path)?;
     let sentences: Vec<&str> = pairs.iter().flat_map(|pair| &pair.sentences).map(String::as_str).collect();

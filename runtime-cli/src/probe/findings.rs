@@ -108,7 +108,7 @@ impl Report {
         pictures::depths(&depths, &self.findings)
     }
 
-    /// Writes [`FILES`] into a folder, the pictures only with the feature `plots`, each of them whole or not at all; what there is nothing to draw of is left out.
+    /// Writes [`FILES`] into a folder, each atomically; pictures are skipped if they have no data or the build has no `plots`.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -115,7 +115,7 @@ fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
     let other = "embed run --input rows.jsonl --dim 5 --output parts.parquet";
     refused(here, other, &["rows of another job (--dim was 6 and is 5)", "--restart"]);
     let output = command(here, &words(&line)).output().expect("the program starts");
-    assert!(output.status.success() && text_of(&output.stderr).contains("going on behind row"), "{}", text_of(&output.stderr));
+    assert!(output.status.success() && text_of(&output.stderr).contains("resuming after row"), "{}", text_of(&output.stderr));
     assert!(fs::read(here.join("parts.parquet")).expect("written") == fs::read(here.join("whole.parquet")).expect("written"));
     assert!(!here.join("parts.parquet.unfinished").exists());
 }

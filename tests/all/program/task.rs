@@ -39,7 +39,7 @@ fn a_task_that_cannot_be_is_refused() {
         ("task completion --noise=-1", "--noise has -1"),
         ("task completion --mask 2", "--mask has 2"),
         ("task completion --trials 0", "trials"),
-        ("task --resume nowhere", "no folder"),
+        ("task --resume nowhere", "not a folder"),
         ("task --resume run", "hh-runtime train --resume run"),
         ("task mqar --backend abacus", "abacus"),
     ] {

@@ -1,4 +1,4 @@
-//! `hh-runtime task completion`: pattern completion by Hopfield memories.
+//! `hh-runtime task completion`: pattern completion by Hopfield memories.: pattern completion by Hopfield memories.
 
 use crate::features::Feature;
 use crate::files::{self, shown};
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     for (probe, [modern, classic, ca3]) in report.shares() {
         writeln!(out, "{probe:<12}{modern:>9.3}{classic:>9.3}{ca3:>9.3}")?;
     }
-    writeln!(out, "all of them  {}", shown(&file("completion.csv")))?;
+    writeln!(out, "table        {}", shown(&file("completion.csv")))?;
     writeln!(out, "picture      {}", Feature::Plots.file(&file("completion.svg")))?;
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) struct Prepared {
     pub(super) resume_point: Option<ResumePoint>,
 }
 
-/// Trains, examines, and says what came of it.
+/// Trains, runs the final test, and prints a summary.
 pub(super) fn go(
     prepared: Prepared,
     machine: &Machine,
