@@ -57,7 +57,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     assert!(page.contains("corruption") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
 
     fs::write(here.join("runs/completion-1/task.json"), "{").expect("memory");
-    refused(here, "report runs", &["task.json", "run the task anew"]);
+    refused(here, "report runs", &["task.json", "run the task again"]);
 }
 
 const PLAN: &str = r#"
