@@ -30,6 +30,12 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     sync_folder(&folder)
 }
 
+/// A path as a word of a shell's command line.
+pub(crate) fn shown(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains(' ') { format!("'{path}'") } else { path }
+}
+
 /// What the names of unfinished files begin with.
 pub(crate) const TEMPORARY: &str = ".hh-";
 

@@ -1,13 +1,14 @@
 //! `hh-runtime`: everything but libtorch, for which it hands over to a program of its own.
 
 use clap::Parser;
+use hh_runtime::interrupt::{Interrupt, STOPPED};
 use hh_runtime::{commands::Cli, libtorch, machine::Own, program};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.command.machine().is_some_and(|machine| machine.wants_libtorch()) {
         return program::finish(libtorch::hand_over());
     }
-    program::run(cli, &Own)
+    program::run(cli, &Own, Interrupt::new(|| process::exit(STOPPED.into())))
 }

@@ -1,6 +1,7 @@
 //! The program: reads the command line, runs one command, and says in one sentence what went wrong.
 
 use crate::commands::Cli;
+use crate::interrupt::Interrupt;
 use crate::machine::Backends;
 use crate::speak::say;
 use anyhow::Result;
@@ -8,8 +9,8 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 /// Runs a command on the backends that this program has.
-pub fn run(cli: Cli, backends: &impl Backends) -> ExitCode {
-    finish(cli.command.run(backends).map(|()| ExitCode::SUCCESS))
+pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
+    finish(cli.command.run(backends, interrupt).map(ExitCode::from))
 }
 
 /// The exit code of what was done; what went wrong is said.

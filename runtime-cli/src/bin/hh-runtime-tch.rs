@@ -3,12 +3,13 @@
 use anyhow::Result;
 use clap::Parser;
 use hh_runtime::commands::Cli;
+use hh_runtime::interrupt::{Interrupt, STOPPED};
 use hh_runtime::libtorch::QUESTION;
 use hh_runtime::machine::{Backend, Backends, Machine, Own, Precision, Work};
 use hh_runtime::program;
 use hh_runtime::train::{Demand, Recipe};
 use hh_tch::{Compute, LIBTORCH, Place, Tch, devices};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|word| word == QUESTION) {
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
         println!("{}: libtorch {LIBTORCH} sees {}", env!("CARGO_PKG_VERSION"), seen.join(", "));
         return ExitCode::SUCCESS;
     }
-    program::run(Cli::parse(), &WithTch)
+    program::run(Cli::parse(), &WithTch, Interrupt::new(|| process::exit(STOPPED.into())))
 }
 
 /// libtorch where it is asked for, else what the program without it does.

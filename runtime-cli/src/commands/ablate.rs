@@ -1,15 +1,15 @@
 //! `hh-runtime ablate`: what each part is worth, by training without it.
 
-use super::train::{STOPPED, listen};
 use crate::ablate::{GROUPS, Plan, Table, Trial, Workshop, draw, run as carry_out};
 use crate::files;
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backend, Backends, Machine};
+use crate::progress::Bar;
 use crate::speak::say;
 use crate::train::{BUILTIN, Source, thousands};
 use anyhow::Result;
 use clap::builder::StyledStr;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -72,7 +72,7 @@ fn groups() -> StyledStr {
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let machines = machines(&args);
     for machine in &machines {
         backends.place(machine)?;
@@ -87,12 +87,13 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     trials.iter_mut().for_each(|trial| trial.recipe.data = data.clone());
     source.require(&trials[0].recipe)?;
     if args.list {
-        return list(&plan, &trials);
+        list(&plan, &trials)?;
+        return Ok(Ending::Done);
     }
     let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablate-{name}")));
     files::make_folder(&out)?;
-    let stop = listen()?;
+    let stop = interrupt.listen()?;
     let steps = trials[0].recipe.train.steps;
     say(format_args!(
         "{} runs of {steps} steps: {} variants, {} seeds; {} at a time; into {}",
@@ -110,21 +111,21 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         stop: &stop,
         tick: &|trial, step| shown.tick(trial, step),
         done: |index: usize, result: &crate::ablate::TrialResult, table: &Table| {
-            shown.say(&format!("{:<40} {:.4}", trials[index].folder, result.nll));
+            shown.bar.say(&format!("{:<40} {:.4}", trials[index].folder, result.nll));
             draw(&out.join(PICTURE), table)
         },
     };
     let table = carry_out(&plan, &trials, backends, &workshop)?;
-    shown.bar.finish_and_clear();
+    shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out.join(PICTURE), &table)?;
         print(&mut io::stdout().lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
         let _ = writeln!(io::stdout(), "stopped; to go on, the same command again");
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     }
-    Ok(())
+    Ok(Ending::Done)
 }
 
 const PICTURE: &str = "ablate.svg";
@@ -189,26 +190,20 @@ fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
 
 /// How far all runs are: a bar on a terminal, a line for each run that is done elsewhere.
 struct Shown {
-    bar: ProgressBar,
+    bar: Bar,
     /// Steps that each run has taken.
     at: Mutex<Vec<u64>>,
 }
 
 impl Shown {
     fn new(trials: usize, steps: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(trials as u64 * steps), ProgressDrawTarget::stderr_with_hz(4));
-        let style = ProgressStyle::with_template("{bar:40.cyan/dim} {percent}% · {eta} left").expect("a valid template");
-        bar.set_style(style.progress_chars("━╸─"));
+        let bar = Bar::new("{bar:40.cyan/dim} {percent}% · {eta} left", trials as u64 * steps, 0);
         Self { bar, at: Mutex::new(vec![0; trials]) }
     }
 
     fn tick(&self, trial: usize, step: u64) {
         let mut at = self.at.lock().expect("nothing panics here");
         at[trial] = step;
-        self.bar.set_position(at.iter().sum());
-    }
-
-    fn say(&self, line: &str) {
-        if io::stderr().is_terminal() { self.bar.println(line) } else { say(line) }
+        self.bar.set(at.iter().sum());
     }
 }

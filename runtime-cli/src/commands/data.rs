@@ -2,10 +2,10 @@
 
 use crate::data::get::{Client, DATA_SETS, Progress, find, get};
 use crate::files;
+use crate::progress::Bar;
 use crate::train::builtin;
 use anyhow::Result;
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -64,14 +64,14 @@ pub fn run(args: Args) -> Result<()> {
         Action::Get { name, dir } => {
             let set = find(&name)?;
             let client = Client::from_environment()?;
-            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}");
-            let bar = ProgressBar::new(0).with_style(style.expect("a template of known keys")).with_message(set.name);
+            let bar = Bar::new("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}", 0, 0);
+            bar.set_message(set.name);
             let mut tell = |progress: Progress| {
                 bar.set_length(progress.total.unwrap_or(progress.done));
-                bar.set_position(progress.done);
+                bar.set(progress.done);
             };
             let got = get(set, &dir, &client, &mut tell);
-            bar.finish_and_clear();
+            bar.finish();
             for file in got? {
                 writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;
             }

@@ -1,18 +1,18 @@
 //! `hh-runtime embed`: vectors for every row of a file.
 
-use super::train::{STOPPED, listen};
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
 use crate::embedder::{Embedder, Error, Kind, Options};
+use crate::interrupt::{Ending, Interrupt};
 use crate::loading::Source;
+use crate::progress::Bar;
 use crate::speak::say;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,9 +26,6 @@ A Parquet output has vectors as FixedSizeList<Float32>; .npy has float32 [rows, 
 
 Memory does not grow with the file. Ctrl-C saves: the same command again goes on where it stopped, from OUTPUT.unfinished, a \
 folder beside the output that is gone at the end. The output has its name only when it is whole.";
-
-/// Off a terminal, progress has a line at most this often.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Arguments of `embed`.
 #[derive(clap::Args)]
@@ -92,7 +89,7 @@ impl From<KindName> for Kind {
 }
 
 /// Embeds.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let format = Format::of(&args.output)?;
     let empty = match (args.empty, format) {
@@ -127,7 +124,7 @@ pub fn run(args: Args) -> Result<()> {
     if unfinished.rows() > 0 {
         say(format_args!("going on behind row {} of {}", unfinished.rows(), input.rows()));
     }
-    let mut progress = Progress::new(unfinished.rows(), input.rows())?;
+    let mut progress = Progress::new(unfinished.rows(), input.rows(), interrupt.listen()?);
     let mut embed = |texts: &[&str]| match embedder.embed(texts, &options) {
         Ok(vectors) => Ok(vectors.as_f32().unwrap_or_default().to_vec()),
         Err(Error::Text { text, source }) => Err(Unfit { text: Some(text), why: source.into() }),
@@ -142,16 +139,16 @@ pub fn run(args: Args) -> Result<()> {
             return Err(e);
         }
     };
-    progress.bar.finish_and_clear();
+    progress.bar.finish();
     if !done {
         let rows = unfinished.rows();
         let _ = writeln!(std::io::stdout(), "stopped behind row {rows} of {}; the same command again goes on", input.rows());
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     }
     unfinished.remove()?;
     let seconds = began.elapsed().as_secs_f64();
     writeln!(std::io::stdout(), "{}: {} rows, vectors of {dim}, {seconds:.1} s", args.output.display(), input.rows())?;
-    Ok(())
+    Ok(Ending::Done)
 }
 
 /// The model, and what tells it from others.
@@ -203,35 +200,23 @@ fn identity(args: &Args, input: &Table, text: usize, model: String, dim: usize, 
     Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-/// A bar on a terminal, plain lines elsewhere; and Ctrl-C.
+/// How far the rows are, and whether to stop.
 struct Progress {
-    bar: ProgressBar,
+    bar: Bar,
     rows: u64,
-    first: u64,
-    began: Instant,
-    spoke: Instant,
     stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    fn new(done: u64, rows: u64) -> Result<Self> {
-        let style = "{bar:40.cyan/dim} {human_pos}/{human_len} rows {msg} · {per_sec} · {eta} left";
-        let style = ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸─");
-        let bar = ProgressBar::with_draw_target(Some(rows), ProgressDrawTarget::stderr_with_hz(8)).with_style(style).with_position(done);
-        bar.reset_eta();
-        let now = Instant::now();
-        Ok(Self { bar, rows, first: done, began: now, spoke: now, stop: listen()? })
+    fn new(done: u64, rows: u64, stop: Arc<AtomicBool>) -> Self {
+        let template = "{bar:40.cyan/dim} {human_pos}/{human_len} rows {msg} · {per_sec} · {eta} left";
+        Self { bar: Bar::new(template, rows, done), rows, stop }
     }
 
-    fn show(&mut self, rows: u64, what: &'static str) {
-        self.bar.set_position(rows);
-        if std::io::stderr().is_terminal() {
-            self.bar.set_message(what);
-        } else if self.spoke.elapsed() >= BETWEEN_LINES {
-            self.spoke = Instant::now();
-            let rate = rows.saturating_sub(self.first) as f64 / self.began.elapsed().as_secs_f64();
-            say(format_args!("{rows} of {} rows {what}, {rate:.0} a second", self.rows));
-        }
+    fn show(&mut self, rows: u64, what: &str) {
+        self.bar.set(rows);
+        let of = self.rows;
+        self.bar.report(what.to_owned(), |bar, what| format!("{rows} of {of} rows {what}, {:.0} a second", bar.rate()));
     }
 }
 

@@ -5,9 +5,9 @@ use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
 use crate::loading::{self, Source};
 use crate::machine::{Backends, Machine, Work};
+use crate::progress::Bar;
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -115,16 +115,16 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
     let windows = Windows::new(&text, time);
     let batch = u64::from(args.batch).min(windows.count()) as usize;
     let mut evaluator = Evaluator::new(backend, &loaded.model, batch, time)?;
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {percent}% {eta}").expect("a template of known keys");
     let results = segments
         .into_iter()
         .map(|segments| {
-            let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(format!("segments {segments}"));
+            let bar = Bar::new("{msg} {bar:30} {percent}% {eta}", 0, 0);
+            bar.set_message(format!("segments {segments}"));
             let score = evaluator.score(windows, &*loaded.tokenizer, segments, |done, of| {
                 bar.set_length(of);
-                bar.set_position(done);
+                bar.set(done);
             })?;
-            bar.finish_and_clear();
+            bar.finish();
             Ok(Row { segments, figures: score.figures() })
         })
         .collect::<Result<_>>()?;

@@ -16,6 +16,7 @@ mod text;
 pub mod tokenize;
 pub mod train;
 
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use clap::{Parser, Subcommand};
 
@@ -86,22 +87,23 @@ impl Command {
     ///
     /// # Errors
     /// One sentence that says what was wrong and what to do.
-    pub fn run(self, backends: &impl Backends) -> anyhow::Result<()> {
+    pub fn run(self, backends: &impl Backends, interrupt: Interrupt) -> anyhow::Result<Ending> {
         match self {
-            Self::Train(args) => train::run(args, backends),
-            Self::Sample(args) => sample::run(args, backends),
-            Self::Eval(args) => eval::run(args, backends),
-            Self::Probe(args) => probe::run(args, backends),
-            Self::Embed(args) => embed::run(args),
-            Self::EvalEmbeddings(args) => eval_embeddings::run(args),
-            Self::Ablate(args) => ablate::run(args, backends),
-            Self::Report(args) => report::run(args),
-            Self::Info(args) => info::run(args),
-            Self::Export(args) => export::run(args),
-            Self::Tokenize(args) => tokenize::run(args),
-            Self::Data(args) => data::run(args),
-            Self::Task(args) => task::run(args, backends),
-            Self::Doctor(args) => doctor::run(args),
+            Self::Train(args) => return train::run(args, backends, interrupt),
+            Self::Sample(args) => sample::run(args, backends, interrupt)?,
+            Self::Eval(args) => eval::run(args, backends)?,
+            Self::Probe(args) => return probe::run(args, backends, interrupt),
+            Self::Embed(args) => return embed::run(args, interrupt),
+            Self::EvalEmbeddings(args) => eval_embeddings::run(args)?,
+            Self::Ablate(args) => return ablate::run(args, backends, interrupt),
+            Self::Report(args) => report::run(args)?,
+            Self::Info(args) => info::run(args)?,
+            Self::Export(args) => export::run(args)?,
+            Self::Tokenize(args) => tokenize::run(args)?,
+            Self::Data(args) => data::run(args)?,
+            Self::Task(args) => return task::run(args, backends, interrupt),
+            Self::Doctor(args) => doctor::run(args)?,
         }
+        Ok(Ending::Done)
     }
 }

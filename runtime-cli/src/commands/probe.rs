@@ -1,21 +1,19 @@
 //! `hh-runtime probe`: what a trained model depends on.
 
 use super::text::{PartArgs, TextArgs};
-use super::train::{STOPPED, listen};
 use crate::files;
+use crate::interrupt::{Ending, Interrupt};
 use crate::loading::{self, Source};
 use crate::machine::{Backends, Machine, Work};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
-use crate::speak::say;
+use crate::progress::Bar;
 use crate::train::Origin;
 use anyhow::{Result, bail};
 use hh_core::backend::{Backward, Forward};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// What `probe --help` begins with.
 pub const ABOUT: &str = "\
@@ -57,8 +55,6 @@ the seed and of the window's place in the text: the same command gives the same 
 
 /// Tokens to score where nobody says how many.
 const TOKENS: u64 = 20_000;
-/// Off a terminal, progress has a line at most this often.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Arguments of `probe`; see [`ABOUT`].
 #[derive(clap::Args)]
@@ -102,11 +98,11 @@ pub struct Args {
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let source = Source::open(&args.checkpoint)?;
     let folder = args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe"));
     is_free(&folder)?;
-    let stop = listen()?;
+    let stop = interrupt.listen()?;
     let provenance = Provenance {
         checkpoint: source.path().display().to_string(),
         checkpoint_sha256: source.sha256(),
@@ -126,17 +122,18 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
             made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
             nothing?;
             let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
-            std::process::exit(STOPPED);
+            return Ok(Ending::Stopped);
         }
     };
     let report = Report { provenance, findings };
     report.write(&folder)?;
     let told = tell(&mut out, &report, &folder);
     if !report.findings.complete {
-        // Whether anybody reads it or not, the probe was stopped.
-        std::process::exit(STOPPED);
+        // Whether the table can be written or not, the probe was stopped.
+        return Ok(Ending::Stopped);
     }
-    told
+    told?;
+    Ok(Ending::Done)
 }
 
 /// Refuses a folder that has something in it: results are not written over.
@@ -186,41 +183,22 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<Option<Findings>> {
     let text = text.part(0..text.len().min(args.tokens.saturating_add(1)));
     let options =
         Options { context, batch: args.batch.into(), segments: args.segments.map(usize::from), seed: args.seed, layers: !args.whole_only };
-    let mut shown = Shown::new();
+    let mut bar = Bar::new("{bar:30.cyan/dim} {percent}% · {eta} left · {msg}", 0, 0);
     let found = probe(backend, &mut loaded.model, &text, &options, &mut |progress| {
-        shown.show(&progress);
+        show(&mut bar, &progress);
         !stop.load(Ordering::Relaxed)
     });
-    shown.bar.finish_and_clear();
+    bar.finish();
     found
 }
 
-/// A bar on a terminal, plain lines elsewhere.
-struct Shown {
-    bar: ProgressBar,
-    spoke: Instant,
-}
-
-impl Shown {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{bar:30.cyan/dim} {percent}% · {eta} left · {msg}").expect("a valid template");
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8)).with_style(style.progress_chars("━╸─"));
-        Self { bar, spoke: Instant::now() }
-    }
-
-    fn show(&mut self, progress: &Progress<'_>) {
-        let Progress { knockout, done, of } = progress;
-        let name = match knockout.layer {
-            Some(layer) => format!("layer {layer}, {}", knockout.name),
-            None => knockout.name.clone(),
-        };
-        self.bar.set_length(*of);
-        self.bar.set_position(*done);
-        if io::stderr().is_terminal() {
-            self.bar.set_message(name);
-        } else if self.spoke.elapsed() >= BETWEEN_LINES {
-            self.spoke = Instant::now();
-            say(format_args!("{}% · {name}", 100 * done / of.max(&1)));
-        }
-    }
+fn show(bar: &mut Bar, progress: &Progress<'_>) {
+    let Progress { knockout, done, of } = progress;
+    let name = match knockout.layer {
+        Some(layer) => format!("layer {layer}, {}", knockout.name),
+        None => knockout.name.clone(),
+    };
+    bar.set_length(*of);
+    bar.set(*done);
+    bar.report(name, |_, name| format!("{}% · {name}", 100 * done / of.max(&1)));
 }

@@ -3,6 +3,7 @@
 use crate::conversation::{self, Conversation};
 use crate::files;
 use crate::generate::{Begun, Stops, Writer, write_several};
+use crate::interrupt::Interrupt;
 use crate::loading::{self, Source};
 use crate::machine::{Backends, Machine, Work};
 use crate::speak::say;
@@ -15,7 +16,7 @@ use hh_core::session::{Options, Session};
 use hh_core::tokenizer::Tokenizer;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -126,19 +127,20 @@ impl Choice {
 }
 
 /// Samples.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<()> {
     let began = Instant::now();
     args.choice.config(0).validate()?;
     if args.batch > 1 && args.state.is_some() {
         bail!("--state keeps one text and --batch {} writes {0}: leave out one of the two", args.batch);
     }
     let source = Source::open(&args.checkpoint)?;
-    backends.run(&args.machine, Job { args: &args, source: &source, began })
+    backends.run(&args.machine, Job { args: &args, source: &source, interrupt, began })
 }
 
 struct Job<'a> {
     args: &'a Args,
     source: &'a Source,
+    interrupt: Interrupt,
     began: Instant,
 }
 
@@ -146,11 +148,12 @@ impl Work for Job<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
-        on(make()?, self.args, self.source, self.began)
+        on(make()?, &self)
     }
 }
 
-fn on<B: Forward>(mut backend: B, args: &Args, source: &Source, began: Instant) -> Result<()> {
+fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
+    let Job { args, source, interrupt, began } = *job;
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
     let tokenizer = &*loaded.tokenizer;
     let earlier = earlier(args, source)?;
@@ -181,8 +184,9 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source, began: Instant) 
 
     let mut out = io::stdout().lock();
     let mut stops = Stops::new(args.stop.iter().cloned());
-    let interrupted = (args.state.is_some() || args.batch > 1).then(watch_interrupt).transpose()?;
-    let go_on = || interrupted.is_none_or(|flag| !flag.load(Ordering::Relaxed));
+    // Ctrl-C ends the text after the token at hand, so that its state is saved.
+    let interrupted = (args.state.is_some() || args.batch > 1).then(|| interrupt.listen_quietly()).transpose()?;
+    let go_on = || interrupted.as_ref().is_none_or(|flag| !flag.load(Ordering::Relaxed));
     let (written, rest) = if args.batch > 1 {
         (write_several(session, tokenizer, texts, args.tokens, &stops, &mut out, &go_on)?, None)
     } else {
@@ -267,11 +271,4 @@ fn beginning(tokenizer: &dyn Tokenizer, seed: u64) -> Vec<u32> {
     }
     let [word, ..] = rng::block([seed as u32, (seed >> 32) as u32, 0, 0], u32::MAX, 0);
     vec![((u64::from(word) * tokenizer.vocab_size() as u64) >> 32) as u32]
-}
-
-/// Makes Ctrl-C end the text after the token at hand, so that its state is saved.
-fn watch_interrupt() -> Result<&'static AtomicBool> {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("cannot watch for Ctrl-C")?;
-    Ok(&INTERRUPTED)
 }

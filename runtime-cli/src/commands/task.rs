@@ -8,6 +8,7 @@ pub use help::ABOUT;
 
 use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
 use self::work::{Prepared, go};
+use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
 use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_standing};
@@ -124,15 +125,15 @@ impl Args {
 }
 
 /// Runs a task.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     match (args.task, args.resume) {
-        (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends),
-        (Some(Name::Copy(of)), _) => fresh(of, Kind::Copy, backends),
-        (Some(Name::SelectiveCopy(of)), _) => fresh(of, Kind::SelectiveCopy, backends),
-        (Some(Name::Induction(of)), _) => fresh(of, Kind::Induction, backends),
-        (Some(Name::Completion(of)), _) => completion::run(&of, backends),
-        (None, Some(folder)) => resumed(&folder, &args.machine, backends),
-        (None, None) => list(),
+        (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends, interrupt),
+        (Some(Name::Copy(of)), _) => fresh(of, Kind::Copy, backends, interrupt),
+        (Some(Name::SelectiveCopy(of)), _) => fresh(of, Kind::SelectiveCopy, backends, interrupt),
+        (Some(Name::Induction(of)), _) => fresh(of, Kind::Induction, backends, interrupt),
+        (Some(Name::Completion(of)), _) => completion::run(&of, backends).map(|()| Ending::Done),
+        (None, Some(folder)) => resumed(&folder, &args.machine, backends, interrupt),
+        (None, None) => list().map(|()| Ending::Done),
     }
 }
 
@@ -144,7 +145,7 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: &impl Backends) -> Result<()> {
+fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let place = backends.place(&of.machine)?;
     let (kind, training) = (kind(of.task), &of.training);
@@ -185,10 +186,10 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
     };
     let recipe = recipe(of.model.solved(|fields| Ok(recipe(fields)?.model))?)?;
     let folder = RunFolder::create(of.out.as_deref(), &format!("{}-{}", kind.name(), of.model.paths))?;
-    go(Prepared { recipe, folder, standing: None }, &of.machine, backends, &place, began)
+    go(Prepared { recipe, folder, standing: None }, &of.machine, backends, &place, interrupt, began)
 }
 
-fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<()> {
+fn resumed(path: &Path, machine: &Machine, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let place = backends.place(machine)?;
     let folder = RunFolder::open(path)?;
@@ -196,5 +197,5 @@ fn resumed(path: &Path, machine: &Machine, backends: &impl Backends) -> Result<(
     if standing.recipe.task.is_none() {
         bail!("the run in {0} is of a text, not of a task; go on with it by hh-runtime train --resume {0}", path.display());
     }
-    go(Prepared { recipe: standing.recipe.clone(), folder, standing: Some(standing) }, machine, backends, &place, began)
+    go(Prepared { recipe: standing.recipe.clone(), folder, standing: Some(standing) }, machine, backends, &place, interrupt, began)
 }

@@ -2,10 +2,10 @@
 
 use super::text::TextArgs;
 use crate::data::shard::{SHARD_TOKENS, ShardWriter};
+use crate::progress::Bar;
 use crate::{loading, tokenizers};
 use anyhow::{Result, bail};
 use hh_core::tokenizer::Tokenizer;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -48,9 +48,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(folder) = args.text.data.iter().find(|path| path.is_dir()) {
         bail!("cannot read {}: it is a folder; give text files", folder.display());
     }
-    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} tokens  {elapsed}").expect("a template of known keys");
-    let bar = ProgressBar::new_spinner().with_style(style);
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    let bar = Bar::spinner("{spinner} {msg} {human_pos} tokens  {elapsed}");
     bar.set_message("reading the vocabulary:");
     let tokenizer = tokenizer(&args)?;
     bar.set_message("encoding:");
@@ -61,7 +59,7 @@ pub fn run(args: Args) -> Result<()> {
     let texts = args.text.texts()?.take_while(|_| !seen_enough.get());
     tokenizers::encode(&*tokenizer, texts, |ids| {
         first.extend(ids.iter().take(show - first.len()));
-        bar.inc(ids.len() as u64);
+        bar.add(ids.len() as u64);
         match &mut writer {
             Some(writer) => writer.push(ids),
             None => {
@@ -70,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
             }
         }
     })?;
-    bar.finish_and_clear();
+    bar.finish();
     let mut out = io::stdout().lock();
     for (i, &id) in first.iter().enumerate() {
         let text = String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default());

@@ -1,7 +1,8 @@
 //! `hh-runtime train`
 
-use crate::files;
+use crate::files::{self, shown};
 use crate::generate::{Stops, Writer};
+use crate::interrupt::{Ending, Interrupt};
 use crate::loading::{self, Loaded};
 use crate::machine::{Backends, Machine, Work};
 use crate::speak::say;
@@ -10,13 +11,12 @@ use crate::train::{
     BUILTIN, DataOptions, Evaluation, Job, Material, ObjectiveOptions, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile,
     RunFolder, Source, Standing, TrainOptions, load_standing, run as train,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
 use hh_core::session::{Options, Session};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -81,14 +81,11 @@ Examples:
   hh-runtime train --from runs/bpe-1 --objective contrastive --data pairs.tsv --columns question,answer --batch 256 --context 64
   hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
-/// The exit code of a run that was stopped, as shells have it for Ctrl-C: what follows it in a script does not start.
-pub(super) const STOPPED: i32 = 130;
-
 /// Trains, and says what came of it.
 ///
 /// # Errors
 /// One sentence that says what was wrong and what to do.
-pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
+pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     // Known before the text is read, and before a folder is made.
     let place = backends.place(&args.machine)?;
@@ -97,17 +94,18 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         None => fresh(&args)?,
     };
     let folder = &prepared.folder;
-    let stop = listen().inspect_err(|_| folder.abandon())?;
+    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
     let outcome = train_on(backends, &args.machine, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
         let again = args.machine.again();
-        // Whether anybody reads it or not, the run was stopped.
+        // Whether the line can be written or not, the run was stopped.
         let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}{again}", shown(folder.path()));
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     }
-    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })
+    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
+    Ok(Ending::Done)
 }
 
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
@@ -266,24 +264,6 @@ fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// What becomes true when the run should stop: by Ctrl-C, or by SIGTERM where the system has it. SIGHUP stays what it was, so
-/// that `nohup` means what it says.
-pub(super) fn listen() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let pressed = stop.clone();
-    ctrlc::set_handler(move || {
-        if pressed.swap(true, Ordering::Relaxed) {
-            std::process::exit(STOPPED);
-        }
-        // The bar takes back the two lines above the cursor when it draws itself anew: not this one.
-        say("\nfinishing what is at hand and saving; once more ends at once\n");
-    })
-    .context("cannot listen to Ctrl-C")?;
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).context("cannot listen to SIGTERM")?;
-    Ok(stop)
-}
-
 fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
@@ -298,11 +278,6 @@ fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) 
         Material::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
     };
     say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
-}
-
-pub(super) fn shown(path: &Path) -> String {
-    let path = path.display().to_string();
-    if path.contains(' ') { format!("'{path}'") } else { path }
 }
 
 /// Says what came of the run.

@@ -1,71 +1,41 @@
-//! What a run shows of itself while it goes on: a bar on a terminal, plain lines elsewhere.
+//! What a run shows of itself while it goes on.
 
 use super::metrics::{Evaluation, Gates, Step};
-use crate::speak::say;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use crate::progress::Bar;
 
-/// Off a terminal, a step has a line at most this often.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// Two lines that fit 80 columns, where one would be folded wherever the terminal ends.
+const TEMPLATE: &str = "{bar:40.cyan/dim} {pos}/{len} · {eta} left\n{wide_msg}";
 
-/// Shows progress on the standard error stream.
+/// Shows the steps of a run.
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    bar: Bar,
     steps: u64,
     /// What is counted.
     unit: &'static str,
-    began: Instant,
-    first: u64,
-    spoke: Instant,
 }
 
 impl Progress {
     /// For a run of `steps` that has taken `step` of them, and counts `unit`.
     pub fn new(step: u64, steps: u64, unit: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(8)).with_position(step);
-            // Two lines that fit 80 columns, where one would be folded wherever the terminal ends.
-            let style = "{bar:40.cyan/dim} {pos}/{len} · {eta} left\n{wide_msg}";
-            bar.set_style(ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸─"));
-            bar.reset_eta();
-            bar
-        });
-        let now = Instant::now();
-        Self { bar, steps, unit, began: now, first: step, spoke: now }
+        Self { bar: Bar::new(TEMPLATE, steps, step), steps, unit }
     }
 
     /// Shows nothing.
     pub fn hidden() -> Self {
-        let now = Instant::now();
-        Self { bar: Some(ProgressBar::hidden()), steps: 0, unit: "tokens", began: now, first: 0, spoke: now }
+        Self { bar: Bar::hidden(), steps: 0, unit: "tokens" }
     }
 
     /// A step is done.
     pub fn tick(&self, step: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(step);
-        }
+        self.bar.set(step);
     }
 
     /// A step was measured.
     pub fn step(&mut self, r: &Step) {
-        let message = format!(
-            "loss {:.3} · lr {:.1e} · {} {}/s{}",
-            r.loss(),
-            r.lr,
-            thousands(r.tokens_per_second as u64),
-            self.unit,
-            gates(&r.gates)
-        );
-        match &self.bar {
-            Some(bar) => bar.set_message(message),
-            None if self.spoke.elapsed() >= BETWEEN_LINES => {
-                self.spoke = Instant::now();
-                say(format_args!("step {}/{} · {} left · {message}", r.step, self.steps, self.left(r.step)));
-            }
-            None => {}
-        }
+        let speed = thousands(r.tokens_per_second as u64);
+        let message = format!("loss {:.3} · lr {:.1e} · {speed} {}/s{}", r.loss(), r.lr, self.unit, gates(&r.gates));
+        let (step, steps) = (r.step, self.steps);
+        self.bar.report(message, |bar, message| format!("step {step}/{steps} · {} left · {message}", duration(bar.seconds_left())));
     }
 
     /// A validation is done.
@@ -78,23 +48,12 @@ impl Progress {
 
     /// A line that stays.
     pub fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) if !bar.is_hidden() => bar.println(line),
-            Some(_) => {}
-            None => say(line),
-        }
+        self.bar.say(line);
     }
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
-    fn left(&self, step: u64) -> String {
-        let seconds = self.began.elapsed().as_secs_f64() / (step - self.first).max(1) as f64 * self.steps.saturating_sub(step) as f64;
-        duration(seconds)
+        self.bar.finish();
     }
 }
 

@@ -1,7 +1,6 @@
 //! `hh-runtime task completion`
 
-use crate::commands::train::shown;
-use crate::files;
+use crate::files::{self, shown};
 use crate::machine::{Backends, Machine, Work};
 use crate::task::REPORT;
 use crate::task::completion::{Completion, MEMORIES, Report, Row, draw, write_csv};

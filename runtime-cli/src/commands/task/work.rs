@@ -1,8 +1,8 @@
 //! From a recipe to a report.
 
 use crate::budget::parameters;
-use crate::commands::train::{STOPPED, listen, shown};
-use crate::files;
+use crate::files::{self, shown};
+use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{Backends, Machine, Work};
 use crate::speak::say;
@@ -24,10 +24,17 @@ pub(super) struct Prepared {
 }
 
 /// Trains, examines, and says what came of it.
-pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends, place: &str, began: Instant) -> Result<()> {
+pub(super) fn go(
+    prepared: Prepared,
+    machine: &Machine,
+    backends: &impl Backends,
+    place: &str,
+    interrupt: Interrupt,
+    began: Instant,
+) -> Result<Ending> {
     let Prepared { recipe, folder, standing } = &prepared;
     let Some(assignment) = &recipe.task else { bail!("the recipe has no task") };
-    let stop = listen().inspect_err(|_| folder.abandon())?;
+    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
     let stop = &|| stop.load(Ordering::Relaxed);
     let from = Provenance {
         tokenizer: None,
@@ -55,11 +62,12 @@ pub(super) fn go(prepared: Prepared, machine: &Machine, backends: &impl Backends
             outcome.step,
             shown(folder.path())
         );
-        std::process::exit(STOPPED);
+        return Ok(Ending::Stopped);
     };
     let path = folder.path().join(REPORT);
     report.write(&path)?;
-    summary(&outcome, &exam, &path, began)
+    summary(&outcome, &exam, &path, began)?;
+    Ok(Ending::Done)
 }
 
 fn introduce(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {

@@ -1,0 +1,136 @@
+//! How far work is: a bar on a terminal, a line every ten seconds elsewhere, on the standard error stream.
+
+use crate::speak::say;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Off a terminal, progress has a line at most this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// How often the bar is drawn at most, per second.
+const HZ: u8 = 8;
+
+/// Progress of one piece of work.
+pub struct Bar {
+    bar: ProgressBar,
+    display: Display,
+    /// The position it began at.
+    first: u64,
+    began: Instant,
+    spoke: Instant,
+}
+
+/// Where progress is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Display {
+    Terminal,
+    Lines,
+    Hidden,
+}
+
+impl Bar {
+    /// A bar in a template of `indicatif`, for work of which `done` of `length` is done.
+    ///
+    /// # Panics
+    /// If the template is not valid.
+    pub fn new(template: &str, length: u64, done: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(HZ)).with_position(done);
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template").progress_chars("━╸─"));
+        bar.reset_eta();
+        let display = if std::io::stderr().is_terminal() { Display::Terminal } else { Display::Lines };
+        Self::of(bar, display, done)
+    }
+
+    /// A spinner, for work whose length is not known.
+    ///
+    /// # Panics
+    /// If the template is not valid.
+    pub fn spinner(template: &str) -> Self {
+        let spinner = Self::new(template, 0, 0);
+        spinner.bar.unset_length();
+        spinner.bar.enable_steady_tick(Duration::from_millis(200));
+        spinner
+    }
+
+    /// Shows nothing.
+    pub fn hidden() -> Self {
+        Self::of(ProgressBar::hidden(), Display::Hidden, 0)
+    }
+
+    fn of(bar: ProgressBar, display: Display, first: u64) -> Self {
+        let now = Instant::now();
+        Self { bar, display, first, began: now, spoke: now }
+    }
+
+    /// Sets how much work there is.
+    pub fn set_length(&self, length: u64) {
+        self.bar.set_length(length);
+    }
+
+    /// Sets how much is done.
+    pub fn set(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// Adds to what is done.
+    pub fn add(&self, more: u64) {
+        self.bar.inc(more);
+    }
+
+    /// Sets the template's `msg`.
+    pub fn set_message(&self, message: impl Into<std::borrow::Cow<'static, str>>) {
+        self.bar.set_message(message);
+    }
+
+    /// What stands beside the bar now; off a terminal, if the last line is long enough ago, the line made of it.
+    pub fn report(&mut self, message: String, line: impl FnOnce(&Self, &str) -> String) {
+        match self.display {
+            Display::Terminal => self.bar.set_message(message),
+            Display::Lines if self.spoke.elapsed() >= BETWEEN_LINES => {
+                self.spoke = Instant::now();
+                say(line(self, &message));
+            }
+            Display::Lines | Display::Hidden => {}
+        }
+    }
+
+    /// A line that stays.
+    pub fn say(&self, line: &str) {
+        match self.display {
+            Display::Terminal => self.bar.println(line),
+            Display::Lines => say(line),
+            Display::Hidden => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// What was done per second since it began.
+    pub fn rate(&self) -> f64 {
+        self.bar.position().saturating_sub(self.first) as f64 / self.began.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Seconds that the rest takes at the mean rate so far.
+    pub fn seconds_left(&self) -> f64 {
+        let done = self.bar.position();
+        let rest = self.bar.length().unwrap_or(done).saturating_sub(done);
+        self.began.elapsed().as_secs_f64() / done.saturating_sub(self.first).max(1) as f64 * rest as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_and_rest_count_from_where_the_work_began() {
+        let mut bar = Bar::new("{pos}", 100, 40);
+        bar.began = Instant::now() - Duration::from_secs(10);
+        bar.set(60);
+        assert!((bar.rate() - 2.0).abs() < 0.1, "{}", bar.rate());
+        assert!((bar.seconds_left() - 20.0).abs() < 1.0, "{}", bar.seconds_left());
+    }
+}
