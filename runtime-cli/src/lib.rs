@@ -2,6 +2,7 @@
 
 pub mod ablate;
 pub mod budget;
+#[cfg(feature = "tables")]
 pub mod bulk;
 pub mod commands;
 pub mod conversation;
@@ -11,6 +12,7 @@ pub mod data;
 pub mod embedder;
 pub mod evaluate;
 pub mod export;
+pub mod features;
 pub mod files;
 pub mod generate;
 pub mod interrupt;
@@ -20,13 +22,20 @@ pub mod loading;
 pub mod machine;
 pub mod measure;
 pub mod moments;
+#[cfg(feature = "plots")]
 mod picture;
 pub mod probe;
 pub mod program;
 pub mod progress;
+#[cfg(feature = "plots")]
 pub mod report;
+pub mod run_folder;
 pub mod speak;
+#[cfg(feature = "tables")]
 pub mod table;
+#[cfg(not(feature = "tables"))]
+#[path = "table/absent.rs"]
+mod table;
 pub mod task;
 pub mod tokenizers;
 pub mod train;

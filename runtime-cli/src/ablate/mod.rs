@@ -3,12 +3,14 @@
 //! Not to be taken for knock-outs, which take a part away from a model that was trained with it.
 
 mod groups;
+#[cfg(feature = "plots")]
 mod picture;
 mod plan;
 mod queue;
 mod results;
 
 pub use groups::{GROUPS, Group};
+#[cfg(feature = "plots")]
 pub use picture::draw;
 pub use plan::{Plan, Trial, Variant};
 pub use queue::{Workshop, run};

@@ -5,7 +5,6 @@
 //! stands there, whatever the format, and a run that was stopped goes on behind the last vector that reached the disk.
 
 mod jsonl;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod unfinished;
 
@@ -41,8 +40,7 @@ impl Format {
     /// One sentence for a name with another ending.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
-            Some("parquet") if cfg!(feature = "parquet") => Ok(Self::Parquet),
-            Some("parquet") => bail!("cannot write {}: this program was built without the feature `parquet`", path.display()),
+            Some("parquet") => Ok(Self::Parquet),
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("npy") => Ok(Self::Npy),
             _ => bail!("cannot tell what to write from the name {}: let it end in .parquet, .jsonl or .npy", path.display()),
@@ -175,10 +173,7 @@ pub fn assemble(job: &Job<'_>, unfinished: &Unfinished, watch: &mut impl Watch) 
     let mut vectors = Stored { file: BufReader::with_capacity(1 << 18, unfinished.vectors()?), dim: job.dim, bytes: Vec::new() };
     let mut out = BufWriter::with_capacity(1 << 18, File::create(&beside).map_err(cannot)?);
     let done = match job.format {
-        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::write(job, &mut vectors, &mut out, watch)?,
-        #[cfg(not(feature = "parquet"))]
-        Format::Parquet => bail!("this program was built without the feature `parquet`"),
         Format::Jsonl => jsonl::write(job, &mut vectors, &mut out, watch)?,
         Format::Npy => npy(job, &mut vectors, &mut out, watch)?,
     };

@@ -113,7 +113,6 @@ fn a_text_that_cannot_be_embedded_is_named() {
     assert!(error.starts_with("row 3 of ") && error.ends_with("no such letter"), "{error}");
 }
 
-#[cfg(feature = "parquet")]
 #[test]
 fn a_table_keeps_its_columns_and_gains_one() {
     use arrow_array::Array;

@@ -1,10 +1,12 @@
 //! `hh-runtime ablate`: what each part is worth, by training without it.
 
-use crate::ablate::{GROUPS, Plan, Table, Trial, Workshop, draw, run as carry_out};
+use crate::ablate::{GROUPS, Plan, Table, Trial, Workshop, run as carry_out};
+use crate::features::Feature;
 use crate::files;
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backend, Backends, Machine};
 use crate::progress::Bar;
+use crate::run_folder::RunFolder;
 use crate::speak::say;
 use crate::train::{BUILTIN, Source, thousands};
 use anyhow::Result;
@@ -91,7 +93,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         return Ok(Ending::Done);
     }
     let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
-    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablate-{name}")));
+    let out = args.out.clone().unwrap_or_else(|| RunFolder::named(&format!("ablate-{name}")));
     files::make_folder(&out)?;
     let stop = interrupt.listen()?;
     let steps = trials[0].recipe.train.steps;
@@ -112,13 +114,13 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         tick: &|trial, step| shown.tick(trial, step),
         done: |index: usize, result: &crate::ablate::TrialResult, table: &Table| {
             shown.bar.say(&format!("{:<40} {:.4}", trials[index].folder, result.nll));
-            draw(&out.join(PICTURE), table)
+            draw(&out, table)
         },
     };
     let table = carry_out(&plan, &trials, backends, &workshop)?;
     shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
-        draw(&out.join(PICTURE), &table)?;
+        draw(&out, &table)?;
         print(&mut io::stdout().lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
@@ -129,6 +131,15 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 }
 
 const PICTURE: &str = "ablate.svg";
+
+/// The picture, in a program that draws.
+fn draw(folder: &Path, table: &Table) -> Result<()> {
+    #[cfg(feature = "plots")]
+    crate::ablate::draw(&folder.join(PICTURE), table)?;
+    #[cfg(not(feature = "plots"))]
+    let _ = (folder, table);
+    Ok(())
+}
 
 /// A machine for each run at a time.
 fn machines(args: &Args) -> Vec<Machine> {
@@ -184,7 +195,7 @@ fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
         )?;
     }
     writeln!(out, "\ntable          {}", folder.join("results.csv").display())?;
-    writeln!(out, "picture        {}", folder.join(PICTURE).display())?;
+    writeln!(out, "picture        {}", Feature::Plots.file(&folder.join(PICTURE)))?;
     Ok(())
 }
 

@@ -1,13 +1,16 @@
 //! `hh-runtime data`: texts to train on.
 
-use crate::data::get::{Client, DATA_SETS, Progress, find, get};
+use crate::data::sets::{DATA_SETS, DataSet, find};
+#[cfg(not(feature = "download"))]
+use crate::features::{Absent, Feature};
 use crate::files;
+#[cfg(feature = "download")]
 use crate::progress::Bar;
 use crate::train::builtin;
 use anyhow::Result;
 use clap::Subcommand;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,21 +64,31 @@ pub fn run(args: Args) -> Result<()> {
             files::write_atomically(&path, |w| w.write_all(text.as_bytes()))?;
             writeln!(out, "{}  {} bytes", path.display(), text.len())?;
         }
-        Action::Get { name, dir } => {
-            let set = find(&name)?;
-            let client = Client::from_environment()?;
-            let bar = Bar::new("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}", 0, 0);
-            bar.set_message(set.name);
-            let mut tell = |progress: Progress| {
-                bar.set_length(progress.total.unwrap_or(progress.done));
-                bar.set(progress.done);
-            };
-            let got = get(set, &dir, &client, &mut tell);
-            bar.finish();
-            for file in got? {
-                writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;
-            }
-        }
+        Action::Get { name, dir } => get(find(&name)?, &dir, &mut out)?,
     }
     Ok(())
+}
+
+#[cfg(feature = "download")]
+fn get(set: &DataSet, folder: &Path, out: &mut impl Write) -> Result<()> {
+    use crate::data::get::{Client, Progress, get};
+    let client = Client::from_environment()?;
+    let bar = Bar::new("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}", 0, 0);
+    bar.set_message(set.name);
+    let mut tell = |progress: Progress| {
+        bar.set_length(progress.total.unwrap_or(progress.done));
+        bar.set(progress.done);
+    };
+    let got = get(set, folder, &client, &mut tell);
+    bar.finish();
+    for file in got? {
+        writeln!(out, "{}  {} bytes  sha256 {}", file.path.display(), file.bytes, file.sha256)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "download"))]
+fn get(set: &DataSet, folder: &Path, _: &mut impl Write) -> Result<()> {
+    let by_hand = format!("{} lies at {}, and belongs into {}", set.name, set.url, folder.join(set.name).display());
+    Err(anyhow::Error::from(Absent(Feature::Download)).context(by_hand))
 }

@@ -1,5 +1,6 @@
 //! `hh-runtime doctor`: what this machine and this build can do, what is missing, and what follows from it.
 
+use crate::features::Feature;
 use crate::libtorch;
 use crate::machine::Machine;
 use crate::measure::{gemm, read_bandwidth};
@@ -36,6 +37,14 @@ pub fn run(args: Args) -> Result<()> {
     match libtorch::look() {
         Ok(sees) => writeln!(out, "  tch    ready: {sees}")?,
         Err(e) => writeln!(out, "  tch    not here, and never needed: {e:#}")?,
+    }
+
+    writeln!(out, "\nfeatures of this build")?;
+    for feature in Feature::ALL {
+        match feature.is_present() {
+            true => writeln!(out, "  {:<11}{}", feature.name(), feature.gives())?,
+            false => writeln!(out, "  {:<11}absent: {}", feature.name(), feature.absent())?,
+        }
     }
 
     writeln!(out, "\nprocessor")?;

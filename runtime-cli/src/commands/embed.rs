@@ -2,6 +2,8 @@
 
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
 use crate::embedder::{Embedder, Error, Kind, Options};
+#[cfg(not(feature = "english"))]
+use crate::features::{Absent, Feature};
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading::Source;
 use crate::progress::Bar;
@@ -165,7 +167,7 @@ fn english() -> Result<(Embedder, String)> {
 
 #[cfg(not(feature = "english"))]
 fn english() -> Result<(Embedder, String)> {
-    bail!("no model is named: give a checkpoint, or build this program with the feature `english`, which puts one inside")
+    Err(anyhow::Error::from(Absent(Feature::English)).context("no model is named"))
 }
 
 /// The column that is asked for; else `text`, or the only one that holds text.

@@ -1,14 +1,18 @@
 //! One file a command: its arguments, with the help that teaches them, and what it does.
 
 pub mod ablate;
+#[cfg(not(all(feature = "plots", feature = "tables")))]
+mod absent;
 pub mod data;
 pub mod doctor;
+#[cfg(feature = "tables")]
 pub mod embed;
 pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
 pub mod info;
 pub mod probe;
+#[cfg(feature = "plots")]
 pub mod report;
 pub mod sample;
 pub mod task;
@@ -16,6 +20,8 @@ mod text;
 pub mod tokenize;
 pub mod train;
 
+#[cfg(not(all(feature = "plots", feature = "tables")))]
+use crate::features::Feature;
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use clap::{Parser, Subcommand};
@@ -46,14 +52,24 @@ pub enum Command {
     #[command(long_about = probe::ABOUT)]
     Probe(probe::Args),
     /// Make a vector of every text in a file
+    #[cfg(feature = "tables")]
     Embed(embed::Args),
+    /// Make a vector of every text in a file
+    #[cfg(not(feature = "tables"))]
+    #[command(about = Feature::Tables.absent())]
+    Embed(absent::Args),
     /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
     EvalEmbeddings(eval_embeddings::Args),
     /// Train a model anew without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
     /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    #[cfg(feature = "plots")]
     Report(report::Args),
+    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    #[cfg(not(feature = "plots"))]
+    #[command(about = Feature::Plots.absent())]
+    Report(absent::Args),
     /// Tell what a checkpoint or a preset is and costs
     Info(info::Args),
     /// Write a checkpoint without what only training needs, in f32, f16 or bf16
@@ -93,10 +109,16 @@ impl Command {
             Self::Sample(args) => sample::run(args, backends, interrupt)?,
             Self::Eval(args) => eval::run(args, backends)?,
             Self::Probe(args) => return probe::run(args, backends, interrupt),
+            #[cfg(feature = "tables")]
             Self::Embed(args) => return embed::run(args, interrupt),
+            #[cfg(not(feature = "tables"))]
+            Self::Embed(args) => absent::run(args, Feature::Tables)?,
             Self::EvalEmbeddings(args) => eval_embeddings::run(args)?,
             Self::Ablate(args) => return ablate::run(args, backends, interrupt),
+            #[cfg(feature = "plots")]
             Self::Report(args) => report::run(args)?,
+            #[cfg(not(feature = "plots"))]
+            Self::Report(args) => absent::run(args, Feature::Plots)?,
             Self::Info(args) => info::run(args)?,
             Self::Export(args) => export::run(args)?,
             Self::Tokenize(args) => tokenize::run(args)?,

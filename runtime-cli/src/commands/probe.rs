@@ -7,10 +7,10 @@ use crate::loading::{self, Source};
 use crate::machine::{Backends, Machine, Work};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
 use crate::progress::Bar;
+use crate::run_folder::RunFolder;
 use crate::train::Origin;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,34 +100,20 @@ pub struct Args {
 /// One sentence that says what was wrong and what to do.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let source = Source::open(&args.checkpoint)?;
-    let folder = args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe"));
-    is_free(&folder)?;
-    let stop = interrupt.listen()?;
-    let provenance = Provenance {
-        checkpoint: source.path().display().to_string(),
-        checkpoint_sha256: source.sha256(),
-        step: source.checkpoint()?.step(),
-        data: args.text.data.iter().map(|path| Origin::of(path)).collect::<Result<_>>()?,
-        part: args.part.name(&args.text),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-    };
     // Made before the work: a place that cannot be written to is known then.
-    let made = files::missing(&folder);
-    files::make_folder(&folder)?;
-    let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
+    let folder = RunFolder::for_results(&args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe")))?;
+    let prepare = || Ok((interrupt.listen()?, provenance(&args, &source)?));
+    let (stop, provenance) = prepare().inspect_err(|_: &anyhow::Error| folder.abandon())?;
     let mut out = io::stdout();
-    let findings = match found {
-        Ok(Some(findings)) => findings,
-        nothing => {
-            made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
-            nothing?;
-            let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
-            return Ok(Ending::Stopped);
-        }
+    let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
+    let Some(findings) = found.inspect_err(|_| folder.abandon())? else {
+        folder.abandon();
+        let _ = writeln!(out, "stopped before the baseline was scored; nothing was written");
+        return Ok(Ending::Stopped);
     };
     let report = Report { provenance, findings };
-    report.write(&folder)?;
-    let told = tell(&mut out, &report, &folder);
+    report.write(folder.path())?;
+    let told = tell(&mut out, &report, folder.path());
     if !report.findings.complete {
         // Whether the table can be written or not, the probe was stopped.
         return Ok(Ending::Stopped);
@@ -136,15 +122,15 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     Ok(Ending::Done)
 }
 
-/// Refuses a folder that has something in it: results are not written over.
-fn is_free(folder: &Path) -> Result<()> {
-    if folder.exists() && !folder.is_dir() {
-        bail!("{} is a file; give --out the name of a folder", folder.display());
-    }
-    if fs::read_dir(folder).is_ok_and(|mut content| content.next().is_some()) {
-        bail!("{} is not empty; give another folder to --out", folder.display());
-    }
-    Ok(())
+fn provenance(args: &Args, source: &Source) -> Result<Provenance> {
+    Ok(Provenance {
+        checkpoint: source.path().display().to_string(),
+        checkpoint_sha256: source.sha256(),
+        step: source.checkpoint()?.step(),
+        data: args.text.data.iter().map(|path| Origin::of(path)).collect::<Result<_>>()?,
+        part: args.part.name(&args.text),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    })
 }
 
 fn tell(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {

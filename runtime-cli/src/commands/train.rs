@@ -1,5 +1,6 @@
 //! `hh-runtime train`
 
+use crate::features::Feature;
 use crate::files::{self, shown};
 use crate::generate::{Stops, Writer};
 use crate::interrupt::{Ending, Interrupt};
@@ -290,7 +291,7 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
         let which = if best.average { "averaged weights" } else { "weights" };
         writeln!(out, "best         {which} of step {}: {}", best.step, shown(&folder.best()))?;
     }
-    writeln!(out, "curve        {}", shown(&folder.curve()))?;
+    writeln!(out, "curve        {}", Feature::Plots.file(&folder.curve()))?;
     let speed = outcome.tokens_per_second;
     let speed = if speed > 0.0 { format!(", {speed:.0} {seen}/s while training") } else { String::new() };
     writeln!(out, "time         {:.0} s{speed}", began.elapsed().as_secs_f64())?;

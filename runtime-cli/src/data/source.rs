@@ -2,6 +2,7 @@ use super::zstd::Frames;
 use crate::files;
 use anyhow::{Context, Result, anyhow, bail};
 use flate2::bufread::MultiGzDecoder;
+use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -81,12 +82,49 @@ impl Source {
         Ok(true)
     }
 
+    /// As [`line`](Self::line), past blank lines.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub(crate) fn filled_line(&mut self, line: &mut String) -> Result<bool> {
+        while self.line(line)? {
+            if !line.trim().is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next object of JSON Lines, whose line it leaves in `line`; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line), and as [`json_object`].
+    pub(crate) fn object(&mut self, line: &mut String) -> Result<Option<Value>> {
+        if !self.filled_line(line)? {
+            return Ok(None);
+        }
+        json_object(line, &self.place()).map(Some)
+    }
+
+    /// The lines that are not blank, each of them or why there are no more.
+    pub(crate) fn filled_lines(mut self) -> impl Iterator<Item = Result<String>> + Send {
+        std::iter::from_fn(move || {
+            let mut line = String::new();
+            match self.filled_line(&mut line) {
+                Ok(true) => Some(Ok(line)),
+                Ok(false) => None,
+                Err(e) => Some(Err(e)),
+            }
+        })
+    }
+
     /// Where the line that was read last is, in words.
     pub(crate) fn place(&self) -> String {
         place(self.line, &self.path)
     }
 
     /// The number of the line that was read last, from 1 on.
+    #[cfg(feature = "tables")]
     pub(crate) fn line_number(&self) -> u64 {
         self.line
     }
@@ -108,10 +146,24 @@ impl Source {
         broken(&self.path, e)
     }
 
-    /// The stream itself, for whoever reads it otherwise than by lines.
+    /// The stream itself, to be read otherwise than by lines.
+    #[cfg(feature = "tables")]
     pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
         self.reader
     }
+}
+
+/// The object that a line of JSON Lines holds.
+///
+/// # Errors
+/// One sentence for what is no JSON, or no object, with its place.
+pub(crate) fn json_object(line: &str, place: &str) -> Result<Value> {
+    let value: Value =
+        serde_json::from_str(line).map_err(|e| anyhow!("{place} is not JSON: {e}; a .jsonl file has one JSON object a line"))?;
+    if !value.is_object() {
+        bail!("{place} is no JSON object; a .jsonl file has one JSON object a line");
+    }
+    Ok(value)
 }
 
 /// Where a line is, in words.

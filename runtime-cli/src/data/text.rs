@@ -72,15 +72,9 @@ impl Text {
     fn document(&mut self) -> Result<Option<String>> {
         let Format::Lines { field } = &self.format else { unreachable!("called for lines alone") };
         let mut line = String::new();
-        while self.source.line(&mut line)? {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let place = || self.source.place();
-            let value: serde_json::Value = serde_json::from_str(&line)
-                .map_err(|e| anyhow!("{} is not JSON: {e}; a .jsonl file has one JSON object a line", place()))?;
-            let Some(text) = value.get(field).and_then(|v| v.as_str()) else {
-                bail!("{} has no text in the field \"{field}\"; say which field holds it", place());
+        while let Some(object) = self.source.object(&mut line)? {
+            let Some(text) = object.get(field).and_then(|v| v.as_str()) else {
+                bail!("{} has no text in the field \"{field}\"; say which field holds it", self.source.place());
             };
             if text.is_empty() {
                 continue;

@@ -1,5 +1,6 @@
 //! A retrieval set in the format of the Cranfield collection (Cleverdon 1967): documents, questions, and who answers what.
 
+use crate::data::source::Source;
 use crate::files;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -38,17 +39,20 @@ impl Cranfield {
         let questions: Vec<String> = texts(&files::read_to_string(&folder.join("cran.qry"))?);
         let path = JUDGEMENTS.map(|name| folder.join(name)).into_iter().find(|path| path.exists()).unwrap_or(folder.join(JUDGEMENTS[0]));
         let mut judgements = vec![Vec::new(); questions.len()];
-        for (line, n) in files::read_to_string(&path)?.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
-            let Some((question, judgement)) = judgement(line) else {
+        let (mut source, mut line) = (Source::open(&path)?, String::new());
+        while source.filled_line(&mut line)? {
+            let Some((question, judgement)) = judgement(&line) else {
                 bail!(
-                    "{}, line {n}: {line:?} is no judgement: question, document and code, or question, 0, document and grade",
-                    path.display()
+                    "{} is no judgement, but {:?}: question, document and code, or question, 0, document and grade",
+                    source.place(),
+                    line.trim_end()
                 );
             };
             if question >= questions.len() || judgement.document >= documents.len() {
                 bail!(
-                    "{}, line {n}: {line:?} is of a question or a document beyond the {} and {} that there are",
-                    path.display(),
+                    "{} ({:?}) is of a question or a document beyond the {} and {} that there are",
+                    source.place(),
+                    line.trim_end(),
                     questions.len(),
                     documents.len()
                 );

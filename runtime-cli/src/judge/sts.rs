@@ -1,9 +1,9 @@
 //! Sentence pairs with a score of their likeness, in the format of the STS Benchmark (Cer et al. 2017).
 
 use super::spearman;
+use crate::data::source::Source;
 use crate::embedder::{Embedder, Options};
-use crate::files;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -36,10 +36,11 @@ pub struct Similarity {
 /// # Errors
 /// One sentence for a file that cannot be read, and for a line that is no pair.
 pub fn read(path: &Path) -> Result<Vec<Pair>> {
-    let text = files::read_to_string(path)?;
-    let pairs = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let pairs: Vec<Pair> =
-        pairs.map(|(line, n)| pair(line).map_err(|e| anyhow!("{}, line {n}: {e}", path.display()))).collect::<Result<_>>()?;
+    let mut source = Source::open(path)?;
+    let (mut pairs, mut line) = (Vec::new(), String::new());
+    while source.filled_line(&mut line)? {
+        pairs.push(pair(&line).with_context(|| source.place())?);
+    }
     if pairs.len() < 2 {
         bail!("{} has {} pairs of sentences; a correlation needs two at least", path.display(), pairs.len());
     }

@@ -2,6 +2,7 @@
 
 use super::knockout::Group;
 use super::means::{Depths, Gate};
+#[cfg(feature = "plots")]
 use super::pictures;
 use crate::files;
 use crate::train::Origin;
@@ -97,23 +98,31 @@ impl Report {
         }
     }
 
-    /// Writes [`FILES`] into a folder, each of them whole or not at all; what there is nothing to draw of is left out.
+    #[cfg(feature = "plots")]
+    fn draw(&self, folder: &Path) -> Result<()> {
+        let [_, _, knockouts, layers, gates, depths] = FILES.map(|name| folder.join(name));
+        let title = format!("{}, {} tokens, windows of {}", self.provenance.checkpoint, self.findings.tokens, self.findings.context);
+        pictures::knockouts(&knockouts, &self.findings, &title)?;
+        pictures::layers(&layers, &self.findings)?;
+        pictures::gates(&gates, &self.findings)?;
+        pictures::depths(&depths, &self.findings)
+    }
+
+    /// Writes [`FILES`] into a folder, the pictures only with the feature `plots`, each of them whole or not at all; what there is nothing to draw of is left out.
     ///
     /// # Errors
     /// One sentence where a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let [csv, json, knockouts, layers, gates, depths] = FILES.map(|name| folder.join(name));
+        let [csv, json, ..] = FILES.map(|name| folder.join(name));
         let table = self.findings.csv()?;
         files::write_atomically(&csv, |w| w.write_all(&table))?;
         files::write_atomically(&json, |w| {
             serde_json::to_writer_pretty(&mut *w, self)?;
             w.write_all(b"\n")
         })?;
-        let title = format!("{}, {} tokens, windows of {}", self.provenance.checkpoint, self.findings.tokens, self.findings.context);
-        pictures::knockouts(&knockouts, &self.findings, &title)?;
-        pictures::layers(&layers, &self.findings)?;
-        pictures::gates(&gates, &self.findings)?;
-        pictures::depths(&depths, &self.findings)
+        #[cfg(feature = "plots")]
+        self.draw(folder)?;
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod edit;
 mod findings;
 mod knockout;
 mod means;
+#[cfg(feature = "plots")]
 mod pictures;
 mod run;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::ablate::{Table, read_table};
 use crate::files;
 use crate::probe::Report;
 use crate::task::{self, Reported, completion};
-use crate::train::{Recipe, Record, RunFolder};
+use crate::train::{Recipe, Record, RunFolder, read_records};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -117,9 +117,7 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
     if run.config().is_file() && run.metrics().is_file() {
         let text = files::read_to_string(&run.config())?;
         let recipe = Recipe::from_toml(&text).with_context(|| run.config().display().to_string())?;
-        let lines = files::read_to_string(&run.metrics())?;
-        // A line that a power cut left half-written is no record.
-        let records = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let records = read_records(&run.metrics())?;
         return Ok(Some(Kind::Run(Run { recipe, records, task })));
     }
     Ok(None)

@@ -1,7 +1,7 @@
 //! An object a line.
 
 use crate::data::source::{self, Source};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_json::reader::{Decoder, ReaderBuilder, infer_json_schema_from_iterator};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
@@ -17,22 +17,16 @@ pub(super) fn scan(mut source: Source) -> Result<(SchemaRef, u64)> {
     let (mut line, mut rows, mut failed) = (String::new(), 0, None);
     let (mut seen, mut order) = (HashSet::new(), Vec::new());
     let mut object = || -> Result<Option<Value>> {
-        while source.line(&mut line)? {
-            if line.trim().is_empty() {
-                continue;
-            }
-            rows += 1;
-            let value = parse(&line, &source.place())?;
-            if value.as_object().is_some_and(|object| object.keys().any(|key| !seen.contains(key))) {
-                for key in keys(&line)? {
-                    if seen.insert(key.clone()) {
-                        order.push(key);
-                    }
+        let Some(value) = source.object(&mut line)? else { return Ok(None) };
+        rows += 1;
+        if value.as_object().is_some_and(|object| object.keys().any(|key| !seen.contains(key))) {
+            for key in keys(&line)? {
+                if seen.insert(key.clone()) {
+                    order.push(key);
                 }
             }
-            return Ok(Some(value));
         }
-        Ok(None)
+        Ok(Some(value))
     };
     let values = std::iter::from_fn(|| {
         object()
@@ -49,15 +43,6 @@ pub(super) fn scan(mut source: Source) -> Result<(SchemaRef, u64)> {
     let inferred = inferred.map_err(|e| anyhow!("{} does not fit the lines before it: {}", source.place(), reason(&e)))?;
     let fields: Vec<_> = order.iter().filter_map(|name| inferred.field_with_name(name).ok()).map(settled).collect();
     Ok((Arc::new(Schema::new(fields)), rows))
-}
-
-fn parse(line: &str, place: &str) -> Result<Value> {
-    let value: Value =
-        serde_json::from_str(line).map_err(|e| anyhow!("{place} is not JSON: {e}; a .jsonl file has one JSON object a line"))?;
-    if !value.is_object() {
-        bail!("{place} is no JSON object; a .jsonl file has one JSON object a line");
-    }
-    Ok(value)
 }
 
 /// The names of an object's fields in their order, which a [`Value`] forgets.
@@ -105,21 +90,6 @@ fn reason(e: &ArrowError) -> String {
     }
 }
 
-/// The lines that hold an object.
-pub(super) fn lines(mut source: Source) -> impl Iterator<Item = Result<String>> + Send {
-    std::iter::from_fn(move || {
-        let mut line = String::new();
-        loop {
-            match source.line(&mut line) {
-                Ok(true) if line.trim().is_empty() => {}
-                Ok(true) => return Some(Ok(line)),
-                Ok(false) => return None,
-                Err(e) => return Some(Err(e)),
-            }
-        }
-    })
-}
-
 /// Objects in batches.
 pub(super) struct Objects {
     source: Source,
@@ -133,19 +103,9 @@ impl Objects {
     pub(super) fn new(source: Source, schema: SchemaRef, size: usize, first: u64) -> Result<Self> {
         let mut objects = Self { source, schema, size, line: String::new(), finished: false };
         for _ in 0..first {
-            objects.advance()?;
+            objects.source.filled_line(&mut objects.line)?;
         }
         Ok(objects)
-    }
-
-    /// Goes to the next line that is not blank; false at the end.
-    fn advance(&mut self) -> Result<bool> {
-        while self.source.line(&mut self.line)? {
-            if !self.line.trim().is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn decoder(&self) -> Result<Decoder> {
@@ -155,7 +115,7 @@ impl Objects {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut text = String::new();
         let mut numbers = Vec::new();
-        while numbers.len() < self.size && text.len() < BATCH_BYTES && self.advance()? {
+        while numbers.len() < self.size && text.len() < BATCH_BYTES && self.source.filled_line(&mut self.line)? {
             text.push_str(self.line.trim_end());
             text.push('\n');
             numbers.push(self.source.line_number());
@@ -177,7 +137,7 @@ impl Objects {
     fn blame(&self, text: &str, numbers: &[u64], e: &ArrowError) -> anyhow::Error {
         for (line, &number) in text.lines().zip(numbers) {
             let place = source::place(number, self.source.path());
-            let alone = parse(line, &place)
+            let alone = source::json_object(line, &place)
                 .and_then(|_| decode(self.decoder()?, line).map_err(|e| anyhow!("{place} does not fit the other lines: {}", reason(&e))));
             if let Err(e) = alone {
                 return e;

@@ -14,9 +14,7 @@
 mod json;
 mod lines;
 mod npy;
-#[cfg(feature = "parquet")]
 mod pages;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod separated;
 mod vectors;
@@ -50,7 +48,6 @@ enum Format {
     Lines,
     Separated(separated::Dialect),
     Json,
-    #[cfg(feature = "parquet")]
     Parquet,
 }
 
@@ -62,9 +59,6 @@ impl Table {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let (format, (schema, rows)) = if source.ends_with(".parquet") {
-            #[cfg(not(feature = "parquet"))]
-            bail!("{} is a Parquet file, and this program was built without the feature `parquet`", path.display());
-            #[cfg(feature = "parquet")]
             (Format::Parquet, parquet::scan(path)?)
         } else if source.ends_with(".jsonl") || source.ends_with(".ndjson") {
             (Format::Json, json::scan(source)?)
@@ -141,7 +135,6 @@ impl Table {
                 Box::new(separated::Records::new(Source::open(path)?, dialect, schema, columns.to_vec(), size, first)?)
             }
             Format::Json => Box::new(json::Objects::new(Source::open(path)?, schema, size, first)?),
-            #[cfg(feature = "parquet")]
             Format::Parquet => parquet::batches(path, columns, size, first)?,
         })
     }
@@ -151,7 +144,7 @@ impl Table {
     /// # Errors
     /// As [`batches`](Self::batches).
     pub fn json_lines(&self) -> Result<Option<impl Iterator<Item = Result<String>> + Send + use<>>> {
-        Ok(if self.format == Format::Json { Some(json::lines(Source::open(&self.path)?)) } else { None })
+        Ok(if self.format == Format::Json { Some(Source::open(&self.path)?.filled_lines()) } else { None })
     }
 
     /// Batches of at most `size` rows of text columns: for each batch the columns in the order asked for, each with a text or

@@ -130,7 +130,6 @@ fn a_line_of_json_that_does_not_fit_is_named_when_it_is_read() {
     assert!(error.contains("line 1 of") && error.contains("does not fit the other lines"), "{error}");
 }
 
-#[cfg(feature = "parquet")]
 mod parquet {
     use super::*;
     use crate::table::Vectors;

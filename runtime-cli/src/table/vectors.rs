@@ -18,14 +18,8 @@ pub struct Vectors {
 }
 
 enum Numbers {
-    Mapped {
-        map: Mmap,
-        start: usize,
-        kind: Kind,
-    },
-    #[cfg(feature = "parquet")]
+    Mapped { map: Mmap, start: usize, kind: Kind },
     Half(Vec<f16>),
-    #[cfg(feature = "parquet")]
     Single(Vec<f32>),
 }
 
@@ -61,13 +55,7 @@ impl Vectors {
         if !name.ends_with(".parquet") {
             bail!("{} is neither a .npy nor a .parquet, in which vectors are kept", path.display());
         }
-        #[cfg(feature = "parquet")]
-        return Self::parquet(path, column);
-        #[cfg(not(feature = "parquet"))]
-        {
-            let _ = column;
-            bail!("{} is a Parquet file, and this program was built without the feature `parquet`", path.display());
-        }
+        Self::parquet(path, column)
     }
 
     fn npy(path: &Path) -> Result<Self> {
@@ -118,9 +106,7 @@ impl Vectors {
                     Kind::Double => unpack(bytes, out, |b| f64::from_le_bytes(b) as f32),
                 }
             }
-            #[cfg(feature = "parquet")]
             Numbers::Half(numbers) => out.iter_mut().zip(&numbers[range]).for_each(|(out, x)| *out = x.to_f32()),
-            #[cfg(feature = "parquet")]
             Numbers::Single(numbers) => out.copy_from_slice(&numbers[range]),
         }
     }
@@ -132,7 +118,6 @@ fn unpack<const N: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; N]
     }
 }
 
-#[cfg(feature = "parquet")]
 mod column {
     use super::*;
     use crate::table::{Table, listed};

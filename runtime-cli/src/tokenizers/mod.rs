@@ -1,5 +1,6 @@
 //! Which tokenizer, where it comes from, and text of any length through it.
 
+#[cfg_attr(not(feature = "tokenizers"), path = "absent.rs")]
 mod bpe;
 mod pieces;
 

@@ -122,9 +122,7 @@ impl Metrics {
             Record::Step(r) => r.step <= steps,
             Record::Evaluation(r) => r.step <= steps && !r.whole,
         };
-        // A line that a power cut left half-written is no record.
-        let kept: Vec<(&str, Record)> =
-            text.lines().filter_map(|line| Some((line, serde_json::from_str(line).ok()?))).filter(|(_, r)| happened(r)).collect();
+        let kept: Vec<(&str, Record)> = records(&text).filter(|(_, r)| happened(r)).collect();
         files::write_atomically(path, |w| kept.iter().try_for_each(|(line, _)| writeln!(w, "{line}")))?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| unwritable(path, &e))?;
         Ok(Self { path: path.to_owned(), file, records: kept.into_iter().map(|(_, record)| record).collect() })
@@ -146,6 +144,20 @@ impl Metrics {
     pub fn records(&self) -> &[Record] {
         &self.records
     }
+}
+
+/// The records of a file, oldest first.
+///
+/// # Errors
+/// One sentence where the file cannot be read.
+pub fn read_records(path: &Path) -> Result<Vec<Record>> {
+    let text = files::read_to_string(path)?;
+    Ok(records(&text).map(|(_, record)| record).collect())
+}
+
+/// Lines with their records. A line that a power cut left half-written is no record.
+fn records(text: &str) -> impl Iterator<Item = (&str, Record)> {
+    text.lines().filter_map(|line| Some((line, serde_json::from_str(line).ok()?)))
 }
 
 fn unwritable(path: &Path, e: &std::io::Error) -> anyhow::Error {

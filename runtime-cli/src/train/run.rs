@@ -6,7 +6,7 @@ use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
 use super::objective::Kind;
 use super::progress::Progress;
 use super::source::Material;
-use super::{Recipe, RunFolder, draw};
+use super::{Recipe, RunFolder};
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
 use hh_core::model::Params;
@@ -242,7 +242,14 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
             keep::save_weights(&path, self.lesson.trainer(), average, Some(nll), self.job.recipe, self.job.from).with_context(|| advice)?;
             self.best = Some(Best { step: evaluation.step, nll, average });
         }
-        draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())
+        self.draw()
+    }
+
+    /// `curve.svg`, in a program that draws.
+    fn draw(&self) -> Result<()> {
+        #[cfg(feature = "plots")]
+        super::draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
+        Ok(())
     }
 
     /// `resume.safetensors` comes last: it alone is what going on needs, and it says that the others are of its step or later.
@@ -267,12 +274,12 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
 
     /// The whole held-out text, once; `None` where the run is told to stop. A run that goes on from there has only this to do.
     fn conclude(&mut self) -> Result<Option<Evaluation>> {
-        let Job { folder, stop, .. } = self.job;
+        let stop = self.job.stop;
         let step = self.at();
         let Some(part) = self.lesson.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
         let whole = Evaluation { whole: true, ..part };
         self.metrics.push(Record::Evaluation(whole))?;
-        draw(&folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
+        self.draw()?;
         Ok(Some(whole))
     }
 }

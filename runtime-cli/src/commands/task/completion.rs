@@ -1,9 +1,10 @@
 //! `hh-runtime task completion`
 
+use crate::features::Feature;
 use crate::files::{self, shown};
 use crate::machine::{Backends, Machine, Work};
 use crate::task::REPORT;
-use crate::task::completion::{Completion, MEMORIES, Report, Row, draw, write_csv};
+use crate::task::completion::{Completion, MEMORIES, Report, Row, write_csv};
 use crate::train::RunFolder;
 use anyhow::Result;
 use hh_core::backend::Backward;
@@ -51,7 +52,8 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     let folder = RunFolder::create(args.out.as_deref(), "completion")?;
     let file = |name| folder.path().join(name);
     files::write_atomically(&file("completion.csv"), |w| write_csv(&rows, w))?;
-    draw(&file("completion.svg"), &rows)?;
+    #[cfg(feature = "plots")]
+    crate::task::completion::draw(&file("completion.svg"), &rows)?;
     let report = Report::new(&args.task, &rows);
     files::write_atomically(&file(REPORT), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
 
@@ -62,6 +64,6 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
         writeln!(out, "{probe:<12}{modern:>9.3}{classic:>9.3}{ca3:>9.3}")?;
     }
     writeln!(out, "all of them  {}", shown(&file("completion.csv")))?;
-    writeln!(out, "picture      {}", shown(&file("completion.svg")))?;
+    writeln!(out, "picture      {}", Feature::Plots.file(&file("completion.svg")))?;
     Ok(())
 }

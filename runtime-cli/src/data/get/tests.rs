@@ -2,6 +2,7 @@ mod tls;
 
 use super::download::provider;
 use super::*;
+use crate::data::sets::{DATA_SETS, find};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

@@ -5,10 +5,12 @@
 //! of a component, which for ±1 patterns and answers is one component in forty.
 
 mod memory;
+#[cfg(feature = "plots")]
 mod picture;
 mod report;
 
 pub use memory::{Ca3, Classic, Memory, Modern};
+#[cfg(feature = "plots")]
 pub use picture::draw;
 pub use report::Report;
 

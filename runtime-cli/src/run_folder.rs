@@ -1,10 +1,14 @@
 //! The folder of a run, and the names of what lies in it.
 
 use crate::files;
-use anyhow::{Result, bail};
+use crate::loading::BEST;
+use anyhow::{Result, anyhow, bail};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// Where runs go unless asked otherwise.
+const RUNS: &str = "runs";
 
 /// Where a run keeps what it writes.
 #[derive(Clone, Debug)]
@@ -20,14 +24,37 @@ impl RunFolder {
     /// # Errors
     /// One sentence where a run is there already, or the place cannot be written to.
     pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
-        let Some(path) = out else { return Self::numbered(Path::new("runs"), name) };
+        match out {
+            None => Self::numbered(Path::new(RUNS), name),
+            Some(path) => Self::empty(path, &format!(", or go on with the run in it by --resume {}", path.display())),
+        }
+    }
+
+    /// This folder, for results that no run can go on from; it must be empty or absent.
+    ///
+    /// # Errors
+    /// One sentence where something is in it, or the place cannot be written to.
+    pub fn for_results(path: &Path) -> Result<Self> {
+        Self::empty(path, "")
+    }
+
+    /// `or` is what can be done beside giving another folder.
+    fn empty(path: &Path, or: &str) -> Result<Self> {
+        if path.exists() && !path.is_dir() {
+            bail!("{} is a file; give --out the name of a folder", path.display());
+        }
         let made = files::missing(path);
         files::make_folder(path)?;
-        let mut content = fs::read_dir(path).map_err(|e| anyhow::anyhow!("cannot read the folder {}: {e}", path.display()))?;
+        let mut content = fs::read_dir(path).map_err(|e| anyhow!("cannot read the folder {}: {e}", path.display()))?;
         if content.next().is_some() {
-            bail!("{0} is not empty; give another folder to --out, or go on with the run in it by --resume {0}", path.display());
+            bail!("{} is not empty; give another folder to --out{or}", path.display());
         }
         Ok(Self { path: path.to_owned(), made })
+    }
+
+    /// The folder of results that go by a name alone: `runs/<name>`. It is not made yet.
+    pub fn named(name: &str) -> PathBuf {
+        Path::new(RUNS).join(name)
     }
 
     fn numbered(parent: &Path, name: &str) -> Result<Self> {
@@ -109,7 +136,7 @@ impl RunFolder {
 
     /// The weights that validated best.
     pub fn best(&self) -> PathBuf {
-        self.path.join("best.safetensors")
+        self.path.join(BEST)
     }
 
     /// The newest weights.
