@@ -38,6 +38,7 @@ pub(crate) fn lint() -> Vec<Step> {
     vec![
         cargo(["clippy", "--workspace", "--exclude", "hh-tch", "--all-targets", "--", "-D", "warnings"]),
         cargo(["clippy", "-p", "hh-core", "--all-targets", "--features", "ndarray", "--", "-D", "warnings"]),
+        cargo(["clippy", "-p", "hh-runtime", "--all-targets", "--", "-D", "warnings"]),
         cargo(["clippy", "-p", "hh-runtime", "--all-targets", "--no-default-features", "--", "-D", "warnings"]),
     ]
 }

@@ -107,6 +107,7 @@ impl Source {
     }
 
     /// The lines that are not blank, each of them or why there are no more.
+    #[cfg(feature = "tables")]
     pub(crate) fn filled_lines(mut self) -> impl Iterator<Item = Result<String>> + Send {
         std::iter::from_fn(move || {
             let mut line = String::new();

@@ -5,6 +5,9 @@ use anyhow::Result;
 use std::iter::Empty;
 use std::path::Path;
 
+/// A text or nothing for each row, in each column.
+type Columns = Vec<Vec<Option<String>>>;
+
 /// There is none.
 pub(crate) enum Table {}
 
@@ -25,7 +28,7 @@ impl Table {
         match *self {}
     }
 
-    pub(crate) fn texts(&self, _: &[&str], _: usize) -> Result<Empty<Result<Vec<Vec<Option<String>>>>>> {
+    pub(crate) fn texts(&self, _: &[&str], _: usize) -> Result<Empty<Result<Columns>>> {
         match *self {}
     }
 }

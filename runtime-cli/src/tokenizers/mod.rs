@@ -171,6 +171,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "tokenizers")]
     #[test]
     fn every_tokenizer_comes_back_from_its_description_and_from_its_ids() {
         let text = "to be or not to be\nthat is the question — naïve\n";
@@ -195,6 +196,7 @@ mod tests {
         assert_eq!(tokenizer.encode("aa bb cc\n").unwrap(), [2, 3, 0, 1]);
     }
 
+    #[cfg(feature = "tokenizers")]
     #[test]
     fn an_error_in_the_text_stops_the_building() {
         for spec in ["chars", "words", "bpe-train:300"] {

@@ -79,6 +79,7 @@ fn one_step_completes_a_hundred_patterns_where_the_classic_memory_does_not() {
     }
 }
 
+#[cfg(feature = "plots")]
 #[test]
 fn rows_are_written_and_drawn() {
     let task: Completion = parsed("--patterns 2,4 --noise 0.1,0.5 --mask 0.5 --trials 1 --dimension 16");
@@ -90,7 +91,7 @@ fn rows_are_written_and_drawn() {
     assert!(csv.starts_with("memory,patterns,probe,amount,completed,error\nmodern,2,noise,0.1,"), "{csv}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("completion.svg");
-    draw(&path, &rows).unwrap();
+    completion::draw(&path, &rows).unwrap();
     let svg = std::fs::read_to_string(path).unwrap();
     for word in ["modern, one step", "classic (1982)", "CA3", "standard deviation of the noise", "components masked", "patterns stored"] {
         assert!(svg.contains(word), "{word}");
