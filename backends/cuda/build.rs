@@ -24,7 +24,7 @@ fn main() {
     for (real, head) in heads {
         // One source for all: a folder of its own for each object.
         let folder = format!("{}/{real}-{head}", std::env::var("OUT_DIR").expect("cargo sets it"));
-        std::fs::create_dir_all(&folder).expect("room for objects");
+        std::fs::create_dir_all(&folder).expect("memory for objects");
         objects.extend(
             compiler().out_dir(folder).define("REAL", real).define("HEAD", head).file("src/emulate/heads.cpp").compile_intermediates(),
         );

@@ -4,20 +4,18 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use hh_core::{
     backend::{Backward, Device, Forward, Precision},
-    ops::{Matmul, MatmulGrad, Sink},
+    ops::{GradOut, Matmul, MatmulGrad},
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor, Threads};
+use hh_tests::kernels;
 use std::{hint::black_box, time::Duration};
 
-/// `(rows, in, out)` in training: char-4.5m at 2048 rows, then bpe-97m at 512.
-const TRAINING: [(usize, usize, usize); 7] =
-    [(2048, 256, 1024), (2048, 288, 256), (2048, 256, 992), (2048, 496, 256), (2048, 256, 64), (2048, 256, 65), (512, 704, 4096)];
 /// `(in, out)` in decoding: one that a cache holds, and bpe-97m's output table.
 const DECODING: [(usize, usize); 2] = [(256, 1024), (704, 50257)];
 
 fn tensor(cpu: &mut Cpu<f32>, rows: usize, columns: usize) -> Tensor<f32> {
-    let mut t = cpu.alloc(Shape::matrix(rows, columns), Precision::Compute).expect("room for a matrix");
+    let mut t = cpu.alloc(Shape::matrix(rows, columns), Precision::Compute).expect("memory for a matrix");
     t.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 17) as f32 / 17.0 - 0.5);
     t
 }
@@ -85,7 +83,7 @@ fn crates(group: &mut BenchmarkGroup<'_, WallTime>, threads: usize, name: &str, 
 fn training(criterion: &mut Criterion) {
     for threads in [1, 2] {
         let mut cpu = Cpu::<f32>::new(Threads::new(threads));
-        for (rows, inp, out) in TRAINING {
+        for (rows, inp, out) in kernels::Matmul::TRAINING {
             let mut group = criterion.benchmark_group(format!("{rows}x{inp}x{out}, {threads} threads"));
             let work = (rows * inp * out) as u64;
             let [x, mut dx] = [0; 2].map(|_| tensor(&mut cpu, rows, inp));
@@ -99,14 +97,14 @@ fn training(criterion: &mut Criterion) {
                 Product { extents: (rows, inp, out), a: (x.data(), (down, 1)), b: (w.data(), (1, down)), c: y.data_mut(), add: false };
             crates(&mut group, threads, "forward", product);
             group.bench_function("d_weight own", |bench| {
-                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: Sink::Skip, w: &mut dw, bias: None }));
+                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: GradOut::Skip, w: &mut dw, bias: None }));
             });
             let product =
                 Product { extents: (out, rows, inp), a: (dy.data(), (1, up)), b: (x.data(), (down, 1)), c: dw.data_mut(), add: true };
             crates(&mut group, threads, "d_weight", product);
             group.throughput(Throughput::Elements(2 * work));
             group.bench_function("both gradients own", |bench| {
-                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: Sink::Set(&mut dx), w: &mut dw, bias: None }));
+                bench.iter(|| cpu.matmul_grad(Matmul::new(&x, &w), &dy, MatmulGrad { x: GradOut::Write(&mut dx), w: &mut dw, bias: None }));
             });
             group.throughput(Throughput::Elements(work));
             let product =

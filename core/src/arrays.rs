@@ -101,8 +101,9 @@ pub fn write_arrays<'n>(
     // Copies only what does not lie row by row already.
     let rows: Vec<_> = arrays.iter().map(|(_, array)| array.as_standard_layout()).collect();
     let shaped = arrays.iter().zip(&rows).map(|((name, array), rows)| {
-        let shape = Shape::from_dims(array.shape())
-            .ok_or_else(|| Error::Checkpoint(format!("array {name} has shape {:?}; a tensor has one to three extents", array.shape())))?;
+        let shape = Shape::from_dims(array.shape()).ok_or_else(|| {
+            Error::Checkpoint(format!("array {name} has shape {:?}; a tensor has one to three extents", array.shape()).into())
+        })?;
         Ok((*name, shape, rows.as_slice().expect("row by row")))
     });
     write(config, notes, shaped.collect::<Result<Vec<_>, Error>>()?, dtype)

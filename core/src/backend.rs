@@ -2,7 +2,7 @@
 //!
 //! Rules that every kernel obeys:
 //! - **One write rule.** Outputs and activation gradients are written (`=`), parameter gradients add up (`+=`).
-//!   [`Sink`] and in-place kernels say so where they differ.
+//!   [`GradOut`] and in-place kernels say so where they differ.
 //! - Nothing is allocated and nothing waits for the device after construction; launches are asynchronous. What
 //!   changes between steps lives in tensors, so that a step can be recorded once and replayed.
 //! - A broken shape is a bug of the caller and panics (in `dims()` of the op); a broken machine is an `Err` of
@@ -13,8 +13,9 @@
 //! defined for such chunks only.
 
 use crate::ops::*;
-use crate::quant::Blocks;
+use crate::quant::QuantView;
 use crate::shape::{Shape, Shaped};
+use alloc::vec;
 
 /// What precision a tensor is held in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,8 +50,8 @@ pub trait Device: Sized {
     /// Copies indices from the host.
     fn upload_indices(&mut self, src: &[u32], dst: &mut Self::Indices) -> Result<(), Self::Error>;
     /// A new matrix from one in blocks, which is kept so by a backend that has products over blocks, and widened by others
-    /// ([`widened`](crate::quant::widened)). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Self::Tensor, Self::Error>;
+    /// ([`widened`]). [`Embed`], [`Matmul`] and [`CrossEntropy`] read it, and nothing writes it.
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Self::Tensor, Self::Error>;
     /// Waits for all queued work, then copies to the host.
     fn download(&mut self, src: &Self::Tensor, dst: &mut [f32]) -> Result<(), Self::Error>;
     /// Waits for all queued work, then copies indices to the host.
@@ -61,10 +62,22 @@ pub trait Device: Sized {
     fn copy(&mut self, src: &Self::Tensor, dst: &mut Self::Tensor);
 }
 
+/// A matrix in blocks as ordinary numbers on a device: what a backend without products over blocks does with them.
+///
+/// # Errors
+/// Those of the device.
+pub fn widened<B: Device>(b: &mut B, blocks: QuantView<'_>) -> Result<B::Tensor, B::Error> {
+    let mut host = vec![0.0; blocks.shape().count()];
+    blocks.widen(&mut host);
+    let mut tensor = b.alloc(blocks.shape(), Precision::Compute)?;
+    b.upload(&host, &mut tensor)?;
+    Ok(tensor)
+}
+
 /// Reads weights where they lie, for as long as the program runs: in a microcontroller's flash.
-pub trait Lend: Device {
-    /// As [`upload_blocks`](Device::upload_blocks), of memory that stays.
-    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Self::Tensor;
+pub trait ZeroCopy: Device {
+    /// As [`upload_quantised`](Device::upload_quantised), of memory that stays.
+    fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Self::Tensor;
 }
 
 /// Runs a model.

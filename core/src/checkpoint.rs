@@ -19,8 +19,13 @@ pub use archive::{Archive, Tensor};
 pub use dtype::Dtype;
 pub use write::{Stored, Writer, write};
 
-use crate::{config::Config, error::Error, quant::Blocks, shape::Shape};
-use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String};
+use crate::{
+    config::Config,
+    error::{CheckpointError, ConfigError, Error},
+    quant::QuantView,
+    shape::Shape,
+};
+use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeMap, format, string::String};
 
 /// The `__metadata__` of a safetensors file.
 pub type Metadata = BTreeMap<String, String>;
@@ -52,23 +57,37 @@ impl<'a> Checkpoint<'a> {
     /// [`Error::Checkpoint`] for those of [`Archive::parse`], a file of another program, and a newer format;
     /// [`Error::Config`] for a configuration that cannot be.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let archive = Archive::parse(bytes)?;
+        Self::of(Archive::parse(bytes)?)
+    }
+
+    /// As [`parse`](Self::parse), for weights whose configuration and tokenizer are files of their own, as in the Hugging Face
+    /// layout. Metadata of the weights' file has precedence.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_with(bytes: &'a [u8], config: Option<&str>, tokenizer: Option<&str>) -> Result<Self, Error> {
+        let mut archive = Archive::parse(bytes)?;
+        for (key, json) in [(CONFIG, config), (TOKENIZER, tokenizer)] {
+            if let Some(json) = json {
+                archive.supply(key, json);
+            }
+        }
+        Self::of(archive)
+    }
+
+    fn of(archive: Archive<'a>) -> Result<Self, Error> {
         let metadata = archive.metadata();
         if let Some(format) = metadata.get(FORMAT).filter(|&format| !FORMATS.contains(&format.as_str())) {
-            return Err(Error::Checkpoint(format!(
-                "the checkpoint has format {format:?} and this program knows {}: it is from a newer version; update the program",
-                FORMATS.join(" and ")
-            )));
+            return Err(CheckpointError::Format { found: format.clone(), known: FORMATS.join(" and ") }.into());
         }
-        let config = metadata.get(CONFIG).ok_or_else(|| {
-            Error::Checkpoint(format!(
-                "the safetensors file has {} tensors, but no {CONFIG:?} in its metadata: it is of another program, not a checkpoint of this one",
-                archive.names().count()
-            ))
+        let config = metadata.get(CONFIG).ok_or_else(|| CheckpointError::NoConfig { key: CONFIG, tensors: archive.names().count() })?;
+        let config = Config::from_json(config).map_err(|e| match e {
+            Error::Config(e) => ConfigError::InCheckpoint(Box::new(e)).into(),
+            e => e,
         })?;
-        let config = Config::from_json(config).map_err(|e| Error::Config(format!("in the checkpoint: {e}")))?;
         let step = metadata.get(STEP).map_or(Ok(0), |step| {
-            step.parse().map_err(|_| Error::Checkpoint(format!("the checkpoint's step is {step:?}, not a number: its metadata is damaged")))
+            step.parse()
+                .map_err(|_| CheckpointError::Other(format!("the checkpoint's step is {step:?}, not a number: its metadata is damaged")))
         })?;
         Ok(Self { archive, config, step })
     }
@@ -133,7 +152,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it has another shape, no scales, or a scale that is not finite.
-    pub fn blocks(&self, name: &str, shape: Shape) -> Result<Option<Blocks<'a>>, Error> {
+    pub fn blocks(&self, name: &str, shape: Shape) -> Result<Option<QuantView<'a>>, Error> {
         blocks::read(&self.archive, name, shape)
     }
 

@@ -1,7 +1,13 @@
 //! What varies between models, and nothing else. The JSON of [`Config`] is a checkpoint's `config` entry.
 
-use crate::error::Error;
-use alloc::{format, string::String, vec, vec::Vec};
+use crate::error::{ConfigError, Error};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+use core::fmt::Display;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a position is told from another.
@@ -179,7 +185,7 @@ pub const PATHS: [&str; 3] = ["ssm", "hopfield", "attention"];
 impl Config {
     /// Reads and [validates](Self::validate) a configuration.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let mut config: Self = serde_json::from_str(text).map_err(|e| Error::Config(format!("the configuration is not readable: {e}")))?;
+        let mut config: Self = serde_json::from_str(text).map_err(|e| ConfigError::Unreadable(e.to_string()))?;
         config.spread();
         config.validate()?;
         Ok(config)
@@ -255,7 +261,8 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
     pub fn validate(&self) -> Result<(), Error> {
-        let fail = |what: String| Err(Error::Config(what));
+        let fail = |what: String| Err(ConfigError::Contradiction(what).into());
+        let field = |name: &str, value: &dyn Display, must: String| Err(ConfigError::field(name, value, must).into());
         for (name, value, limit) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("width", self.width, 1 << 16),
@@ -269,7 +276,7 @@ impl Config {
             ("segments", self.segments, 16),
         ] {
             if value == 0 || value > limit {
-                return fail(format!("{name} is {value}; it must be between 1 and {limit}"));
+                return field(name, &value, format!("between 1 and {limit}"));
             }
         }
         for (name, value, limit) in [
@@ -281,7 +288,7 @@ impl Config {
             ("pooled_dim", self.pooled_dim, 1 << 16),
         ] {
             if value > limit {
-                return fail(format!("{name} is {value}; it must be at most {limit}"));
+                return field(name, &value, format!("at most {limit}"));
             }
         }
         for (name, widths) in
@@ -296,10 +303,8 @@ impl Config {
             }
             for (layer, &w) in widths.iter().enumerate() {
                 if w > 1 << 16 || (name != "ssm_width" && w % self.head_dim != 0) {
-                    return fail(format!(
-                        "{name} of layer {layer} is {w}; it must be a multiple of head_dim ({}), or 0 for off",
-                        self.head_dim
-                    ));
+                    let must = format!("a multiple of head_dim ({}), or 0 for off", self.head_dim);
+                    return field(&format!("{name} of layer {layer}"), &w, must);
                 }
             }
         }
@@ -315,7 +320,7 @@ impl Config {
                 ));
             }
             if let Some(layer) = (0..self.layers).find(|&l| self.hopfield_width[l] > 0 && !(1..=64).contains(&self.hopfield_depths[l])) {
-                return fail(format!("hopfield_depths of layer {layer} is {}; it must be between 1 and 64", self.hopfield_depths[layer]));
+                return field(&format!("hopfield_depths of layer {layer}"), &self.hopfield_depths[layer], "between 1 and 64".into());
             }
             if self.hopfield_kind == HopfieldKind::Classic && self.hopfield_window > 0 {
                 return fail(format!(

@@ -4,19 +4,11 @@
 //! backend: it downloads, looks or changes, and uploads. A pass without hooks is the pass with `()`, which compiles to nothing:
 //! there is no second composition that could drift from the first.
 
-use crate::{backend::Device, layers::block};
+pub use crate::pass::BlockId;
+use crate::{backend::Device, layers::block::acts::Acts};
 use core::convert::Infallible;
 
-/// A block in a pass.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// Which pass over the blocks, from 0 on.
-    pub segment: usize,
-    /// Which block, from 0 on.
-    pub layer: usize,
-}
-
-/// What is done in the middle of [`model::forward_with`](crate::model::forward_with). Each hook does nothing unless it is written.
+/// What is done in the middle of [`model::forward`](crate::model::forward). Each hook does nothing unless it is written.
 pub trait Hooks<B: Device> {
     /// What can go wrong; the pass ends there.
     type Error;
@@ -25,7 +17,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn packed(&mut self, b: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), Self::Error> {
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), Self::Error> {
         let _ = (b, at, packed);
         Ok(())
     }
@@ -34,7 +26,7 @@ pub trait Hooks<B: Device> {
     ///
     /// # Errors
     /// The hook's own.
-    fn block(&mut self, b: &mut B, at: Place, acts: &block::Acts<B::Tensor>) -> Result<(), Self::Error> {
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &Acts<B::Tensor>) -> Result<(), Self::Error> {
         let _ = (b, at, acts);
         Ok(())
     }
@@ -52,4 +44,20 @@ pub trait Hooks<B: Device> {
 
 impl<B: Device> Hooks<B> for () {
     type Error = Infallible;
+}
+
+impl<B: Device, H: Hooks<B>> Hooks<B> for &mut H {
+    type Error = H::Error;
+
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), H::Error> {
+        (**self).packed(b, at, packed)
+    }
+
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &Acts<B::Tensor>) -> Result<(), H::Error> {
+        (**self).block(b, at, acts)
+    }
+
+    fn summary(&mut self, b: &mut B, segment: usize, summary: &mut B::Tensor) -> Result<(), H::Error> {
+        (**self).summary(b, segment, summary)
+    }
 }

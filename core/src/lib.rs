@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod layers;
 pub mod model;
 pub mod ops;
+pub mod pass;
 pub mod presets;
 pub mod quant;
 pub mod rng;

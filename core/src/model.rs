@@ -4,10 +4,14 @@ mod acts;
 
 use crate::{
     backend::{Backward, Device, Forward},
-    config::{Config, Positions as PositionKind},
-    hooks::{Hooks, Place},
-    layers::{Graded, Leaf, Noise, block, controller, flow},
+    config::Config,
+    hooks::Hooks,
+    layers::{
+        WithGrad, block, controller, embedding, flow,
+        tree::{tree, when},
+    },
     ops::*,
+    pass::{BlockId, Pass},
     shape::{Shape, Shaped},
 };
 use alloc::{string::String, vec::Vec};
@@ -15,24 +19,22 @@ use alloc::{string::String, vec::Vec};
 pub use crate::weights::{Model, params, zeros};
 pub use acts::Acts;
 
-/// Weights of a model; or their gradients, moments, average.
-pub struct Params<T> {
-    /// `[V, E]`, shared by input and output
-    pub embed: T,
-    /// `[D, E]` and `[E, D]`, if E and D differ
-    pub factors: Option<[T; 2]>,
-    /// `[max_len, D]`, if positions are learned
-    pub positions: Option<T>,
-    /// The blocks.
-    pub blocks: Vec<block::Params<T>>,
-    /// `[D]`
-    pub norm: T,
-    /// Between segments.
-    pub controller: Option<controller::Params<T>>,
-    /// Training only.
-    pub flow: Option<flow::Params<T>>,
-    /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
-    pub pooled: Option<T>,
+tree! {
+    /// Weights of a model; or their gradients, moments, average. In file order; see `shapes()` of the reference.
+    pub struct Params(c: &Config; leaf) {
+        /// Of tokens and positions, shared by input and output.
+        embedding: embedding::Params<T> as tree = embedding::Params::new(c, leaf)?,
+        /// The blocks.
+        blocks: Vec<block::Params<T>> as train_state = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
+        /// `[D]`
+        norm: T as leaf = leaf("norm_out.weight", Shape::vector(c.width))?,
+        /// Between segments.
+        controller: Option<controller::Params<T>> as train_state = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
+        /// Training only.
+        flow: Option<flow::Params<T>> as train_state = when(c.flow_hidden > 0, || flow::Params::new(c, leaf))?,
+        /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
+        pooled: Option<T> as option = when(c.pooled_dim > 0, || leaf("pooled.weight", Shape::matrix(c.pooled_dim, c.width)))?,
+    }
 }
 
 /// Everything that a model remembers of the past, as plain tensors.
@@ -49,50 +51,6 @@ pub struct SegmentState<T> {
     pub blocks: Vec<block::State<T>>,
     /// `[B, C]`: the running summary that this segment hands to the next; none in the last.
     pub controller: Option<T>,
-}
-
-impl<T> Params<T> {
-    /// Leaves in file order; see `shapes()` of the reference.
-    pub fn new<E>(c: &Config, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        let (d, e) = (c.width, c.embed_dim);
-        Ok(Self {
-            embed: leaf("embed.weight", Shape::matrix(c.vocab_size, e))?,
-            factors: if c.factorised() {
-                Some([leaf("embed.up.weight", Shape::matrix(d, e))?, leaf("embed.down.weight", Shape::matrix(e, d))?])
-            } else {
-                None
-            },
-            positions: if c.positions == PositionKind::Learned {
-                Some(leaf("positions.weight", Shape::matrix(c.max_len, d))?)
-            } else {
-                None
-            },
-            blocks: (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
-            norm: leaf("norm_out.weight", Shape::vector(d))?,
-            controller: if c.controller_width > 0 { Some(controller::Params::new(c, leaf)?) } else { None },
-            flow: if c.flow_hidden > 0 { Some(flow::Params::new(c, leaf)?) } else { None },
-            pooled: if c.pooled_dim > 0 { Some(leaf("pooled.weight", Shape::matrix(c.pooled_dim, d))?) } else { None },
-        })
-    }
-
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        let head = [&self.embed].into_iter().chain(self.factors.iter().flatten()).chain(&self.positions);
-        let tail = self.controller.iter().flat_map(|p| p.leaves()).chain(self.flow.iter().flat_map(|p| p.leaves())).chain(&self.pooled);
-        head.chain(self.blocks.iter().flat_map(|p| p.leaves())).chain([&self.norm]).chain(tail)
-    }
-
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let head = [&mut self.embed].into_iter().chain(self.factors.iter_mut().flatten()).chain(&mut self.positions);
-        let tail = self
-            .controller
-            .iter_mut()
-            .flat_map(|p| p.leaves_mut())
-            .chain(self.flow.iter_mut().flat_map(|p| p.leaves_mut()))
-            .chain(&mut self.pooled);
-        head.chain(self.blocks.iter_mut().flat_map(|p| p.leaves_mut())).chain([&mut self.norm]).chain(tail)
-    }
 }
 
 /// Name and shape of every tensor of a checkpoint, in file order.
@@ -125,146 +83,74 @@ impl<T, I> State<T, I> {
         Ok(Self { clock: b.alloc_indices(Shape::vector(1))?, segments })
     }
 
-    /// All tensors, in the order of a saved state.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        self.segments.iter().flat_map(|s| s.blocks.iter().flat_map(|b| b.leaves()).chain(&s.controller))
-    }
-
-    /// All tensors, in the order of a saved state.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.segments.iter_mut().flat_map(|s| s.blocks.iter_mut().flat_map(|b| b.leaves_mut()).chain(&mut s.controller))
-    }
+    tree!(leaves(segments as train_state,));
 }
 
-/// From token ids `[B, T]` to normalised hidden states in `a.hidden`, in `segments` passes. Trains on a whole
+impl<T> SegmentState<T> {
+    tree!(leaves(blocks as train_state, controller as option,));
+}
+
+/// From token ids `[B, T]` to normalised hidden states in `a.hidden`, in as many segments as the pass has. Trains on a whole
 /// sequence, prefills a prompt, or steps one token: only `T` differs. With a state, the chunk continues what the state
-/// remembers and leaves it behind in it.
-#[expect(clippy::too_many_arguments, reason = "weights, state and activations of the model")]
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
+/// remembers and leaves it behind in it; without one it starts from nothing.
+///
+/// # Errors
+/// Those of the hooks. What lies in the activations and the state is then of no use.
+pub fn forward<B: Forward, H: Hooks<B>>(
+    pass: Pass<'_, B, H>,
     p: &Params<B::Tensor>,
     s: Option<&mut State<B::Tensor, B::Indices>>,
     a: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
-    segments: usize,
-    noise: Option<Noise<B::Indices>>,
-) {
-    let Ok(()) = forward_with(b, c, p, s, a, tokens, segments, noise, &mut ());
-}
-
-/// [`forward`] with somebody in the middle of it.
-///
-/// # Errors
-/// Those of the hooks. What lies in the activations and the state is then of no use.
-#[expect(clippy::too_many_arguments, reason = "weights, state and activations of the model")]
-pub fn forward_with<B: Forward, H: Hooks<B>>(
-    b: &mut B,
-    c: &Config,
-    p: &Params<B::Tensor>,
-    mut s: Option<&mut State<B::Tensor, B::Indices>>,
-    a: &mut Acts<B::Tensor>,
-    tokens: &B::Indices,
-    segments: usize,
-    noise: Option<Noise<B::Indices>>,
-    hooks: &mut H,
 ) -> Result<(), H::Error> {
-    embed(b, p, s.as_deref().map(|s| &s.clock), a, tokens, noise);
+    let (mut clock, mut past) = s.map(|s| (&mut s.clock, &mut s.segments)).unzip();
+    let Pass { backend, config: c, segments, block, dropout, hooks, .. } = pass;
+    let mut pass = Pass { backend: &mut *backend, config: c, segments, block, clock: clock.as_deref(), dropout, hooks };
+    embedding::forward(&mut pass, &p.embedding, &mut a.embedding, tokens, &mut a.start);
     for segment in 0..segments {
-        let noise = noise.map(|n| Noise { site: site(c, segment), ..n });
-        let (clock, mut past) = s.as_deref_mut().map(|s| (&s.clock, &mut s.segments[segment])).unzip();
+        let mut past = past.as_mut().map(|past| &mut past[segment]);
         for (layer, p) in p.blocks.iter().enumerate() {
+            pass.block = BlockId { segment, layer };
             let (x, y, block, control) = a.around(layer, segment == 0);
-            let state = past.as_mut().map(|past| &mut past.blocks[layer]).zip(clock);
-            let at = Place { segment, layer };
-            block::forward(b, c, at, p, state, block, x, control, y, noise, hooks)?;
-            hooks.block(b, at, block)?;
+            let state = past.as_mut().map(|past| &mut past.blocks[layer]);
+            block::forward(&mut pass, p, state, block, x, control, y)?;
         }
         let norm = Norm { x: &a.stream[(c.layers - 1) % a.stream.len()], gain: &p.norm, eps: c.norm_eps };
         if segment + 1 == segments {
-            b.norm(norm, &mut a.hidden);
+            pass.backend.norm(norm, &mut a.hidden);
         } else if let (Some(p), Some(control)) = (&p.controller, &mut a.controller) {
-            b.norm(norm, &mut control.seen);
-            controller::forward(b, p, past.and_then(|past| past.controller.as_mut()), control, &a.start, segment, hooks)?;
+            pass.backend.norm(norm, &mut control.seen);
+            controller::forward(&mut pass, p, past.and_then(|past| past.controller.as_mut()), control, &a.start)?;
         }
     }
-    if let Some(s) = s {
-        b.advance(tokens_per_sequence(&a.start), &mut s.clock);
+    if let Some(clock) = &mut clock {
+        backend.advance(a.start.shape().extents()[1] as u32, clock);
     }
     Ok(())
 }
 
-fn tokens_per_sequence<T: Shaped>(start: &T) -> u32 {
-    start.shape().extents()[1] as u32
-}
-
-/// First dropout site of a segment: 0 is the embedding's, and each block takes two.
-fn site(c: &Config, segment: usize) -> u32 {
-    (1 + 2 * c.layers * segment) as u32
-}
-
-fn embed<B: Forward>(
-    b: &mut B,
-    p: &Params<B::Tensor>,
-    clock: Option<&B::Indices>,
-    a: &mut Acts<B::Tensor>,
-    tokens: &B::Indices,
-    noise: Option<Noise<B::Indices>>,
-) {
-    let op = Embed { tokens, table: &p.embed };
-    match (&p.factors, &mut a.embedded) {
-        (Some([up, _]), Some(embedded)) => {
-            b.embed(op, embedded);
-            b.matmul(Matmul::new(embedded, up), &mut a.start);
-        }
-        _ => b.embed(op, &mut a.start),
-    }
-    if let Some(table) = &p.positions {
-        b.positions(Positions { table, clock }, &mut a.start);
-    }
-    if let Some(noise) = noise {
-        b.dropout(Noise { site: 0, ..noise }.dropout(0, None), &mut a.start);
-    }
-}
-
-/// Hidden states as the output table wants them: through `embed.down` into `room` if E and D differ.
-pub fn project<'a, B: Forward>(b: &mut B, p: &Params<B::Tensor>, hidden: &'a B::Tensor, room: Option<&'a mut B::Tensor>) -> &'a B::Tensor {
-    match (&p.factors, room) {
-        (Some([_, down]), Some(room)) => {
-            b.matmul(Matmul::new(hidden, down), room);
-            room
-        }
-        _ => hidden,
-    }
-}
-
 /// [`forward`] read upwards, for a chunk that began with an empty state: from the gradient in `da.hidden` to the
-/// gradients of all weights. Only the last segment carries gradient. Activations of blocks that share them are computed anew.
-#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of the model")]
+/// gradients of all weights. Only the last segment carries gradient. Activations of blocks that share them are computed again.
 pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
-    p: Graded<Params<B::Tensor>>,
+    mut pass: Pass<'_, B>,
+    p: WithGrad<Params<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     tokens: &B::Indices,
-    segments: usize,
-    noise: Option<Noise<B::Indices>>,
 ) {
-    let (Graded { at: p, d: dp }, last, n) = (p, c.layers - 1, da.stream.len());
-    let in_last = noise.map(|noise| Noise { site: site(c, segments - 1), ..noise });
+    let (WithGrad { value: p, grad: dp }, c) = (p, pass.config);
+    let (last, n, first) = (c.layers - 1, da.stream.len(), pass.segments == 1);
     let norm = Norm { x: &a.stream[last], gain: &p.norm, eps: c.norm_eps };
-    b.norm_grad(norm, &da.hidden, None, NormGrad { x: &mut da.stream[last % n], gain: &mut dp.norm });
+    pass.backend.norm_grad(norm, &da.hidden, None, NormGrad { x: &mut da.stream[last % n], gain: &mut dp.norm });
 
-    let first = segments == 1;
     if let Some(d) = &mut da.controller {
-        b.fill(0.0, &mut d.control);
+        pass.backend.fill(0.0, &mut d.control);
     }
     for layer in (0..=last).rev() {
+        pass.block = BlockId { segment: pass.segments - 1, layer };
         if a.overwritten(layer) {
             let (x, y, block, control) = a.around(layer, first);
-            let at = Place { segment: segments - 1, layer };
-            let Ok(()) = block::forward(b, c, at, &p.blocks[layer], None, block, x, control, y, in_last, &mut ());
+            let Ok(()) = block::forward(&mut pass, &p.blocks[layer], None, block, x, control, y);
         }
         let entry = match &a.controller {
             Some(controller) if !first => controller.entry.as_ref().unwrap_or(&a.start),
@@ -278,47 +164,20 @@ pub fn backward<B: Backward>(
             (dx, &*dy)
         };
         let control = match (&a.controller, &mut da.controller) {
-            (Some(at), Some(d)) if !first => Some(Graded { at: &at.control, d: &mut d.control }),
+            (Some(at), Some(d)) if !first => Some(WithGrad { value: &at.control, grad: &mut d.control }),
             _ => None,
         };
-        let weights = Graded { at: &p.blocks[layer], d: &mut dp.blocks[layer] };
-        let acts = Graded { at: &a.blocks[a.of[layer]], d: &mut da.blocks[da.of[layer]] };
-        block::backward(b, c, layer, weights, acts, x, control, dy, dx, in_last);
+        let weights = WithGrad { value: &p.blocks[layer], grad: &mut dp.blocks[layer] };
+        let acts = WithGrad { value: &a.blocks[a.of[layer]], grad: &mut da.blocks[da.of[layer]] };
+        block::backward(&mut pass, weights, acts, x, control, dy, dx);
     }
     if let (Some(p), Some(dp), Some(at), Some(d), false) = (&p.controller, &mut dp.controller, &a.controller, &mut da.controller, first) {
-        controller::backward(b, Graded { at: p, d: dp }, Graded { at, d }, &da.start);
+        controller::backward(&mut pass, WithGrad { value: p, grad: dp }, WithGrad { value: at, grad: d }, &da.start);
     }
-    embed_backward(b, Graded { at: p, d: dp }, a, da, tokens, noise);
-}
-
-/// From the gradient in `da.start`; `da.hidden` has done its work and serves as room for the mask.
-fn embed_backward<B: Backward>(
-    b: &mut B,
-    p: Graded<Params<B::Tensor>>,
-    a: &Acts<B::Tensor>,
-    da: &mut Acts<B::Tensor>,
-    tokens: &B::Indices,
-    noise: Option<Noise<B::Indices>>,
-) {
-    let d_start = match noise {
-        None => &da.start,
-        Some(noise) => {
-            b.dropout_grad(Noise { site: 0, ..noise }.dropout(0, None), &da.start, &mut da.hidden);
-            &da.hidden
-        }
-    };
-    if let (Some(table), Some(d_table)) = (&p.at.positions, &mut p.d.positions) {
-        b.positions_grad(Positions { table, clock: None }, d_start, d_table);
-    }
-    let op = Embed { tokens, table: &p.at.embed };
-    match (&p.at.factors, &mut p.d.factors, &a.embedded, &mut da.embedded) {
-        (Some([up, _]), Some([d_up, _]), Some(embedded), Some(d_embedded)) => {
-            let d = MatmulGrad { x: Sink::Set(&mut *d_embedded), w: d_up, bias: None };
-            b.matmul_grad(Matmul::new(embedded, up), d_start, d);
-            b.embed_grad(op, d_embedded, &mut p.d.embed);
-        }
-        _ => b.embed_grad(op, d_start, &mut p.d.embed),
-    }
+    let weights = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
+    let acts = WithGrad { value: &a.embedding, grad: &mut da.embedding };
+    // The gradient of the hidden states has done its work, and lends its memory to the mask.
+    embedding::backward(&mut pass, weights, acts, tokens, &da.start, &mut da.hidden);
 }
 
 /// Mean gate of each path in each layer, over all positions of the chunk in `a`; none of a block that shares its activations.

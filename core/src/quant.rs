@@ -12,11 +12,10 @@
 //! beside `NAME.scale` (BF16) of `[out, blocks of a row]`. All else is stored as f32.
 
 use crate::{
-    backend::{Device, Precision},
     half::{bf16_to_f32, f32_to_bf16},
     shape::{Shape, Shaped},
 };
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use libm::rintf;
 
 /// Numbers that share a scale.
@@ -73,11 +72,11 @@ impl Format {
     ///
     /// # Panics
     /// If `values` are not whole rows.
-    pub fn quantise(self, values: &[f32], width: usize) -> Quantised {
+    pub fn quantise(self, values: &[f32], width: usize) -> QuantMatrix {
         assert!(width > 0 && values.len().is_multiple_of(width), "{} numbers in rows of {width}", values.len());
         let rows = values.len() / width;
         let blocks = rows * width.div_ceil(BLOCK);
-        let mut made = Quantised {
+        let mut made = QuantMatrix {
             format: self,
             shape: Shape::matrix(rows, width),
             codes: Vec::with_capacity(blocks * self.block_bytes()),
@@ -108,36 +107,36 @@ impl Format {
 
 /// A matrix in blocks, in memory of its own.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Quantised {
+pub struct QuantMatrix {
     format: Format,
     shape: Shape,
     codes: Vec<u8>,
     scales: Vec<[u8; 2]>,
 }
 
-impl Quantised {
+impl QuantMatrix {
     /// Where it lies.
-    pub fn blocks(&self) -> Blocks<'_> {
-        Blocks { format: self.format, shape: self.shape, codes: &self.codes, scales: &self.scales }
+    pub fn blocks(&self) -> QuantView<'_> {
+        QuantView { format: self.format, shape: self.shape, codes: &self.codes, scales: &self.scales }
     }
 }
 
 /// A matrix `[out, in]` in blocks, where it lies.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Blocks<'a> {
+pub struct QuantView<'a> {
     format: Format,
     shape: Shape,
     codes: &'a [u8],
     scales: &'a [[u8; 2]],
 }
 
-impl Shaped for Blocks<'_> {
+impl Shaped for QuantView<'_> {
     fn shape(&self) -> Shape {
         self.shape
     }
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> QuantView<'a> {
     /// A matrix over the bytes of a file; `None` where they are not as many as its shape says.
     pub fn new(format: Format, shape: Shape, codes: &'a [u8], scales: &'a [[u8; 2]]) -> Option<Self> {
         let blocks = shape.rows().checked_mul(shape.width().div_ceil(BLOCK))?;
@@ -195,18 +194,6 @@ impl<'a> Blocks<'a> {
             }),
         }
     }
-}
-
-/// The matrix as ordinary numbers on a device: what a backend without products over blocks does with them.
-///
-/// # Errors
-/// Those of the device.
-pub fn widened<B: Device>(b: &mut B, blocks: Blocks<'_>) -> Result<B::Tensor, B::Error> {
-    let mut host = vec![0.0; blocks.shape.count()];
-    blocks.widen(&mut host);
-    let mut tensor = b.alloc(blocks.shape, Precision::Compute)?;
-    b.upload(&host, &mut tensor)?;
-    Ok(tensor)
 }
 
 /// The scale, as the bits of a bfloat16, and integers in −127 … 127.

@@ -1,7 +1,10 @@
 //! From logits to a token.
 
-use crate::{error::Error, rng};
-use alloc::{format, vec::Vec};
+use crate::{
+    error::{ConfigError, Error, InputError},
+    rng,
+};
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 /// How to choose a token. The default draws from the model's own distribution.
@@ -41,7 +44,7 @@ impl SamplerConfig {
     /// # Errors
     /// [`Error::Config`] with the field, its value, and what it must be.
     pub fn validate(&self) -> Result<(), Error> {
-        let fail = |name: &str, value: f32, range: &str| Err(Error::Config(format!("{name} is {value}; it must be {range}")));
+        let fail = |name: &str, value: f32, range: &str| Err(ConfigError::field(name, value, range).into());
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return fail("temperature", self.temperature, "0 (greedy) or above");
         }
@@ -55,7 +58,7 @@ impl SamplerConfig {
             return fail("repetition_penalty", self.repetition_penalty, "above 0; 1 is off, 1.1 is gentle");
         }
         if self.repetition_window > MAX_WINDOW {
-            return Err(Error::Config(format!("repetition_window is {}; it must be at most {MAX_WINDOW}", self.repetition_window)));
+            return Err(ConfigError::field("repetition_window", self.repetition_window, format_args!("at most {MAX_WINDOW}")).into());
         }
         Ok(())
     }
@@ -150,10 +153,7 @@ impl Sampler {
     /// All tokens as candidates, by id, with penalised logits.
     fn load(&mut self, logits: &[f32]) -> Result<(), Error> {
         if let Some(id) = logits.iter().position(|&x| x.is_nan() || x == f32::INFINITY) {
-            return Err(Error::Input(format!(
-                "the logit of token {id} is {}: the model's weights or its state are broken; try another checkpoint",
-                logits[id]
-            )));
+            return Err(InputError::BrokenLogit { id, logit: logits[id] }.into());
         }
         self.candidates.clear();
         self.candidates.extend((0..).zip(logits).map(|(id, &weight)| Candidate { weight, id }));
@@ -166,7 +166,7 @@ impl Sampler {
             }
         }
         if logits.iter().all(|&x| x == f32::NEG_INFINITY) {
-            return Err(Error::Input("every token is ruled out: all logits are -inf".into()));
+            return Err(InputError::NoCandidate.into());
         }
         Ok(())
     }

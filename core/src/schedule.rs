@@ -1,6 +1,6 @@
 //! What changes from one optimiser step to the next: the learning rate, and the rate of the averaged weights.
 
-use crate::error::Error;
+use crate::error::{ConfigError, Error};
 use alloc::format;
 use core::f64::consts::PI;
 
@@ -31,18 +31,20 @@ impl Schedule {
     pub fn validate(&self) -> Result<(), Error> {
         let Self { peak_lr, min_lr, warmup, steps } = *self;
         if !(peak_lr > 0.0 && peak_lr.is_finite()) {
-            return Err(Error::Config(format!("the learning rate is {peak_lr}; it must be above 0")));
+            return Err(ConfigError::field("the learning rate", peak_lr, "above 0").into());
         }
         if !(0.0..=peak_lr).contains(&min_lr) {
-            return Err(Error::Config(format!(
-                "the smallest learning rate is {min_lr}; it must lie between 0 and the largest one, {peak_lr}"
-            )));
+            return Err(Error::Config(
+                format!("the smallest learning rate is {min_lr}; it must lie between 0 and the largest one, {peak_lr}").into(),
+            ));
         }
         if steps == 0 {
-            return Err(Error::Config("the number of steps is 0; it must be at least 1".into()));
+            return Err(ConfigError::field("the number of steps", 0, "at least 1").into());
         }
         if warmup > steps {
-            return Err(Error::Config(format!("the warm-up takes {warmup} steps of a run of {steps}; make it shorter than the run")));
+            return Err(Error::Config(
+                format!("the warm-up takes {warmup} steps of a run of {steps}; make it shorter than the run").into(),
+            ));
         }
         Ok(())
     }

@@ -3,15 +3,15 @@
 use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
-    error::Error,
+    error::{Error, InputError},
     inspect::Inspector,
-    layers::Extent,
+    layers::{ChunkShape, lm_head},
     model::{self, Acts, Model, State},
-    ops::Matmul,
+    pass::Pass,
     shape::{Shape, Shaped},
     state::{Layout, Snapshot},
 };
-use alloc::{format, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::ops::Deref;
 
 /// How a session is laid out.
@@ -42,26 +42,26 @@ pub struct Session<B: Forward, M> {
     state: State<B::Tensor, B::Indices>,
     position: u64,
     /// Rooms for chunks of 1, 2, 4, … positions, made when first needed.
-    rooms: Vec<Option<Room<B>>>,
+    workspaces: Vec<Option<Workspace<B>>>,
     /// A room for one position that keeps the activations of every block, made when a step is first watched.
-    watched: Option<Room<B>>,
+    watched: Option<Workspace<B>>,
     /// Ids of the chunk at hand, gathered from the rows.
     ids: Vec<u32>,
     last: B::Tensor,
-    projected: Option<B::Tensor>,
+    head: lm_head::Acts<B::Tensor>,
     logits: B::Tensor,
     /// What is kept of a step.
     recorded: B::Recording,
     host: Vec<f32>,
 }
 
-struct Room<B: Forward> {
+struct Workspace<B: Forward> {
     tokens: B::Indices,
     acts: Acts<B::Tensor>,
 }
 
-impl<B: Forward> Room<B> {
-    fn new(b: &mut B, c: &Config, extent: Extent) -> Result<Self, B::Error> {
+impl<B: Forward> Workspace<B> {
+    fn new(b: &mut B, c: &Config, extent: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { tokens: b.alloc_indices(Shape::matrix(extent.batch, extent.time))?, acts: Acts::new(b, c, extent)? })
     }
 }
@@ -76,23 +76,24 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let segments = options.segments.unwrap_or(c.segments);
         for (name, value) in [("batch", options.batch), ("context", options.context), ("segments", segments), ("chunk", options.chunk)] {
             if value == 0 {
-                return Err(Error::Input(format!("a session's {name} is 0; it must be at least 1")));
+                return Err(InputError::Size { of: "a session", name, value, must: "at least 1" }.into());
             }
         }
         if !options.chunk.is_power_of_two() {
-            return Err(Error::Input(format!("a session's chunk is {}; it must be a power of two", options.chunk)));
+            return Err(InputError::Size { of: "a session", name: "chunk", value: options.chunk, must: "a power of two" }.into());
         }
         let b = &mut backend;
         let rows = |width| Shape::cube(options.batch, 1, width);
+        let one = ChunkShape { batch: options.batch, time: 1, saved: false };
         let mut make = || -> Result<_, B::Error> {
             let state = State::new(b, c, options.batch, options.context, segments)?;
-            let mut rooms: Vec<Option<Room<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
-            rooms[0] = Some(Room::new(b, c, Extent { batch: options.batch, time: 1, saved: false })?);
+            let mut workspaces: Vec<Option<Workspace<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
+            workspaces[0] = Some(Workspace::new(b, c, one)?);
             let last = b.alloc(rows(c.width), Precision::Compute)?;
-            let projected = if c.factorised() { Some(b.alloc(rows(c.embed_dim), Precision::Compute)?) } else { None };
-            Ok((state, rooms, last, projected, b.alloc(rows(c.vocab_size), Precision::Full)?))
+            let head = lm_head::Acts::new(b, c, one)?;
+            Ok((state, workspaces, last, head, b.alloc(rows(c.vocab_size), Precision::Full)?))
         };
-        let (state, rooms, last, projected, logits) = make().map_err(Error::device)?;
+        let (state, workspaces, last, head, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
         Ok(Self {
             backend,
@@ -100,11 +101,11 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             options,
             state,
             position: 0,
-            rooms,
+            workspaces,
             watched: None,
             ids,
             last,
-            projected,
+            head,
             logits,
             recorded: B::Recording::default(),
             host,
@@ -161,8 +162,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// Logits from the last hidden states.
     fn project(&mut self) -> Result<&[f32], Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
-        let x = model::project(b, p, &self.last, self.projected.as_mut());
-        b.matmul(Matmul::new(x, &p.embed), &mut self.logits);
+        lm_head::forward(b, &p.embedding, &mut self.head, &self.last, &mut self.logits);
         self.fetch()
     }
 
@@ -183,14 +183,14 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     fn one(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         self.check(tokens)?;
         let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
-        let room = self.rooms[0].as_mut().expect("made with the session");
-        let (state, last, projected, logits) = (&mut self.state, &mut self.last, &mut self.projected, &mut self.logits);
-        b.upload_indices(tokens, &mut room.tokens).map_err(Error::device)?;
+        let workspace = self.workspaces[0].as_mut().expect("made with the session");
+        let (state, last, head, logits) = (&mut self.state, &mut self.last, &mut self.head, &mut self.logits);
+        b.upload_indices(tokens, &mut workspace.tokens).map_err(Error::device)?;
         b.repeat(&mut self.recorded, |b| {
-            model::forward(b, config, params, Some(state), &mut room.acts, &room.tokens, segments, None);
-            b.last(&room.acts.hidden, last);
-            let x = model::project(b, params, last, projected.as_mut());
-            b.matmul(Matmul::new(x, &params.embed), logits);
+            let pass = Pass { segments, ..Pass::new(b, config) };
+            let Ok(()) = model::forward(pass, params, Some(state), &mut workspace.acts, &workspace.tokens);
+            b.last(&workspace.acts.hidden, last);
+            lm_head::forward(b, &params.embedding, head, last, logits);
         });
         self.position += 1;
         self.fetch()
@@ -203,19 +203,20 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     pub fn watch(&mut self, tokens: &[u32], inspector: &mut Inspector) -> Result<&[f32], Error> {
         let n = self.check(tokens)?;
         if n > 1 {
-            return Err(Error::Input(format!("a step that is watched takes one token of each sequence, and here are {n}")));
+            return Err(InputError::WatchedTokens { tokens: n }.into());
         }
         let (b, model, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let mut run = || -> Result<(), B::Error> {
-            let room = match &mut self.watched {
-                Some(room) => room,
-                none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time: 1, saved: true })?),
+            let workspace = match &mut self.watched {
+                Some(workspace) => workspace,
+                none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time: 1, saved: true })?),
             };
-            b.upload_indices(tokens, &mut room.tokens)?;
-            model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens, segments, None);
-            b.last(&room.acts.hidden, &mut self.last);
+            b.upload_indices(tokens, &mut workspace.tokens)?;
+            let pass = Pass { segments, ..Pass::new(b, &model.config) };
+            let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
+            b.last(&workspace.acts.hidden, &mut self.last);
             self.position += 1;
-            inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &room.acts, self.position - 1)
+            inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &workspace.acts, self.position - 1)
         };
         run().map_err(Error::device)?;
         self.project()
@@ -248,14 +249,15 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                 for (ids, row) in self.ids.chunks_mut(time).zip(tokens.chunks(n)) {
                     ids.copy_from_slice(&row[done..done + time]);
                 }
-                let room = match &mut self.rooms[size as usize] {
-                    Some(room) => room,
-                    none => none.insert(Room::new(b, &model.config, Extent { batch: self.options.batch, time, saved: false })?),
+                let workspace = match &mut self.workspaces[size as usize] {
+                    Some(workspace) => workspace,
+                    none => none.insert(Workspace::new(b, &model.config, ChunkShape { batch: self.options.batch, time, saved: false })?),
                 };
-                b.upload_indices(&self.ids[..self.options.batch * time], &mut room.tokens)?;
-                model::forward(b, &model.config, &model.params, Some(&mut self.state), &mut room.acts, &room.tokens, segments, None);
-                each(b, &room.acts)?;
-                b.last(&room.acts.hidden, &mut self.last);
+                b.upload_indices(&self.ids[..self.options.batch * time], &mut workspace.tokens)?;
+                let pass = Pass { segments, ..Pass::new(b, &model.config) };
+                let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
+                each(b, &workspace.acts)?;
+                b.last(&workspace.acts.hidden, &mut self.last);
                 done += time;
                 self.position += time as u64;
             }
@@ -268,21 +270,14 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     fn check(&self, tokens: &[u32]) -> Result<usize, Error> {
         let (c, batch) = (&self.model.config, self.options.batch);
         if tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
-            return Err(Error::Input(format!(
-                "{} tokens do not make rows for a batch of {batch}: give each row the same number, at least one",
-                tokens.len()
-            )));
+            return Err(InputError::RaggedBatch { tokens: tokens.len(), batch }.into());
         }
         if let Some(id) = tokens.iter().find(|&&id| id as usize >= c.vocab_size) {
-            return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", c.vocab_size)));
+            return Err(InputError::TokenOutOfRange { id: *id, vocab_size: c.vocab_size }.into());
         }
         let n = tokens.len() / batch;
         if c.positions == Positions::Learned && self.position + n as u64 > c.max_len as u64 {
-            return Err(Error::Input(format!(
-                "position {} is beyond the {} positions that this model learned: shorten the text, or reset the session",
-                self.position + n as u64,
-                c.max_len
-            )));
+            return Err(InputError::PositionOutOfRange { position: self.position + n as u64, max_len: c.max_len }.into());
         }
         Ok(n)
     }

@@ -3,8 +3,11 @@
 //! Little-endian: `HHSTATE1`, then the layout (fingerprint of the configuration u64, batch u32, context u32, segments
 //! u32), position u64, number of values u64, the values as f32, and the FNV-1a hash (u64) of all that came before.
 
-use crate::{config::Config, error::Error};
-use alloc::{format, string::ToString, vec::Vec};
+use crate::{
+    config::Config,
+    error::{Error, StateError},
+};
+use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"HHSTATE1";
 const HEADER: usize = 8 + 8 + 4 + 4 + 4 + 8 + 8;
@@ -71,30 +74,25 @@ impl Snapshot {
     /// # Errors
     /// [`Error::State`] where the bytes are no saved state, were cut short, or were damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let fail = |what: &str| Err(Error::State(format!("{what}; save the state again")));
         if bytes.len() < 8 || &bytes[..8] != MAGIC {
-            return fail("this is no saved session state");
+            return Err(StateError::NotAState.into());
         }
         if bytes.len() < HEADER + 8 {
-            return fail("the saved state was cut short inside its header");
+            return Err(StateError::Length { found: bytes.len(), expected: None }.into());
         }
         let u32_at = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().expect("4 bytes"));
         let u64_at = |i: usize| u64::from_le_bytes(bytes[i..i + 8].try_into().expect("8 bytes"));
         let expected = u64_at(36).checked_mul(4).and_then(|n| n.checked_add(HEADER as u64 + 8));
         if expected != Some(bytes.len() as u64) {
-            let expected = expected.map_or("more".to_string(), |n| n.to_string());
-            return fail(&format!(
-                "the saved state has {} bytes where its header says {expected}: it was cut short or damaged",
-                bytes.len()
-            ));
+            return Err(StateError::Length { found: bytes.len(), expected: Some(expected.unwrap_or(u64::MAX)) }.into());
         }
         let (body, sum) = bytes.split_at(bytes.len() - 8);
         if hash(body).to_le_bytes() != sum {
-            return fail("the saved state is damaged: its checksum does not match");
+            return Err(StateError::Checksum.into());
         }
         let values: Vec<f32> = body[HEADER..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes"))).collect();
         if values.iter().any(|v| !v.is_finite()) {
-            return fail("the saved state holds numbers that are not finite");
+            return Err(StateError::NotFinite.into());
         }
         let layout = Layout { fingerprint: u64_at(8), batch: u32_at(16), context: u32_at(20), segments: u32_at(24) };
         Ok(Self { layout, position: u64_at(28), values })
@@ -103,15 +101,11 @@ impl Snapshot {
     pub(crate) fn fits(&self, layout: &Layout, values: usize) -> Result<(), Error> {
         let Layout { fingerprint, batch, context, segments } = self.layout;
         if fingerprint != layout.fingerprint {
-            return Err(Error::State(
-                "the saved state belongs to a model of another configuration; use the checkpoint that it was saved with".into(),
-            ));
+            return Err(StateError::OtherModel.into());
         }
         if self.layout != *layout || self.values.len() != values {
-            return Err(Error::State(format!(
-                "the saved state is for batch {batch}, context {context}, {segments} segments; this session has batch {}, context {}, {} segments: open the session with the saved ones",
-                layout.batch, layout.context, layout.segments
-            )));
+            let session = [layout.batch, layout.context, layout.segments];
+            return Err(StateError::OtherLayout { state: [batch, context, segments], session }.into());
         }
         Ok(())
     }

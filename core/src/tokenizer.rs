@@ -41,7 +41,7 @@ pub trait Tokenizer: Send + Sync {
 pub fn from_json(json: &str) -> Result<Box<dyn Tokenizer>, Error> {
     let kind = kind(json)?;
     if !KINDS.contains(&kind.as_str()) {
-        return Err(Error::Tokenizer(format!("the tokenizer is of kind {kind:?}; known here are {}", KINDS.join(", "))));
+        return Err(Error::Tokenizer(format!("the tokenizer is of kind {kind:?}; known here are {}", KINDS.join(", ")).into()));
     }
     if kind == bpe::KIND {
         return Ok(Box::new(Bpe::from_json(json)?));
@@ -68,7 +68,7 @@ pub fn kind(json: &str) -> Result<String, Error> {
 const KINDS: [&str; 4] = [bpe::KIND, "bytes", "chars", "words"];
 
 fn unreadable(e: serde_json::Error) -> Error {
-    Error::Tokenizer(format!("the description of the tokenizer is not readable: {e}"))
+    Error::Tokenizer(format!("the description of the tokenizer is not readable: {e}").into())
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,21 +1,22 @@
 //! One step of training: forward, losses, backward, clipping, AdamW, moving average.
 //!
-//! What all objectives share is here; [`language`] predicts tokens, [`vectors`] makes texts' vectors what they should be.
+//! What all objectives share is here; [`language`] predicts tokens, [`embedding`] makes texts' vectors what they should be.
 
+pub mod embedding;
 mod hyper;
 pub mod language;
 mod losses;
-pub mod vectors;
 
-pub use hyper::Hyper;
-pub use language::Language;
+pub use embedding::EmbeddingWorkspace;
+pub use hyper::HyperParams;
+pub use language::LanguageWorkspace;
 pub use losses::Losses;
-pub use vectors::Vectors;
 
 use crate::{
     backend::{Backward, Forward, Precision},
     config::Config,
     error::Error,
+    layers::embedding::TABLE,
     model::{self, Params},
     ops::{AdamW, AdamWLeaf},
     schedule,
@@ -25,16 +26,16 @@ use alloc::{string::String, vec::Vec};
 
 /// Everything that training changes: weights, gradients, both moments, average; and the room `R` that an objective needs for one
 /// micro-batch.
-pub struct Trainer<B: Backward, R = Language<B>> {
+pub struct Trainer<B: Backward, R = LanguageWorkspace<B>> {
     /// The machine.
     pub backend: B,
     config: Config,
-    hyper: Hyper,
+    hyper: HyperParams,
     /// Steps taken.
     step: u64,
     /// Micro-batches of the step at hand that are done.
     micro: usize,
-    trees: Trees<B::Tensor>,
+    train_state: TrainState<B::Tensor>,
     /// Of each leaf: its decay, and its learning rate as a multiple of the schedule's.
     leaves: Vec<[f32; 2]>,
     /// `[1]`: Σ g² of the step last applied
@@ -42,7 +43,7 @@ pub struct Trainer<B: Backward, R = Language<B>> {
     /// `[4]`: what [`AdamW`] reads of the step
     schedule: B::Tensor,
     recorded: Recorded<B>,
-    room: R,
+    workspace: R,
 }
 
 /// What is kept of the parts of a step, each of which is the same work every time.
@@ -54,7 +55,7 @@ struct Recorded<B: Forward> {
     /// Losses of a micro-batch in the room, with the weights and with their average.
     losses: [B::Recording; 2],
     /// Texts through the model and back.
-    parts: vectors::Recorded<B>,
+    parts: embedding::Recorded<B>,
 }
 
 impl<B: Forward> Default for Recorded<B> {
@@ -64,7 +65,7 @@ impl<B: Forward> Default for Recorded<B> {
 }
 
 /// Five trees of one shape.
-pub struct Trees<T> {
+pub struct TrainState<T> {
     /// The weights.
     pub weights: Params<T>,
     /// Their gradients.
@@ -77,7 +78,7 @@ pub struct Trees<T> {
     pub ema: Params<T>,
 }
 
-impl<T> Trees<T> {
+impl<T> TrainState<T> {
     /// The five trees by name, as a file that resumes training calls them.
     pub fn named(&self) -> [(&'static str, &Params<T>); 4] {
         [("weights", &self.weights), ("first", &self.first), ("second", &self.second), ("ema", &self.ema)]
@@ -99,11 +100,11 @@ impl<T> Trees<T> {
 
 impl<B: Backward, R> Trainer<B, R> {
     /// A trainer at step 0 with these weights and this room.
-    fn with_room(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, room: R) -> Result<Self, Error> {
+    fn with_workspace(mut backend: B, config: Config, hyper: HyperParams, weights: Params<B::Tensor>, workspace: R) -> Result<Self, Error> {
         let b = &mut backend;
         let mut make = || -> Result<_, B::Error> {
-            let trees = [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?];
-            Ok((trees, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
+            let train_state = [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?];
+            Ok((train_state, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
         };
         let ([grads, first, second, mut ema], total, schedule) = make().map_err(Error::device)?;
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
@@ -111,11 +112,23 @@ impl<B: Backward, R> Trainer<B, R> {
         }
         let of_leaf = |(name, shape): &(String, Shape)| {
             let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };
-            [decay, if name == "embed.weight" { hyper.embed_lr_scale } else { 1.0 }]
+            [decay, if name == TABLE { hyper.embed_lr_scale } else { 1.0 }]
         };
         let leaves = model::shapes(&config).iter().map(of_leaf).collect();
-        let trees = Trees { weights, grads, first, second, ema };
-        Ok(Self { backend, config, hyper, step: 0, micro: 0, trees, leaves, total, schedule, recorded: Recorded::default(), room })
+        let train_state = TrainState { weights, grads, first, second, ema };
+        Ok(Self {
+            backend,
+            config,
+            hyper,
+            step: 0,
+            micro: 0,
+            train_state,
+            leaves,
+            total,
+            schedule,
+            recorded: Recorded::default(),
+            workspace,
+        })
     }
 
     /// The key of draw number `draw`: four numbers.
@@ -139,20 +152,20 @@ impl<B: Backward, R> Trainer<B, R> {
     }
 
     /// How it trains.
-    pub fn hyper(&self) -> &Hyper {
+    pub fn hyper(&self) -> &HyperParams {
         &self.hyper
     }
 
     /// Weights, gradients, moments, average.
-    pub fn trees(&self) -> &Trees<B::Tensor> {
-        &self.trees
+    pub fn train_state(&self) -> &TrainState<B::Tensor> {
+        &self.train_state
     }
 
     /// Weights, gradients, moments, average, and the machine that holds them.
-    pub fn trees_mut(&mut self) -> (&mut B, &mut Trees<B::Tensor>) {
+    pub fn train_state_mut(&mut self) -> (&mut B, &mut TrainState<B::Tensor>) {
         // Whoever is handed the trees may put other tensors there.
         self.recorded = Recorded::default();
-        (&mut self.backend, &mut self.trees)
+        (&mut self.backend, &mut self.train_state)
     }
 
     /// Applies the gradients that were added up and ends the step.
@@ -165,11 +178,11 @@ impl<B: Backward, R> Trainer<B, R> {
         let bias = |beta: f32| (1.0 / (1.0 - libm::pow(beta as f64, t))) as f32;
         let now = [h.schedule.lr(self.step), bias(h.beta1), bias(h.beta2), schedule::ema_rate(h.ema, self.step)];
         b.upload(&now, &mut self.schedule).map_err(Error::device)?;
-        let (total, schedule, trees, leaves) = (&mut self.total, &self.schedule, &mut self.trees, &self.leaves);
+        let (total, schedule, train_state, leaves) = (&mut self.total, &self.schedule, &mut self.train_state, &self.leaves);
         b.repeat(&mut self.recorded.update, |b| {
-            b.sum_squares(trees.grads.leaves(), total);
+            b.sum_squares(train_state.grads.leaves(), total);
             let op = AdamW { schedule, total, clip: h.clip, beta1: h.beta1, beta2: h.beta2, eps: h.adam_eps };
-            b.adamw(op, trees.leaves(leaves));
+            b.adamw(op, train_state.leaves(leaves));
         });
         self.step += 1;
         self.micro = 0;

@@ -1,19 +1,17 @@
 //! Weights on a device: fresh, from a checkpoint, or zeros of their shapes.
 
 use crate::{
-    backend::{Device, Lend, Precision},
+    backend::{Device, Precision, ZeroCopy},
     checkpoint::Checkpoint,
     config::Config,
     error::Error,
     init,
+    layers::embedding::TABLE,
     model::{Params, shapes},
-    quant::Blocks,
+    quant::QuantView,
     shape::Shape,
 };
 use alloc::vec::Vec;
-
-/// Name of the embedding.
-const EMBED: &str = "embed.weight";
 
 /// Weights with the configuration that they belong to.
 pub struct Model<T> {
@@ -46,7 +44,7 @@ impl<T> Model<T> {
     ///
     /// Matrices in blocks stay so where the backend computes with them; such a model runs, and cannot be trained.
     pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, _, blocks| b.upload_blocks(blocks).map(Some).map_err(Error::device))
+        Self::read(b, checkpoint, |b, _, blocks| b.upload_quantised(blocks).map(Some).map_err(Error::device))
     }
 
     /// As [`from_checkpoint`](Self::from_checkpoint), for text in batches: of the matrices in blocks only the embedding stays so,
@@ -55,15 +53,15 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn for_batches<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| (name == EMBED).then(|| b.upload_blocks(blocks)).transpose().map_err(Error::device))
+        Self::read(b, checkpoint, |b, name, blocks| (name == TABLE).then(|| b.upload_quantised(blocks)).transpose().map_err(Error::device))
     }
 
     /// As [`for_batches`](Self::for_batches), of bytes that stay: the embedding is read where it lies.
     ///
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
-    pub fn for_batches_in_place<B: Lend<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| Ok((name == EMBED).then(|| b.lend_blocks(blocks))))
+    pub fn for_batches_in_place<B: ZeroCopy<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, name, blocks| Ok((name == TABLE).then(|| b.borrow_quantised(blocks))))
     }
 
     /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and only
@@ -71,15 +69,15 @@ impl<T> Model<T> {
     ///
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
-    pub fn in_place<B: Lend<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, _, blocks| Ok(Some(b.lend_blocks(blocks))))
+    pub fn in_place<B: ZeroCopy<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
+        Self::read(b, checkpoint, |b, _, blocks| Ok(Some(b.borrow_quantised(blocks))))
     }
 
     /// `matrix` makes a tensor of a matrix in blocks, or none, and it is widened.
     fn read<'a, B: Device<Tensor = T>>(
         b: &mut B,
         checkpoint: &Checkpoint<'a>,
-        matrix: impl Fn(&mut B, &str, Blocks<'a>) -> Result<Option<T>, Error>,
+        matrix: impl Fn(&mut B, &str, QuantView<'a>) -> Result<Option<T>, Error>,
     ) -> Result<Self, Error> {
         let mut config = checkpoint.config().clone();
         if !checkpoint.names().any(|name| name.starts_with("flow.")) {

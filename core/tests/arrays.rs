@@ -26,9 +26,9 @@ fn cpu() -> Cpu<f32> {
 
 #[test]
 fn logits_and_hidden_states_are_the_slices_by_another_name() {
-    let model = Model::init(&mut cpu(), config(), 1).expect("room");
+    let model = Model::init(&mut cpu(), config(), 1).expect("memory");
     let options = Options { batch: 2, context: 16, chunk: 4, ..Options::default() };
-    let session = || Session::new(cpu(), &model, options).expect("room");
+    let session = || Session::new(cpu(), &model, options).expect("memory");
     // Seven positions: chunks of four, two and one.
     let tokens: Vec<u32> = (0..14).map(|i| i * 5 % 11).collect();
     let mut whole = session();
@@ -77,7 +77,7 @@ fn tensors_go_through_a_checkpoint_as_arrays() {
     }
     assert!(checkpoint.array("nothing").unwrap_err().to_string().contains("nothing is missing"));
     let model = Model::from_checkpoint(&mut cpu(), &checkpoint).expect("all tensors");
-    assert_eq!(model.params.embed.shape().dims(), checkpoint.array("embed.weight").expect("it is there").shape());
+    assert_eq!(model.params.embedding.table.shape().dims(), checkpoint.array("embed.weight").expect("it is there").shape());
 }
 
 #[test]

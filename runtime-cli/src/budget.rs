@@ -1,6 +1,6 @@
 //! Models of equal size: the width of the feed-forward half pays for what the paths cost or save.
 
-use crate::counting::Parameters;
+use crate::costs::Parameters;
 use anyhow::{Result, bail};
 use hh_core::config::Config;
 

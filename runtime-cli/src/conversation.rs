@@ -5,7 +5,6 @@
 //! and the SHA-256 of all that came before.
 
 use crate::files;
-use crate::loading::MAX_CONTEXT;
 use anyhow::{Context, Result, anyhow, bail};
 use hh_core::sample::SamplerState;
 use hh_core::state::Snapshot;
@@ -79,7 +78,7 @@ impl Conversation {
         let mut fields = Fields(&body[MAGIC.len()..]);
         let origin = *fields.array().ok_or_else(damaged)?;
         let layout = fields.count().zip(fields.count());
-        let (context, segments) = layout.filter(|n| (1..=MAX_CONTEXT).contains(&n.0) && (1..=16).contains(&n.1)).ok_or_else(damaged)?;
+        let (context, segments) = layout.filter(|n| (1..=hh::MAX_CONTEXT).contains(&n.0) && (1..=16).contains(&n.1)).ok_or_else(damaged)?;
         let draws = u64::from_le_bytes(*fields.array().ok_or_else(damaged)?);
         let recent = fields.ids().ok_or_else(damaged)?;
         let pending = fields.ids().ok_or_else(damaged)?;

@@ -5,17 +5,15 @@ use anyhow::Result;
 use hh_core::backend::{Forward, Precision};
 use hh_core::error::Error;
 use hh_core::hooks::Hooks;
-use hh_core::layers::Extent;
+use hh_core::layers::ChunkShape;
+use hh_core::layers::lm_head::{self, Loss};
 use hh_core::model::{self, Acts, Model};
-use hh_core::ops::{CrossEntropy, IGNORE};
+use hh_core::ops::IGNORE;
+use hh_core::pass::Pass;
 use hh_core::shape::Shape;
 use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
-use std::fmt::Display;
 use std::ops::Deref;
-
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 22;
 
 /// Sums over the targets that were scored.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -78,8 +76,8 @@ pub struct Evaluator<B: Forward, M> {
     tokens: B::Indices,
     targets: B::Indices,
     acts: Acts<B::Tensor>,
-    projected: Option<B::Tensor>,
-    logits: B::Tensor,
+    head: lm_head::Acts<B::Tensor>,
+    scratch: B::Tensor,
     losses: B::Tensor,
     batch: usize,
     time: usize,
@@ -95,20 +93,15 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// [`Error::Device`] where the machine has none.
     pub fn new(mut backend: B, model: M, batch: usize, time: usize) -> Result<Self, Error> {
         let (b, c) = (&mut backend, &model.config);
-        let (ids, rows) = (Shape::matrix(batch, time), (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time));
+        let (ids, x) = (Shape::matrix(batch, time), ChunkShape { batch, time, saved: false });
         let mut make = || -> Result<_, B::Error> {
-            let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
-            let projected = match c.factorised() {
-                true => Some(b.alloc(Shape::cube(batch, time, c.embed_dim), Precision::Compute)?),
-                false => None,
-            };
-            let logits = b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?;
+            let (acts, head, scratch) = (Acts::new(b, c, x)?, lm_head::Acts::new(b, c, x)?, lm_head::scratch(b, c, x)?);
             let losses = b.alloc(Shape::cube(batch, time, 3), Precision::Full)?;
-            Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, projected, logits, losses))
+            Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, head, scratch, losses))
         };
-        let (tokens, targets, acts, projected, logits, losses) = make().map_err(Error::device)?;
+        let (tokens, targets, acts, head, scratch, losses) = make().map_err(Error::device)?;
         let (host, ids) = (vec![0.0; 3 * batch * time], [vec![0; batch * time], vec![0; batch * time]]);
-        Ok(Self { backend, model, tokens, targets, acts, projected, logits, losses, batch, time, host, ids })
+        Ok(Self { backend, model, tokens, targets, acts, head, scratch, losses, batch, time, host, ids })
     }
 
     /// Scores a text in windows that lie one after the other and begin with an empty past each: every token but the first is a
@@ -148,15 +141,15 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// Where the windows are not as long as the room.
     pub fn batch<H>(&mut self, windows: Windows<'_>, index: u64, segments: usize, hooks: &mut H) -> Result<Losses<'_>>
     where
-        H: Hooks<B, Error: Display>,
+        H: Hooks<B, Error: std::error::Error + Send + Sync + 'static>,
     {
         let [tokens, targets] = &mut self.ids;
         windows.batch(index, self.batch, tokens, targets)?;
         let (b, model) = (&mut self.backend, &*self.model);
         b.upload_indices(tokens, &mut self.tokens).map_err(Error::device)?;
         b.upload_indices(targets, &mut self.targets).map_err(Error::device)?;
-        model::forward_with(b, &model.config, &model.params, None, &mut self.acts, &self.tokens, segments, None, hooks)
-            .map_err(Error::device)?;
+        let pass = Pass { segments, ..Pass::new(b, &model.config) }.with_hooks(hooks);
+        model::forward(pass, &model.params, None, &mut self.acts, &self.tokens).map_err(Error::device)?;
         self.losses().map_err(Error::device)?;
         Ok(Losses { rows: &self.host, targets: &self.ids[1], time: self.time })
     }
@@ -169,9 +162,8 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
     /// From the hidden states to losses on the host.
     fn losses(&mut self) -> Result<(), B::Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
-        let x = model::project(b, p, &self.acts.hidden, self.projected.as_mut());
-        let op = CrossEntropy { x, table: &p.embed, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-        b.cross_entropy(op, &mut self.logits, &mut self.losses);
+        let loss = Loss::evaluation(&self.targets, &mut self.scratch, &mut self.losses);
+        lm_head::losses(b, &p.embedding, &mut self.head, &self.acts.hidden, loss);
         b.download(&self.losses, &mut self.host)
     }
 }

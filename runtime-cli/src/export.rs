@@ -151,7 +151,7 @@ mod tests {
         let source = Source::open(&model).unwrap();
         let mut sizes = vec![source.bytes().len() as u64];
         for (format, worst) in [(Format::Q8, 0.007), (Format::Q4, 0.1)] {
-            let done = export(&source, &small, Stored::Blocks(format)).unwrap();
+            let done = export(&source, &small, Stored::Quantised(format)).unwrap();
             assert!(done.relative > 0.0 && done.relative < worst, "{format:?}: {}", done.relative);
             sizes.push(done.bytes[1]);
             let widened = export(&Source::open(&small).unwrap(), &again, Dtype::F32.into()).unwrap();

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the work at hand is finished and saved, and a second Ctrl-C quits at once.
 
-use crate::speak::say;
+use crate::stderr::say;
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 use std::sync::Arc;

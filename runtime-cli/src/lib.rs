@@ -7,21 +7,19 @@ pub mod bulk;
 pub mod commands;
 pub mod conversation;
 pub mod corpus;
-pub mod counting;
+pub mod costs;
 pub mod data;
-pub mod embedder;
+pub mod embedding_eval;
 pub mod evaluate;
 pub mod export;
 pub mod features;
 pub mod files;
 pub mod generate;
 pub mod interrupt;
-pub mod judge;
 pub mod libtorch;
 pub mod loading;
 pub mod machine;
 pub mod measure;
-pub mod moments;
 #[cfg(feature = "plots")]
 mod picture;
 pub mod probe;
@@ -30,7 +28,8 @@ pub mod progress;
 #[cfg(feature = "plots")]
 pub mod report;
 pub mod run_folder;
-pub mod speak;
+pub mod stats;
+pub mod stderr;
 #[cfg(feature = "tables")]
 pub mod table;
 #[cfg(not(feature = "tables"))]
@@ -39,10 +38,3 @@ mod table;
 pub mod task;
 pub mod tokenizers;
 pub mod train;
-
-pub use embedder::Embedder;
-
-/// The README's example compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

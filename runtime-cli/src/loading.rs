@@ -2,9 +2,9 @@
 
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, bail};
+use hh::LoadedModel;
 use hh_core::backend::Device;
-use hh_core::checkpoint::{Checkpoint, Metadata};
-use hh_core::config::Positions;
+use hh_core::checkpoint::Checkpoint;
 use hh_core::model::Model;
 use hh_core::tokenizer::Tokenizer;
 use memmap2::Mmap;
@@ -13,27 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// The weights of a run folder that count as its result.
 pub const BEST: &str = "best.safetensors";
-/// Key of a checkpoint's metadata: positions of the sequences that it was trained on.
-pub const CONTEXT: &str = "context";
-/// Positions of a session where neither the user nor the checkpoint says.
-const FALLBACK_CONTEXT: usize = 1024;
-/// Longest context that can be asked for.
-pub const MAX_CONTEXT: usize = 1 << 24;
-
 /// The bytes of a checkpoint's file, mapped into memory.
 pub struct Source {
     path: PathBuf,
     map: Mmap,
-}
-
-/// A model that is ready to run, and the text around it.
-pub struct Loaded<T> {
-    /// Configuration and weights; without a rectified-flow head where the file has none.
-    pub model: Model<T>,
-    /// What its ids stand for; at most as many as the model has.
-    pub tokenizer: Box<dyn Tokenizer>,
-    /// Positions of the sequences that it was trained on, or 1024 where the file does not say.
-    pub context: usize,
 }
 
 impl Source {
@@ -89,23 +72,23 @@ impl Source {
         format!("cannot use {}", self.path.display())
     }
 
-    /// Moves the weights to the device, each value checked, and makes the tokenizer: the one that `chosen` leads to, or else
-    /// the checkpoint's own. See [`tokenizer`] for what can be chosen.
+    /// Moves the weights to the device, each value checked, with the tokenizer that `chosen` leads to, or else the
+    /// checkpoint's own. See [`tokenizer`] for what can be chosen.
     ///
     /// # Errors
     /// One sentence for a tensor that is missing, of another shape or not finite; for a tokenizer that is missing or has more
-    /// ids than the model; for a device without room.
-    pub fn load<B: Device>(&self, b: &mut B, chosen: Option<&str>) -> Result<Loaded<B::Tensor>> {
+    /// ids than the model; for a device without enough memory.
+    pub fn load<B: Device>(&self, b: &mut B, chosen: Option<&str>) -> Result<LoadedModel<B::Tensor>> {
         let checkpoint = self.checkpoint()?;
         let tokenizer = self.tokenizer(&checkpoint, chosen)?;
         let model = Model::from_checkpoint(b, &checkpoint).with_context(|| self.cannot_use())?;
-        Ok(Loaded { model, tokenizer, context: trained_context(checkpoint.metadata()) })
+        LoadedModel::with_tokenizer(checkpoint.metadata(), model, tokenizer).with_context(|| self.cannot_use())
     }
 
     fn tokenizer(&self, checkpoint: &Checkpoint<'_>, chosen: Option<&str>) -> Result<Box<dyn Tokenizer>> {
         let tokenizer = match (chosen, checkpoint.tokenizer_json()) {
             (Some(chosen), _) => tokenizer(chosen)?,
-            (None, Some(json)) => tokenizers::from_json(json).with_context(|| self.cannot_use())?,
+            (None, Some(json)) => hh::tokenizer::from_json(json).with_context(|| self.cannot_use())?,
             (None, None) => bail!(
                 "{} has no tokenizer inside: say with --tokenizer what its {} ids stand for, as in `--tokenizer bytes`, \
                  `--tokenizer bpe:FILE`, or the tokenizer.json that `hh-runtime tokenize` writes",
@@ -136,7 +119,7 @@ pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
     if json.is_file() {
         let text = files::read_to_string(&json)?;
         return match hh_core::tokenizer::kind(&text) {
-            Ok(_) => tokenizers::from_json(&text).with_context(|| format!("cannot use {}", json.display())),
+            Ok(_) => hh::tokenizer::from_json(&text).with_context(|| format!("cannot use {}", json.display())),
             Err(_) => Ok(Box::new(tokenizers::Bpe::open(&json)?)),
         };
     }
@@ -148,26 +131,6 @@ pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
         );
     }
     spec.build(std::iter::empty())
-}
-
-/// Positions of a session: those asked for, or those that the model was trained on, within what its learned table has.
-///
-/// # Errors
-/// One sentence for a context beyond the learned table.
-pub fn context<T>(model: &Model<T>, asked: Option<usize>, trained: usize) -> Result<usize> {
-    let c = &model.config;
-    let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
-    match asked {
-        Some(n) if n > most => bail!("--context {n} is more than the {most} positions that this model learned; give {most} or less"),
-        Some(n) => Ok(n),
-        None => Ok(trained.min(most)),
-    }
-}
-
-/// What a checkpoint says that it was trained on; 1024 where it says nothing.
-pub fn trained_context(metadata: &Metadata) -> usize {
-    let said = metadata.get(CONTEXT).and_then(|n| n.parse().ok());
-    said.filter(|n| (1..=MAX_CONTEXT).contains(n)).unwrap_or(FALLBACK_CONTEXT)
 }
 
 fn best_of(folder: &Path) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! Which machine runs the model: the flags that every command shares, and who follows them.
 
-use crate::counting::Numbers;
-use crate::train::memory::{self, Demand};
+use crate::costs::Numbers;
+use crate::train::memory_estimate::{self, MemoryEstimate};
 use crate::train::{Recipe, Settings};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -94,7 +94,7 @@ impl Machine {
 }
 
 /// Something to be done on whichever backend the command line asks for.
-pub trait Work {
+pub trait BackendJob {
     /// What comes of it.
     type Output;
 
@@ -117,17 +117,17 @@ pub trait Backends: Sync {
     ///
     /// # Errors
     /// One sentence with the numbers where there is less.
-    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>>;
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>>;
 
     /// Does the work there.
     ///
     /// # Errors
     /// The work's own; one sentence where it cannot be done there.
-    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output>;
+    fn run<W: BackendJob>(&self, machine: &Machine, work: W) -> Result<W::Output>;
 }
 
 /// What needs no program of its own: the processor, and NVIDIA GPUs.
-pub struct Own;
+pub struct NativeBackends;
 
 /// The GPU that the command line asks for, `None` if that is the processor.
 fn gpu(machine: &Machine) -> Result<Option<Found>> {
@@ -144,7 +144,7 @@ fn compute(machine: &Machine) -> Compute {
     }
 }
 
-impl Backends for Own {
+impl Backends for NativeBackends {
     fn place(&self, machine: &Machine) -> Result<String> {
         if machine.wants_libtorch() {
             bail!("libtorch is in a program of its own, {}: start that one", crate::libtorch::PROGRAM);
@@ -159,21 +159,21 @@ impl Backends for Own {
         Ok(format!("the CPU, threads: {}", machine.threads()))
     }
 
-    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>> {
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
         // Texts get room as their lengths come.
         if recipe.objective.is_some() {
             return Ok(None);
         }
         let c = &recipe.model;
-        let Some(gpu) = gpu(machine)? else { return Ok(Some(Demand::of(c, &recipe.train, Numbers::SINGLE))) };
+        let Some(gpu) = gpu(machine)? else { return Ok(Some(MemoryEstimate::of(c, &recipe.train, Numbers::SINGLE))) };
         let compute = compute(machine);
         let numbers = if compute == Compute::Bf16 { Numbers::HALF } else { Numbers::SINGLE };
-        let demand = |t: &Settings| Demand::of(c, t, numbers).with_scratch(Cuda::planned(compute), c, t, |b| b.held()[1]);
-        memory::check(&gpu.name, hh_cuda::free(gpu.ordinal)?, &recipe.train, demand)?;
-        demand(&recipe.train).map(Some)
+        let estimate = |t: &Settings| MemoryEstimate::of(c, t, numbers).with_scratch(Cuda::planned(compute), c, t, |b| b.held()[1]);
+        memory_estimate::check(&gpu.name, hh_cuda::free(gpu.ordinal)?, &recipe.train, estimate)?;
+        estimate(&recipe.train).map(Some)
     }
 
-    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
+    fn run<W: BackendJob>(&self, machine: &Machine, work: W) -> Result<W::Output> {
         self.place(machine)?;
         if let Some(gpu) = gpu(machine)? {
             return work.on(|| Ok(Cuda::new(gpu.ordinal, compute(machine))?));

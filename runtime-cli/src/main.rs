@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use hh_runtime::interrupt::{Interrupt, STOPPED};
-use hh_runtime::{commands::Cli, libtorch, machine::Own, program};
+use hh_runtime::{commands::Cli, libtorch, machine::NativeBackends, program};
 use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
@@ -10,5 +10,5 @@ fn main() -> ExitCode {
     if cli.command.machine().is_some_and(|machine| machine.wants_libtorch()) {
         return program::finish(libtorch::hand_over());
     }
-    program::run(cli, &Own, Interrupt::new(|| process::exit(STOPPED.into())))
+    program::run(cli, &NativeBackends, Interrupt::new(|| process::exit(STOPPED.into())))
 }

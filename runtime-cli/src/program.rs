@@ -3,7 +3,7 @@
 use crate::commands::Cli;
 use crate::interrupt::Interrupt;
 use crate::machine::Backends;
-use crate::speak::say;
+use crate::stderr::say;
 use anyhow::Result;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;

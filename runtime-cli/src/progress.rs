@@ -1,6 +1,6 @@
 //! How far work is: a bar on a terminal, a line every ten seconds elsewhere, on the standard error stream.
 
-use crate::speak::say;
+use crate::stderr::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,11 +1,11 @@
 //! One result, whoever computes it: number types, threads, vector instructions, dirty memory.
 
-use hh_core::{backend::Backward, config::Config, train::Hyper};
+use hh_core::{backend::Backward, config::Config, train::HyperParams};
 use hh_cpu::{Cpu, Level, Threads};
 use hh_tests::{
     compare::{all_within, distance},
+    instrumented::Instrumented,
     model::{Numbers, batch, config, cpu, hyper, kinds, levels, named, trainer},
-    probe::Probe,
 };
 
 /// Large enough that every kernel has several tasks to share.
@@ -15,23 +15,23 @@ pub(crate) fn wide() -> Config {
     )
 }
 
-pub(crate) fn noisy(c: &Config) -> Hyper {
-    Hyper { dropout: 0.2, ..hyper(c) }
+pub(crate) fn noisy(c: &Config) -> HyperParams {
+    HyperParams { dropout: 0.2, ..hyper(c) }
 }
 
 /// Gradients of the first step and weights after the second.
-pub(crate) fn train<B: Backward<Tensor: Numbers>>(b: B, c: &Config, h: Hyper, time: usize) -> Vec<(String, Vec<f64>)> {
+pub(crate) fn train<B: Backward<Tensor: Numbers>>(b: B, c: &Config, h: HyperParams, time: usize) -> Vec<(String, Vec<f64>)> {
     let mut trainer = trainer(b, c, h, 3, time);
     let mut all = Vec::new();
     for step in 0..2 {
         let [tokens, targets] = batch(c, 20 + step, 3, time);
         trainer.accumulate(&tokens, &targets).expect("no device to lose");
         if step == 0 {
-            all = named(c, &trainer.trees().grads);
+            all = named(c, &trainer.train_state().grads);
         }
         trainer.apply().expect("no device to lose");
     }
-    all.extend(named(c, &trainer.trees().weights));
+    all.extend(named(c, &trainer.train_state().weights));
     all
 }
 
@@ -69,7 +69,7 @@ fn a_step_reads_nothing_that_it_did_not_write() {
     for (name, c) in kinds() {
         let cpu = || Cpu::<f32>::with_level(Threads::one(), Level::detect());
         let clean = train(cpu(), &c, noisy(&c), 11);
-        let dirty = train(Probe { poisoned: Some((3, 11)), ..Probe::new(cpu()) }, &c, noisy(&c), 11);
+        let dirty = train(Instrumented { poisoned: Some((3, 11)), ..Instrumented::new(cpu()) }, &c, noisy(&c), 11);
         assert!(clean.iter().flat_map(|(_, x)| x).all(|x| x.is_finite()), "{name}");
         assert!(clean == dirty, "{name}: memory that came dirty is seen in the result");
     }
@@ -81,7 +81,7 @@ fn recomputing_changes_no_bit() {
     for (name, c) in
         kinds().into_iter().chain([("wide", wide()), ("deep", config(r#""layers": 5, "hopfield_depths": [2, 1, 2, 2, 1], "segments": 3"#))])
     {
-        let [kept, anew] = [false, true].map(|recompute| train(cpu::<f32>(2), &c, Hyper { recompute, ..noisy(&c) }, 17));
+        let [kept, anew] = [false, true].map(|recompute| train(cpu::<f32>(2), &c, HyperParams { recompute, ..noisy(&c) }, 17));
         assert!(kept == anew, "{name}");
     }
 }

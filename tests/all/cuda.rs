@@ -6,20 +6,24 @@ mod memory;
 mod recording;
 mod work;
 
-use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
+use crate::{
+    agreement,
+    backends::{self, on_backend},
+    causality, cuts, golden, lengths, optimiser, resume,
+};
 use hh_core::{
     backend::{Device, Precision},
     config::Config,
-    ops::{Attend, Columns, ColumnsMut},
+    ops::{self, Columns, ColumnsMut},
     shape::Shape,
-    train::Hyper,
 };
 use hh_cpu::{Cpu, Threads};
 use hh_cuda::{Compute, Cuda};
 use hh_tests::{
-    compare::{BF16, F32, distance},
+    compare::{BF16, F32},
     golden::names,
-    model::{cpu, hyper, kinds},
+    kernels::{Attend, Hebbian, Recall, check_cases},
+    model::kinds,
 };
 
 fn cuda(compute: Compute) -> Cuda {
@@ -34,14 +38,14 @@ fn few() -> Vec<(&'static str, Config)> {
     kinds().into_iter().filter(|(name, _)| ["full", "classic", "windows", "factorised", "learned positions"].contains(name)).collect()
 }
 
-#[test]
-fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
-    kernels::check(|| cuda(Compute::F32), F32);
+mod kernels_in_f32 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (cuda(Compute::F32), F32));
 }
 
-#[test]
-fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
-    kernels::check(|| cuda(Compute::Bf16), BF16);
+mod kernels_in_bf16 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (cuda(Compute::Bf16), BF16));
 }
 
 #[test]
@@ -63,25 +67,7 @@ fn it_trains_as_the_processor_does_with_the_same_dropout() {
 
 #[test]
 fn it_trains_in_bf16_with_master_weights_in_f32() {
-    for (name, c) in kinds() {
-        let whole = |gradients: Vec<(String, Vec<f64>)>| gradients.into_iter().flat_map(|(_, g)| g).collect::<Vec<_>>();
-        let [found, exact] = [lengths::gradients(cuda(Compute::Bf16), &c, 17), lengths::gradients(cpu::<f64>(1), &c, 17)].map(whole);
-        let far = distance(&found, &exact, 1e-3);
-        assert!(far < BF16.model, "{name}: the gradient is off by {far:.1e}");
-    }
-    let c = &kinds()[0].1;
-    // A step far below what bf16 can tell from the weights, beside one that f32 cannot tell from them either.
-    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
-    let moved = |scale: f32| {
-        let mut h = h.clone();
-        h.schedule.peak_lr *= scale;
-        h.schedule.min_lr *= scale;
-        let last = agreement::train(cuda(Compute::Bf16), c, h, 9);
-        last[last.len() / 2..].to_vec()
-    };
-    let (still, step) = (moved(1e-12), moved(1e-3));
-    let changed = still.iter().zip(&step).filter(|((_, a), (_, b))| a != b).count();
-    assert_eq!(changed, still.len(), "every tensor moves, by ever so little");
+    backends::trains_in_bf16(|| cuda(Compute::Bf16));
 }
 
 /// The emulated machine runs threads and blocks in another order each time.
@@ -132,18 +118,17 @@ fn a_run_that_resumes_is_the_run_that_never_stopped() {
 
 #[test]
 fn its_coins_are_the_processors() {
-    for key in [[7, 0, 1, 0], [u32::MAX, 1 << 31, 5, 0]] {
-        let [there, here] = [dropout::masks(cuda(Compute::F32), 0.3, key, 4), dropout::masks(cpu::<f32>(1), 0.3, key, 4)];
-        assert!(there == here, "the same mask, forward and back");
-    }
+    backends::draws_the_processors_masks(|| cuda(Compute::F32));
 }
 
 /// Heads as wide as a tile goes, in tiles of each width, with rows that fill no tile.
 #[test]
 fn attention_and_recall_know_every_width_of_a_head() {
-    for (name, compute, bound) in [("f32", Compute::F32, F32.kernel), ("bf16", Compute::Bf16, BF16.kernel)] {
+    for (compute, tolerance) in [(Compute::F32, F32), (Compute::Bf16, BF16)] {
         for head_dim in [8, 24, 32, 40, 64, 128] {
-            kernels::heads(|| cuda(compute), head_dim, bound).unwrap_or_else(|e| panic!("{name}, heads of {head_dim}: {e}"));
+            check_cases(cuda(compute), tolerance, vec![Attend::with_heads(head_dim)]).unwrap();
+            check_cases(cuda(compute), tolerance, vec![Recall::with_heads(head_dim)]).unwrap();
+            check_cases(cuda(compute), tolerance, vec![Hebbian::with_heads(head_dim)]).unwrap();
         }
     }
 }
@@ -151,9 +136,9 @@ fn attention_and_recall_know_every_width_of_a_head() {
 #[test]
 fn a_fault_of_a_kernel_surfaces_where_the_device_is_next_asked() {
     let mut b = cuda(Compute::F32);
-    let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("room");
+    let mut tensor = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let (qkv, mut y) = (tensor(Shape::cube(1, 2, 3 * 160)), tensor(Shape::cube(1, 2, 160)));
-    let op = Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
+    let op = ops::Attend { qkv: Columns::all(&qkv), head_dim: 160, window: 0 };
     hh_core::backend::Forward::attend(&mut b, op, None, None, ColumnsMut::all(&mut y));
     let mut host = [0.0; 320];
     let said = b.download(&y, &mut host).expect_err("heads are too wide").to_string();

@@ -88,8 +88,8 @@ struct Whole<'a> {
 impl<'a> Whole<'a> {
     fn new<B: Forward<Tensor: Numbers>>(mut b: B, c: &Config, context: usize, tokens: &'a [u32]) -> Self {
         let narrow = hh_tests::model::model(&mut b, &narrowed(c, context));
-        let down = narrow.params.factors.as_ref().map(|[_, down]| wide(down));
-        Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table: wide(&narrow.params.embed), down, width: c.width }
+        let down = narrow.params.embedding.factors.as_ref().map(|[_, down]| wide(down));
+        Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table: wide(&narrow.params.embedding.table), down, width: c.width }
     }
 
     /// Runs positions `range` of both rows: every hidden state, then the logits of the last one.

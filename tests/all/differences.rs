@@ -1,19 +1,19 @@
 //! Gradients against finite differences in f64: no formula of the model is trusted here but its own values.
 
 use hh_core::{
-    backend::{Device, Forward, Precision},
+    backend::{Device, Precision},
     config::Config,
-    layers::{Extent, Noise, flow},
+    layers::{ChunkShape, DropoutKey, flow, lm_head},
     model::{self, Acts, Params},
-    ops::CrossEntropy,
+    pass::Pass,
     shape::Shape,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
 };
 use hh_cpu::{Cpu, Indices, Tensor};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
     model::{batch, config, cpu, hyper, kinds, named, trainer, weights, wide},
-    probe::Probe,
 };
 
 type Wide = Tensor<f64>;
@@ -42,13 +42,13 @@ fn dropout_goes_back_through_the_mask_that_it_came_by() {
 /// A model that drops out at every place where the product does; says where its gradient is no slope.
 pub(crate) fn dropped_out(fault: Option<Fault>) -> Result<(), String> {
     let c = config("");
-    along_lines(&c, &Hyper { dropout: 0.3, ..hyper(&c) }, 9, fault)
+    along_lines(&c, &HyperParams { dropout: 0.3, ..hyper(&c) }, 9, fault)
 }
 
 /// Along lines through the space of weights, one for each tensor.
 ///
 /// With several segments the slope is that of the last one: the controller sees what the earlier ones left, unmoved.
-pub(crate) fn along_lines(c: &Config, h: &Hyper, time: usize, fault: Option<Fault>) -> Result<(), String> {
+pub(crate) fn along_lines(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Result<(), String> {
     let c = &Config { segments: 1, ..c.clone() };
     let (mut loss, gradients) = (Loss::new(c, h, time), gradients(c, h, time, fault));
     gradients.iter().enumerate().try_for_each(|(i, (name, gradient))| {
@@ -58,7 +58,7 @@ pub(crate) fn along_lines(c: &Config, h: &Hyper, time: usize, fault: Option<Faul
 }
 
 /// Along one line, on which all weights move.
-pub(crate) fn along_one_line(c: &Config, h: &Hyper, time: usize) -> Result<(), String> {
+pub(crate) fn along_one_line(c: &Config, h: &HyperParams, time: usize) -> Result<(), String> {
     let c = &Config { segments: 1, ..c.clone() };
     let (mut loss, gradients) = (Loss::new(c, h, time), gradients(c, h, time, None));
     let found = gradients.iter().enumerate().map(|(i, (_, gradient))| along(i, gradient)).sum();
@@ -81,7 +81,7 @@ pub(crate) fn nudge(p: &mut Params<Wide>, i: usize, by: f64) {
     leaf.data_mut().iter_mut().enumerate().for_each(|(j, x)| *x += by * direction(i, j));
 }
 
-fn every_weight(c: &Config, h: &Hyper) {
+fn every_weight(c: &Config, h: &HyperParams) {
     let mut loss = Loss::new(c, h, 5);
     for (i, (name, gradient)) in gradients(c, h, 5, None).iter().enumerate() {
         for (j, &found) in gradient.iter().enumerate() {
@@ -97,18 +97,18 @@ pub(crate) fn near(name: &str, found: f64, slope: f64, bound: f64) -> Result<(),
 }
 
 /// What the trainer says.
-fn gradients(c: &Config, h: &Hyper, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
+fn gradients(c: &Config, h: &HyperParams, time: usize, fault: Option<Fault>) -> Vec<(String, Vec<f64>)> {
     let [tokens, targets] = batch(c, 4, 2, time);
-    let mut trainer: Trainer<Probe<f64>> = trainer(Probe { fault, ..Probe::new(cpu(1)) }, c, h.clone(), 2, time);
+    let mut trainer: Trainer<Instrumented<f64>> = trainer(Instrumented { fault, ..Instrumented::new(cpu(1)) }, c, h.clone(), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
-    named(c, &trainer.trees().grads)
+    named(c, &trainer.train_state().grads)
 }
 
 /// What training minimises, computed forwards alone.
 struct Loss {
     cpu: Cpu<f64>,
     config: Config,
-    hyper: Hyper,
+    hyper: HyperParams,
     weights: Params<Wide>,
     /// The embedding that the flow head aims at: it is seen through a stop-gradient, so it stays where it was.
     goals: Wide,
@@ -117,44 +117,43 @@ struct Loss {
     key: Indices,
     acts: Acts<Wide>,
     flow: [flow::Acts<Wide>; 2],
-    projected: Wide,
+    head: lm_head::Acts<Wide>,
     logits: Wide,
     losses: Wide,
 }
 
 impl Loss {
-    fn new(c: &Config, h: &Hyper, time: usize) -> Self {
+    fn new(c: &Config, h: &HyperParams, time: usize) -> Self {
         let mut b = cpu::<f64>(1);
-        let extent = Extent { batch: 2, time, saved: false };
+        let extent = ChunkShape { batch: 2, time, saved: false };
         let mut ids = |shape, numbers: &[u32]| {
-            let mut ids = b.alloc_indices(shape).expect("room");
+            let mut ids = b.alloc_indices(shape).expect("memory");
             b.upload_indices(numbers, &mut ids).expect("no device to lose");
             ids
         };
         let [tokens, targets] = batch(c, 4, 2, time).map(|numbers| ids(Shape::matrix(2, time), &numbers));
         let key = ids(Shape::vector(4), &[h.seed as u32, (h.seed >> 32) as u32, 0, 0]);
         let weights = weights(&mut b, c);
-        let acts = Acts::new(&mut b, c, extent).expect("room");
-        let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("room"));
+        let acts = Acts::new(&mut b, c, extent).expect("memory");
+        let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("memory"));
         flow::draw(&mut b, &key, &mut flow[0]);
-        let [projected, logits, losses] =
-            [c.embed_dim, c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("room"));
-        let (config, hyper, goals) = (c.clone(), h.clone(), weights.embed.clone());
-        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, projected, logits, losses }
+        let head = lm_head::Acts::new(&mut b, c, extent).expect("memory");
+        let [logits, losses] = [c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("memory"));
+        let (config, hyper, goals) = (c.clone(), h.clone(), weights.embedding.table.clone());
+        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, head, logits, losses }
     }
 
     fn total(&mut self) -> f64 {
         let Self { cpu: b, config: c, hyper: h, weights: p, acts, .. } = self;
-        let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &self.key, site: 0 });
-        model::forward(b, c, p, None, acts, &self.tokens, c.segments, noise);
-        let x = model::project(b, p, &acts.hidden, Some(&mut self.projected));
-        let op = CrossEntropy { x, table: &p.embed, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-        b.cross_entropy(op, &mut self.logits, &mut self.losses);
+        let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key });
+        let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, acts, &self.tokens);
+        let loss = lm_head::Loss::evaluation(&self.targets, &mut self.logits, &mut self.losses);
+        lm_head::losses(b, &p.embedding, &mut self.head, &acts.hidden, loss);
         let weights = [1.0 - h.smoothing, h.z_weight, h.smoothing].map(f64::from);
         let mut total =
             mean(&wide(&self.losses).chunks(3).map(|row| row.iter().zip(weights).map(|(l, w)| l * w).sum()).collect::<Vec<_>>());
         if let (Some(p), [at, d], true) = (&p.flow, &mut self.flow, h.flow_weight > 0.0) {
-            flow::forward(b, p, at, d, &acts.hidden, &self.goals, &self.targets, 1.0);
+            flow::forward(b, p, at, d, &acts.hidden, flow::Goal { table: &self.goals, targets: &self.targets, weight: 1.0 });
             total += f64::from(h.flow_weight) * mean(&wide(&at.losses));
         }
         total

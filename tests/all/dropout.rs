@@ -35,11 +35,11 @@ fn every_step_seed_and_site_has_its_own_mask() {
 /// What forward makes of ones, and backward of a gradient of ones.
 pub(crate) fn masks<B: Backward<Tensor: Numbers>>(mut b: B, rate: f32, key: [u32; 4], site: u32) -> [Vec<f64>; 2] {
     let [mut y, dy, mut dx] = [(); 3].map(|()| {
-        let mut t = b.alloc(Shape::vector(N), Precision::Full).expect("room");
+        let mut t = b.alloc(Shape::vector(N), Precision::Full).expect("memory");
         b.fill(1.0, &mut t);
         t
     });
-    let mut seed = b.alloc_indices(Shape::vector(4)).expect("room");
+    let mut seed = b.alloc_indices(Shape::vector(4)).expect("memory");
     b.upload_indices(&key, &mut seed).expect("no device to lose");
     let op = || Dropout { residual: None, rate, draw: Draw { key: &seed, site } };
     b.dropout(op(), &mut y);
@@ -51,15 +51,15 @@ pub(crate) fn masks<B: Backward<Tensor: Numbers>>(mut b: B, rate: f32, key: [u32
 fn micro_batches_add_up_to_the_batch() {
     let c = config("");
     let h = hyper(&c);
-    let h = hh_core::train::Hyper { flow_weight: 0.0, ..h };
+    let h = hh_core::train::HyperParams { flow_weight: 0.0, ..h };
     let [tokens, targets] = batch(&c, 5, 4, 9);
     let mut whole = trainer(cpu::<f64>(1), &c, h.clone(), 4, 9);
     whole.accumulate(&tokens, &targets).expect("no device to lose");
-    let mut parts = trainer(cpu::<f64>(1), &c, hh_core::train::Hyper { accumulate: 2, ..h }, 2, 9);
+    let mut parts = trainer(cpu::<f64>(1), &c, hh_core::train::HyperParams { accumulate: 2, ..h }, 2, 9);
     for (tokens, targets) in tokens.chunks(18).zip(targets.chunks(18)) {
         parts.accumulate(tokens, targets).expect("no device to lose");
     }
-    for ((name, whole), (_, parts)) in named(&c, &whole.trees().grads).into_iter().zip(named(&c, &parts.trees().grads)) {
+    for ((name, whole), (_, parts)) in named(&c, &whole.train_state().grads).into_iter().zip(named(&c, &parts.train_state().grads)) {
         assert!(hh_tests::compare::distance(&parts, &whole, 1e-3) < 1e-7, "{name}");
     }
 }

@@ -7,7 +7,10 @@ use hh_core::{
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor};
-use hh_tests::model::{cpu, wide};
+use hh_tests::{
+    kernels::math::{inner, unit},
+    model::{cpu, wide},
+};
 
 const DEPTH: usize = 6;
 
@@ -34,7 +37,7 @@ fn check(seed: u32, successor: bool, window: usize, slots: usize) -> f64 {
     let depth = random(&mut b, Shape::cube(1, time, DEPTH), seed, 2);
     let log_beta = random(&mut b, Shape::vector(heads), seed, 3);
     let learned = [4, 5].map(|site| random(&mut b, Shape::cube(heads, slots.max(1), d), seed, site));
-    let mut room = |width| b.alloc(Shape::cube(1, time, width), Precision::Full).expect("room");
+    let mut room = |width| b.alloc(Shape::cube(1, time, width), Precision::Full).expect("memory");
     let mut y = room(w);
     let mut saved = RecallSaved { reads: room(DEPTH * w), moved: room(DEPTH * w), log_sum: room(DEPTH * heads) };
     let op = Recall {
@@ -74,16 +77,11 @@ fn check(seed: u32, successor: bool, window: usize, slots: usize) -> f64 {
 }
 
 fn energy(state: &[f64], memory: &[Vec<f64>], beta: f64) -> f64 {
-    -memory.iter().map(|p| (beta * p.iter().zip(state).map(|(p, x)| p * x).sum::<f64>()).exp()).sum::<f64>().ln()
-}
-
-fn unit(v: &[f64]) -> Vec<f64> {
-    let length = (v.iter().map(|x| x * x).sum::<f64>() + 1e-6).sqrt();
-    v.iter().map(|x| x / length).collect()
+    -memory.iter().map(|p| (beta * inner(p, state)).exp()).sum::<f64>().ln()
 }
 
 fn random(b: &mut Cpu<f64>, shape: Shape, seed: u32, site: u32) -> Tensor<f64> {
-    let mut t = b.alloc(shape, Precision::Full).expect("room");
+    let mut t = b.alloc(shape, Precision::Full).expect("memory");
     t.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = rng::normal([seed, 0, 0, 0], site, i as u32).into());
     t
 }

@@ -2,9 +2,10 @@
 
 use hh_core::{
     backend::Device,
-    hooks::{Hooks, Place},
-    layers::{Extent, block},
+    hooks::{BlockId, Hooks},
+    layers::{ChunkShape, block},
     model::{self, Acts, Model},
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use hh_cpu::{Cpu, Tensor};
@@ -17,12 +18,12 @@ struct Diary(Vec<(&'static str, usize, usize, usize)>);
 impl<B: Device> Hooks<B> for Diary {
     type Error = B::Error;
 
-    fn packed(&mut self, _: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), B::Error> {
+    fn packed(&mut self, _: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), B::Error> {
         self.0.push(("packed", at.segment, at.layer, packed.shape().width()));
         Ok(())
     }
 
-    fn block(&mut self, _: &mut B, at: Place, acts: &block::Acts<B::Tensor>) -> Result<(), B::Error> {
+    fn block(&mut self, _: &mut B, at: BlockId, acts: &block::Acts<B::Tensor>) -> Result<(), B::Error> {
         self.0.push(("block", at.segment, at.layer, acts.paths.shape().width()));
         Ok(())
     }
@@ -36,15 +37,17 @@ impl<B: Device> Hooks<B> for Diary {
 /// Hidden states, under hooks.
 fn hidden<H: Hooks<Cpu<f32>>>(b: &mut Cpu<f32>, m: &Model<Tensor<f32>>, ids: &[u32], hooks: Option<&mut H>) -> Vec<f64> {
     let (c, time) = (&m.config, ids.len() / 2);
-    let mut acts = Acts::new(b, c, Extent { batch: 2, time, saved: false }).expect("room");
-    let mut tokens = b.alloc_indices(Shape::matrix(2, time)).expect("room");
+    let mut acts = Acts::new(b, c, ChunkShape { batch: 2, time, saved: false }).expect("memory");
+    let mut tokens = b.alloc_indices(Shape::matrix(2, time)).expect("memory");
     b.upload_indices(ids, &mut tokens).expect("no device to lose");
     match hooks {
         Some(hooks) => {
-            let done = model::forward_with(b, c, &m.params, None, &mut acts, &tokens, c.segments, None, hooks);
+            let done = model::forward(Pass::new(b, c).with_hooks(hooks), &m.params, None, &mut acts, &tokens);
             assert!(done.is_ok());
         }
-        None => model::forward(b, c, &m.params, None, &mut acts, &tokens, c.segments, None),
+        None => {
+            let Ok(()) = model::forward(Pass::new(b, c), &m.params, None, &mut acts, &tokens);
+        }
     }
     wide(&acts.hidden)
 }
@@ -76,10 +79,10 @@ fn hooks_see_every_block_of_every_pass_and_looking_changes_nothing() {
 struct Refusal;
 
 impl<B: Device> Hooks<B> for Refusal {
-    type Error = Place;
+    type Error = BlockId;
 
-    fn packed(&mut self, _: &mut B, at: Place, _: &mut B::Tensor) -> Result<(), Place> {
-        if at == (Place { segment: 1, layer: 1 }) { Err(at) } else { Ok(()) }
+    fn packed(&mut self, _: &mut B, at: BlockId, _: &mut B::Tensor) -> Result<(), BlockId> {
+        if at == (BlockId { segment: 1, layer: 1 }) { Err(at) } else { Ok(()) }
     }
 }
 
@@ -88,8 +91,8 @@ fn a_hook_that_fails_ends_the_pass_with_its_error() {
     let mut b = cpu::<f32>(1);
     let c = hh_tests::model::config("");
     let m = model(&mut b, &c);
-    let mut acts = Acts::new(&mut b, &c, Extent { batch: 1, time: 4, saved: false }).expect("room");
-    let tokens = b.alloc_indices(Shape::matrix(1, 4)).expect("room");
-    let done = model::forward_with(&mut b, &c, &m.params, None, &mut acts, &tokens, c.segments, None, &mut Refusal);
-    assert_eq!(done, Err(Place { segment: 1, layer: 1 }));
+    let mut acts = Acts::new(&mut b, &c, ChunkShape { batch: 1, time: 4, saved: false }).expect("memory");
+    let tokens = b.alloc_indices(Shape::matrix(1, 4)).expect("memory");
+    let done = model::forward(Pass::new(&mut b, &c).with_hooks(Refusal), &m.params, None, &mut acts, &tokens);
+    assert_eq!(done, Err(BlockId { segment: 1, layer: 1 }));
 }

@@ -3,13 +3,17 @@
 use hh_core::{
     config::{Association, Config, HopfieldKind},
     inspect::{Inspector, Item},
-    layers::{Extent, hopfield::Memory},
+    layers::{ChunkShape, hopfield::Memory},
     model::{self, Acts, Model, Params},
+    pass::Pass,
     session::{Options, Session},
     shape::Shape,
 };
 use hh_cpu::{Cpu, Tensor};
-use hh_tests::model::{cpu, kinds, model, text, wide};
+use hh_tests::{
+    kernels::math::{inner, softmax, unit},
+    model::{cpu, kinds, model, text, wide},
+};
 
 const LENGTH: usize = 11;
 const BATCH: usize = 2;
@@ -17,21 +21,11 @@ const BATCH: usize = 2;
 /// The activations of the whole text at once.
 fn whole(b: &mut Cpu<f32>, m: &Model<Tensor<f32>>, ids: &[u32]) -> Acts<Tensor<f32>> {
     use hh_core::backend::Device;
-    let mut acts = Acts::new(b, &m.config, Extent { batch: BATCH, time: LENGTH, saved: true }).expect("room");
-    let mut tokens = b.alloc_indices(Shape::matrix(BATCH, LENGTH)).expect("room");
+    let mut acts = Acts::new(b, &m.config, ChunkShape { batch: BATCH, time: LENGTH, saved: true }).expect("memory");
+    let mut tokens = b.alloc_indices(Shape::matrix(BATCH, LENGTH)).expect("memory");
     b.upload_indices(ids, &mut tokens).expect("no device to lose");
-    model::forward(b, &m.config, &m.params, None, &mut acts, &tokens, m.config.segments, None);
+    let Ok(()) = model::forward(Pass::new(b, &m.config), &m.params, None, &mut acts, &tokens);
     acts
-}
-
-fn unit(v: &[f64]) -> Vec<f64> {
-    let length = (v.iter().map(|x| x * x).sum::<f64>() + 1e-6).sqrt();
-    v.iter().map(|x| x / length).collect()
-}
-
-fn softmax(x: &[f64]) -> Vec<f64> {
-    let sum: f64 = x.iter().map(|x| x.exp()).sum();
-    x.iter().map(|x| x.exp() / sum).collect()
 }
 
 /// The shares of all items that the query at `t` of a sequence sees, after the formula of `ops::Recall`.
@@ -58,7 +52,7 @@ fn shares(c: &Config, p: &Params<Tensor<f32>>, a: &Acts<Tensor<f32>>, layer: usi
         let mut query = unit(column(t, 0, head));
         for depth in &depths {
             let beta = wide(&p.log_beta)[head].exp();
-            let scores: Vec<f64> = patterns.iter().map(|p| beta * p.iter().zip(&query).map(|(p, q)| p * q).sum::<f64>()).collect();
+            let scores: Vec<f64> = patterns.iter().map(|p| beta * inner(p, &query)).collect();
             let scores = softmax(&scores);
             let moved = |i: usize| query[i] + scores.iter().zip(&patterns).map(|(s, p)| s * p[i]).sum::<f64>();
             query = unit(&(0..d).map(moved).collect::<Vec<_>>());

@@ -41,7 +41,7 @@ pub(crate) fn gradients<B: Backward<Tensor: Numbers>>(b: B, c: &Config, time: us
     let [tokens, targets] = batch(c, 3, 2, time);
     let mut trainer = trainer(b, c, hyper(c), 2, time);
     trainer.accumulate(&tokens, &targets).expect("no device to lose");
-    named(c, &trainer.trees().grads)
+    named(c, &trainer.train_state().grads)
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod agreement;
 mod allocation;
+#[cfg(any(feature = "cuda", feature = "tch"))]
+mod backends;
 mod causality;
 #[cfg(feature = "cuda")]
 mod cuda;

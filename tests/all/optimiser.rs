@@ -4,7 +4,7 @@ use hh_core::{
     backend::{Backward, Precision},
     model,
     schedule::Schedule,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
     weights,
 };
 use hh_tests::{
@@ -35,7 +35,7 @@ fn three_steps_are_those_of_pytorch() {
 pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Result<(), String> {
     let golden = Golden::read("adamw");
     let (c, s) = (&golden.config, golden.part::<Steps>("hyper"));
-    let h = Hyper {
+    let h = HyperParams {
         schedule: Schedule { peak_lr: s.lr, min_lr: s.lr, warmup: 0, steps: s.steps },
         beta1: s.beta1,
         beta2: s.beta2,
@@ -50,21 +50,21 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Resul
         out.copy_from_slice(&golden.singles(&format!("weight.{name}")));
         Ok(())
     })
-    .expect("room");
+    .expect("memory");
     let mut trainer = Trainer::new(b, c.clone(), h, start, 1, 1).expect("a trainer");
     let mut distances = Vec::new();
     for step in 0..s.steps {
-        let (b, trees) = trainer.trees_mut();
-        for ((name, _), leaf) in model::shapes(c).iter().zip(trees.grads.leaves_mut()) {
+        let (b, train_state) = trainer.train_state_mut();
+        for ((name, _), leaf) in model::shapes(c).iter().zip(train_state.grads.leaves_mut()) {
             b.upload(&golden.singles(&format!("grad.{step}.{name}")), leaf).expect("no device to lose");
         }
         trainer.apply().expect("no device to lose");
         let norm = f64::from(trainer.grad_norm().expect("no device to lose"));
         distances.push((format!("norm of step {step}"), distance(&[norm], golden.numbers(&format!("norm.{step}")), 0.0)));
-        assert!(trainer.trees().grads.leaves().all(|g| wide(g).iter().all(|&x| x == 0.0)), "a step ends with no gradient");
+        assert!(trainer.train_state().grads.leaves().all(|g| wide(g).iter().all(|&x| x == 0.0)), "a step ends with no gradient");
     }
     assert_eq!(trainer.step(), s.steps);
-    for (kind, tree) in [("after", &trainer.trees().weights), ("average", &trainer.trees().ema)] {
+    for (kind, tree) in [("after", &trainer.train_state().weights), ("average", &trainer.train_state().ema)] {
         for (name, found) in named(c, tree) {
             // Relative to how far the weight went: it is that which the optimiser is about.
             let moved =

@@ -36,7 +36,7 @@ fn findings(model: &mut Model<Tensor<f32>>, options: &Options) -> Findings {
 fn nll(model: &Model<Tensor<f32>>, segments: usize) -> f64 {
     let text = stream(&model.config);
     let letters = Chars::from_text("abcdefghijklm").expect("a vocabulary");
-    let mut room = Evaluator::new(cpu::<f32>(1), model, OPTIONS.batch, CONTEXT).expect("room");
+    let mut room = Evaluator::new(cpu::<f32>(1), model, OPTIONS.batch, CONTEXT).expect("memory");
     room.score(Windows::new(&text, CONTEXT), &letters, segments, |_, _| ()).expect("ids of the vocabulary").figures().nll
 }
 
@@ -59,7 +59,7 @@ fn like(whole: &Config, c: &Config, cut: impl Fn(&str, &[f32]) -> Vec<f32>) -> M
         out.copy_from_slice(&cut(name, &values));
         Ok(())
     });
-    Model { config: c.clone(), params: params.expect("room") }
+    Model { config: c.clone(), params: params.expect("memory") }
 }
 
 fn layer_of(name: &str) -> Option<usize> {

@@ -30,7 +30,7 @@ fn file(c: &Config, format: Format) -> Vec<u8> {
             (name, shape, values)
         })
         .collect();
-    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Blocks(format)).expect("a checkpoint")
+    write(c, &Metadata::new(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(format)).expect("a checkpoint")
 }
 
 const TIME: usize = 21;
@@ -59,7 +59,7 @@ fn a_model_in_blocks_is_that_of_their_numbers_wherever_its_text_is_cut() {
         // As numbers, in f64: every tensor through `read`, which widens.
         let mut exact = cpu::<f64>(1);
         let params = hh_core::weights::params(&mut exact, &c, hh_core::backend::Precision::Full, |n, s, out| checkpoint.read(n, s, out));
-        let numbers = Model { config: c.clone(), params: params.expect("room") };
+        let numbers = Model { config: c.clone(), params: params.expect("memory") };
         let cuts: Vec<usize> = (1..=TIME).collect();
         let wanted = logits(exact, &numbers, &cuts);
 
@@ -99,5 +99,5 @@ fn weights_in_blocks_are_not_written() {
     let mut b = cpu::<f32>(1);
     let bytes = file(&wide(), Format::Q8);
     let mut model = Model::from_checkpoint(&mut b, &Checkpoint::parse(&bytes).expect("a checkpoint")).expect("a model");
-    model.params.embed.data_mut()[0] = 1.0;
+    model.params.embedding.table.data_mut()[0] = 1.0;
 }

@@ -7,7 +7,7 @@ use hh_core::{
     error::Error,
     model,
     shape::Shaped,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
 };
 use hh_tests::model::{Numbers, batch, cpu, hyper, kinds, named, trainer};
 
@@ -20,7 +20,7 @@ fn a_run_that_resumes_is_the_run_that_never_stopped() {
 
 /// The same bits in all trees, on machines that `make` makes.
 pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, name: &str, c: &Config) {
-    let h = Hyper { dropout: 0.2, accumulate: 2, ..hyper(c) };
+    let h = HyperParams { dropout: 0.2, accumulate: 2, ..hyper(c) };
     let mut whole = trainer(make(), c, h.clone(), 2, 7);
     run(&mut whole, 0..4);
     let mut first = trainer(make(), c, h.clone(), 2, 7);
@@ -29,7 +29,7 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, name: &s
     let mut second = restore(make(), c, h, &saved);
     assert_eq!(second.step(), 2);
     run(&mut second, 2..4);
-    for ((tree, wanted), (_, found)) in whole.trees().named().into_iter().zip(second.trees().named()) {
+    for ((tree, wanted), (_, found)) in whole.train_state().named().into_iter().zip(second.train_state().named()) {
         for ((leaf, wanted), (_, found)) in named(c, wanted).into_iter().zip(named(c, found)) {
             assert!(wanted == found, "{name}: {leaf} of the {tree} is another");
         }
@@ -50,9 +50,9 @@ fn run<B: Backward>(trainer: &mut Trainer<B>, steps: std::ops::Range<u32>) {
 /// The trees as files.
 fn save<B: Backward>(trainer: &mut Trainer<B>) -> (u64, Vec<Vec<u8>>) {
     let (c, step) = (trainer.config().clone(), trainer.step());
-    let (b, trees) = trainer.trees_mut();
+    let (b, train_state) = trainer.train_state_mut();
     let shapes = model::shapes(&c);
-    let files = trees.named().into_iter().map(|(_, tree)| {
+    let files = train_state.named().into_iter().map(|(_, tree)| {
         let values: Vec<Vec<f32>> = tree
             .leaves()
             .map(|leaf| {
@@ -67,10 +67,10 @@ fn save<B: Backward>(trainer: &mut Trainer<B>) -> (u64, Vec<Vec<u8>>) {
     (step, files.collect())
 }
 
-fn restore<B: Backward>(b: B, c: &Config, h: Hyper, (step, files): &(u64, Vec<Vec<u8>>)) -> Trainer<B> {
+fn restore<B: Backward>(b: B, c: &Config, h: HyperParams, (step, files): &(u64, Vec<Vec<u8>>)) -> Trainer<B> {
     let mut trainer = trainer(b, c, h, 2, 7);
-    let (b, trees) = trainer.trees_mut();
-    for ((_, tree), file) in trees.named_mut().into_iter().zip(files) {
+    let (b, train_state) = trainer.train_state_mut();
+    for ((_, tree), file) in train_state.named_mut().into_iter().zip(files) {
         let archive = Archive::parse(file).expect("what was just written");
         for ((name, shape), leaf) in model::shapes(c).iter().zip(tree.leaves_mut()) {
             let mut host = vec![0.0; shape.count()];

@@ -1,34 +1,37 @@
 //! The suite on libtorch: every kernel, the whole model, and a training step, against the processor in f64 and against the
 //! reference's golden vectors. The processor is the one device that every libtorch has; `HH_TCH=cuda` runs it elsewhere.
 
-use crate::{agreement, causality, cuts, dropout, golden, kernels, lengths, optimiser, resume};
-use hh_core::train::Hyper;
+use crate::{
+    agreement,
+    backends::{self, on_backend},
+    causality, cuts, golden, lengths, optimiser, resume,
+};
 use hh_cpu::{Cpu, Threads};
-use hh_tch::{Compute, Place, Tch};
+use hh_tch::{Compute, DeviceKind, Tch};
 use hh_tests::{
-    compare::{BF16, F32, F64, distance},
+    compare::{BF16, F32, F64},
     golden::names,
-    model::{cpu, hyper, kinds},
+    model::kinds,
 };
 
 fn tch(compute: Compute) -> Tch {
-    let place = std::env::var("HH_TCH").map_or(Place::Cpu, |name| name.parse().expect("HH_TCH names a device"));
+    let place = std::env::var("HH_TCH").map_or(DeviceKind::Cpu, |name| name.parse().expect("HH_TCH names a device"));
     Tch::new(place, compute).expect("that device")
 }
 
-#[test]
-fn every_kernel_in_f64_is_the_processors() {
-    kernels::check(|| tch(Compute::F64), F64);
+mod kernels_in_f64 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::F64), F64));
 }
 
-#[test]
-fn every_kernel_in_f32_is_the_processors_but_for_rounding() {
-    kernels::check(|| tch(Compute::F32), F32);
+mod kernels_in_f32 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::F32), F32));
 }
 
-#[test]
-fn every_kernel_in_bf16_is_the_processors_to_two_digits() {
-    kernels::check(|| tch(Compute::Bf16), BF16);
+mod kernels_in_bf16 {
+    use super::*;
+    hh_tests::for_each_kernel!(on_backend, (tch(Compute::Bf16), BF16));
 }
 
 #[test]
@@ -53,25 +56,7 @@ fn it_trains_as_the_processor_does_with_the_same_dropout() {
 
 #[test]
 fn it_trains_in_bf16_with_master_weights_in_f32() {
-    for (name, c) in kinds() {
-        let whole = |gradients: Vec<(String, Vec<f64>)>| gradients.into_iter().flat_map(|(_, g)| g).collect::<Vec<_>>();
-        let [found, exact] = [lengths::gradients(tch(Compute::Bf16), &c, 17), lengths::gradients(cpu::<f64>(1), &c, 17)].map(whole);
-        let far = distance(&found, &exact, 1e-3);
-        assert!(far < BF16.model, "{name}: the gradient is off by {far:.1e}");
-    }
-    let c = &kinds()[0].1;
-    // A step far below what bf16 can tell from the weights, beside one that f32 cannot tell from them either.
-    let h = Hyper { clip: 1.0, weight_decay: 0.0, ..hyper(c) };
-    let moved = |compute, scale: f32| {
-        let mut h = h.clone();
-        h.schedule.peak_lr *= scale;
-        h.schedule.min_lr *= scale;
-        let last = agreement::train(tch(compute), c, h, 9);
-        last[last.len() / 2..].to_vec()
-    };
-    let (still, step) = (moved(Compute::Bf16, 1e-12), moved(Compute::Bf16, 1e-3));
-    let changed = still.iter().zip(&step).filter(|((_, a), (_, b))| a != b).count();
-    assert_eq!(changed, still.len(), "every tensor moves, by ever so little");
+    backends::trains_in_bf16(|| tch(Compute::Bf16));
 }
 
 #[test]
@@ -112,8 +97,5 @@ fn a_run_that_resumes_is_the_run_that_never_stopped() {
 
 #[test]
 fn its_coins_are_the_processors() {
-    for key in [[7, 0, 1, 0], [u32::MAX, 1 << 31, 5, 0]] {
-        let [there, here] = [dropout::masks(tch(Compute::F32), 0.3, key, 4), dropout::masks(cpu::<f32>(1), 0.3, key, 4)];
-        assert!(there == here, "the same mask, forward and back");
-    }
+    backends::draws_the_processors_masks(|| tch(Compute::F32));
 }

@@ -8,8 +8,8 @@ use hh_core::{
     embed::Pooling,
     model::Model,
     train::{
-        Hyper, Trainer, Vectors,
-        vectors::{Goal, Options, Texts},
+        EmbeddingWorkspace, HyperParams, Trainer,
+        embedding::{Goal, Options, Texts},
     },
 };
 use hh_cpu::{Cpu, Tensor};
@@ -17,8 +17,9 @@ use hh_cpu::{Cpu, Tensor};
 use hh_tests::compare::{all_within, distance};
 use hh_tests::{
     fault::Fault,
+    instrumented::Instrumented,
+    kernels::math::inner,
     model::{Numbers, config, cpu, hidden, hyper, model, named, text, weights},
-    probe::Probe,
 };
 
 /// Texts of many lengths, and how their vectors are trained.
@@ -63,12 +64,12 @@ fn cases() -> [Case; 3] {
     [contrast(), distil(r#""pooled_dim": 7, "segments": 1"#, Pooling::Mean), distil(alike, Pooling::Last)]
 }
 
-fn silent(c: &Config) -> Hyper {
-    Hyper { flow_weight: 0.0, ..hyper(c) }
+fn silent(c: &Config) -> HyperParams {
+    HyperParams { flow_weight: 0.0, ..hyper(c) }
 }
 
-fn trainer(case: &Case, h: Hyper, fault: Option<Fault>) -> Trainer<Probe<f64>, Vectors<Probe<f64>>> {
-    let mut b = Probe { fault, ..Probe::new(cpu(1)) };
+fn trainer(case: &Case, h: HyperParams, fault: Option<Fault>) -> Trainer<Instrumented<f64>, EmbeddingWorkspace<Instrumented<f64>>> {
+    let mut b = Instrumented { fault, ..Instrumented::new(cpu(1)) };
     let weights = weights(&mut b, &case.config);
     Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap()
 }
@@ -118,15 +119,14 @@ impl Case {
             pooled.iter_mut().zip(row).for_each(|(p, x)| *p += weight * x);
         }
         match &m.params.pooled {
-            Some(w) => w.data().chunks(d).map(|row| row.iter().zip(&pooled).map(|(w, x)| w * x).sum()).collect(),
+            Some(w) => w.data().chunks(d).map(|row| inner(row, &pooled)).collect(),
             None => pooled,
         }
     }
 }
 
 fn cosine(x: &[f64], y: &[f64]) -> f64 {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    dot(x, y) / (dot(x, x) * dot(y, y)).sqrt()
+    inner(x, y) / (inner(x, x) * inner(y, y)).sqrt()
 }
 
 /// Along lines through the space of weights, one for each tensor.
@@ -135,7 +135,7 @@ pub(crate) fn gradients_are_slopes(case: &Case, fault: Option<Fault>) -> Result<
     trainer.accumulate(case.batch()).unwrap();
     let mut b = cpu::<f64>(1);
     let mut at = model(&mut b, &case.config);
-    named(&case.config, &trainer.trees().grads).iter().enumerate().try_for_each(|(i, (name, gradient))| {
+    named(&case.config, &trainer.train_state().grads).iter().enumerate().try_for_each(|(i, (name, gradient))| {
         let slope = slope(2e-5 / (gradient.len() as f64).sqrt(), |by| {
             nudge(&mut at.params, i, by);
             case.loss(&mut b, &at).0
@@ -177,9 +177,9 @@ fn gradients(case: &Case, at_once: usize, dropout: f32) -> Vec<Vec<f64>> {
         candidates: case.candidates.clone(),
         teacher: case.teacher.clone(),
     };
-    let mut trainer = trainer(&case, Hyper { dropout, ..silent(&case.config) }, None);
+    let mut trainer = trainer(&case, HyperParams { dropout, ..silent(&case.config) }, None);
     trainer.accumulate(case.batch()).unwrap();
-    named(&case.config, &trainer.trees().grads).into_iter().map(|(_, g)| g).collect()
+    named(&case.config, &trainer.train_state().grads).into_iter().map(|(_, g)| g).collect()
 }
 
 #[test]
@@ -197,16 +197,16 @@ fn a_batch_in_parts_has_the_gradient_of_the_whole() {
 #[test]
 fn a_part_that_goes_through_again_drops_out_what_it_dropped_before() {
     let case = contrast();
-    let h = Hyper { dropout: 0.3, ..silent(&case.config) };
+    let h = HyperParams { dropout: 0.3, ..silent(&case.config) };
     let case = Case { options: Options { at_once: 30, ..case.options }, ..case };
     let mut first = trainer(&case, h.clone(), None);
     first.accumulate(case.batch()).unwrap();
-    let grads = named(&case.config, &first.trees().grads);
+    let grads = named(&case.config, &first.train_state().grads);
     let found: f64 = grads.iter().enumerate().map(|(i, (_, g))| along(i, g)).sum();
     let loss = |by: f64| {
         let mut moved = trainer(&case, h.clone(), None);
-        let (_, trees) = moved.trees_mut();
-        (0..grads.len()).for_each(|i| nudge(&mut trees.weights, i, by));
+        let (_, train_state) = moved.train_state_mut();
+        (0..grads.len()).for_each(|i| nudge(&mut train_state.weights, i, by));
         moved.accumulate(case.batch()).unwrap();
         moved.losses().unwrap().nll
     };
@@ -219,10 +219,10 @@ fn a_part_that_goes_through_again_drops_out_what_it_dropped_before() {
 /// Gradients on a device, with dropout.
 fn gradients_on<B: Backward<Tensor: Numbers>>(mut b: B, case: &Case, recompute: bool) -> Vec<(String, Vec<f64>)> {
     let weights = weights(&mut b, &case.config);
-    let h = Hyper { dropout: 0.3, recompute, ..silent(&case.config) };
+    let h = HyperParams { dropout: 0.3, recompute, ..silent(&case.config) };
     let mut trainer = Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap();
     trainer.accumulate(case.batch()).unwrap();
-    named(&case.config, &trainer.trees().grads)
+    named(&case.config, &trainer.train_state().grads)
 }
 
 #[test]
@@ -250,7 +250,7 @@ pub(crate) fn trained<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, mut af
     for case in cases() {
         let mut b = make();
         let case = Case { options: Options { at_once: 30, ..case.options }, ..case };
-        let (h, weights) = (Hyper { dropout: 0.3, ..silent(&case.config) }, weights(&mut b, &case.config));
+        let (h, weights) = (HyperParams { dropout: 0.3, ..silent(&case.config) }, weights(&mut b, &case.config));
         let mut trainer = Trainer::for_vectors(b, case.config.clone(), h, weights, case.options.clone()).unwrap();
         for step in 0..4 {
             trainer.accumulate(case.batch()).unwrap();
@@ -260,7 +260,7 @@ pub(crate) fn trained<B: Backward<Tensor: Numbers>>(make: impl Fn() -> B, mut af
             assert!(step == 0 || now != average, "the average is of other weights");
             all.extend([learned, now, average].map(|l| vec![l.nll, l.cosine, l.pairs]));
         }
-        all.extend(named(&case.config, &trainer.trees().weights).into_iter().map(|(_, numbers)| numbers));
+        all.extend(named(&case.config, &trainer.train_state().weights).into_iter().map(|(_, numbers)| numbers));
         after(trainer.backend);
     }
     all

@@ -6,9 +6,12 @@ use crate::{
 };
 use hh_core::{
     backend::{Backward, Device, Forward, Precision},
-    layers::Extent,
+    layers::{
+        ChunkShape,
+        lm_head::{self, Loss},
+    },
     model::{self, Acts, Params},
-    ops::{CrossEntropy, Matmul},
+    pass::Pass,
     shape::{Shape, Shaped},
     train::Trainer,
     weights,
@@ -34,27 +37,27 @@ fn stored<B: Device>(b: &mut B, golden: &Golden) -> Params<B::Tensor> {
         out.copy_from_slice(&values);
         Ok(())
     })
-    .expect("room")
+    .expect("memory")
 }
 
 /// Hidden states, logits, and the losses that evaluation sees: `scratch` holds five rows of logits at a time.
 fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Tensor>) -> Vec<(String, Vec<f64>)> {
     let (c, (batch, time)) = (&golden.config, golden.extent());
-    let mut room = |shape| b.alloc(shape, Precision::Full).expect("room");
+    let mut room = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let rows = |width| Shape::cube(batch, time, width);
     let (mut logits, mut losses) = (room(rows(c.vocab_size)), room(rows(3)));
-    let (mut scratch, mut projected) = (room(Shape::matrix(5, c.vocab_size)), room(rows(c.embed_dim)));
-    let mut acts = Acts::new(b, c, Extent { batch, time, saved: false }).expect("room");
+    let mut scratch = room(Shape::matrix(5, c.vocab_size));
+    let x = ChunkShape { batch, time, saved: false };
+    let (mut acts, mut head) = (Acts::new(b, c, x).expect("memory"), lm_head::Acts::new(b, c, x).expect("memory"));
     let [tokens, targets] = ["tokens", "targets"].map(|name| {
-        let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("room");
+        let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("memory");
         b.upload_indices(&golden.ids(name), &mut ids).expect("no device to lose");
         ids
     });
-    model::forward(b, c, p, None, &mut acts, &tokens, c.segments, None);
-    let x = model::project(b, p, &acts.hidden, Some(&mut projected));
-    b.matmul(Matmul::new(x, &p.embed), &mut logits);
-    let op = CrossEntropy { x, table: &p.embed, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-    b.cross_entropy(op, &mut scratch, &mut losses);
+    let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut acts, &tokens);
+    lm_head::forward(b, &p.embedding, &mut head, &acts.hidden, &mut logits);
+    let loss = Loss::evaluation(&targets, &mut scratch, &mut losses);
+    lm_head::losses(b, &p.embedding, &mut head, &acts.hidden, loss);
     let mean = |i| wide(&losses).iter().skip(i).step_by(3).sum::<f64>() / losses.shape().rows() as f64;
     [("hidden", wide(&acts.hidden)), ("logits", wide(&logits)), ("nll", vec![mean(0)]), ("z", vec![mean(1)])]
         .map(|(name, found)| (name.to_string(), found))
@@ -65,7 +68,7 @@ fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Te
 fn train<B: Backward<Tensor: Numbers>>(b: B, golden: &Golden, weights: Params<B::Tensor>) -> Vec<(String, Vec<f64>)> {
     let (c, (batch, time)) = (&golden.config, golden.extent());
     let Objective { smoothing, z_weight, flow_weight } = golden.part("objective");
-    let hyper = hh_core::train::Hyper { smoothing, z_weight, flow_weight, ..hyper(c) };
+    let hyper = hh_core::train::HyperParams { smoothing, z_weight, flow_weight, ..hyper(c) };
     let mut trainer = Trainer::new(b, c.clone(), hyper, weights, batch, time).expect("a trainer");
     let drawn = |name| if flow_weight > 0.0 { golden.singles(name) } else { Vec::new() };
     trainer.accumulate_given(&golden.ids("tokens"), &golden.ids("targets"), &drawn("noise"), &drawn("time")).expect("no device to lose");
@@ -78,6 +81,6 @@ fn train<B: Backward<Tensor: Numbers>>(b: B, golden: &Golden, weights: Params<B:
     losses
         .filter(|(name, _)| golden.maybe(name).is_some())
         .map(|(name, found)| (format!("trained.{name}"), vec![found]))
-        .chain(named(c, &trainer.trees().grads).into_iter().map(|(name, found)| (format!("grad.{name}"), found)))
+        .chain(named(c, &trainer.train_state().grads).into_iter().map(|(name, found)| (format!("grad.{name}"), found)))
         .collect()
 }

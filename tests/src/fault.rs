@@ -1,9 +1,22 @@
 //! Faults that the test suite must notice.
 
-/// A mistake that someone could make in a kernel. A [`Probe`](crate::probe::Probe) makes it on purpose.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each name says what is wrong")]
-pub enum Fault {
+macro_rules! faults {
+    ($($name:ident),* $(,)?) => {
+        /// A mistake that someone could make in a kernel. [`Instrumented`](crate::instrumented::Instrumented) makes it on purpose.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[expect(missing_docs, reason = "each name says what is wrong")]
+        pub enum Fault {
+            $($name),*
+        }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+faults! {
     PositionsShifted,
     RotationMissing,
     RotationNotUndone,
@@ -50,59 +63,4 @@ pub enum Fault {
     MomentsNotCorrected,
     AverageStands,
     FillingAveraged,
-}
-
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 46] = {
-        use Fault::*;
-        [
-            PositionsShifted,
-            RotationMissing,
-            RotationNotUndone,
-            ConvolutionReversed,
-            DecayWithoutItsEight,
-            AttentionWindowOffByOne,
-            HopfieldWindowOffByOne,
-            SuccessorForgotten,
-            SlotsForgotten,
-            GatesNotScaled,
-            ControlIgnored,
-            PathsNotNormalised,
-            SummaryDecayNegated,
-            NormWithoutEpsilon,
-            ClockStands,
-            ConvolutionForgets,
-            ScanForgets,
-            LastPatternForgotten,
-            EmbeddingGradientOverwrites,
-            PositionsGradientDropped,
-            ResidualGradientDropped,
-            NormGainGradientDropped,
-            AddedGradientOverwrites,
-            BiasGradientDropped,
-            ConvolutionBiasGradientDropped,
-            SkipGradientDropped,
-            AttentionGradientNegated,
-            DepthGradientDropped,
-            TemperatureGradientDropped,
-            SlotGradientsDropped,
-            ForgettingGradientDropped,
-            ControlGradientDropped,
-            GateGradientDropped,
-            SummaryDecayGradientDropped,
-            SwigluHalvesSwapped,
-            ZLossDropped,
-            SmoothingDropped,
-            FlowGoalNegated,
-            FlowTimeGradientDropped,
-            FlowNotAveraged,
-            DropoutMaskOfAnotherSite,
-            ClippingForgotten,
-            WeightDecayForgotten,
-            MomentsNotCorrected,
-            AverageStands,
-            FillingAveraged,
-        ]
-    };
 }

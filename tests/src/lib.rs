@@ -1,12 +1,12 @@
-//! Shared harness of the test suite: golden vectors, small models, and backends that are not to be trusted.
+//! Shared harness of the test suite: the kernel suite, golden vectors, small models, and a backend with planted faults.
 //!
 //! The tests themselves are the modules of `all/`, one binary.
 
 pub mod against;
 pub mod compare;
-pub mod desk;
 pub mod fault;
 pub mod golden;
+pub mod instrumented;
+pub mod kernels;
 pub mod model;
-pub mod probe;
 pub mod readers;

@@ -4,12 +4,13 @@ use hh_core::{
     backend::{Backward, Forward, Precision},
     config::Config,
     init,
-    layers::Extent,
+    layers::ChunkShape,
     model::{self, Acts, Model, Params},
+    pass::Pass,
     rng,
     schedule::Schedule,
     shape::Shape,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
     weights,
 };
 use hh_cpu::{Cpu, Float, Level, Tensor, Threads};
@@ -76,7 +77,7 @@ pub fn weights<B: Forward>(b: &mut B, c: &Config) -> Params<B::Tensor> {
         disturbed(name, shape, c, out);
         Ok(())
     })
-    .expect("room for a small model")
+    .expect("memory for a small model")
 }
 
 /// The CPU with these many threads and its widest instructions.
@@ -85,8 +86,8 @@ pub fn cpu<F: Float>(threads: usize) -> Cpu<F> {
 }
 
 /// Everything that training minimises, and a schedule that moves.
-pub fn hyper(c: &Config) -> Hyper {
-    Hyper {
+pub fn hyper(c: &Config) -> HyperParams {
+    HyperParams {
         schedule: Schedule { peak_lr: 0.01, min_lr: 0.001, warmup: 2, steps: 20 },
         beta1: 0.9,
         beta2: 0.95,
@@ -106,7 +107,7 @@ pub fn hyper(c: &Config) -> Hyper {
 }
 
 /// A trainer with disturbed weights, and room for `batch` × `time`.
-pub fn trainer<B: Backward>(mut b: B, c: &Config, hyper: Hyper, batch: usize, time: usize) -> Trainer<B> {
+pub fn trainer<B: Backward>(mut b: B, c: &Config, hyper: HyperParams, batch: usize, time: usize) -> Trainer<B> {
     let weights = weights(&mut b, c);
     Trainer::new(b, c.clone(), hyper, weights, batch, time).expect("a trainer")
 }
@@ -125,10 +126,10 @@ pub fn batch(c: &Config, seed: u32, batch: usize, time: usize) -> [Vec<u32>; 2] 
 /// Hidden states `[batch, time, D]` of a whole text at once, as training computes them: without a state.
 pub fn hidden<B: Forward<Tensor: Numbers>>(b: &mut B, m: &Model<B::Tensor>, tokens: &[u32], batch: usize) -> Vec<f64> {
     let (c, time) = (&m.config, tokens.len() / batch);
-    let mut acts = Acts::new(b, c, Extent { batch, time, saved: true }).expect("room");
-    let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("room");
+    let mut acts = Acts::new(b, c, ChunkShape { batch, time, saved: true }).expect("memory");
+    let mut ids = b.alloc_indices(Shape::matrix(batch, time)).expect("memory");
     b.upload_indices(tokens, &mut ids).expect("no device to lose");
-    model::forward(b, c, &m.params, None, &mut acts, &ids, c.segments, None);
+    let Ok(()) = model::forward(Pass::new(b, c), &m.params, None, &mut acts, &ids);
     wide(&acts.hidden)
 }
 

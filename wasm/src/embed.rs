@@ -1,51 +1,25 @@
 use crate::{js, model::Loaded};
-use hh_core::{
-    embed::{self, Encoder, Form, Pooling},
-    error::Error,
-    model::Model,
-    session::{self, Options},
-};
-use hh_cpu::{Cpu, Tensor};
-use std::{ops::Deref, rc::Rc};
+use hh::{Error, Weights};
+use hh_core::embed::{self, Encoder, Form, Pooling};
+use hh_cpu::Cpu;
 use wasm_bindgen::prelude::*;
 
-/// What leads a running model to its weights.
-pub(crate) struct Weights(pub(crate) Rc<Loaded>);
-
-impl Deref for Weights {
-    type Target = Model<Tensor<f32>>;
-    fn deref(&self) -> &Self::Target {
-        &self.0.model
-    }
-}
-
-/// A running model.
-pub(crate) type Running = session::Session<Cpu<f32>, Weights>;
-
-/// Starts a model that remembers nothing.
-pub(crate) fn start(loaded: &Rc<Loaded>, context: usize, segments: Option<usize>) -> Result<Running, Error> {
-    let options = Options { context, segments, ..Options::default() };
-    session::Session::new(Cpu::new(loaded.threads.clone()), Weights(loaded.clone()), options)
-}
-
-/// Makes vectors of texts.
+/// Makes embeddings of texts.
 #[wasm_bindgen]
 pub struct Embedder {
-    encoder: Encoder<Cpu<f32>, Weights>,
+    encoder: Encoder<Cpu<f32>, Weights<Loaded>>,
     form: Form,
 }
 
 impl Embedder {
-    /// What is not given is the model's own.
-    pub(crate) fn new(loaded: Rc<Loaded>, pooling: Option<Pooling>, dimensions: Option<usize>) -> Result<Self, Error> {
-        let form = Form {
-            pooling: pooling.unwrap_or(loaded.convention.pooling),
-            dim: dimensions.unwrap_or(loaded.model.config.vector_dim()),
-            normalise: true,
-        };
-        form.check(&loaded.model.config)?;
-        let options = embed::Options { context: loaded.context, ..embed::Options::default() };
-        Ok(Self { encoder: Encoder::new(Cpu::new(loaded.threads.clone()), Weights(loaded), options)?, form })
+    /// Pooling and dimensions that are not given are the model's own.
+    pub(crate) fn new(backend: Cpu<f32>, loaded: Loaded, pooling: Option<Pooling>, dimensions: Option<usize>) -> Result<Self, Error> {
+        let c = &loaded.model.config;
+        let form =
+            Form { pooling: pooling.unwrap_or(loaded.convention.pooling), dim: dimensions.unwrap_or(c.vector_dim()), normalise: true };
+        form.check(c)?;
+        let options = embed::Options { context: loaded.session_context(None)?, ..embed::Options::default() };
+        Ok(Self { encoder: Encoder::new(backend, Weights(loaded), options)?, form })
     }
 
     fn vector(&mut self, text: &str) -> Result<Vec<f32>, Error> {
@@ -58,7 +32,7 @@ impl Embedder {
 
 #[wasm_bindgen]
 impl Embedder {
-    /// The vector of a text, of length 1.
+    /// The embedding of a text, of length 1.
     pub fn embed(&mut self, text: &str) -> Result<Vec<f32>, JsError> {
         self.vector(text).map_err(js)
     }

@@ -1,4 +1,4 @@
-//! What JavaScript calls: a checkpoint from its bytes, sessions over it, text vectors.
+//! What JavaScript calls: a checkpoint from its bytes, sessions over it, text embeddings.
 //!
 //! The package's TypeScript wraps these classes and is what a page uses. They run where they are called; a page calls
 //! them in a Web Worker.
@@ -16,7 +16,7 @@ pub use saved::Snapshot;
 pub use session::Session;
 pub use threads::{hire, work};
 
-use hh_core::error::Error;
+use hh::Error;
 use wasm_bindgen::JsError;
 
 /// The library's sentence as a JavaScript `Error`.

@@ -1,22 +1,12 @@
 use crate::{embed::Embedder, js, session::Session, threads};
-use hh_core::{
-    checkpoint::{Checkpoint, Metadata},
-    config::Positions,
-    embed::{Convention, Pooling},
-    error::Error,
-    model,
-    tokenizer::{self, Tokenizer},
-};
+use hh::{Error, LoadedModel};
+use hh_core::{checkpoint::Checkpoint, embed::Pooling, model, tokenizer};
 use hh_cpu::{Cpu, Level, Tensor, Threads};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
-/// Key of a checkpoint's metadata: positions of the sequences that it was trained on.
-const CONTEXT: &str = "context";
-/// Positions of a session where the checkpoint does not say.
-const FALLBACK_CONTEXT: usize = 1024;
-/// Longest context that can be asked for.
-const MAX_CONTEXT: usize = 1 << 24;
+/// Weights, tokenizer, and how the model was trained.
+pub(crate) type Loaded = Rc<LoadedModel<Tensor<f32>>>;
 
 /// Collects a checkpoint that comes piece by piece, where it will be read: a download needs no second copy.
 #[wasm_bindgen]
@@ -54,63 +44,30 @@ impl Loader {
     }
 }
 
-/// Weights, tokenizer, and how the model was trained.
-pub(crate) struct Loaded {
-    pub(crate) model: model::Model<Tensor<f32>>,
-    pub(crate) tokenizer: Box<dyn Tokenizer>,
-    /// Positions of the sequences that it was trained on.
-    pub(crate) context: usize,
-    pub(crate) threads: Threads,
-    /// How it was trained to make vectors.
-    pub(crate) convention: Convention,
-    step: u64,
-}
-
 /// A model that is ready to run.
 #[wasm_bindgen]
-pub struct Model(Rc<Loaded>);
+pub struct Model {
+    loaded: Loaded,
+    threads: Threads,
+}
 
 impl Model {
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::parse(bytes)?;
-        let c = checkpoint.config();
-        let json = checkpoint.tokenizer_json().ok_or_else(|| {
-            Error::Checkpoint("the checkpoint has no tokenizer inside: train or export it with one, so that text can become ids".into())
-        })?;
-        let tokenizer = tokenizer::from_json(json)?;
-        if tokenizer.vocab_size() > c.vocab_size {
-            return Err(Error::Checkpoint(format!(
-                "the tokenizer has {} ids and the model only {}: it is not the model's",
-                tokenizer.vocab_size(),
-                c.vocab_size
-            )));
-        }
         let threads = threads::hired();
-        let model = model::Model::from_checkpoint(&mut Cpu::<f32>::new(threads.clone()), &checkpoint)?;
-        let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
-        let context = trained_context(checkpoint.metadata()).min(most);
-        let convention = Convention::of(checkpoint.metadata())?;
-        Ok(Self(Rc::new(Loaded { model, tokenizer, context, threads, convention, step: checkpoint.step() })))
+        let loaded = LoadedModel::load(&mut Cpu::<f32>::new(threads.clone()), &Checkpoint::parse(bytes)?)?;
+        Ok(Self { loaded: Rc::new(loaded), threads })
     }
-}
 
-/// What a checkpoint says that it was trained on.
-fn trained_context(metadata: &Metadata) -> usize {
-    let said = metadata.get(CONTEXT).and_then(|n| n.parse().ok());
-    said.filter(|n| (1..=MAX_CONTEXT).contains(n)).unwrap_or(FALLBACK_CONTEXT)
+    fn backend(&self) -> Cpu<f32> {
+        Cpu::new(self.threads.clone())
+    }
 }
 
 #[wasm_bindgen]
 impl Model {
     /// A session that remembers nothing yet. What is not given is the checkpoint's.
     pub fn session(&self, context: Option<usize>, segments: Option<usize>) -> Result<Session, JsError> {
-        let c = &self.0.model.config;
-        let most = if c.positions == Positions::Learned { c.max_len } else { MAX_CONTEXT };
-        let context = context.unwrap_or(self.0.context);
-        if context > most {
-            return Err(JsError::new(&format!("a context of {context} is more than the {most} positions that this model can hold")));
-        }
-        Session::new(self.0.clone(), context, segments).map_err(js)
+        Session::new(self.backend(), self.loaded.clone(), context, segments).map_err(js)
     }
 
     /// What makes vectors of texts: pooling `mean`, `last` or `weighted`, the checkpoint's if not given; the first `dimensions`
@@ -123,53 +80,53 @@ impl Model {
             Some("weighted") => Some(Pooling::Weighted),
             Some(pooling) => return Err(JsError::new(&format!("{pooling:?} is no pooling; there are mean, last and weighted"))),
         };
-        Embedder::new(self.0.clone(), pooling, dimensions).map_err(js)
+        Embedder::new(self.backend(), self.loaded.clone(), pooling, dimensions).map_err(js)
     }
 
     /// Ids of a text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsError> {
-        self.0.tokenizer.encode(text).map_err(js)
+        self.loaded.tokenizer.encode(text).map_err(|e| js(e.into()))
     }
 
     /// The text of ids; what is not valid UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        tokenizer::decode(&*self.0.tokenizer, ids)
+        tokenizer::decode(&*self.loaded.tokenizer, ids)
     }
 
     /// The configuration, as the JSON that the checkpoint holds.
     #[wasm_bindgen(getter)]
     pub fn config(&self) -> String {
-        self.0.model.config.to_json()
+        self.loaded.model.config.to_json()
     }
 
     /// The tokenizer, as the JSON that the checkpoint holds.
     #[wasm_bindgen(getter)]
     pub fn tokenizer(&self) -> String {
-        self.0.tokenizer.to_json()
+        self.loaded.tokenizer.to_json()
     }
 
     /// Number of weights.
     #[wasm_bindgen(getter)]
     pub fn parameters(&self) -> usize {
-        model::shapes(&self.0.model.config).iter().map(|(_, shape)| shape.count()).sum()
+        model::shapes(&self.loaded.model.config).iter().map(|(_, shape)| shape.count()).sum()
     }
 
     /// Positions of the sequences that it was trained on.
     #[wasm_bindgen(getter)]
     pub fn context(&self) -> usize {
-        self.0.context
+        self.loaded.context.min(hh::context_limit(&self.loaded.model.config))
     }
 
     /// Training steps taken; 0 if the checkpoint does not say.
     #[wasm_bindgen(getter)]
     pub fn step(&self) -> f64 {
-        self.0.step as f64
+        self.loaded.step as f64
     }
 
     /// Threads that share its work.
     #[wasm_bindgen(getter)]
     pub fn threads(&self) -> usize {
-        self.0.threads.count()
+        self.threads.count()
     }
 
     /// Its vector instructions.

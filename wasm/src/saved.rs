@@ -1,90 +1,27 @@
-//! A session as bytes.
-//!
-//! Little-endian: `HHPAGE01`, the state (length u64, then its bytes), the logits of the newest position (count u32, then
-//! f32), the beginning of a character (count u32, then its bytes), and the FNV-1a hash (u64) of all that came before.
-
 use crate::js;
-use hh_core::{error::Error, state, tokenizer::Utf8Stream};
+use hh::TextState;
 use wasm_bindgen::prelude::*;
-
-const MAGIC: &[u8; 8] = b"HHPAGE01";
 
 /// Everything that a session remembers.
 #[wasm_bindgen]
-pub struct Snapshot {
-    pub(crate) state: state::Snapshot,
-    pub(crate) logits: Vec<f32>,
-    pub(crate) stream: Utf8Stream,
-}
-
-impl Snapshot {
-    fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let fail = |what: &str| Error::State(format!("{what}; save the session again"));
-        let body = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("these bytes are no saved session"))?;
-        let (body, sum) = body.split_last_chunk().ok_or_else(|| fail("the saved session was cut short"))?;
-        if state::hash(&bytes[..bytes.len() - 8]) != u64::from_le_bytes(*sum) {
-            return Err(fail("the saved session was cut short or damaged: its checksum does not match"));
-        }
-        let (state, logits, held) = parts(body).ok_or_else(|| fail("the saved session is damaged"))?;
-        let logits = logits.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
-        let mut stream = Utf8Stream::default();
-        stream.push(held, &mut String::new());
-        Ok(Self { state: state::Snapshot::from_bytes(state)?, logits, stream })
-    }
-}
-
-/// State, logits and the beginning of a character.
-fn parts(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let mut rest = Reader(body);
-    let length = u64::from_le_bytes(*rest.take(8)?.first_chunk()?);
-    let state = rest.take(usize::try_from(length).ok()?)?;
-    let count = rest.count()?;
-    let logits = rest.take(count.checked_mul(4)?)?;
-    let count = rest.count()?;
-    let held = rest.take(count)?;
-    rest.0.is_empty().then_some((state, logits, held))
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(head)
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?) as usize)
-    }
-}
+pub struct Snapshot(pub(crate) TextState);
 
 #[wasm_bindgen]
 impl Snapshot {
-    /// What [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     #[wasm_bindgen(constructor)]
     pub fn new(bytes: &[u8]) -> Result<Snapshot, JsError> {
-        Self::parse(bytes).map_err(js)
+        TextState::from_bytes(bytes).map(Self).map_err(js)
     }
 
     /// Bytes to keep.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (state, held) = (self.state.to_bytes(), self.stream.held());
-        let mut out = Vec::with_capacity(state.len() + 4 * self.logits.len() + held.len() + 32);
-        out.extend(MAGIC);
-        out.extend((state.len() as u64).to_le_bytes());
-        out.extend(state);
-        out.extend((self.logits.len() as u32).to_le_bytes());
-        out.extend(self.logits.iter().flat_map(|x| x.to_le_bytes()));
-        out.extend((held.len() as u32).to_le_bytes());
-        out.extend(held);
-        out.extend(state::hash(&out).to_le_bytes());
-        out
+        self.0.to_bytes()
     }
 
     /// Tokens that the session had read and drawn.
     #[wasm_bindgen(getter)]
     pub fn position(&self) -> f64 {
-        self.state.position() as f64
+        self.0.position() as f64
     }
 }

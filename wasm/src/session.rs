@@ -1,78 +1,30 @@
-use crate::{
-    embed::{Running, start},
-    js,
-    model::Loaded,
-    saved::Snapshot,
-};
-use hh_core::{
-    error::Error,
-    inspect::{Inspector, Item},
-    sample::{Sampler, SamplerConfig},
-    tokenizer::Utf8Stream,
-};
-use std::rc::Rc;
+use crate::{js, model::Loaded, saved::Snapshot};
+use hh::{Decoder, Error, SamplerConfig, StopStrings, TextSession};
+use hh_core::{inspect::Item, sample::Sampler};
+use hh_cpu::Cpu;
 use wasm_bindgen::prelude::*;
 
-/// A text that a model is in the middle of.
+/// A text that a model reads and continues.
 #[wasm_bindgen]
 pub struct Session {
-    loaded: Rc<Loaded>,
-    running: Running,
-    /// Of the newest position; empty at the beginning.
-    logits: Vec<f32>,
-    /// The newest token, if it was drawn and not run yet.
-    pending: Option<u32>,
-    /// The beginning of a character whose rest is not drawn yet.
-    stream: Utf8Stream,
+    session: TextSession<Cpu<f32>, Loaded>,
+    decoder: Option<Decoder>,
     /// Text of the newest token.
     text: String,
-    sampler: Option<Sampler>,
-    inspector: Option<Inspector>,
-    /// The inspector has seen the newest position.
-    seen: bool,
 }
 
 impl Session {
-    pub(crate) fn new(loaded: Rc<Loaded>, context: usize, segments: Option<usize>) -> Result<Self, Error> {
-        let running = start(&loaded, context, segments)?;
-        let (stream, text) = (Utf8Stream::default(), String::new());
-        Ok(Self { loaded, running, logits: Vec::new(), pending: None, stream, text, sampler: None, inspector: None, seen: false })
-    }
-
-    /// Runs tokens that follow what was run.
-    fn run(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        let logits = match (&mut self.inspector, tokens) {
-            (Some(inspector), &[token]) => self.running.watch(&[token], inspector)?,
-            _ => self.running.prefill(tokens)?,
-        };
-        logits.clone_into(&mut self.logits);
-        self.seen = self.inspector.is_some() && tokens.len() == 1;
-        Ok(())
-    }
-
-    /// Runs the token that was drawn last.
-    fn catch_up(&mut self) -> Result<(), Error> {
-        if let Some(token) = self.pending {
-            self.run(&[token])?;
-            self.pending = None;
-        }
-        Ok(())
+    pub(crate) fn new(backend: Cpu<f32>, loaded: Loaded, context: Option<usize>, segments: Option<usize>) -> Result<Self, Error> {
+        Ok(Self { session: TextSession::new(backend, loaded, context, segments)?, decoder: None, text: String::new() })
     }
 
     fn draw(&mut self) -> Result<u32, Error> {
-        self.catch_up()?;
-        let Some(sampler) = &mut self.sampler else {
-            return Err(Error::Input("nothing says how to draw: begin first".into()));
+        let Some(decoder) = &mut self.decoder else {
+            return Err(Error::Options("no sampling options are set: call begin first".into()));
         };
-        // An id that stands for no text cannot be drawn.
-        let Some(logits) = self.logits.get(..self.loaded.tokenizer.vocab_size()) else {
-            return Err(Error::Input("there is nothing to go on from: prefill a text of at least one token first".into()));
-        };
-        let token = sampler.next(logits)?;
-        self.pending = Some(token);
-        self.text.clear();
-        self.stream.push(self.loaded.tokenizer.token_bytes(token).unwrap_or_default(), &mut self.text);
-        Ok(token)
+        let piece = self.session.draw(decoder)?;
+        self.text = piece.text;
+        Ok(piece.token)
     }
 }
 
@@ -80,27 +32,20 @@ impl Session {
 impl Session {
     /// Reads tokens; an inspector sees them only if they come one by one.
     pub fn read(&mut self, tokens: &[u32]) -> Result<(), JsError> {
-        self.stream = Utf8Stream::default();
-        let pending = self.pending.iter().copied();
-        let all: Vec<u32> = pending.chain(tokens.iter().copied()).collect();
-        if all.is_empty() {
-            return Ok(());
-        }
-        self.run(&all).map_err(js)?;
-        self.pending = None;
-        Ok(())
+        self.session.prefill_tokens(tokens).map_err(js)
     }
 
-    /// From now on the largest `most` shares of what is recalled are kept of every single token; 0 stops that.
+    /// Records the `most` largest shares of recalled items of every single token from now on; 0 stops.
     pub fn inspect(&mut self, most: usize) {
-        self.inspector = (most > 0).then(|| Inspector::new(most));
-        self.seen = false;
+        self.session.inspect(most);
     }
 
-    /// Says how the next tokens are drawn, which begins the random numbers of a seed anew.
+    /// Sets how the next tokens are drawn, and restarts the random numbers of the seed.
     pub fn begin(&mut self, temperature: f32, top_k: usize, top_p: f32, min_p: f32, seed: u64) -> Result<(), JsError> {
         let config = SamplerConfig { temperature, top_k, top_p, min_p, seed, ..SamplerConfig::default() };
-        self.sampler = Some(Sampler::new(config, self.loaded.tokenizer.vocab_size()).map_err(js)?);
+        let tokenizer = self.session.tokenizer();
+        let sampler = Sampler::new(config, tokenizer.vocab_size()).map_err(|e| js(e.into()))?;
+        self.decoder = Some(Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text());
         Ok(())
     }
 
@@ -110,18 +55,17 @@ impl Session {
         self.draw().map_err(js)
     }
 
-    /// What the newest token that was drawn adds to the text; a character that tokens share comes with the last of them.
+    /// The text that the newest token completes; a character that tokens share comes with the last of them.
     #[wasm_bindgen(getter)]
     pub fn text(&self) -> String {
         self.text.clone()
     }
 
-    /// What each layer did at the newest position that was run: three gates, then pairs of an item and its share, as many
-    /// as [`inspect`](Self::inspect) asked for. An item is its position, or −1 − its number for a learned one; NaN
-    /// stands for what there is none of. Empty where nobody watched.
+    /// What each layer did at the newest position: three gates, then `most` pairs of a recalled item and its share. An item is
+    /// its position, or −1 − its index for a learned slot; absent values are NaN. Empty where it was not inspected.
     pub fn seen(&self, most: usize) -> Vec<f64> {
         let mut all = Vec::new();
-        let Some(inspector) = self.inspector.as_ref().filter(|_| self.seen) else { return all };
+        let Some(inspector) = self.session.inspection() else { return all };
         for layer in inspector.layers(0) {
             all.extend(layer.gates.map(|gate| gate.map_or(f64::NAN, f64::from)));
             let pairs = layer.recalled.iter().flat_map(|recalled| {
@@ -139,29 +83,21 @@ impl Session {
     /// Tokens read and drawn since the beginning.
     #[wasm_bindgen(getter)]
     pub fn position(&self) -> f64 {
-        (self.running.position() + u64::from(self.pending.is_some())) as f64
+        self.session.position() as f64
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) -> Result<(), JsError> {
-        self.running.reset().map_err(js)?;
-        (self.pending, self.seen, self.stream) = (None, false, Utf8Stream::default());
-        self.logits.clear();
-        Ok(())
+        self.session.reset().map_err(js)
     }
 
     /// A copy of everything that the session remembers.
     pub fn snapshot(&mut self) -> Result<Snapshot, JsError> {
-        self.catch_up().map_err(js)?;
-        let state = self.running.snapshot().map_err(js)?;
-        Ok(Snapshot { state, logits: self.logits.clone(), stream: self.stream.clone() })
+        self.session.snapshot().map(Snapshot).map_err(js)
     }
 
-    /// Goes back to a snapshot, of this session or of another one of the same model and layout.
+    /// Returns to a snapshot, of this session or of another one of the same model and layout.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), JsError> {
-        self.running.restore(&snapshot.state).map_err(js)?;
-        self.logits.clone_from(&snapshot.logits);
-        (self.pending, self.seen, self.stream) = (None, false, snapshot.stream.clone());
-        Ok(())
+        self.session.restore(&snapshot.0).map_err(js)
     }
 }

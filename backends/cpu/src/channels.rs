@@ -1,6 +1,6 @@
 //! Work on channels that have nothing to do with each other: time runs outside, channels are the vector.
 
-use crate::{Float, Threads, strip::share, tensor::scratch, threads::Shared};
+use crate::{Real, Threads, scratch::scratch, share::share, threads::Shared};
 use alloc::vec::Vec;
 
 /// Channels of one task: two cache lines of f32.
@@ -20,7 +20,7 @@ pub(crate) struct Block {
 impl Block {
     /// This block's part of a row of numbers, one for each channel; zeros behind the last channel.
     #[inline(always)]
-    pub(crate) fn of<F: Float>(self, row: &[F]) -> Lane<F> {
+    pub(crate) fn of<F: Real>(self, row: &[F]) -> Lane<F> {
         lane(&row[self.start..][..self.count])
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn each_block(threads: &Threads, [batch, time, width]: [usize; 3], f:
 
 /// Sums over time and batch: `f(block, sums)` yields `N` sums for each channel of a block, and `finish(n, c, sum)` takes
 /// the total over the batch, sequences in order, for every channel `c`.
-pub(crate) fn sum_blocks<F: Float, const N: usize>(
+pub(crate) fn sum_blocks<F: Real, const N: usize>(
     threads: &Threads,
     memory: &mut Vec<F>,
     extents: [usize; 3],
@@ -62,7 +62,7 @@ pub(crate) fn sum_blocks<F: Float, const N: usize>(
 
 /// The numbers of a block as an array; zeros behind them.
 #[inline(always)]
-pub(crate) fn lane<F: Float>(x: &[F]) -> Lane<F> {
+pub(crate) fn lane<F: Real>(x: &[F]) -> Lane<F> {
     // Copying a known length is a few registers, any other is a call.
     if let Some(whole) = x.first_chunk() {
         return *whole;
@@ -74,7 +74,7 @@ pub(crate) fn lane<F: Float>(x: &[F]) -> Lane<F> {
 
 /// Puts the numbers of a block back to where they belong.
 #[inline(always)]
-pub(crate) fn put<F: Float>(lane: &Lane<F>, x: &mut [F]) {
+pub(crate) fn put<F: Real>(lane: &Lane<F>, x: &mut [F]) {
     match x.first_chunk_mut() {
         Some(whole) => *whole = *lane,
         None => x.copy_from_slice(&lane[..x.len()]),

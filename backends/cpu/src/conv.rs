@@ -3,9 +3,9 @@
 use crate::{
     Cpu, Float, Tensor,
     channels::{BLOCK, Block, Lane, each_block, lane, put},
+    scratch::scratch,
     simd::Kernel,
     strip::{Strip, StripMut},
-    tensor::scratch,
     threads::Shared,
 };
 use hh_core::{

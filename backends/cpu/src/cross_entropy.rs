@@ -2,12 +2,9 @@
 
 use crate::{
     Cpu, Float, Indices, Tensor,
-    matmul::{
-        gemm::{Matrix, Write, gemm},
-        product,
-    },
+    matmul::{factor::Matrix, gemm::gemm, product, write::Write},
     reduce::{largest, sum},
-    tensor::scratch,
+    scratch::scratch,
     threads::Shared,
 };
 use core::mem::take;

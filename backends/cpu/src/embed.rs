@@ -1,6 +1,6 @@
 //! Rows of the embedding table.
 
-use crate::{Cpu, Float, Indices, Tensor, blocks, tensor::Values, threads::Shared};
+use crate::{Cpu, Float, Indices, Tensor, quant, tensor::Values, threads::Shared};
 use hh_core::{
     ops::{Embed, EmbedDims},
     shape::Shaped,
@@ -19,7 +19,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>,
             let y = unsafe { y.slice(row * width, width) };
             match op.table.values() {
                 Values::Numbers(table) => y.copy_from_slice(&table[token * width..][..width]),
-                Values::Blocks(table) => blocks::row(table.blocks(), token, y),
+                Values::Quant(table) => quant::row(table.blocks(), token, y),
             }
         }
     });

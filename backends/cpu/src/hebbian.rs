@@ -6,9 +6,11 @@ pub(crate) use backward::backward;
 
 use crate::{
     Cpu, Float, Tensor,
+    scratch::scratch,
+    scratch::{Carve, Lanes},
+    share::share,
     simd::Kernel,
-    strip::{Carve, Lanes, Strip, StripMut, share},
-    tensor::scratch,
+    strip::{Strip, StripMut},
     tile::{add_scaled, put_scaled, softmax, unit_scale},
 };
 use hh_core::{

@@ -5,7 +5,7 @@
 //! gradient recomputes it from the saved logarithm of its denominator (FlashAttention-2, Dao 2023).
 
 use crate::{
-    float::Float,
+    real::Real,
     reduce::dot,
     tile::{LANES, Matrix, MatrixMut, exponentials, maximum, padded, product, product_transposed},
 };
@@ -61,7 +61,7 @@ impl View {
 
     /// Sets the scores of what the query at `position` does not see to −∞.
     #[inline(always)]
-    fn hide<F: Float>(&self, position: usize, column: usize, scores: &mut [F]) {
+    fn hide<F: Real>(&self, position: usize, column: usize, scores: &mut [F]) {
         let (from, to) = self.span(position);
         let inside = |c: usize| c.clamp(column, column + scores.len()) - column;
         let (slots, from, to) = (inside(self.slots), inside(from), inside(to));
@@ -84,7 +84,7 @@ pub(crate) struct Items<'a, F> {
     sides: usize,
 }
 
-impl<'a, F: Float> Items<'a, F> {
+impl<'a, F: Real> Items<'a, F> {
     /// How much working memory the rows, then the transposed tiles need.
     pub(crate) fn need(columns: usize, head_dim: usize, sides: usize) -> [usize; 2] {
         let columns = columns.next_multiple_of(TILE);
@@ -178,7 +178,7 @@ pub(crate) struct Queries<'a, F> {
 ///
 /// `scores`: working memory of [`QUERIES`] · [`TILE`].
 #[inline(always)]
-pub(crate) fn look_up<F: Float, const FMA: bool>(
+pub(crate) fn look_up<F: Real, const FMA: bool>(
     view: &View,
     queries: &Queries<'_, F>,
     items: &Items<'_, F>,
@@ -239,7 +239,7 @@ pub(crate) struct Flow<'a, F> {
 /// The gradient of [`look_up`]. `d_queries` `[rows, padded d]`: that of the scaled queries, written. `d_items`
 /// `[columns, value | pattern]`: added up. `working`: 2 · [`QUERIES`] · [`TILE`].
 #[inline(always)]
-pub(crate) fn look_up_grad<F: Float, const FMA: bool>(
+pub(crate) fn look_up_grad<F: Real, const FMA: bool>(
     view: &View,
     queries: &Queries<'_, F>,
     items: &Items<'_, F>,

@@ -7,9 +7,11 @@ pub(crate) use backward::backward;
 use crate::{
     Cpu, Float, Indices, Tensor,
     lookup::{Items, QUERIES, Queries, TILE, View, look_up},
+    scratch::scratch,
+    scratch::{Carve, Lanes},
+    share::share,
     simd::Kernel,
-    strip::{Carve, Lanes, Strip, StripMut, share},
-    tensor::scratch,
+    strip::{Strip, StripMut},
     tile::{add_scaled, padded, put_scaled, softmax, unit_scale},
 };
 use hh_core::{

@@ -2,7 +2,7 @@
 //!
 //! A plain float sum is one long chain of additions, which no compiler may reorder: these keep independent lanes.
 
-use crate::{Float, Threads, tensor::scratch, threads::Shared};
+use crate::{Real, Threads, scratch::scratch, threads::Shared};
 use alloc::vec::Vec;
 use core::{hint::black_box, ops::Range};
 
@@ -11,7 +11,7 @@ const LANES: usize = 32;
 
 /// `Σ a ∘ b`
 #[inline(always)]
-pub(crate) fn dot<F: Float, const FMA: bool>(a: &[F], b: &[F]) -> F {
+pub(crate) fn dot<F: Real, const FMA: bool>(a: &[F], b: &[F]) -> F {
     let mut lanes = [F::ZERO; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {
@@ -24,7 +24,7 @@ pub(crate) fn dot<F: Float, const FMA: bool>(a: &[F], b: &[F]) -> F {
 
 /// `Σ f(a)`
 #[inline(always)]
-pub(crate) fn sum<F: Float, S: Float>(a: &[F], f: impl Fn(F) -> S) -> S {
+pub(crate) fn sum<F: Real, S: Real>(a: &[F], f: impl Fn(F) -> S) -> S {
     let mut lanes = [S::ZERO; LANES];
     let (a, rest) = a.as_chunks::<LANES>();
     for a in a {
@@ -37,7 +37,7 @@ pub(crate) fn sum<F: Float, S: Float>(a: &[F], f: impl Fn(F) -> S) -> S {
 
 /// The largest element; −∞ if there is none.
 #[inline(always)]
-pub(crate) fn largest<F: Float>(a: &[F]) -> F {
+pub(crate) fn largest<F: Real>(a: &[F]) -> F {
     let mut lanes = [F::NEG_INFINITY; LANES];
     let (a, rest) = a.as_chunks::<LANES>();
     for a in a {
@@ -50,7 +50,7 @@ pub(crate) fn largest<F: Float>(a: &[F]) -> F {
 
 /// Sum of the lanes, a multiple of 8 of them.
 #[inline(always)]
-pub(crate) fn total<F: Float, const N: usize>(lanes: [F; N]) -> F {
+pub(crate) fn total<F: Real, const N: usize>(lanes: [F; N]) -> F {
     let mut eight = [F::ZERO; 8];
     // The compiler must not see how they end: it would keep them in pairs, as the last addition wants them, and not in
     // whole vectors.
@@ -66,7 +66,7 @@ pub(crate) fn total<F: Float, const N: usize>(lanes: [F; N]) -> F {
 /// Adds sums over rows to `total`: `f(rows, partial)` adds what some rows contribute to a `partial` of `total`'s length.
 ///
 /// There are at most 32 partials, each over a run of rows; the last step adds them in order.
-pub(crate) fn over_rows<F: Float>(
+pub(crate) fn over_rows<F: Real>(
     threads: &Threads,
     memory: &mut Vec<F>,
     rows: usize,

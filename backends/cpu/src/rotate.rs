@@ -1,10 +1,6 @@
 //! Rotary positions.
 
-use crate::{
-    Cpu, Float, Indices, Tensor,
-    strip::{Lanes, StripMut, share},
-    tensor::scratch,
-};
+use crate::{Cpu, Float, Indices, Tensor, scratch::Lanes, scratch::scratch, share::share, strip::StripMut};
 use hh_core::ops::{ColumnsMut, Rotate};
 
 /// Positions of one task.

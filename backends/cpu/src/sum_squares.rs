@@ -1,6 +1,6 @@
 //! Sum of squares, for the norm of the gradient.
 
-use crate::{Cpu, Float, Tensor, reduce::sum, tensor::scratch, threads::Shared};
+use crate::{Cpu, Float, Tensor, reduce::sum, scratch::scratch, threads::Shared};
 use hh_core::shape::Shaped;
 
 /// Elements of one partial sum.

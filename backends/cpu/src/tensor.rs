@@ -1,16 +1,17 @@
 //! What the backend holds, and the backend itself.
 
 use crate::{
-    blocks::{Matrix, Rounded},
-    float::Float,
-    memory::{Arena, Buffer, own},
+    buffer::{Arena, Buffer, own},
+    error::OutOfMemory,
+    quant::{matrix::Matrix, round::Rounded},
+    real::Real,
     simd::Level,
     threads::Threads,
 };
 use alloc::vec::Vec;
 use hh_core::{
-    backend::{Device, Lend, Precision},
-    quant::Blocks,
+    backend::{Device, Precision, ZeroCopy},
+    quant::QuantView,
     shape::{Shape, Shaped},
 };
 
@@ -25,7 +26,7 @@ pub struct Tensor<F> {
 #[derive(Clone, Debug)]
 pub(crate) enum Values<F> {
     Numbers(Buffer<F>),
-    Blocks(Matrix),
+    Quant(Matrix),
 }
 
 impl<F> Tensor<F> {
@@ -36,7 +37,7 @@ impl<F> Tensor<F> {
     pub fn data(&self) -> &[F] {
         match &self.values {
             Values::Numbers(numbers) => numbers,
-            Values::Blocks(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
+            Values::Quant(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
         }
     }
     /// All elements.
@@ -46,7 +47,7 @@ impl<F> Tensor<F> {
     pub fn data_mut(&mut self) -> &mut [F] {
         match &mut self.values {
             Values::Numbers(numbers) => numbers,
-            Values::Blocks(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
+            Values::Quant(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
         }
     }
     /// Either of what it may hold.
@@ -84,21 +85,6 @@ impl Shaped for Indices {
     }
 }
 
-/// The machine had no room for a tensor of this many bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OutOfMemory(
-    /// Bytes asked for.
-    pub usize,
-);
-
-impl core::fmt::Display for OutOfMemory {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "out of memory: no room for {:.1} MB more; choose a smaller batch, context or model", self.0 as f64 / 1e6)
-    }
-}
-
-impl core::error::Error for OutOfMemory {}
-
 /// The CPU backend. `F` is what it computes in: f32, or f64 to check gradients.
 pub struct Cpu<F> {
     pub(crate) level: Level,
@@ -112,7 +98,7 @@ pub struct Cpu<F> {
     arena: Arena,
 }
 
-impl<F: Float> Cpu<F> {
+impl<F: Real> Cpu<F> {
     /// A backend with these threads and the widest instructions that the machine has.
     pub fn new(threads: Threads) -> Self {
         Self::with_level(threads, Level::detect())
@@ -134,21 +120,13 @@ impl<F: Float> Cpu<F> {
     }
 }
 
-/// The first `len` elements of the working memory, of any content.
-pub(crate) fn scratch<F: Float>(memory: &mut Vec<F>, len: usize) -> &mut [F] {
-    if memory.len() < len {
-        memory.resize(len, F::ZERO);
-    }
-    &mut memory[..len]
-}
-
-impl<F: Float> Lend for Cpu<F> {
-    fn lend_blocks(&mut self, blocks: Blocks<'static>) -> Tensor<F> {
-        Tensor { shape: blocks.shape(), values: Values::Blocks(Matrix::lent(blocks)) }
+impl<F: Real> ZeroCopy for Cpu<F> {
+    fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Tensor<F> {
+        Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::lent(blocks)) }
     }
 }
 
-impl<F: Float> Device for Cpu<F> {
+impl<F: Real> Device for Cpu<F> {
     type Tensor = Tensor<F>;
     type Indices = Indices;
     type Error = OutOfMemory;
@@ -166,8 +144,8 @@ impl<F: Float> Device for Cpu<F> {
         }
         Ok(())
     }
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape: src.shape(), values: Values::Blocks(Matrix::copied(src, &mut self.arena)?) })
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor<F>, OutOfMemory> {
+        Ok(Tensor { shape: src.shape(), values: Values::Quant(Matrix::copied(src, &mut self.arena)?) })
     }
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), OutOfMemory> {
         dst.data.copy_from_slice(src);
@@ -177,7 +155,7 @@ impl<F: Float> Device for Cpu<F> {
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         match &src.values {
             Values::Numbers(numbers) => dst.iter_mut().zip(numbers.iter()).for_each(|(d, s)| *d = s.to_f32()),
-            Values::Blocks(matrix) => matrix.blocks().widen(dst),
+            Values::Quant(matrix) => matrix.blocks().widen(dst),
         }
         Ok(())
     }

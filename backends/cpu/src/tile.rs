@@ -3,7 +3,7 @@
 //! Everything here is inlined into a [`Kernel`](crate::simd::Kernel).
 
 use crate::{
-    float::Float,
+    real::Real,
     reduce::{dot, total},
     simd::{Kernel, nested},
 };
@@ -34,7 +34,7 @@ pub(crate) struct MatrixMut<'a, F> {
 
 /// `c = a · b`, or `c += a · b` where `ADD`: `a` is m×k, `b` k×n; n is a multiple of [`LANES`].
 #[inline(always)]
-pub(crate) fn product<F: Float, const FMA: bool, const ADD: bool>(
+pub(crate) fn product<F: Real, const FMA: bool, const ADD: bool>(
     a: Matrix<'_, F>,
     b: Matrix<'_, F>,
     c: MatrixMut<'_, F>,
@@ -46,7 +46,7 @@ pub(crate) fn product<F: Float, const FMA: bool, const ADD: bool>(
 
 /// `c += aᵀ · b`: `a` is k×m, `b` k×n; n is a multiple of [`LANES`].
 #[inline(always)]
-pub(crate) fn product_transposed<F: Float, const FMA: bool>(a: Matrix<'_, F>, b: Matrix<'_, F>, c: MatrixMut<'_, F>, extents: [usize; 3]) {
+pub(crate) fn product_transposed<F: Real, const FMA: bool>(a: Matrix<'_, F>, b: Matrix<'_, F>, c: MatrixMut<'_, F>, extents: [usize; 3]) {
     a.check(extents[2], extents[0]);
     nested::<FMA, _>(Product::<F, true, true> { a, b, c, extents });
 }
@@ -60,7 +60,7 @@ struct Product<'a, F, const ADD: bool, const TRANSPOSED: bool> {
     extents: [usize; 3],
 }
 
-impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F, ADD, TRANSPOSED> {
+impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F, ADD, TRANSPOSED> {
     type Output = ();
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
@@ -79,7 +79,7 @@ impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F
     }
 }
 
-impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANSPOSED> {
+impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANSPOSED> {
     /// R × [`LANES`] elements from row `i` and column `j` on; returns R.
     #[inline(always)]
     fn rows<const FMA: bool, const R: usize>(&mut self, i: usize, j: usize, k: usize) -> usize {
@@ -98,7 +98,7 @@ impl<F: Float, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRAN
     }
 }
 
-impl<F: Float> Matrix<'_, F> {
+impl<F: Real> Matrix<'_, F> {
     /// Panics unless there are so many rows and columns.
     #[inline(always)]
     fn check(&self, rows: usize, columns: usize) {
@@ -127,7 +127,7 @@ impl<F: Float> Matrix<'_, F> {
 /// `Σ_k left[k][r] · right[k]`. Nothing in the loop may panic, and the sums start here and leave by value: or they would not
 /// stay in registers.
 #[inline(always)]
-pub(crate) fn products<F: Float, const FMA: bool, const R: usize, const N: usize>(
+pub(crate) fn products<F: Real, const FMA: bool, const R: usize, const N: usize>(
     left: impl Iterator<Item = [F; R]>,
     right: impl Iterator<Item = [F; N]>,
 ) -> [[F; N]; R] {
@@ -144,7 +144,7 @@ pub(crate) fn products<F: Float, const FMA: bool, const R: usize, const N: usize
 
 /// `to = scale · from`, zeros behind it.
 #[inline(always)]
-pub(crate) fn put_scaled<F: Float>(from: &[F], scale: F, to: &mut [F]) {
+pub(crate) fn put_scaled<F: Real>(from: &[F], scale: F, to: &mut [F]) {
     for (to, &x) in to.iter_mut().zip(from) {
         *to = scale * x;
     }
@@ -153,7 +153,7 @@ pub(crate) fn put_scaled<F: Float>(from: &[F], scale: F, to: &mut [F]) {
 
 /// `y += a x`
 #[inline(always)]
-pub(crate) fn add_scaled<F: Float, const FMA: bool>(y: &mut [F], a: F, x: &[F]) {
+pub(crate) fn add_scaled<F: Real, const FMA: bool>(y: &mut [F], a: F, x: &[F]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = a.mul_add::<FMA>(x, *y);
     }
@@ -161,7 +161,7 @@ pub(crate) fn add_scaled<F: Float, const FMA: bool>(y: &mut [F], a: F, x: &[F]) 
 
 /// The largest element; the length is a multiple of [`LANES`].
 #[inline(always)]
-pub(crate) fn maximum<F: Float>(x: &[F]) -> F {
+pub(crate) fn maximum<F: Real>(x: &[F]) -> F {
     let mut best = [F::NEG_INFINITY; LANES];
     for x in x.chunks_exact(LANES) {
         for (b, &x) in best.iter_mut().zip(x) {
@@ -173,7 +173,7 @@ pub(crate) fn maximum<F: Float>(x: &[F]) -> F {
 
 /// `x = exp(x − shift)`; returns the sum. The length is a multiple of [`LANES`].
 #[inline(always)]
-pub(crate) fn exponentials<F: Float>(x: &mut [F], shift: F) -> F {
+pub(crate) fn exponentials<F: Real>(x: &mut [F], shift: F) -> F {
     let mut sums = [F::ZERO; LANES];
     for x in x.chunks_exact_mut(LANES) {
         for (s, x) in sums.iter_mut().zip(x) {
@@ -186,13 +186,13 @@ pub(crate) fn exponentials<F: Float>(x: &mut [F], shift: F) -> F {
 
 /// `1 / sqrt(|v|² + 1e-6)`: what makes `v` a unit vector.
 #[inline(always)]
-pub(crate) fn unit_scale<F: Float, const FMA: bool>(v: &[F]) -> F {
+pub(crate) fn unit_scale<F: Real, const FMA: bool>(v: &[F]) -> F {
     F::ONE / (dot::<F, FMA>(v, v) + F::of(1e-6)).sqrt()
 }
 
 /// The gradient of `unit(v)`: `dv = r (du − û (û · du))` with `û = r v`, `r` from [`unit_scale`].
 #[inline(always)]
-pub(crate) fn unit_grad<F: Float, const FMA: bool>(v: &[F], du: &[F], dv: &mut [F]) {
+pub(crate) fn unit_grad<F: Real, const FMA: bool>(v: &[F], du: &[F], dv: &mut [F]) {
     let r = unit_scale::<F, FMA>(v);
     let along = r * r * dot::<F, FMA>(v, du);
     for (dv, (&v, &du)) in dv.iter_mut().zip(v.iter().zip(du)) {
@@ -202,7 +202,7 @@ pub(crate) fn unit_grad<F: Float, const FMA: bool>(v: &[F], du: &[F], dv: &mut [
 
 /// `x = softmax(logits)`
 #[inline(always)]
-pub(crate) fn softmax<F: Float>(logits: &[F], x: &mut [F]) {
+pub(crate) fn softmax<F: Real>(logits: &[F], x: &mut [F]) {
     let top = logits.iter().fold(F::NEG_INFINITY, |m, &l| l.max(m));
     let mut sum = F::ZERO;
     for (x, &l) in x.iter_mut().zip(logits) {
@@ -216,7 +216,7 @@ pub(crate) fn softmax<F: Float>(logits: &[F], x: &mut [F]) {
 
 /// The gradient of the logits from that of `softmax(logits)`, in place: `d = p (d − Σ p d)`.
 #[inline(always)]
-pub(crate) fn softmax_grad<F: Float>(logits: &[F], d: &mut [F]) {
+pub(crate) fn softmax_grad<F: Real>(logits: &[F], d: &mut [F]) {
     let top = logits.iter().fold(F::NEG_INFINITY, |m, &l| l.max(m));
     let (mut sum, mut mean) = (F::ZERO, F::ZERO);
     for (&d, &l) in d.iter().zip(logits) {

@@ -25,7 +25,7 @@ mod table;
 #[path = "gpu/timing.rs"]
 mod timing;
 
-use hh_cuda::{Compute, Cuda, Fault, find};
+use hh_cuda::{Compute, Cuda, DeviceError, find};
 use peer::Peer;
 use shapes::Shapes;
 use std::{error::Error, path::PathBuf, time::Duration};
@@ -35,13 +35,13 @@ use table::Table;
 const PATIENCE: Duration = Duration::from_secs(6 * 60);
 
 /// Where all of it runs.
-enum Place {
+enum Target {
     Gpu(usize),
     #[cfg(feature = "emulate")]
     Emulated,
 }
 
-impl Place {
+impl Target {
     fn named(name: &str) -> Result<Self, String> {
         match name {
             #[cfg(feature = "emulate")]
@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    fn make(&self) -> Result<Cuda, Fault> {
+    fn make(&self) -> Result<Cuda, DeviceError> {
         match *self {
             Self::Gpu(ordinal) => Cuda::new(ordinal, Compute::Bf16),
             #[cfg(feature = "emulate")]
@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// In words, and what is measured there.
-    fn introduce(&self) -> Result<(String, Shapes), Fault> {
+    fn introduce(&self) -> Result<(String, Shapes), DeviceError> {
         match *self {
             Self::Gpu(ordinal) => {
                 let found = find(ordinal)?;
@@ -73,20 +73,20 @@ impl Place {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut place, mut reference, mut out) = (Place::Gpu(0), None, PathBuf::from("gpu.json"));
+    let (mut place, mut reference, mut out) = (Target::Gpu(0), None, PathBuf::from("gpu.json"));
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--reference" => reference = Some(PathBuf::from(words.next().ok_or("--reference names no file")?)),
             "--out" => out = words.next().ok_or("--out names no file")?.into(),
-            name => place = Place::named(name)?,
+            name => place = Target::named(name)?,
         }
     }
     let (name, shapes) = place.introduce()?;
     let mut peer = match place {
-        Place::Gpu(_) => Peer::start(reference.as_deref(), PATIENCE),
+        Target::Gpu(_) => Peer::start(reference.as_deref(), PATIENCE),
         #[cfg(feature = "emulate")]
-        Place::Emulated => Peer::none("no PyTorch is asked"),
+        Target::Emulated => Peer::none("no PyTorch is asked"),
     };
     println!("{name}; {}", peer.word);
     let rates = kernels::Rates::measure(&mut place.make()?, &shapes)?;

@@ -3,8 +3,8 @@
 use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
-    launch::{Arg, Extent, Variant},
-    lookup::{self, Memory, Tiles},
+    launch::{Arg, LaunchDims, Variant},
+    lookup::{self, Lookup, Memory, Tiles},
     tensor::{columns, columns_mut},
 };
 use hh_core::{
@@ -37,7 +37,7 @@ pub(crate) fn forward(
             let rows = ring.rows - 1 + time;
             let items = b.take_compute(batch * rows, 2 * width);
             let args = [qkv.into(), ring.arg, lookup::heads(&dims), items.into()];
-            b.run("memory", "attend_gather", Variant::Plain, Extent::threads(batch * rows * 2 * width, 256), &args);
+            b.run("memory", "attend_gather", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
             Memory { of: items, rows, pattern: 0, value: width }
         }
     };
@@ -54,11 +54,11 @@ pub(crate) fn forward(
         saved.map_or(0, |s| s.mat().address).into(),
         y.into(),
     ];
-    tiles.run(b, "attend", "attend_forward", &dims, time, [1, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
     if let Some(ring) = kept {
         let rows = time.min(ring.rows);
         let args = [qkv.into(), ring.arg, lookup::heads(&dims)];
-        b.run("memory", "attend_remember", Variant::Plain, Extent::threads(batch * rows * 2 * width, 256), &args);
+        b.run("memory", "attend_remember", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Attend<Tensor>, y: Columns<Tensor>, sav
     let balance: Arg = b.take(4 * batch * time * heads).into();
     let (sizes, scale) = ([time, head_dim].map(Arg::from), scale(head_dim));
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, y.into(), dy.into(), balance, d.into()];
-    tiles.run(b, "attend", "attend_rows", &dims, time, [2, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_rows", dims: &dims, rows: time, tiles: [2, 2] }, &args);
     let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, balance, dy.into(), d.into()];
-    tiles.run(b, "attend", "attend_columns", &dims, time, [2, 2], &args);
+    tiles.run(b, Lookup { source: "attend", name: "attend_columns", dims: &dims, rows: time, tiles: [2, 2] }, &args);
 }

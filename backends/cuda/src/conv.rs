@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     sums::Partials,
     tensor::{columns, columns_mut, lanes, maybe},
 };
@@ -23,8 +23,8 @@ fn most(dims: &ConvDims) -> usize {
     if dims.taps > 4 { 1 } else { 4 }
 }
 
-fn extent(dims: &ConvDims, lanes: usize) -> Extent {
-    Extent::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
+fn extent(dims: &ConvDims, lanes: usize) -> LaunchDims {
+    LaunchDims::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
 }
 
 pub(crate) fn forward(b: &mut Cuda, op: Conv<Tensor>, state: Option<&mut Tensor>, y: &mut Tensor) {
@@ -36,7 +36,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Conv<Tensor>, state: Option<&mut Tensor>
     b.run("conv", "conv_forward", Variant::Lanes(n), extent(&dims, n), &args);
     if state.address != 0 {
         let args = [x.into(), batch, time, width, taps, state.into()];
-        b.run("conv", "conv_remember", Variant::Lanes(n), Extent::threads(dims.batch * dims.width / n, 128), &args);
+        b.run("conv", "conv_remember", Variant::Lanes(n), LaunchDims::threads(dims.batch * dims.width / n, 128), &args);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Indices, Tensor,
-    launch::{Arg, Extent, Product, Variant},
+    launch::{Arg, LaunchDims, Product, Variant},
     matmul::{accumulate, operand},
     tensor::{Mat, lanes},
 };
@@ -39,7 +39,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
         None => Mat::NONE,
     };
     let (share, targets) = (b.take(4), op.targets.address());
-    let one = Extent { grid: [1, 1, 1], threads: 256, shared: 0 };
+    let one = LaunchDims { grid: [1, 1, 1], threads: 256, shared: 0 };
     b.run("cross_entropy", "cross_entropy_share", Variant::Lanes(1), one, &[targets.into(), rows.into(), share.into()]);
     let objective = Arg::group(&[1.0 - op.smoothing, op.smoothing, op.z_weight, op.scale].map(Into::into));
     let n = lanes(8, &[vocab], &[logits, slopes]);
@@ -60,7 +60,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
         };
         b.product(&product);
         let args = [logits.into(), targets.into(), start.into(), vocab.into(), share.into(), objective, slopes.into(), losses.into()];
-        b.run("cross_entropy", "cross_entropy_rows", Variant::Lanes(n), Extent { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
+        b.run("cross_entropy", "cross_entropy_rows", Variant::Lanes(n), LaunchDims { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
         if let Some(d) = &d {
             let to = d.x.mat().rows_from(start);
             b.product(&Product { columns: width, inner: vocab, a: slopes, transpose_b: false, to, ..product });

@@ -1,16 +1,16 @@
 //! The backend itself: what it computes in, memory, and how kernels are launched.
 
 use crate::{
-    fault::Fault,
-    launch::{Arg, Extent, Kernel, Machine, Memory, Product, Variant},
+    error::DeviceError,
+    launch::{Arg, Kernel, LaunchDims, Machine, Memory, Product, Variant},
     optimise::Tables,
     scratch::Scratch,
     tensor::{Indices, Mat, Tensor, lanes},
 };
 use hh_core::{
-    backend::{Device, Precision},
+    backend::{self, Device, Precision},
     half,
-    quant::{self, Blocks},
+    quant::QuantView,
     shape::Shape,
 };
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Cuda {
     pub(crate) compute: Compute,
     pub(crate) scratch: Scratch,
     pub(crate) tables: Tables,
-    pub(crate) fault: Option<Fault>,
+    pub(crate) fault: Option<DeviceError>,
     /// Nothing is recorded.
     pub(crate) eager: bool,
     /// How many times recorded work was queued.
@@ -47,8 +47,8 @@ impl Cuda {
     /// The GPU of that number.
     ///
     /// # Errors
-    /// [`Fault`]: no driver, no such device, a device too old, a library that is missing.
-    pub fn new(ordinal: usize, compute: Compute) -> Result<Self, Fault> {
+    /// [`DeviceError`]: no driver, no such device, a device too old, a library that is missing.
+    pub fn new(ordinal: usize, compute: Compute) -> Result<Self, DeviceError> {
         Ok(Self::on(Machine::gpu(ordinal)?, compute))
     }
 
@@ -103,7 +103,7 @@ impl Cuda {
     }
 
     /// Remembers the first fault.
-    pub(crate) fn note<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+    pub(crate) fn note<T>(&mut self, outcome: Result<T, DeviceError>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -113,7 +113,7 @@ impl Cuda {
         }
     }
 
-    fn surface(&mut self) -> Result<(), Fault> {
+    fn surface(&mut self) -> Result<(), DeviceError> {
         self.fault.take().map_or(Ok(()), Err)
     }
 
@@ -142,7 +142,7 @@ impl Cuda {
     }
 
     /// Queues a kernel of `source`; nothing where there are no blocks.
-    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, extent: Extent, args: &[Arg]) {
+    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, extent: LaunchDims, args: &[Arg]) {
         if self.fault.is_none() && extent.grid.iter().all(|&n| n > 0) {
             let outcome = self.machine.launch(Kernel { source, name, variant }, extent, args);
             self.note(outcome);
@@ -168,16 +168,16 @@ impl Cuda {
     pub(crate) fn convert(&mut self, from: Mat, to: Mat, rows: usize, width: usize) {
         let n = lanes(8, &[width], &[from, to]);
         let args = [from.into(), to.into(), (rows as u64).into(), width.into()];
-        self.run("convert", "convert", Variant::Lanes(n), Extent::threads(rows * width / n, 256), &args);
+        self.run("convert", "convert", Variant::Lanes(n), LaunchDims::threads(rows * width / n, 256), &args);
     }
 }
 
 impl Device for Cuda {
     type Tensor = Tensor;
     type Indices = Indices;
-    type Error = Fault;
+    type Error = DeviceError;
 
-    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, Fault> {
+    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
         self.surface()?;
         let bf16 = self.bf16() && precision == Precision::Compute;
         let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
@@ -186,12 +186,12 @@ impl Device for Cuda {
         Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16, shadow })
     }
 
-    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, Fault> {
+    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
         self.surface()?;
         Ok(Indices { memory: Memory::new(&self.machine, shape.count().saturating_mul(4))?, shape })
     }
 
-    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), Fault> {
+    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.len(), dst.shape.count(), "numbers to upload");
         self.host.clear();
@@ -205,7 +205,7 @@ impl Device for Cuda {
         Ok(())
     }
 
-    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), Fault> {
+    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.len(), dst.shape.count(), "indices to upload");
         self.host.clear();
@@ -213,16 +213,16 @@ impl Device for Cuda {
         dst.memory.upload(&self.host)
     }
 
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor, Fault> {
-        quant::widened(self, src)
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor, DeviceError> {
+        backend::widened(self, src)
     }
 
-    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), Fault> {
+    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {
         self.surface()?;
         src.read(dst)
     }
 
-    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), Fault> {
+    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(dst.len(), src.shape.count(), "indices to download");
         self.host.resize(4 * dst.len(), 0);
@@ -234,7 +234,13 @@ impl Device for Cuda {
     fn fill(&mut self, value: f32, dst: &mut Tensor) {
         let (count, to) = (dst.shape.count(), dst.flat());
         let n = lanes(8, &[count], &[to]);
-        self.run("convert", "fill", Variant::Lanes(n), Extent::threads(count / n, 256), &[to.into(), (count as u64).into(), value.into()]);
+        self.run(
+            "convert",
+            "fill",
+            Variant::Lanes(n),
+            LaunchDims::threads(count / n, 256),
+            &[to.into(), (count as u64).into(), value.into()],
+        );
         self.cast_shadow(dst);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Indices, Tensor,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     sums::Partials,
 };
 use hh_core::{
@@ -22,13 +22,13 @@ pub(crate) fn point(b: &mut Cuda, op: FlowPoint<Tensor, Indices>, point: &mut Te
         point.mat().into(),
         velocity.mat().into(),
     ];
-    b.run("flow", "flow_point", Variant::Plain, Extent::warps(rows), &args);
+    b.run("flow", "flow_point", Variant::Plain, LaunchDims::warps(rows), &args);
 }
 
 pub(crate) fn hidden(b: &mut Cuda, op: FlowHidden<Tensor>, y: &mut Tensor) {
     let (rows, width) = op.dims(y.shape());
     let args = [op.x.mat().into(), op.time.flat().into(), op.weight.mat().into(), rows.into(), width.into(), y.mat().into()];
-    b.run("flow", "flow_hidden_forward", Variant::Plain, Extent::threads(rows * width, 256), &args);
+    b.run("flow", "flow_hidden_forward", Variant::Plain, LaunchDims::threads(rows * width, 256), &args);
 }
 
 pub(crate) fn hidden_grad(b: &mut Cuda, op: FlowHidden<Tensor>, dy: &Tensor, d: FlowHiddenGrad<Tensor>) {
@@ -47,5 +47,5 @@ pub(crate) fn squared_error(b: &mut Cuda, op: SquaredError<Tensor>, losses: &mut
     assert_eq!(dx.shape().extents(), op.x.shape().extents(), "squared_error: gradient");
     let slope = (2.0 * f64::from(op.scale) / (rows * width).max(1) as f64) as f32;
     let args = [op.x.mat().into(), op.goal.mat().into(), rows.into(), width.into(), slope.into(), losses.flat().into(), dx.mat().into()];
-    b.run("flow", "squared_error", Variant::Plain, Extent::warps(rows), &args);
+    b.run("flow", "squared_error", Variant::Plain, LaunchDims::warps(rows), &args);
 }

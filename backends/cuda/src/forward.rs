@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Indices, Recording, Tensor, attend, conv, cross_entropy, embed, gate, hebbian,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     matmul, mix, norm, pool, random, recall, recording, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
@@ -74,7 +74,7 @@ impl Forward for Cuda {
         cross_entropy::forward(self, op, scratch, losses);
     }
     fn advance(&mut self, by: u32, clock: &mut Indices) {
-        let one = Extent { grid: [1, 1, 1], threads: 32, shared: 0 };
+        let one = LaunchDims { grid: [1, 1, 1], threads: 32, shared: 0 };
         self.run("memory", "advance", Variant::Plain, one, &[clock.address().into(), by.into()]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
 };
@@ -34,7 +34,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Gate<Tensor>, gates: &mut Tensor) {
         hidden.into(),
         gates.mat().into(),
     ];
-    b.run("gate", "gate_forward", Variant::Plain, Extent::warps(rows), &args);
+    b.run("gate", "gate_forward", Variant::Plain, LaunchDims::warps(rows), &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Gate<Tensor>, gates: &Tensor, dy: &Tensor, d: GateGrad<Tensor>) {

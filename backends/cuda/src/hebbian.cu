@@ -1,4 +1,4 @@
-// Classic Hopfield memory of a training chunk: see refine.cuh and carry.cuh. For a stream, stream.cu.
+// Classic Hopfield memory of a training chunk: see refine.cuh and carry.cuh. For a stream, step.cu.
 #include "refine.cuh"
 
 KERNEL(hebbian_forward, 128, Refinement a, const unsigned* clock, Kept kept, Tensor y) { refine<HEBBIAN>(a, clock, kept, y); }

@@ -3,8 +3,8 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
-    lookup::{self, Memory, Tiles},
+    launch::{Arg, LaunchDims, Variant},
+    lookup::{self, Lookup, Memory, Tiles},
     refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
@@ -21,7 +21,7 @@ fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Til
     let items = b.take_compute(batch * time, 2 * width);
     let no_slots = Arg::group(&[Mat::NONE.into(), Mat::NONE.into(), 0usize.into()]);
     let args = [qpv.into(), no_slots, lookup::no_ring(), Mat::NONE.into(), lookup::heads(dims), op.successor.into(), items.into()];
-    b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * time * heads), &args);
+    b.run("memory", "recall_gather", Variant::Plain, LaunchDims::warps(batch * time * heads), &args);
     let refinement = Refinement {
         qpv,
         memory: Memory { of: items, rows: time, pattern: 0, value: width },
@@ -33,7 +33,7 @@ fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Til
         dims: *dims,
     };
     if refinement.carry.is_some() {
-        tiles.run(b, "hebbian", "hebbian_carry", dims, dims.head_dim, [0, 2], &[refinement.arg()]);
+        tiles.run(b, Lookup { source: "hebbian", name: "hebbian_carry", dims, rows: dims.head_dim, tiles: [0, 2] }, &[refinement.arg()]);
     }
     refinement
 }
@@ -50,7 +50,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianSt
         None => {
             let refinement = refinement(b, &op, &dims, &tiles);
             let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), y.into()];
-            tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &args);
+            tiles.run(b, Lookup { source: "hebbian", name: "hebbian_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
         }
     }
 }
@@ -72,8 +72,8 @@ fn stream(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianSt
         state.last.mat().address.into(),
         y.into(),
     ];
-    let extent = Extent { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
-    b.run("stream", "hebbian_stream", Variant::Plain, extent, &args);
+    let extent = LaunchDims { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
+    b.run("step", "hebbian_stream", Variant::Plain, extent, &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d: HebbianGrad<Tensor>) {
@@ -91,13 +91,17 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     let kept =
         Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
     let y = b.take_compute(batch * time, width);
-    tiles.run(b, "hebbian", "hebbian_forward", &dims, time, [1, 2], &[refinement.arg(), 0u64.into(), kept.arg(), y.into()]);
+    tiles.run(
+        b,
+        Lookup { source: "hebbian", name: "hebbian_forward", dims: &dims, rows: time, tiles: [1, 2] },
+        &[refinement.arg(), 0u64.into(), kept.arg(), y.into()],
+    );
 
     let chain = Chain::new(b, &dims);
     let blocks = batch * Tiles::blocks(time);
     let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
     let args = [refinement.arg(), kept.arg(), dy.into(), chain.arg(), d_qpv.into(), scalars.address.into()];
-    tiles.run(b, "hebbian", "hebbian_rows", &dims, time, [3, 2], &args);
+    tiles.run(b, Lookup { source: "hebbian", name: "hebbian_rows", dims: &dims, rows: time, tiles: [3, 2] }, &args);
     scalars.add_to(b, 0, heads, d.log_beta.flat());
     scalars.add_to(b, heads, heads, d.decay.flat());
 
@@ -106,11 +110,11 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     let [passing, handing] = [rows, blocks].map(|n| Partials::at(b.take(4 * n * heads), n, heads));
     if d_carry.is_some() {
         let args = [refinement.arg(), chain.arg(), d_carry.arg(), passing.address.into()];
-        tiles.run(b, "hebbian", "hebbian_carry_back", &dims, head_dim, [0, 3], &args);
+        tiles.run(b, Lookup { source: "hebbian", name: "hebbian_carry_back", dims: &dims, rows: head_dim, tiles: [0, 3] }, &args);
     }
     let of_columns = Refinement { carry: d_carry, ..refinement };
     let args = [of_columns.arg(), kept.arg(), chain.arg(), op.successor.into(), d_qpv.into(), handing.address.into()];
-    tiles.run(b, "hebbian", "hebbian_columns", &dims, time, [2, 3], &args);
+    tiles.run(b, Lookup { source: "hebbian", name: "hebbian_columns", dims: &dims, rows: time, tiles: [2, 3] }, &args);
     if d_carry.is_some() {
         passing.add_to(b, 0, heads, d.decay.flat());
         handing.add_to(b, 0, heads, d.decay.flat());

@@ -10,7 +10,7 @@ mod conv;
 mod cross_entropy;
 mod device;
 mod embed;
-mod fault;
+mod error;
 mod flow;
 mod forward;
 mod gate;
@@ -34,7 +34,7 @@ mod swiglu;
 mod tensor;
 
 pub use device::{Compute, Cuda};
-pub use fault::Fault;
-pub use launch::probe::{Found, find, free, look};
+pub use error::DeviceError;
+pub use launch::detect::{Found, find, free, look};
 pub use recording::Recording;
 pub use tensor::{Indices, Tensor};

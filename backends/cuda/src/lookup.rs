@@ -2,8 +2,8 @@
 
 use crate::{
     Cuda, Indices,
-    fault::Fault,
-    launch::{Arg, Extent, Variant},
+    error::DeviceError,
+    launch::{Arg, LaunchDims, Variant},
     tensor::Mat,
 };
 use hh_core::ops::MemoryDims;
@@ -26,24 +26,14 @@ impl Tiles {
     pub(crate) fn new(b: &mut Cuda, head_dim: usize, of: &[Mat]) -> Option<Self> {
         assert!(of.iter().all(|mat| mat.bf16 == b.bf16()), "lookups over columns of another precision than products");
         let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
-        let head = head.ok_or_else(|| Fault::Unsupported(format!("heads of {head_dim} columns, more than 128")));
+        let head = head.ok_or_else(|| DeviceError::Unsupported(format!("heads of {head_dim} columns, more than 128")));
         let bf16 = b.bf16();
         b.note(head).map(|head| Self { bf16, head })
     }
 
-    /// Queues a kernel for all heads, a block for `ROWS` of `rows`, with room for `[tall, flat]` tiles of `ROWS` rows and of as
-    /// many as a tile has columns, the latter for each stage of pipeline.cuh.
-    #[expect(clippy::too_many_arguments, reason = "one launch: where, what, how large, with what")]
-    pub(crate) fn run(
-        &self,
-        b: &mut Cuda,
-        source: &'static str,
-        name: &'static str,
-        dims: &MemoryDims,
-        rows: usize,
-        [tall, flat]: [usize; 2],
-        args: &[Arg],
-    ) {
+    /// Queues a kernel.
+    pub(crate) fn run(&self, b: &mut Cuda, kernel: Lookup, args: &[Arg]) {
+        let Lookup { source, name, dims, rows, tiles: [tall, flat] } = kernel;
         let size = if self.bf16 { 2 } else { 4 };
         let pitch = self.head + 16 / size;
         // As in tile.cuh and pipeline.cuh.
@@ -53,10 +43,10 @@ impl Tiles {
         let shared = (tall * ROWS + stages * flat * columns) * pitch * size + stages * 2 * columns * 4;
         if shared > b.machine.most_shared() {
             let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
-            b.note::<()>(Err(Fault::Unsupported(what)));
+            b.note::<()>(Err(DeviceError::Unsupported(what)));
             return;
         }
-        let extent = Extent { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
+        let extent = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
         b.run(source, name, Variant::Head(self.bf16, self.head), extent, args);
     }
 
@@ -64,6 +54,19 @@ impl Tiles {
     pub(crate) fn blocks(rows: usize) -> usize {
         rows.div_ceil(ROWS)
     }
+}
+
+/// A kernel that runs for all heads, a block for `ROWS` rows.
+pub(crate) struct Lookup<'a> {
+    /// The file that it stands in.
+    pub(crate) source: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) dims: &'a MemoryDims,
+    /// Rows of a head.
+    pub(crate) rows: usize,
+    /// `[tall, flat]` tiles in shared memory: of `ROWS` rows, and of as many rows as a tile has columns, the latter for each stage
+    /// of pipeline.cuh.
+    pub(crate) tiles: [usize; 2],
 }
 
 /// Rows that hold the items of all heads: `Memory` of lookup.cuh.

@@ -2,7 +2,7 @@
 
 use crate::{Cuda, Tensor, launch::Product, sums::column_sums, tensor::Mat};
 use hh_core::{
-    ops::{Matmul, MatmulDims, MatmulGrad, Sink},
+    ops::{GradOut, Matmul, MatmulDims, MatmulGrad},
     shape::Shaped,
 };
 
@@ -44,9 +44,9 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
     b.begin();
     let slopes = operand(b, dy.mat(), rows, out);
     let (dx, add) = match d.x {
-        Sink::Set(dx) => (Some(dx), false),
-        Sink::Add(dx) => (Some(dx), true),
-        Sink::Skip => (None, false),
+        GradOut::Write(dx) => (Some(dx), false),
+        GradOut::Add(dx) => (Some(dx), true),
+        GradOut::Skip => (None, false),
     };
     if let Some(dx) = dx {
         assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     sums::Partials,
     tensor::{lanes, maybe},
 };
@@ -28,7 +28,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Mix<Tensor>, y: &mut Tensor) {
     let (x, gain, y) = (op.paths.mat(), op.gain.mat(), y.mat());
     let n = lanes(8, &widths, &[x, gain, y]);
     let args = [x.into(), gain.into(), maybe(op.gates).into(), spans, op.norm.into(), rows.into(), op.eps.into(), y.into()];
-    b.run("mix", "mix_forward", Variant::Lanes(n), Extent::warps(rows), &args);
+    b.run("mix", "mix_forward", Variant::Lanes(n), LaunchDims::warps(rows), &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Mix<Tensor>, dy: &Tensor, d: MixGrad<Tensor>) {

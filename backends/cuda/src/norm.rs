@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     sums::Partials,
     tensor::{lanes, maybe},
 };
@@ -16,7 +16,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Norm<Tensor>, y: &mut Tensor) {
     let (x, gain, y) = (op.x.mat(), op.gain.mat(), y.mat());
     let n = lanes(8, &[width], &[x, gain, y]);
     let args = [x.into(), gain.into(), rows.into(), width.into(), op.eps.into(), y.into()];
-    b.run("norm", "norm_forward", Variant::Lanes(n), Extent::warps(rows), &args);
+    b.run("norm", "norm_forward", Variant::Lanes(n), LaunchDims::warps(rows), &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Norm<Tensor>, dy: &Tensor, residual: Option<&Tensor>, d: NormGrad<Tensor>) {

@@ -2,8 +2,8 @@
 
 use crate::{
     Cuda, Tensor,
-    fault::Fault,
-    launch::{Arg, Extent, Memory, Variant},
+    error::DeviceError,
+    launch::{Arg, LaunchDims, Memory, Variant},
 };
 use hh_core::{
     ops::{AdamW, AdamWLeaf},
@@ -56,7 +56,7 @@ impl Leaves {
         if let Some(table) = place.as_ref().filter(|table| table.bytes == self.bytes) {
             return table.memory.address();
         }
-        let made = || -> Result<Table, Fault> {
+        let made = || -> Result<Table, DeviceError> {
             let mut memory = Memory::new(&machine, self.bytes.len())?;
             memory.upload(&self.bytes)?;
             Ok(Table { bytes: self.bytes, memory })
@@ -78,7 +78,7 @@ pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>
     let table = leaves.place(b, |tables| &mut tables.gradients);
     let blocks = chunks.min(BLOCKS);
     let partial = b.take(4 * blocks);
-    let extent = |blocks| Extent { grid: [blocks, 1, 1], threads: 256, shared: 0 };
+    let extent = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
     b.run("optimise", "sum_squares", Variant::Plain, extent(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
     b.run("optimise", "sum_partials", Variant::Plain, extent(1), &[partial.into(), blocks.into(), total.flat().into()]);
 }
@@ -94,5 +94,5 @@ pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item 
     let table = leaves.place(b, |tables| &mut tables.all);
     let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps].map(Into::into));
     let args = [op.schedule.flat().into(), op.total.flat().into(), rates, table.into(), count.into()];
-    b.run("optimise", "adamw", Variant::Plain, Extent { grid: [chunks, 1, 1], threads: 256, shared: 0 }, &args);
+    b.run("optimise", "adamw", Variant::Plain, LaunchDims { grid: [chunks, 1, 1], threads: 256, shared: 0 }, &args);
 }

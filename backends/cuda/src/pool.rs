@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     sums::Partials,
     tensor::{Mat, lanes, maybe},
 };
@@ -14,8 +14,8 @@ use hh_core::{
 /// Positions of a thread, as in pool.cu.
 const CHUNK: usize = 32;
 
-fn extent([batch, time, width]: [usize; 3], lanes: usize) -> Extent {
-    Extent::threads(batch * time.div_ceil(CHUNK) * width / lanes, 128)
+fn extent([batch, time, width]: [usize; 3], lanes: usize) -> LaunchDims {
+    LaunchDims::threads(batch * time.div_ceil(CHUNK) * width / lanes, 128)
 }
 
 /// Room for what each chunk hands on, and for the state of the beginning, where there are several.

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Indices, Tensor,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     tensor::{Mat, maybe},
 };
 use hh_core::{
@@ -26,11 +26,11 @@ fn masked(b: &mut Cuda, op: &Dropout<Tensor, Indices>, x: Mat, residual: Mat, y:
     let count = y.shape().count();
     let (key, site) = (op.draw.key.address().into(), op.draw.site.into());
     let args = [key, site, op.rate.into(), x.into(), residual.into(), (count as u64).into(), y.mat().into()];
-    b.run("random", "dropout", Variant::Plain, Extent::threads(count.div_ceil(4), 256), &args);
+    b.run("random", "dropout", Variant::Plain, LaunchDims::threads(count.div_ceil(4), 256), &args);
 }
 
 pub(crate) fn draw(b: &mut Cuda, name: &'static str, draw: Draw<Indices>, y: &mut Tensor) {
     let count = y.shape().count();
     let args = [draw.key.address().into(), draw.site.into(), (count as u64).into(), y.mat().into()];
-    b.run("random", name, Variant::Plain, Extent::threads(count.div_ceil(4), 256), &args);
+    b.run("random", name, Variant::Plain, LaunchDims::threads(count.div_ceil(4), 256), &args);
 }

@@ -3,8 +3,8 @@
 use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
-    launch::{Arg, Extent, Variant},
-    lookup::{self, Memory, Tiles},
+    launch::{Arg, LaunchDims, Variant},
+    lookup::{self, Lookup, Memory, Tiles},
     refine::{self, Carry, Chain, Kept, Refinement},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
@@ -28,7 +28,7 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
     let items = b.take_compute(batch * rows, 2 * width);
     let (ring_arg, last) = state.map_or((lookup::no_ring(), Mat::NONE), |(ring, last)| (ring.arg, last));
     let args = [qpv.into(), slots(op, dims), ring_arg, last.into(), lookup::heads(dims), op.successor.into(), items.into()];
-    b.run("memory", "recall_gather", Variant::Plain, Extent::warps(batch * rows * heads), &args);
+    b.run("memory", "recall_gather", Variant::Plain, LaunchDims::warps(batch * rows * heads), &args);
     let memory = Memory { of: items, rows, pattern: 0, value: width };
     Refinement {
         qpv,
@@ -68,12 +68,12 @@ pub(crate) fn forward(
     let saved = saved.map_or(Kept::NONE, |s| kept(s));
     let clock = clock(state.as_ref().map(|s| s.ring.clock)).into();
     let args = [refinement.arg(), clock, saved.arg(), y.into()];
-    tiles.run(b, "recall", "recall_forward", &dims, time, [1, 2], &args);
+    tiles.run(b, Lookup { source: "recall", name: "recall_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
     if let Some((ring, last)) = ring {
         let qpv = refinement.qpv.into();
         let args = [qpv, ring.arg, last.into(), lookup::heads(&dims), op.successor.into()];
-        b.run("memory", "recall_remember", Variant::Plain, Extent::warps(batch * time.min(ring.rows) * heads), &args);
-        b.run("memory", "recall_last", Variant::Plain, Extent::warps(batch * heads), &[qpv, lookup::heads(&dims), last.into()]);
+        b.run("memory", "recall_remember", Variant::Plain, LaunchDims::warps(batch * time.min(ring.rows) * heads), &args);
+        b.run("memory", "recall_last", Variant::Plain, LaunchDims::warps(batch * heads), &[qpv, lookup::heads(&dims), last.into()]);
     }
 }
 
@@ -92,15 +92,15 @@ pub(crate) fn backward(b: &mut Cuda, op: Recall<Tensor>, saved: &RecallSaved<Ten
     let blocks = batch * Tiles::blocks(time);
     let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
     let args = [refinement.arg(), saved.arg(), dy.into(), chain.arg(), d_qpv.into(), scalars.address.into()];
-    tiles.run(b, "recall", "recall_rows", &dims, time, [3, 2], &args);
+    tiles.run(b, Lookup { source: "recall", name: "recall_rows", dims: &dims, rows: time, tiles: [3, 2] }, &args);
     scalars.add_to(b, 0, heads, d.log_beta.flat());
 
     let partial: Arg = b.take(4 * batch * heads * m * 2 * head_dim).into();
     let args = [refinement.arg(), saved.arg(), chain.arg(), op.successor.into(), d_qpv.into(), partial];
-    tiles.run(b, "recall", "recall_columns", &dims, m + time, [2, 3], &args);
+    tiles.run(b, Lookup { source: "recall", name: "recall_columns", dims: &dims, rows: m + time, tiles: [2, 3] }, &args);
     if let Some(d) = d.slots {
         let args = [slots(&op, &dims), lookup::heads(&dims), partial, d.patterns.flat().into(), d.values.flat().into()];
-        b.run("memory", "recall_slots", Variant::Plain, Extent::warps(heads * m), &args);
+        b.run("memory", "recall_slots", Variant::Plain, LaunchDims::warps(heads * m), &args);
     }
     refinement.depth_grad(b, saved.reads, dy, d.depth);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     lookup::{Memory, Tiles},
     tensor::Mat,
 };
@@ -71,7 +71,7 @@ impl Refinement {
         let MemoryDims { batch, time, width, depth, .. } = self.dims;
         let rows = batch * time;
         let args = [self.weights.into(), reads.into(), dy.into(), rows.into(), width.into(), depth.into(), d.mat().into()];
-        b.run("memory", "depth_backward", Variant::Plain, Extent::warps(rows), &args);
+        b.run("memory", "depth_backward", Variant::Plain, LaunchDims::warps(rows), &args);
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn weights(b: &mut Cuda, logits: &Tensor, depth: usize) -> u64 {
     let rows = logits.shape().rows();
     let weights = b.take(4 * rows * depth);
     let args = [logits.mat().into(), rows.into(), depth.into(), weights.into()];
-    b.run("memory", "depth_forward", Variant::Plain, Extent::threads(rows, 256), &args);
+    b.run("memory", "depth_forward", Variant::Plain, LaunchDims::threads(rows, 256), &args);
     weights
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Cuda, Indices, Tensor,
     embed::clock,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     tensor::columns_mut,
 };
 use hh_core::ops::{ColumnsMut, Rotate};
@@ -14,5 +14,5 @@ pub(crate) fn forward(b: &mut Cuda, op: Rotate<Indices>, x: ColumnsMut<Tensor>) 
     let x = columns_mut(&x);
     let args =
         [clock(op.clock).into(), x.into(), batch.into(), time.into(), width.into(), d.into(), f64::from(op.base).into(), op.inverse.into()];
-    b.run("rotate", "rotate", Variant::Plain, Extent::threads(time * d / 2, 128), &args);
+    b.run("rotate", "rotate", Variant::Plain, LaunchDims::threads(time * d / 2, 128), &args);
 }

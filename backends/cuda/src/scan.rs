@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Arg, Extent, Variant},
+    launch::{Arg, LaunchDims, Variant},
     sums::Partials,
     tensor::{Mat, columns, columns_mut, lanes, maybe},
 };
@@ -21,8 +21,8 @@ fn inputs(op: &Scan<Tensor>, dims: &ScanDims) -> ([Mat; 5], Arg) {
     (mats, Arg::group(&[x, gates, gate_bias, log_decay, skip, dims.batch.into(), dims.time.into(), dims.width.into()]))
 }
 
-fn extent(dims: &ScanDims, lanes: usize) -> Extent {
-    Extent::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
+fn extent(dims: &ScanDims, lanes: usize) -> LaunchDims {
+    LaunchDims::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / lanes, 128)
 }
 
 /// Room for what each chunk makes of `h`, and for the `h` of the beginning, where there are several.

@@ -1,7 +1,7 @@
 //! Working memory of kernels.
 
 use crate::{
-    fault::Fault,
+    error::DeviceError,
     launch::{Machine, Memory},
 };
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// All of it is free again.
-    pub(crate) fn reset(&mut self, machine: &Arc<Machine>) -> Result<(), Fault> {
+    pub(crate) fn reset(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
         self.settle(machine)?;
         self.blocks.iter_mut().try_for_each(Memory::poison)
     }
 
     /// Where it has grown, one block that is long enough for all takes the place of several. All of it is free again.
-    pub(crate) fn settle(&mut self, machine: &Arc<Machine>) -> Result<(), Fault> {
+    pub(crate) fn settle(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
         (self.used, self.taken) = (0, 0);
         if self.blocks.len() > 1 {
             self.blocks.clear();
@@ -42,7 +42,7 @@ impl Scratch {
     }
 
     /// Address of so many bytes, until the next reset.
-    pub(crate) fn take(&mut self, machine: &Arc<Machine>, bytes: usize) -> Result<u64, Fault> {
+    pub(crate) fn take(&mut self, machine: &Arc<Machine>, bytes: usize) -> Result<u64, DeviceError> {
         let bytes = bytes.next_multiple_of(ALIGN);
         if self.blocks.last().is_none_or(|block| block.bytes() - self.used < bytes) {
             let mut block = Memory::new(machine, bytes.max(LEAST))?;

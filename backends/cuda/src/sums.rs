@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     tensor::Mat,
 };
 
@@ -13,7 +13,7 @@ const BLOCKS: usize = 256;
 
 /// Partial sums of a kernel that walks through rows, a warp a row at a time.
 pub(crate) struct Partials {
-    pub(crate) extent: Extent,
+    pub(crate) extent: LaunchDims,
     /// `[blocks, width]`
     pub(crate) address: u64,
     width: usize,
@@ -28,19 +28,19 @@ impl Partials {
         assert!(width <= SHARED, "sums of {width} columns");
         let warps = (SHARED / width).clamp(1, 8);
         let blocks = rows.div_ceil(warps).min(BLOCKS);
-        let extent = Extent { grid: [blocks, 1, 1], threads: 32 * warps, shared: 4 * warps * width };
+        let extent = LaunchDims { grid: [blocks, 1, 1], threads: 32 * warps, shared: 4 * warps * width };
         Self { extent, address: b.take(4 * blocks * width), width }
     }
 
     /// Partial sums `[n, width]` that a kernel of another form leaves at an address.
     pub(crate) fn at(address: u64, n: usize, width: usize) -> Self {
-        Self { extent: Extent { grid: [n, 1, 1], threads: 0, shared: 0 }, address, width }
+        Self { extent: LaunchDims { grid: [n, 1, 1], threads: 0, shared: 0 }, address, width }
     }
 
     /// `target += Σ` of columns `start .. start + count`.
     pub(crate) fn add_to(&self, b: &mut Cuda, start: usize, count: usize, target: Mat) {
         let args = [self.address.into(), self.extent.grid[0].into(), self.width.into(), start.into(), count.into(), target.into()];
-        b.run("sums", "add_columns", Variant::Plain, Extent { grid: [count.div_ceil(32), 1, 1], threads: 256, shared: 0 }, &args);
+        b.run("sums", "add_columns", Variant::Plain, LaunchDims { grid: [count.div_ceil(32), 1, 1], threads: 256, shared: 0 }, &args);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Cuda, Tensor,
-    launch::{Extent, Variant},
+    launch::{LaunchDims, Variant},
     tensor::lanes,
 };
 use hh_core::{ops::Swiglu, shape::Shaped};
@@ -12,7 +12,7 @@ pub(crate) fn forward(b: &mut Cuda, op: Swiglu<Tensor>, y: &mut Tensor) {
     let (packed, y) = (op.packed.mat(), y.mat());
     let n = lanes(8, &[width], &[packed, y]);
     let args = [packed.into(), rows.into(), width.into(), y.into()];
-    b.run("swiglu", "swiglu_forward", Variant::Lanes(n), Extent::threads(rows * width / n, 256), &args);
+    b.run("swiglu", "swiglu_forward", Variant::Lanes(n), LaunchDims::threads(rows * width / n, 256), &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Swiglu<Tensor>, dy: &Tensor, dx: &mut Tensor) {
@@ -21,5 +21,5 @@ pub(crate) fn backward(b: &mut Cuda, op: Swiglu<Tensor>, dy: &Tensor, dx: &mut T
     let (packed, dy, dx) = (op.packed.mat(), dy.mat(), dx.mat());
     let n = lanes(8, &[width], &[packed, dy, dx]);
     let args = [packed.into(), rows.into(), width.into(), dy.into(), dx.into()];
-    b.run("swiglu", "swiglu_backward", Variant::Lanes(n), Extent::threads(rows * width / n, 256), &args);
+    b.run("swiglu", "swiglu_backward", Variant::Lanes(n), LaunchDims::threads(rows * width / n, 256), &args);
 }

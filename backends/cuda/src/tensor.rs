@@ -1,7 +1,7 @@
 //! Numbers on the machine.
 
 use crate::{
-    fault::Fault,
+    error::DeviceError,
     launch::{Arg, Memory},
 };
 use hh_core::{
@@ -109,14 +109,14 @@ impl Tensor {
     /// All elements; waits for the machine.
     ///
     /// # Errors
-    /// [`Fault`] where the machine fails.
-    pub fn numbers(&self) -> Result<Vec<f32>, Fault> {
+    /// [`DeviceError`] where the machine fails.
+    pub fn numbers(&self) -> Result<Vec<f32>, DeviceError> {
         let mut numbers = vec![0.0; self.shape.count()];
         self.read(&mut numbers)?;
         Ok(numbers)
     }
 
-    pub(crate) fn read(&self, to: &mut [f32]) -> Result<(), Fault> {
+    pub(crate) fn read(&self, to: &mut [f32]) -> Result<(), DeviceError> {
         assert_eq!(to.len(), self.shape.count(), "numbers to download");
         let mut bytes = vec![0; self.memory.bytes()];
         self.memory.download(&mut bytes)?;

@@ -1,15 +1,15 @@
 //! The backend itself: what it computes in, and how results find their tensors.
 
 use crate::{
-    fault::Fault,
-    place::Place,
+    device_kind::DeviceKind,
+    error::DeviceError,
     tensor::{Indices, Tensor, columns_mut, extents},
     value::Value,
 };
 use hh_core::{
     backend::{self, Precision},
     ops::ColumnsMut,
-    quant::{self, Blocks},
+    quant::QuantView,
     shape::Shape,
 };
 use tch::Kind;
@@ -35,15 +35,15 @@ pub struct Tch {
     pub(crate) compute: Kind,
     /// Of everything else.
     pub(crate) full: Kind,
-    fault: Option<Fault>,
+    fault: Option<DeviceError>,
 }
 
 impl Tch {
     /// A backend on a device.
     ///
     /// # Errors
-    /// [`Fault::Absent`] where libtorch does not see the device, [`Fault::Precision`] where it does not compute so.
-    pub fn new(place: Place, compute: Compute) -> Result<Self, Fault> {
+    /// [`DeviceError::Absent`] where libtorch does not see the device, [`DeviceError::Precision`] where it does not compute so.
+    pub fn new(place: DeviceKind, compute: Compute) -> Result<Self, DeviceError> {
         let device = place.device()?;
         let (name, compute, full) = match compute {
             Compute::F32 => ("f32", Kind::Float, Kind::Float),
@@ -55,17 +55,17 @@ impl Tch {
         let try_it = Value::of(tch::Tensor::f_ones([1, 8, 8], (compute, device)));
         match try_it.matmul(&try_it).get() {
             Ok(_) => Ok(new),
-            Err(Fault::Libtorch(_)) => Err(Fault::Precision { device: new.place().to_string(), precision: name }),
+            Err(DeviceError::Libtorch(_)) => Err(DeviceError::Precision { device: new.place().to_string(), precision: name }),
             Err(fault) => Err(fault),
         }
     }
 
     /// Where it computes.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> DeviceKind {
         match self.device {
-            tch::Device::Cuda(n) => Place::Cuda(n),
-            tch::Device::Mps => Place::Mps,
-            _ => Place::Cpu,
+            tch::Device::Cuda(n) => DeviceKind::Cuda(n),
+            tch::Device::Mps => DeviceKind::Mps,
+            _ => DeviceKind::Cpu,
         }
     }
 
@@ -99,7 +99,7 @@ impl Tch {
         self.whole(tensor).rows(tensor.shape.width())
     }
 
-    fn note(&mut self, outcome: Result<(), Fault>) {
+    fn note(&mut self, outcome: Result<(), DeviceError>) {
         if let (Err(fault), None) = (outcome, &self.fault) {
             self.fault = Some(fault);
         }
@@ -141,16 +141,16 @@ impl Tch {
 
     /// Changes tensors in place.
     pub(crate) fn change(&mut self, change: impl FnOnce() -> Result<(), tch::TchError>) {
-        self.note(change().map_err(Fault::from));
+        self.note(change().map_err(DeviceError::from));
     }
 }
 
 impl backend::Device for Tch {
     type Tensor = Tensor;
     type Indices = Indices;
-    type Error = Fault;
+    type Error = DeviceError;
 
-    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, Fault> {
+    fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
         self.surface()?;
         let (kind, extents) = match precision {
             // Vectors are few, and hold what must be exact: decays, temperatures, gains.
@@ -162,19 +162,19 @@ impl backend::Device for Tch {
         Ok(Tensor { inner: tch::Tensor::f_zeros(extents, (kind, self.device))?, shape })
     }
 
-    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, Fault> {
+    fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
         self.surface()?;
         Ok(Indices { inner: tch::Tensor::f_zeros(extents(shape), (Kind::Int64, self.device))?, shape })
     }
 
-    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), Fault> {
+    fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
         let host = tch::Tensor::f_from_slice(src)?;
         Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
     }
 
-    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), Fault> {
+    fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
         let wide: Vec<i64> = src.iter().map(|&i| i.into()).collect();
@@ -182,18 +182,18 @@ impl backend::Device for Tch {
         Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
     }
 
-    fn upload_blocks(&mut self, src: Blocks<'_>) -> Result<Tensor, Fault> {
-        quant::widened(self, src)
+    fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor, DeviceError> {
+        backend::widened(self, src)
     }
 
-    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), Fault> {
+    fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         let host = src.inner.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu)?;
         Ok(host.f_contiguous()?.f_copy_data(dst, dst.len())?)
     }
 
-    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), Fault> {
+    fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), DeviceError> {
         self.surface()?;
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         let mut wide = vec![0i64; dst.len()];
@@ -214,7 +214,7 @@ impl backend::Device for Tch {
 
 impl Tch {
     /// The first fault of the kernels since this was last asked.
-    fn surface(&mut self) -> Result<(), Fault> {
+    fn surface(&mut self) -> Result<(), DeviceError> {
         self.fault.take().map_or(Ok(()), Err)
     }
 }

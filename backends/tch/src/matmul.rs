@@ -1,7 +1,7 @@
 //! Products with weights.
 
 use crate::{Tch, Tensor, value::Value};
-use hh_core::ops::{Matmul, MatmulDims, MatmulGrad, Sink};
+use hh_core::ops::{GradOut, Matmul, MatmulDims, MatmulGrad};
 
 pub(crate) fn forward(b: &mut Tch, op: Matmul<Tensor>, y: &mut Tensor) {
     let MatmulDims { inp, out, .. } = op.dims(y.shape);
@@ -24,9 +24,9 @@ pub(crate) fn backward(b: &mut Tch, op: Matmul<Tensor>, dy: &Tensor, d: MatmulGr
     let dy = dy.value().rows(out).to(b.compute);
     let dx = || dy.matmul(&op.w.matrix().to(b.compute));
     match d.x {
-        Sink::Set(to) => b.put(&dx(), to),
-        Sink::Add(to) => b.add(&dx(), to),
-        Sink::Skip => {}
+        GradOut::Write(to) => b.put(&dx(), to),
+        GradOut::Add(to) => b.add(&dx(), to),
+        GradOut::Skip => {}
     }
     b.add(&dy.transposed(0, 1).matmul(&op.x.value().rows(inp).to(b.compute)), d.w);
     if let Some(d_bias) = d.bias {

@@ -1,6 +1,6 @@
 //! Gradients by autograd.
 
-use crate::{fault::Fault, value::Value};
+use crate::{error::DeviceError, value::Value};
 use tch::Tensor;
 
 /// Gradients of `formula` at `at`, against the gradient `dy` of its value.
@@ -15,7 +15,7 @@ pub(crate) fn replay<const N: usize>(at: [&Value; N], dy: &Value, formula: impl 
 pub(crate) fn slopes<const N: usize>(at: [&Value; N], formula: impl FnOnce(&[Value; N]) -> Value) -> [Value; N] {
     let leaves = at.map(|value| value.map(|x| x.f_detach()?.f_set_requires_grad(true)));
     let number = formula(&leaves);
-    let run = || -> Result<Vec<Tensor>, Fault> {
+    let run = || -> Result<Vec<Tensor>, DeviceError> {
         let leaves = leaves.into_iter().map(Value::get).collect::<Result<Vec<_>, _>>()?;
         Ok(Tensor::f_run_backward(&[number.get()?], &leaves, false, false)?)
     };

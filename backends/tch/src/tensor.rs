@@ -1,6 +1,6 @@
 //! What the backend holds.
 
-use crate::{fault::Fault, value::Value};
+use crate::{error::DeviceError, value::Value};
 use hh_core::{
     ops::{Columns, ColumnsMut},
     shape::{Shape, Shaped},
@@ -77,8 +77,8 @@ impl Tensor {
     /// All elements, not rounded to f32.
     ///
     /// # Errors
-    /// [`Fault`] where the device fails.
-    pub fn numbers(&self) -> Result<Vec<f64>, Fault> {
+    /// [`DeviceError`] where the device fails.
+    pub fn numbers(&self) -> Result<Vec<f64>, DeviceError> {
         let host = self.inner.f_to_kind(tch::Kind::Double)?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
         let mut numbers = vec![0.0; self.shape.count()];
         host.f_copy_data(&mut numbers, self.shape.count())?;

@@ -1,21 +1,21 @@
 //! What the suite of `tests/` cannot see from outside; it compares every kernel and gradient with the cpu backend's.
 
 use crate::{
-    Compute, Fault, Indices, Place, Tch, draw,
+    Compute, DeviceError, DeviceKind, Indices, Tch, draw,
     replay::replay,
     scan::{recurrence, recurrence_after},
     value::Value,
 };
 use hh_core::{
     backend::{Backward, Device, Precision},
-    ops::{Draw, Matmul, MatmulGrad, Sink},
+    ops::{Draw, GradOut, Matmul, MatmulGrad},
     rng,
     shape::Shape,
 };
 use tch::{Kind, TchError, Tensor};
 
 fn cpu() -> Tch {
-    Tch::new(Place::Cpu, Compute::F64).expect("every libtorch has the processor")
+    Tch::new(DeviceKind::Cpu, Compute::F64).expect("every libtorch has the processor")
 }
 
 fn random(shape: &[i64]) -> Value {
@@ -30,16 +30,16 @@ fn numbers(value: &Value) -> Vec<f64> {
 fn the_gradients_of_a_product_are_those_of_its_replay() {
     let mut b = cpu();
     let mut random = |shape| {
-        let mut t = b.alloc(shape, Precision::Full).expect("room");
+        let mut t = b.alloc(shape, Precision::Full).expect("memory");
         t.inner = Tensor::rand(t.inner.size(), (Kind::Double, tch::Device::Cpu));
         t
     };
     let (x, w, bias, dy) =
         (random(Shape::cube(2, 3, 4)), random(Shape::matrix(5, 4)), random(Shape::vector(5)), random(Shape::cube(2, 3, 5)));
     let [mut dx, mut dw, mut d_bias] =
-        [Shape::cube(2, 3, 4), Shape::matrix(5, 4), Shape::vector(5)].map(|s| b.alloc(s, Precision::Full).expect("room"));
+        [Shape::cube(2, 3, 4), Shape::matrix(5, 4), Shape::vector(5)].map(|s| b.alloc(s, Precision::Full).expect("memory"));
     let op = Matmul { x: &x, w: &w, bias: Some(&bias), add: None };
-    b.matmul_grad(op, &dy, MatmulGrad { x: Sink::Set(&mut dx), w: &mut dw, bias: Some(&mut d_bias) });
+    b.matmul_grad(op, &dy, MatmulGrad { x: GradOut::Write(&mut dx), w: &mut dw, bias: Some(&mut d_bias) });
     let replayed = replay([&x.value(), &w.matrix(), &bias.vector()], &dy.value(), |[x, w, bias]| x.linear(w, Some(bias)));
     for (found, wanted) in [dx, dw, d_bias].iter().zip(&replayed) {
         let wanted = numbers(wanted);
@@ -87,7 +87,7 @@ fn random_words_in_torch_are_those_of_philox() {
 #[test]
 fn host_draws_of_many_threads_are_those_of_one() {
     let mut b = cpu();
-    let mut key: Indices = b.alloc_indices(Shape::vector(4)).expect("room");
+    let mut key: Indices = b.alloc_indices(Shape::vector(4)).expect("memory");
     b.upload_indices(&[3, 4, 5, 6], &mut key).expect("no device to lose");
     let count = 100_003;
     let found = numbers(&draw::uniform(&b, Draw { key: &key, site: 9 }, count));
@@ -97,27 +97,27 @@ fn host_draws_of_many_threads_are_those_of_one() {
 #[test]
 fn a_kernels_fault_surfaces_where_the_device_is_next_asked() {
     let mut b = cpu();
-    let [mut x, mut y] = [(); 2].map(|()| b.alloc(Shape::vector(3), Precision::Full).expect("room"));
-    b.put(&Value::failed(Fault::OutOfMemory), &mut x);
+    let [mut x, mut y] = [(); 2].map(|()| b.alloc(Shape::vector(3), Precision::Full).expect("memory"));
+    b.put(&Value::failed(DeviceError::OutOfMemory), &mut x);
     b.copy(&x, &mut y);
     b.put(&x.value().plus(&random(&[7])), &mut y);
     let mut host = [0.0; 3];
-    assert!(matches!(b.download(&y, &mut host), Err(Fault::OutOfMemory)), "the first one");
+    assert!(matches!(b.download(&y, &mut host), Err(DeviceError::OutOfMemory)), "the first one");
     b.download(&y, &mut host).expect("it was said once");
 }
 
 #[test]
 fn what_libtorch_says_becomes_one_sentence() {
-    let said = |text: &str| Fault::from(TchError::Torch(text.to_owned()));
+    let said = |text: &str| DeviceError::from(TchError::Torch(text.to_owned()));
     for text in [
         "CUDA out of memory. Tried to allocate 20.00 MiB\nException raised from malloc",
         "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
         "MPS backend out of memory",
     ] {
-        assert!(matches!(said(text), Fault::OutOfMemory), "{text}");
+        assert!(matches!(said(text), DeviceError::OutOfMemory), "{text}");
     }
     let lost = said("\nCUDA error: unspecified launch failure.\n#0 frame").to_string();
     assert!(lost.contains("unspecified launch failure") && !lost.contains('\n') && !lost.contains("frame"), "{lost}");
-    let absent = Tch::new(Place::Cuda(99), Compute::F32).map(drop).expect_err("nobody has as many").to_string();
+    let absent = Tch::new(DeviceKind::Cuda(99), Compute::F32).map(drop).expect_err("nobody has as many").to_string();
     assert!(absent.contains("cuda:99") && absent.contains("cpu"), "{absent}");
 }

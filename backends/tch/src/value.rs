@@ -1,6 +1,6 @@
 //! A tensor in a formula, or the fault that kept it from being computed.
 
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use std::borrow::Borrow;
 use tch::{Kind, TchError, Tensor};
 
@@ -9,20 +9,20 @@ use tch::{Kind, TchError, Tensor};
 ///
 /// None of the operations changes a tensor in place, and several give views: the memory may be shared.
 #[derive(Debug)]
-pub(crate) struct Value(Result<Tensor, Fault>);
+pub(crate) struct Value(Result<Tensor, DeviceError>);
 
 type Outcome = Result<Tensor, TchError>;
 
 impl Clone for Value {
     fn clone(&self) -> Self {
-        Self(self.0.as_ref().map(Tensor::shallow_clone).map_err(Fault::clone))
+        Self(self.0.as_ref().map(Tensor::shallow_clone).map_err(DeviceError::clone))
     }
 }
 
 impl Value {
     /// The value of an operation.
     pub(crate) fn of(outcome: Outcome) -> Self {
-        Self(outcome.map_err(Fault::from))
+        Self(outcome.map_err(DeviceError::from))
     }
 
     /// A value that shares the tensor's memory.
@@ -31,12 +31,12 @@ impl Value {
     }
 
     /// A value that there is not.
-    pub(crate) fn failed(fault: Fault) -> Self {
+    pub(crate) fn failed(fault: DeviceError) -> Self {
         Self(Err(fault))
     }
 
     /// What came of the formula.
-    pub(crate) fn get(self) -> Result<Tensor, Fault> {
+    pub(crate) fn get(self) -> Result<Tensor, DeviceError> {
         self.0
     }
 
@@ -59,7 +59,7 @@ impl Value {
 
     /// Any operation on many tensors.
     pub(crate) fn all<V: Borrow<Self>>(values: &[V], f: impl FnOnce(&[&Tensor]) -> Outcome) -> Self {
-        let tensors: Result<Vec<&Tensor>, &Fault> = values.iter().map(|v| v.borrow().0.as_ref()).collect();
+        let tensors: Result<Vec<&Tensor>, &DeviceError> = values.iter().map(|v| v.borrow().0.as_ref()).collect();
         match tensors {
             Ok(tensors) => Self::of(f(&tensors)),
             Err(fault) => Self(Err(fault.clone())),

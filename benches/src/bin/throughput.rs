@@ -18,7 +18,7 @@ use hh_core::{
     schedule::Schedule,
     session::{Options, Session},
     shape::{Shape, Shaped},
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
 };
 use hh_cpu::{Cpu, Threads};
 use std::{hint::black_box, time::Instant};
@@ -69,7 +69,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 fn model(preset: &str, cpu: &mut Cpu<f32>) -> Model<hh_cpu::Tensor<f32>> {
     let config = presets::preset(preset).unwrap_or_else(|| panic!("no preset {preset}"));
-    Model::init(cpu, config, 0).expect("room for the weights")
+    Model::init(cpu, config, 0).expect("memory for the weights")
 }
 
 /// As `reference.py bench`: two steps of warm-up, then the median.
@@ -77,7 +77,7 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
     let mut cpu = Cpu::<f32>::new(threads.clone());
     let Model { config, params } = model(preset, &mut cpu);
     let count: usize = params.leaves().map(|t| t.shape().count()).sum();
-    let hyper = Hyper {
+    let hyper = HyperParams {
         schedule: Schedule { peak_lr: 1e-4, min_lr: 1e-4, warmup: 0, steps: 1 << 20 },
         beta1: 0.9,
         beta2: 0.999,
@@ -99,7 +99,7 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         (0..args.batch * args.len).map(|i| ((i + shift) as u32).wrapping_mul(2_654_435_761) % vocab).collect()
     };
     let (tokens, targets) = (ids(0), ids(1));
-    let mut trainer = Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("room for a step");
+    let mut trainer = Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("memory for a step");
     let mut times = Vec::new();
     for step in 0..args.steps + 2 {
         let start = Instant::now();
@@ -122,12 +122,12 @@ fn decode(preset: &str, args: &Args, threads: &Threads) {
     let (model, bytes) = weights(&mut cpu, config, segments, args.quant);
     let c = &model.config;
     let options = Options { batch: args.batch, segments: Some(segments), context: 1024, ..Options::default() };
-    let mut session = Session::new(cpu, &model, options).expect("room for a session");
+    let mut session = Session::new(cpu, &model, options).expect("memory for a session");
     let prompt: Vec<u32> = (0..args.batch * args.len).map(|i| (i * 7 % c.vocab_size) as u32).collect();
     session.prefill(&prompt).expect("a prompt");
     let tokens = vec![1; args.batch];
     // As weights lie: on huge pages where there are any.
-    let mut read = session.backend_mut().alloc(Shape::matrix(1 << 14, 1 << 14), Precision::Compute).expect("room for 1 GiB");
+    let mut read = session.backend_mut().alloc(Shape::matrix(1 << 14, 1 << 14), Precision::Compute).expect("memory for 1 GiB");
     read.data_mut().fill(1.0);
     // Neighbours on the machine come and go: both are timed in turn, and compared within a turn.
     let (mut rates, mut reads, mut shares) = (vec![], vec![], vec![]);
@@ -170,14 +170,14 @@ fn weights(cpu: &mut Cpu<f32>, config: Config, segments: usize, quant: Option<Fo
         if let Some(format) = quant.and_then(|quant| quant.of(name, shape)) {
             let made = format.quantise(&host, shape.width());
             bytes += times * (made.blocks().codes().len() + 2 * made.blocks().scales().len());
-            return cpu.upload_blocks(made.blocks());
+            return cpu.upload_quantised(made.blocks());
         }
         bytes += times * 4 * shape.count();
         let mut leaf = cpu.alloc(shape, Precision::Full)?;
         cpu.upload(&host, &mut leaf)?;
         Ok::<_, hh_cpu::OutOfMemory>(leaf)
     });
-    (Model { params: params.expect("room for the weights"), config }, bytes)
+    (Model { params: params.expect("memory for the weights"), config }, bytes)
 }
 
 /// Bytes per second of summing `data`.

@@ -1,6 +1,13 @@
 use super::{Dtype, Metadata};
-use crate::{error::Error, shape::Shape};
-use alloc::{format, string::String, vec::Vec};
+use crate::{
+    error::{CheckpointError, Error},
+    shape::Shape,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use safetensors::tensor::{Metadata as Header, TensorInfo};
 
 /// Any safetensors file, over its bytes: tensors by name, and metadata. A [`Checkpoint`](super::Checkpoint) is one.
@@ -33,35 +40,33 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// [`Error::Checkpoint`] that tells an empty file, one cut short, one of another kind, and a damaged header apart.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let fail = |message| Err(Error::Checkpoint(message));
+        let fail = |e: CheckpointError| Err(e.into());
         let found = bytes.len();
         if found == 0 {
-            return fail("the file is empty, not a checkpoint: copy it again, or give another".into());
+            return fail(CheckpointError::Empty);
         }
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
-            return fail(format!("the file has {found} bytes, too few for a checkpoint: copy it again, or give another"));
+            return fail(CheckpointError::TooShort { found });
         };
         if rest.first().is_some_and(|&byte| byte != b'{') {
-            return fail("the file is not a safetensors file, and so not a checkpoint: give another".into());
+            return fail(CheckpointError::NotSafetensors);
         }
         let length = u64::from_le_bytes(*prefix);
         let Some(header) = usize::try_from(length).ok().and_then(|length| rest.get(..length)) else {
-            return fail(format!(
-                "the file is cut short: it has {found} bytes, and its header alone should have {length} after the first {PREFIX}; copy it again"
-            ));
+            return fail(CheckpointError::TruncatedHeader { found, header: length });
         };
         let header = match core::str::from_utf8(header).map(serde_json::from_str::<Header>) {
             Ok(Ok(header)) => header,
-            Ok(Err(e)) => return fail(format!("the header of the file is damaged ({e}): copy it again, or give another")),
-            Err(e) => return fail(format!("the header of the file is damaged ({e}): copy it again, or give another")),
+            Ok(Err(e)) => return fail(CheckpointError::Header(e.to_string())),
+            Err(e) => return fail(CheckpointError::Header(e.to_string())),
         };
         let data = &rest[length as usize..];
-        let expected = (found - data.len()) as u128 + header.data_len() as u128;
-        if (found as u128) < expected {
-            return fail(format!("the file is cut short: it should have {expected} bytes and has {found}; copy it again"));
+        let (found, expected) = (found as u128, (found - data.len()) as u128 + header.data_len() as u128);
+        if found < expected {
+            return fail(CheckpointError::Truncated { found, expected });
         }
-        if found as u128 > expected {
-            return fail(format!("the file has {found} bytes where its header accounts for {expected}: it is damaged; copy it again"));
+        if found > expected {
+            return fail(CheckpointError::TrailingBytes { found, expected });
         }
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         Ok(Self { names: header.offset_keys(), metadata, header, data })
@@ -70,6 +75,11 @@ impl<'a> Archive<'a> {
     /// All metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Adds an entry of metadata where the file has none under this key.
+    pub(super) fn supply(&mut self, key: &str, value: &str) {
+        self.metadata.entry(key.into()).or_insert_with(|| value.into());
     }
 
     /// Names of all tensors, in file order.
@@ -84,10 +94,10 @@ impl<'a> Archive<'a> {
     pub fn tensor(&self, name: &str) -> Result<Tensor<'a>, Error> {
         let info = self.info(name)?;
         let dtype = Dtype::from_safetensors(info.dtype).ok_or_else(|| {
-            Error::Checkpoint(format!("tensor {name} is stored as {}; this program reads F32, F16 and BF16: convert it", info.dtype))
+            CheckpointError::Other(format!("tensor {name} is stored as {}; this program reads F32, F16 and BF16: convert it", info.dtype))
         })?;
         let shape = Shape::from_dims(&info.shape).ok_or_else(|| {
-            Error::Checkpoint(format!("tensor {name} has shape {:?}; this program knows one to three extents", info.shape))
+            CheckpointError::Other(format!("tensor {name} has shape {:?}; this program knows one to three extents", info.shape))
         })?;
         let (start, end) = info.data_offsets;
         Ok(Tensor { dtype, shape, bytes: &self.data[start..end] })
@@ -116,10 +126,7 @@ impl<'a> Archive<'a> {
         tensor.dtype.decode(tensor.bytes, dst);
         match dst.iter().position(|x| !x.is_finite()) {
             None => Ok(()),
-            Some(i) => Err(Error::Checkpoint(format!(
-                "tensor {name} has the value {} at element {i}: the weights are broken; use an earlier checkpoint",
-                dst[i]
-            ))),
+            Some(index) => Err(CheckpointError::NotFinite { name: name.into(), index, value: dst[index] }.into()),
         }
     }
 
@@ -132,30 +139,24 @@ impl<'a> Archive<'a> {
     pub(super) fn bytes(&self, name: &str, dtype: safetensors::Dtype, shape: Shape) -> Result<&'a [u8], Error> {
         let info = self.info(name)?;
         if info.dtype != dtype || info.shape != shape.dims() {
-            return Err(Error::Checkpoint(format!(
+            return Err(Error::Checkpoint(CheckpointError::Other(format!(
                 "tensor {name} is {} of shape {:?} in the file where the model has {dtype} of {shape}: its configuration is of another model",
                 info.dtype, info.shape
-            )));
+            ))));
         }
         let (start, end) = info.data_offsets;
         Ok(&self.data[start..end])
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
-        self.header.info(name).ok_or_else(|| {
-            Error::Checkpoint(format!(
-                "tensor {name} is missing among the {} in the file: its configuration is of another model",
-                self.names.len()
-            ))
-        })
+        let missing = || CheckpointError::MissingTensor { name: name.into(), tensors: self.names.len() };
+        Ok(self.header.info(name).ok_or_else(missing)?)
     }
 
     fn shaped(&self, name: &str, shape: Shape) -> Result<Tensor<'a>, Error> {
         let found = &self.info(name)?.shape;
         if found != shape.dims() {
-            return Err(Error::Checkpoint(format!(
-                "tensor {name} has shape {found:?} in the file where the model has {shape}: its configuration is of another model"
-            )));
+            return Err(CheckpointError::Shape { name: name.into(), found: found.clone(), expected: shape }.into());
         }
         self.tensor(name)
     }

@@ -4,7 +4,7 @@ use super::Archive;
 use crate::{
     error::Error,
     half::bf16_to_f32,
-    quant::{BLOCK, Blocks, Format},
+    quant::{BLOCK, Format, QuantView},
     shape::Shape,
 };
 use alloc::format;
@@ -25,7 +25,7 @@ pub(super) fn entries(format: Format, name: &str, shape: Shape) -> [(String, Dty
 }
 
 /// The matrix of this name; `None` if the file does not have it in blocks.
-pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Result<Option<Blocks<'a>>, Error> {
+pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Result<Option<QuantView<'a>>, Error> {
     let there = |format: &Format| archive.has(&entries(*format, name, shape)[0].0);
     let Some(format) = [Format::Q8, Format::Q4].into_iter().find(there) else {
         return Ok(None);
@@ -33,9 +33,9 @@ pub(super) fn read<'a>(archive: &Archive<'a>, name: &str, shape: Shape) -> Resul
     let [codes, scales] = entries(format, name, shape).map(|(name, dtype, shape)| archive.bytes(&name, dtype, shape));
     let (codes, scales) = (codes?, scales?.as_chunks::<2>().0);
     if let Some(i) = scales.iter().position(|s| !bf16_to_f32(u16::from_le_bytes(*s)).is_finite()) {
-        return Err(Error::Checkpoint(format!(
-            "block {i} of {name} has a scale that is not finite: the weights are broken; export them again"
-        )));
+        return Err(Error::Checkpoint(
+            format!("block {i} of {name} has a scale that is not finite: the weights are broken; export them again").into(),
+        ));
     }
-    Ok(Blocks::new(format, shape, codes, scales))
+    Ok(QuantView::new(format, shape, codes, scales))
 }

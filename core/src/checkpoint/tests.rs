@@ -2,6 +2,7 @@ use super::*;
 use crate::presets::preset;
 use crate::quant::Format;
 use crate::rng;
+use alloc::sync::Arc;
 use alloc::{string::ToString, vec, vec::Vec};
 
 const TINY: &str = r#"{"vocab_size": 5, "width": 4, "layers": 1, "ffn": 4, "head_dim": 2, "ssm_width": 4, "norm_eps": 1e-05}"#;
@@ -196,11 +197,15 @@ fn names_that_the_format_forbids_are_refused() {
 fn a_writer_passes_its_sinks_failure_on() {
     let mut room = 1000;
     let mut writer = Writer::begin(&notes(), [("a", Shape::vector(1000))], Dtype::F32, |piece: &[u8]| {
-        room = usize::checked_sub(room, piece.len()).ok_or_else(|| Error::Device("the disk is full".into()))?;
+        room = usize::checked_sub(room, piece.len())
+            .ok_or_else(|| Error::Device(Arc::from(Box::<dyn core::error::Error + Send + Sync>::from("the disk is full"))))?;
         Ok::<(), Error>(())
     })
     .unwrap();
-    assert_eq!(writer.tensor("a", &[0.0; 1000]), Err(Error::Device("the disk is full".into())));
+    assert_eq!(
+        writer.tensor("a", &[0.0; 1000]),
+        Err(Error::Device(Arc::from(Box::<dyn core::error::Error + Send + Sync>::from("the disk is full"))))
+    );
 }
 
 #[test]
@@ -254,7 +259,7 @@ fn quantised(format: Format) -> (Config, Vec<Named>, Vec<u8>) {
         .into_iter()
         .map(|(name, shape)| (name, shape, (0..shape.count() as u32).map(|i| rng::normal([1, 0, 0, 0], 2, i)).collect::<Vec<_>>()))
         .collect();
-    let bytes = write(&config, &notes(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Blocks(format)).unwrap();
+    let bytes = write(&config, &notes(), tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Stored::Quantised(format)).unwrap();
     (config, tensors, bytes)
 }
 

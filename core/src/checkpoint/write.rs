@@ -1,5 +1,10 @@
 use super::{Dtype, Metadata};
-use crate::{config::Config, error::Error, quant::Format, shape::Shape};
+use crate::{
+    config::Config,
+    error::{CheckpointError, Error},
+    quant::Format,
+    shape::Shape,
+};
 use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -21,7 +26,7 @@ pub enum Stored {
     /// All as numbers of one type.
     Numbers(Dtype),
     /// The matrices of products in blocks, as [`Format::of`] says; all else as f32.
-    Blocks(Format),
+    Quantised(Format),
 }
 
 impl Stored {
@@ -29,7 +34,7 @@ impl Stored {
     fn of(self, name: &str, shape: Shape) -> Form {
         match self {
             Self::Numbers(dtype) => Form::Numbers(dtype),
-            Self::Blocks(format) => format.of(name, shape).map_or(Form::Numbers(Dtype::F32), Form::Blocks),
+            Self::Quantised(format) => format.of(name, shape).map_or(Form::Numbers(Dtype::F32), Form::Quantised),
         }
     }
 }
@@ -42,7 +47,7 @@ impl From<Dtype> for Stored {
 
 enum Form {
     Numbers(Dtype),
-    Blocks(Format),
+    Quantised(Format),
 }
 
 /// Values that go to the sink at a time.
@@ -94,7 +99,7 @@ impl<S> Writer<S> {
                     (self.sink)(&self.buffer)?;
                 }
             }
-            Form::Blocks(format) => {
+            Form::Quantised(format) => {
                 // Beyond this a scale has no bfloat16.
                 if let Some(i) = values.iter().position(|x| x.is_nan() || x.abs() >= Dtype::Bf16.overflow()) {
                     return Err(unstorable(name, i, values[i], Dtype::Bf16).into());
@@ -147,16 +152,21 @@ pub fn write<'n>(
 
 fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
     Error::Checkpoint(if x.is_finite() {
-        format!("tensor {name} has the value {x} at element {i}, too large for {}: store it as F32 or BF16", dtype.name())
+        CheckpointError::Other(format!(
+            "tensor {name} has the value {x} at element {i}, too large for {}: store it as F32 or BF16",
+            dtype.name()
+        ))
     } else {
-        format!("tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved")
+        CheckpointError::Other(format!(
+            "tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved"
+        ))
     })
 }
 
 /// The length of the JSON header, then the header, with spaces up to a multiple of 8: tensors begin aligned.
 fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> Result<Vec<u8>, Error> {
     let mut metadata = metadata.clone();
-    if let (Stored::Blocks(_), Some(format)) = (stored, metadata.get_mut(super::FORMAT)) {
+    if let (Stored::Quantised(_), Some(format)) = (stored, metadata.get_mut(super::FORMAT)) {
         *format = super::FORMATS[1].to_owned();
     }
     let mut seen = BTreeSet::new();
@@ -164,20 +174,20 @@ fn header(metadata: &Metadata, tensors: &[(String, Shape)], stored: Stored) -> R
     let mut start = 0u64;
     for (name, shape) in tensors {
         if name == METADATA || !seen.insert(name) {
-            return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved")));
+            return Err(Error::Checkpoint(format!("a tensor cannot be stored as {name:?}: the name comes twice, or is reserved").into()));
         }
         let mut entry = |name: String, dtype: safetensors::Dtype, shape: Shape| {
             let size = shape.dims().iter().try_fold(dtype.bitsize() as u64 / 8, |size, &n| size.checked_mul(n as u64));
             let end = size
                 .and_then(|size| start.checked_add(size))
-                .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file")))?;
+                .ok_or_else(|| Error::Checkpoint(format!("tensor {name} of shape {shape} is too large for a file").into()))?;
             entries.push((name, Entry { dtype, shape: shape.dims().to_vec(), data_offsets: [start, end] }));
             start = end;
             Ok::<(), Error>(())
         };
         match stored.of(name, *shape) {
             Form::Numbers(dtype) => entry(name.clone(), dtype.safetensors(), *shape)?,
-            Form::Blocks(format) => super::blocks::entries(format, name, *shape).into_iter().try_for_each(|(n, d, s)| entry(n, d, s))?,
+            Form::Quantised(format) => super::blocks::entries(format, name, *shape).into_iter().try_for_each(|(n, d, s)| entry(n, d, s))?,
         }
     }
     let mut json = serde_json::to_vec(&Layout { metadata: &metadata, entries }).expect("strings and numbers are JSON");

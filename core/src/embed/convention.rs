@@ -27,7 +27,8 @@ impl Convention {
     /// [`Error::Checkpoint`] for an entry that is not readable.
     pub fn of(metadata: &Metadata) -> Result<Self, Error> {
         let Some(json) = metadata.get(CONVENTION) else { return Ok(Self::default()) };
-        serde_json::from_str(json).map_err(|e| Error::Checkpoint(format!("its \"{CONVENTION}\" in the metadata is not readable: {e}")))
+        serde_json::from_str(json)
+            .map_err(|e| Error::Checkpoint(format!("its \"{CONVENTION}\" in the metadata is not readable: {e}").into()))
     }
 
     /// The entry that [`of`](Self::of) reads.

@@ -1,16 +1,22 @@
 //! From the ids of texts to their vectors.
 
-use super::{Plan, Pooler, Pooling, normalise, plan::room_for, pooling::check_dim};
+use super::{
+    Pooling, normalise,
+    plan::{Buckets, Plan},
+    pooling::check_dim,
+    text_batch::{Piece, Staging, TextBatch},
+};
 use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
-    error::Error,
-    layers::Extent,
+    error::{Error, InputError},
+    layers::ChunkShape,
     model::{self, Acts, Model, State},
     ops::Matmul,
+    pass::Pass,
     shape::{Shape, Shaped},
 };
-use alloc::{format, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::ops::Deref;
 
 /// How an encoder is laid out.
@@ -59,28 +65,26 @@ pub struct Encoder<B: Forward, M> {
     backend: B,
     model: M,
     options: Options,
-    /// Rooms of the shapes that were in use lately.
-    rooms: Vec<Room<B>>,
+    /// Of the shapes that were in use lately.
+    workspaces: Vec<Workspace<B>>,
     /// What a text that is longer than any room leaves behind from chunk to chunk; made when there is one.
     past: Option<State<B::Tensor, B::Indices>>,
-    /// Ids of a batch, rows padded.
-    ids: Vec<u32>,
-    /// Hidden states of a batch.
-    hidden: Vec<f32>,
-    /// Pooled hidden states `[n, D]`, then what the head made of them.
-    pooled: Vec<f32>,
+    staging: Staging,
+    /// Of a batch, on the host.
+    host: Vec<f32>,
 }
 
-struct Room<B: Forward> {
-    tokens: B::Indices,
-    acts: Acts<B::Tensor>,
-    /// `[B, 1, D]` and `[B, 1, pooled_dim]`: into `pooled.weight` and out of it, if the model has one
-    head: Option<[B::Tensor; 2]>,
+struct Workspace<B: Forward> {
+    texts: TextBatch<B>,
+    /// `[B, 1, D]`: pooled hidden states
+    pooled: B::Tensor,
+    /// `[B, 1, pooled_dim]`: out of `pooled.weight`, if the model has one
+    head: Option<B::Tensor>,
 }
 
 /// Longest chunk of a text.
 const LONGEST: usize = 256;
-/// Rooms are kept up to this many times the tokens of a batch.
+/// Workspaces are kept up to this many times the tokens of a batch.
 const KEPT: usize = 2;
 
 /// Says what is wrong with a text that cannot be encoded.
@@ -89,17 +93,13 @@ const KEPT: usize = 2;
 /// [`Error::Input`] for an empty text, an id outside of the vocabulary, and more tokens than a learned table has positions.
 pub fn check(c: &Config, text: &[u32]) -> Result<(), Error> {
     if text.is_empty() {
-        return Err(Error::Input("an empty text has no vector: leave it out".into()));
+        return Err(InputError::EmptyText.into());
     }
     if let Some(id) = text.iter().find(|&&id| id as usize >= c.vocab_size) {
-        return Err(Error::Input(format!("token {id} is outside of the vocabulary of {} ids", c.vocab_size)));
+        return Err(InputError::TokenOutOfRange { id: *id, vocab_size: c.vocab_size }.into());
     }
     if c.positions == Positions::Learned && text.len() > c.max_len {
-        return Err(Error::Input(format!(
-            "the text has {} tokens, and this model learned {} positions: shorten it, or limit the tokens",
-            text.len(),
-            c.max_len
-        )));
+        return Err(InputError::TextTooLong { tokens: text.len(), max_len: c.max_len }.into());
     }
     Ok(())
 }
@@ -112,10 +112,10 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
     pub fn new(backend: B, model: M, options: Options) -> Result<Self, Error> {
         for (name, value) in [("context", options.context), ("tokens", options.tokens)] {
             if value == 0 {
-                return Err(Error::Input(format!("an encoder's {name} is 0; it must be at least 1")));
+                return Err(InputError::Size { of: "an encoder", name, value, must: "at least 1" }.into());
             }
         }
-        Ok(Self { backend, model, options, rooms: Vec::new(), past: None, ids: Vec::new(), hidden: Vec::new(), pooled: Vec::new() })
+        Ok(Self { backend, model, options, workspaces: Vec::new(), past: None, staging: Staging::default(), host: Vec::new() })
     }
 
     /// What leads to the weights.
@@ -173,76 +173,71 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
 
     /// Each text from an empty past, `longest` of their lengths in a row.
     fn side_by_side(&mut self, texts: &[&[u32]], longest: usize, form: Form, vectors: &mut [f32]) -> Result<(), Error> {
-        let (width, time) = (self.model.config.width, self.padded(0, longest));
-        self.ids.clear();
-        for text in texts {
-            self.ids.extend_from_slice(text);
-            self.ids.resize(self.ids.len().next_multiple_of(time), 0);
-        }
-        let room = self.run([texts.len(), time], false).map_err(Error::device)?;
-        self.pooled.resize(texts.len() * width, 0.0);
-        let mut pooler = Pooler::new(form.pooling, width);
-        for ((text, hidden), pooled) in texts.iter().zip(self.hidden.chunks(time * width)).zip(self.pooled.chunks_mut(width)) {
-            pooler.push(&hidden[..text.len() * width]);
-            pooler.take(pooled)?;
-        }
-        self.finish(room, form, vectors)
+        let shape = [texts.len(), self.padded(0, longest)];
+        let workspace = self.run(shape, form.pooling, texts.iter().map(|&text| text.into()), false).map_err(Error::device)?;
+        self.finish(workspace, form, vectors).map_err(Error::device)
     }
 
-    /// One text in chunks, each of which goes on where the one before it ended.
+    /// One text in chunks, each of which goes on where the one before it ended. Their shares of the pooled vector are added up.
     fn in_chunks(&mut self, text: &[u32], form: Form, vector: &mut [f32]) -> Result<(), Error> {
-        let (width, longest) = (self.model.config.width, self.longest());
-        self.forget().map_err(Error::device)?;
-        let (mut pooler, mut room) = (Pooler::new(form.pooling, width), 0);
-        for (chunk, start) in text.chunks(longest).zip((0..).step_by(longest)) {
-            // Padding is remembered as well, but after the last chunk nobody asks.
-            let time = self.padded(start, chunk.len());
-            self.ids.clear();
-            self.ids.extend_from_slice(chunk);
-            self.ids.resize(time, 0);
-            room = self.run([1, time], true).map_err(Error::device)?;
-            pooler.push(&self.hidden[..chunk.len() * width]);
-        }
-        self.pooled.resize(width, 0.0);
-        pooler.take(&mut self.pooled)?;
-        self.finish(room, form, vector)
+        let longest = self.longest();
+        let mut run = || -> Result<(), B::Error> {
+            self.forget()?;
+            let (mut sum, mut share) = (vec![0.0; self.model.config.width], vec![0.0; self.model.config.width]);
+            let mut workspace = 0;
+            for (tokens, start) in text.chunks(longest).zip((0..).step_by(longest)) {
+                // Padding is remembered as well, but nothing follows the last chunk.
+                let shape = [1, self.padded(start, tokens.len())];
+                let piece = Piece { tokens, start, of: text.len() };
+                workspace = self.run(shape, form.pooling, core::iter::once(piece), true)?;
+                self.backend.download(&self.workspaces[workspace].pooled, &mut share)?;
+                sum.iter_mut().zip(&share).for_each(|(sum, share)| *sum += share);
+            }
+            self.backend.upload(&sum, &mut self.workspaces[workspace].pooled)?;
+            self.finish(workspace, form, vector)
+        };
+        run().map_err(Error::device)
     }
 
-    /// Positions of the room for the next `len`, from position `start` on.
+    /// Positions of the workspace for the next `len`, from position `start` on.
     fn padded(&self, start: usize, len: usize) -> usize {
         let c = &self.model.config;
         let most = if c.positions == Positions::Learned { c.max_len - start } else { usize::MAX };
-        room_for(len).min(self.longest()).min(most)
+        Buckets::FINE.up_to(self.longest().min(most)).padded(len)
     }
 
-    /// Runs `ids`, `[batch, time]`, and leaves their hidden states; from an empty past, or from the one that is kept.
-    /// Returns the number of the room.
-    fn run(&mut self, [batch, time]: [usize; 2], goes_on: bool) -> Result<usize, B::Error> {
-        let i = self.room([batch, time])?;
-        let (b, room) = (&mut self.backend, &mut self.rooms[i]);
+    /// Runs pieces of texts side by side and pools them; from an empty past, or from the one that is kept. Returns the number of
+    /// the workspace.
+    fn run<'a>(
+        &mut self,
+        [batch, time]: [usize; 2],
+        pooling: Pooling,
+        pieces: impl Iterator<Item = Piece<'a>>,
+        goes_on: bool,
+    ) -> Result<usize, B::Error> {
+        let i = self.workspace([batch, time])?;
+        let (b, Workspace { texts, pooled, .. }) = (&mut self.backend, &mut self.workspaces[i]);
         let Model { config: c, params: p } = &*self.model;
-        b.upload_indices(&self.ids, &mut room.tokens)?;
+        texts.upload(b, pooling, pieces, &mut self.staging)?;
         let past = if goes_on { self.past.as_mut() } else { None };
-        model::forward(b, c, p, past, &mut room.acts, &room.tokens, c.segments, None);
-        self.hidden.resize(batch * time * c.width, 0.0);
-        b.download(&room.acts.hidden, &mut self.hidden)?;
+        let Ok(()) = model::forward(Pass::new(b, c), p, past, &mut texts.acts, &texts.tokens);
+        texts.pool(b, 0, pooled);
         Ok(i)
     }
 
     /// From pooled hidden states to vectors: through `pooled.weight` if the model has one, then in the form that is asked for.
-    fn finish(&mut self, room: usize, form: Form, vectors: &mut [f32]) -> Result<(), Error> {
-        let (b, room) = (&mut self.backend, &mut self.rooms[room]);
-        if let (Some(w), Some([x, y])) = (&self.model.params.pooled, &mut room.head) {
-            let mut head = || {
-                b.upload(&self.pooled, x)?;
-                b.matmul(Matmul::new(x, w), y);
-                self.pooled.resize(y.shape().count(), 0.0);
-                b.download(y, &mut self.pooled)
-            };
-            head().map_err(Error::device)?;
-        }
-        let whole = self.model.config.vector_dim();
-        for (vector, whole) in vectors.chunks_mut(form.dim).zip(self.pooled.chunks(whole)) {
+    fn finish(&mut self, workspace: usize, form: Form, vectors: &mut [f32]) -> Result<(), B::Error> {
+        let (b, Workspace { pooled, head, .. }) = (&mut self.backend, &mut self.workspaces[workspace]);
+        let whole = match (&self.model.params.pooled, head) {
+            (Some(w), Some(y)) => {
+                b.matmul(Matmul::new(pooled, w), y);
+                &*y
+            }
+            _ => &*pooled,
+        };
+        self.host.resize(whole.shape().count(), 0.0);
+        b.download(whole, &mut self.host)?;
+        for (vector, whole) in vectors.chunks_mut(form.dim).zip(self.host.chunks(whole.shape().width())) {
             vector.copy_from_slice(&whole[..form.dim]);
             if form.normalise {
                 normalise(vector);
@@ -262,22 +257,23 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
         b.upload_indices(&[0], &mut past.clock)
     }
 
-    /// A room of this shape. Where too many are kept, they all go at once, so that their memory becomes one piece again.
-    fn room(&mut self, [batch, time]: [usize; 2]) -> Result<usize, B::Error> {
+    /// A workspace of this shape. Where too many are kept, they all go at once, so that their memory becomes one piece again.
+    fn workspace(&mut self, [batch, time]: [usize; 2]) -> Result<usize, B::Error> {
         let shape = Shape::matrix(batch, time);
-        if let Some(i) = self.rooms.iter().position(|room| room.tokens.shape() == shape) {
+        if let Some(i) = self.workspaces.iter().position(|workspace| workspace.texts.tokens.shape() == shape) {
             return Ok(i);
         }
-        let kept: usize = self.rooms.iter().map(|room| room.tokens.shape().count()).sum();
+        let kept: usize = self.workspaces.iter().map(|workspace| workspace.texts.tokens.shape().count()).sum();
         if kept + shape.count() > KEPT * self.options.tokens {
-            self.rooms.clear();
+            self.workspaces.clear();
         }
         let (b, c) = (&mut self.backend, &self.model.config);
-        let tokens = b.alloc_indices(shape)?;
-        let acts = Acts::new(b, c, Extent { batch, time, saved: false })?;
-        let mut head = |width| b.alloc(Shape::cube(batch, 1, width), Precision::Full);
-        let head = if c.pooled_dim > 0 { Some([head(c.width)?, head(c.pooled_dim)?]) } else { None };
-        self.rooms.push(Room { tokens, acts, head });
-        Ok(self.rooms.len() - 1)
+        let x = ChunkShape { batch, time, saved: false };
+        let acts = Acts::new(b, c, x)?;
+        let texts = TextBatch::new(b, x, acts)?;
+        let mut rows = |width| b.alloc(Shape::cube(batch, 1, width), Precision::Full);
+        let (pooled, head) = (rows(c.width)?, if c.pooled_dim > 0 { Some(rows(c.pooled_dim)?) } else { None });
+        self.workspaces.push(Workspace { texts, pooled, head });
+        Ok(self.workspaces.len() - 1)
     }
 }

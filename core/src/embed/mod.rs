@@ -3,10 +3,11 @@
 
 mod convention;
 mod encoder;
-mod plan;
+pub(crate) mod plan;
 mod pooling;
+pub(crate) mod text_batch;
 
 pub use convention::{CONVENTION, Convention};
 pub use encoder::{Encoder, Form, Options, check};
-pub use plan::Plan;
+pub use plan::{Batch, Buckets, Plan};
 pub use pooling::{Pooler, Pooling, normalise};

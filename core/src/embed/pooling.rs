@@ -1,7 +1,7 @@
 //! From the hidden states of a text to one vector.
 
-use crate::error::Error;
-use alloc::{format, vec, vec::Vec};
+use crate::error::{Error, InputError};
+use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// How the hidden states of a text become one vector.
@@ -17,7 +17,18 @@ pub enum Pooling {
     Weighted,
 }
 
-/// Collects the hidden states of one text, in chunks of any length.
+/// What position `t` of a text of `n` tokens counts in its vector; the positions of a text count 1 together. [`Pooler`] weighs them
+/// likewise, of texts whose length is not known before they end.
+pub(crate) fn weight(pooling: Pooling, t: usize, n: usize) -> f32 {
+    match pooling {
+        Pooling::Mean => 1.0 / n as f32,
+        Pooling::Last => (t + 1 == n) as u8 as f32,
+        Pooling::Weighted => 2.0 * (t + 1) as f32 / (n as f32 * (n + 1) as f32),
+    }
+}
+
+/// Collects the hidden states of one text on the host, in chunks of any length: for a text that comes piece by piece, as through
+/// a [`Session`](crate::session::Session).
 #[derive(Clone, Debug)]
 pub struct Pooler {
     pooling: Pooling,
@@ -66,7 +77,7 @@ impl Pooler {
     /// Where `vector` has not as many numbers as a hidden state.
     pub fn take(&mut self, vector: &mut [f32]) -> Result<(), Error> {
         if self.seen == 0 {
-            return Err(Error::Input("an empty text has no embedding".into()));
+            return Err(InputError::EmptyText.into());
         }
         assert_eq!(vector.len(), self.sum.len(), "room for a pooled vector");
         for (v, s) in vector.iter_mut().zip(&mut self.sum) {
@@ -94,9 +105,7 @@ impl Pooler {
 /// Says what is wrong with `dim` as the number of numbers to keep of `whole`.
 pub(super) fn check_dim(dim: usize, whole: usize) -> Result<(), Error> {
     if dim == 0 || dim > whole {
-        return Err(Error::Input(format!(
-            "a vector of {dim} numbers was asked of a model whose vectors have {whole}: ask for 1 to {whole}"
-        )));
+        return Err(InputError::DimOutOfRange { dim, whole }.into());
     }
     Ok(())
 }
@@ -110,6 +119,23 @@ pub fn normalise(vector: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_those_of_the_pooler_and_add_up_to_one() {
+        for pooling in [Pooling::Mean, Pooling::Last, Pooling::Weighted] {
+            for n in [1, 2, 7, 40] {
+                let sum: f32 = (0..n).map(|t| weight(pooling, t, n)).sum();
+                assert!((sum - 1.0).abs() < 1e-5, "{pooling:?} {n}");
+                for t in 0..n {
+                    let mut pooler = Pooler::new(pooling, 1);
+                    (0..n).for_each(|other| pooler.push(&[(other == t) as u8 as f32]));
+                    let mut found = [0.0];
+                    pooler.take(&mut found).unwrap();
+                    assert!((found[0] - weight(pooling, t, n)).abs() < 1e-6, "{pooling:?} {t} of {n}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn chunks_pool_to_what_the_whole_pools_to() {

@@ -1,10 +1,11 @@
 //! Causal multi-head attention with rotary positions. It has no weights of its own: q, k, v come packed.
 
-use super::Extent;
+use super::{ChunkShape, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::{Config, Positions},
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 
@@ -22,12 +23,14 @@ pub struct State<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { log_sum: x.saved(b, c.attention_width[layer] / c.head_dim)? })
     }
 }
 
 impl<T> State<T> {
+    tree!(leaves(ring as leaf,));
+
     /// An empty past of at most `context` positions.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize, context: usize) -> Result<Self, B::Error> {
         let rows = ring_rows(c.attention_window, context);
@@ -40,10 +43,11 @@ pub(crate) fn ring_rows(window: usize, context: usize) -> usize {
     if window == 0 { context } else { window.min(context) }
 }
 
-fn rotate<B: Forward>(b: &mut B, c: &Config, clock: Option<&B::Indices>, inverse: bool, qkv: ColumnsMut<B::Tensor>) {
+fn rotate<B: Forward, H>(pass: &mut Pass<'_, B, H>, inverse: bool, qkv: ColumnsMut<B::Tensor>) {
+    let (c, clock) = (pass.config, pass.clock);
     if c.positions == Positions::Rope {
         let op = Rotate { clock, head_dim: c.head_dim, base: 10_000.0, inverse };
-        b.rotate(op, ColumnsMut { width: qkv.width / 3 * 2, ..qkv });
+        pass.backend.rotate(op, ColumnsMut { width: qkv.width / 3 * 2, ..qkv });
     }
 }
 
@@ -52,24 +56,22 @@ fn attend<'a, T>(c: &Config, qkv: Columns<'a, T>) -> Attend<'a, T> {
 }
 
 /// `qkv` holds the packed columns `q | k | v` and is rotated in place; `y` takes `w` columns.
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
-    s: Option<(&mut State<B::Tensor>, &B::Indices)>,
+pub fn forward<B: Forward, H>(
+    pass: &mut Pass<'_, B, H>,
+    s: Option<&mut State<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
     qkv: ColumnsMut<B::Tensor>,
     y: ColumnsMut<B::Tensor>,
 ) {
     let (start, width) = (qkv.start, qkv.width);
-    rotate(b, c, s.as_ref().map(|(_, clock)| *clock), false, ColumnsMut { of: &mut *qkv.of, start, width });
-    let ring = s.map(|(s, clock)| Ring { items: &mut s.ring, clock });
-    b.attend(attend(c, Columns { of: qkv.of, start, width }), ring, a.log_sum.as_mut(), y);
+    rotate(pass, false, ColumnsMut { of: &mut *qkv.of, start, width });
+    let ring = s.zip(pass.clock).map(|(s, clock)| Ring { items: &mut s.ring, clock });
+    pass.backend.attend(attend(pass.config, Columns { of: qkv.of, start, width }), ring, a.log_sum.as_mut(), y);
 }
 
 /// [`forward`] read upwards; `qkv` is as forward left it, `y` what it wrote.
-pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
     a: &Acts<B::Tensor>,
     qkv: Columns<B::Tensor>,
     y: Columns<B::Tensor>,
@@ -78,6 +80,6 @@ pub fn backward<B: Backward>(
 ) {
     let log_sum = a.log_sum.as_ref().expect("activations of a training step");
     let (start, width) = (d.start, d.width);
-    b.attend_grad(attend(c, qkv), y, log_sum, dy, ColumnsMut { of: &mut *d.of, start, width });
-    rotate(b, c, None, true, d);
+    pass.backend.attend_grad(attend(pass.config, qkv), y, log_sum, dy, ColumnsMut { of: &mut *d.of, start, width });
+    rotate(pass, true, d);
 }

@@ -1,22 +1,29 @@
 //! The feed-forward half of a block: norm, SwiGLU, residual.
 
-use super::{Extent, Graded, Leaf, Noise};
+use super::{
+    ChunkShape, WithGrad,
+    residual::{Branch, residual, residual_grad},
+    tree::tree,
+};
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::format;
 
-/// Weights of the layer.
-pub struct Params<T> {
-    /// `[D]`
-    pub norm: T,
-    /// `[2F, D]`: rows of a, then of b
-    pub inp: T,
-    /// `[D, F]`
-    pub out: T,
+tree! {
+    /// Weights of the layer. `name` is the block's prefix.
+    pub struct Params(c: &Config, name: &str; leaf) {
+        /// `[D]`
+        norm: T as leaf = leaf(&format!("{name}norm_ffn.weight"), Shape::vector(c.width))?,
+        /// `[2F, D]`: rows of a, then of b
+        inp: T as leaf = leaf(&format!("{name}ffn.in.weight"), Shape::matrix(2 * c.ffn, c.width))?,
+        /// `[D, F]`
+        out: T as leaf = leaf(&format!("{name}ffn.out.weight"), Shape::matrix(c.width, c.ffn))?,
+    }
 }
 
 /// Activations of the layer.
@@ -29,69 +36,38 @@ pub struct Acts<T> {
     pub hidden: T,
 }
 
-impl<T> Params<T> {
-    /// Leaves in file order; `name` is the block's prefix.
-    pub fn new<E>(c: &Config, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        Ok(Self {
-            norm: leaf(&format!("{name}norm_ffn.weight"), Shape::vector(c.width))?,
-            inp: leaf(&format!("{name}ffn.in.weight"), Shape::matrix(2 * c.ffn, c.width))?,
-            out: leaf(&format!("{name}ffn.out.weight"), Shape::matrix(c.width, c.ffn))?,
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.norm, &self.inp, &self.out].into_iter()
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.norm, &mut self.inp, &mut self.out].into_iter()
-    }
-}
-
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { normed: x.alloc(b, c.width)?, packed: x.alloc(b, 2 * c.ffn)?, hidden: x.alloc(b, c.ffn)? })
     }
 }
 
-/// `y = x + W_out swiglu(W_in rms_norm(x))`, with dropout on the branch if there is `noise`.
-#[expect(clippy::too_many_arguments, reason = "weights and activations of one layer")]
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
-    p: &Params<B::Tensor>,
-    a: &mut Acts<B::Tensor>,
-    x: &B::Tensor,
-    y: &mut B::Tensor,
-    noise: Option<Noise<B::Indices>>,
-) {
+/// `y = x + W_out swiglu(W_in rms_norm(x))`, with dropout on the branch if the pass has any.
+pub fn forward<B: Forward, H>(pass: &mut Pass<'_, B, H>, p: &Params<B::Tensor>, a: &mut Acts<B::Tensor>, x: &B::Tensor, y: &mut B::Tensor) {
+    let (b, c) = (&mut *pass.backend, pass.config);
     b.norm(Norm { x, gain: &p.norm, eps: c.norm_eps }, &mut a.normed);
     b.matmul(Matmul::new(&a.normed, &p.inp), &mut a.packed);
     b.swiglu(Swiglu { packed: &a.packed }, &mut a.hidden);
-    super::block::residual(b, Matmul::new(&a.hidden, &p.out), x, 2 * layer as u32 + 1, noise, y);
+    residual(pass, Branch::FeedForward, Matmul::new(&a.hidden, &p.out), x, y);
 }
 
 /// [`forward`] read upwards.
-#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of one layer")]
-pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     x: &B::Tensor,
     dy: &B::Tensor,
     dx: &mut B::Tensor,
-    noise: Option<Noise<B::Indices>>,
 ) {
-    let d = MatmulGrad { x: Sink::Set(&mut a.d.hidden), w: &mut p.d.out, bias: None };
-    let branch = super::block::branch(b, 2 * layer as u32 + 1, noise, dy, &mut a.d.normed);
-    b.matmul_grad(Matmul::new(&a.at.hidden, &p.at.out), branch, d);
-    b.swiglu_grad(Swiglu { packed: &a.at.packed }, &a.d.hidden, &mut a.d.packed);
-    let d = MatmulGrad { x: Sink::Set(&mut a.d.normed), w: &mut p.d.inp, bias: None };
-    b.matmul_grad(Matmul::new(&a.at.normed, &p.at.inp), &a.d.packed, d);
-    let norm = Norm { x, gain: &p.at.norm, eps: c.norm_eps };
-    b.norm_grad(norm, &a.d.normed, Some(dy), NormGrad { x: dx, gain: &mut p.d.norm });
+    let branch = residual_grad(pass, Branch::FeedForward, dy, &mut a.grad.normed);
+    let (b, c) = (&mut *pass.backend, pass.config);
+    let d = MatmulGrad { x: GradOut::Write(&mut a.grad.hidden), w: &mut p.grad.out, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.hidden, &p.value.out), branch, d);
+    b.swiglu_grad(Swiglu { packed: &a.value.packed }, &a.grad.hidden, &mut a.grad.packed);
+    let d = MatmulGrad { x: GradOut::Write(&mut a.grad.normed), w: &mut p.grad.inp, bias: None };
+    b.matmul_grad(Matmul::new(&a.value.normed, &p.value.inp), &a.grad.packed, d);
+    let norm = Norm { x, gain: &p.value.norm, eps: c.norm_eps };
+    b.norm_grad(norm, &a.grad.normed, Some(dy), NormGrad { x: dx, gain: &mut p.grad.norm });
 }

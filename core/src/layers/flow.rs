@@ -3,7 +3,7 @@
 //! From the hidden state it must tell in which direction the next token's embedding lies, seen from a point on the
 //! straight path between noise and that embedding (Liu et al. 2022).
 
-use super::{Extent, Graded, Leaf};
+use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
     backend::{Backward, Device},
     config::Config,
@@ -14,18 +14,20 @@ use crate::{
 /// First site of the draws of this head; dropout stays below.
 const SITE: u32 = 1 << 31;
 
-/// Weights of the head.
-pub struct Params<T> {
-    /// `[R, E]`
-    pub point: T,
-    /// `[R, D]`
-    pub context: T,
-    /// `[R]`
-    pub time: T,
-    /// `[R]`
-    pub bias: T,
-    /// `[E, R]`
-    pub out: T,
+tree! {
+    /// Weights of the head.
+    pub struct Params(c: &Config; leaf; r = c.flow_hidden) {
+        /// `[R, E]`
+        point: T as leaf = leaf("flow.point.weight", Shape::matrix(r, c.embed_dim))?,
+        /// `[R, D]`
+        context: T as leaf = leaf("flow.context.weight", Shape::matrix(r, c.width))?,
+        /// `[R]`
+        time: T as leaf = leaf("flow.time.weight", Shape::vector(r))?,
+        /// `[R]`
+        bias: T as leaf = leaf("flow.bias", Shape::vector(r))?,
+        /// `[E, R]`
+        out: T as leaf = leaf("flow.out.weight", Shape::matrix(c.embed_dim, r))?,
+    }
 }
 
 /// Activations of the head.
@@ -50,31 +52,9 @@ pub struct Acts<T> {
     pub losses: T,
 }
 
-impl<T> Params<T> {
-    /// Leaves in file order.
-    pub fn new<E>(c: &Config, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        let r = c.flow_hidden;
-        Ok(Self {
-            point: leaf("flow.point.weight", Shape::matrix(r, c.embed_dim))?,
-            context: leaf("flow.context.weight", Shape::matrix(r, c.width))?,
-            time: leaf("flow.time.weight", Shape::vector(r))?,
-            bias: leaf("flow.bias", Shape::vector(r))?,
-            out: leaf("flow.out.weight", Shape::matrix(c.embed_dim, r))?,
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.point, &self.context, &self.time, &self.bias, &self.out].into_iter()
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.point, &mut self.context, &mut self.time, &mut self.bias, &mut self.out].into_iter()
-    }
-}
-
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         let (e, r) = (c.embed_dim, c.flow_hidden);
         Ok(Self {
             noise: x.alloc(b, e)?,
@@ -90,25 +70,32 @@ impl<T> Acts<T> {
     }
 }
 
+/// What the velocity is to be, and how much its error counts.
+pub struct Goal<'a, T, I> {
+    /// The table of the token embedding `[V, E]`.
+    pub table: &'a T,
+    /// Ids `[B, T]`: the rows of the table to go to.
+    pub targets: &'a I,
+    /// Weight of the loss.
+    pub weight: f32,
+}
+
 /// Draws fresh noise and times.
 pub fn draw<B: Backward>(b: &mut B, key: &B::Indices, a: &mut Acts<B::Tensor>) {
     b.normal(Draw { key, site: SITE }, &mut a.noise);
     b.uniform(Draw { key, site: SITE + 1 }, &mut a.time);
 }
 
-/// Loss of each row, from the noise and times in `a`, and where the gradient starts: `da.velocity` for a loss of
-/// weight `weight`. `h` are the hidden states; the embedding `table` and the `targets` say where to go.
-#[expect(clippy::too_many_arguments, reason = "weights and activations of one layer")]
+/// Loss of each row, from the noise and times in `a` and the hidden states `h`, and where the gradient starts: `da.velocity`.
 pub fn forward<B: Backward>(
     b: &mut B,
     p: &Params<B::Tensor>,
     a: &mut Acts<B::Tensor>,
     da: &mut Acts<B::Tensor>,
     h: &B::Tensor,
-    table: &B::Tensor,
-    targets: &B::Indices,
-    weight: f32,
+    goal: Goal<B::Tensor, B::Indices>,
 ) {
+    let Goal { table, targets, weight } = goal;
     b.flow_point(FlowPoint { targets, table, noise: &a.noise, time: &a.time }, &mut a.point, &mut a.goal);
     b.matmul(Matmul::new(&a.point, &p.point), &mut a.from_point);
     b.matmul(Matmul { x: h, w: &p.context, bias: Some(&p.bias), add: Some(&a.from_point) }, &mut a.inp);
@@ -118,14 +105,14 @@ pub fn forward<B: Backward>(
 }
 
 /// [`forward`] read upwards; adds to the gradient of the hidden states. Nothing flows into the embedding.
-pub fn backward<B: Backward>(b: &mut B, p: Graded<Params<B::Tensor>>, a: Graded<Acts<B::Tensor>>, h: Graded<B::Tensor>) {
-    let (Graded { at: p, d: dp }, Graded { at: a, d: da }) = (p, a);
-    let d = MatmulGrad { x: Sink::Set(&mut da.hidden), w: &mut dp.out, bias: None };
+pub fn backward<B: Backward>(b: &mut B, p: WithGrad<Params<B::Tensor>>, a: WithGrad<Acts<B::Tensor>>, h: WithGrad<B::Tensor>) {
+    let (WithGrad { value: p, grad: dp }, WithGrad { value: a, grad: da }) = (p, a);
+    let d = MatmulGrad { x: GradOut::Write(&mut da.hidden), w: &mut dp.out, bias: None };
     b.matmul_grad(Matmul::new(&a.hidden, &p.out), &da.velocity, d);
     let d = FlowHiddenGrad { x: &mut da.inp, weight: &mut dp.time };
     b.flow_hidden_grad(FlowHidden { x: &a.inp, time: &a.time, weight: &p.time }, &da.hidden, d);
-    let d = MatmulGrad { x: Sink::Add(h.d), w: &mut dp.context, bias: Some(&mut dp.bias) };
-    b.matmul_grad(Matmul { x: h.at, w: &p.context, bias: Some(&p.bias), add: None }, &da.inp, d);
-    let d = MatmulGrad { x: Sink::Skip, w: &mut dp.point, bias: None };
+    let d = MatmulGrad { x: GradOut::Add(h.grad), w: &mut dp.context, bias: Some(&mut dp.bias) };
+    b.matmul_grad(Matmul { x: h.value, w: &p.context, bias: Some(&p.bias), add: None }, &da.inp, d);
+    let d = MatmulGrad { x: GradOut::Skip, w: &mut dp.point, bias: None };
     b.matmul_grad(Matmul::new(&a.point, &p.point), &da.inp, d);
 }

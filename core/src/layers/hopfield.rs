@@ -1,24 +1,27 @@
 //! MoRHopfield: K refinements of a query in an associative memory, mixed over their depths.
 
-use super::{Extent, Graded, Leaf, attention::ring_rows};
+use super::{ChunkShape, Leaf, WithGrad, attention::ring_rows, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::{Association, Config, HopfieldKind},
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::format;
 
-/// Weights of the path.
-pub struct Params<T> {
-    /// `[H]`
-    pub log_beta: T,
-    /// What the kind of memory adds.
-    pub memory: Memory<T>,
-    /// `[K, D]`
-    pub depth_weight: T,
-    /// `[K]`
-    pub depth_bias: T,
+tree! {
+    /// Weights of the path. `name` is the block's prefix.
+    pub struct Params(c: &Config, layer: usize, name: &str; leaf; heads = c.hopfield_width[layer] / c.head_dim; depth = c.depth(layer)) {
+        /// `[H]`
+        log_beta: T as leaf = leaf(&format!("{name}hopfield.log_beta"), Shape::vector(heads))?,
+        /// What the kind of memory adds.
+        memory: Memory<T> as tree = Memory::new(c, heads, name, leaf)?,
+        /// `[K, D]`
+        depth_weight: T as leaf = leaf(&format!("{name}hopfield.depth.weight"), Shape::matrix(depth, c.width))?,
+        /// `[K]`
+        depth_bias: T as leaf = leaf(&format!("{name}hopfield.depth.bias"), Shape::vector(depth))?,
+    }
 }
 
 /// Weights that only one kind of memory has.
@@ -30,17 +33,30 @@ pub enum Memory<T> {
 }
 
 impl<T> Memory<T> {
-    fn as_slice(&self) -> &[T] {
+    fn new<E>(c: &Config, heads: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
+        let slots = Shape::cube(heads, c.hopfield_slots, c.head_dim);
+        Ok(match c.hopfield_kind {
+            HopfieldKind::Classic => Self::Classic(leaf(&format!("{name}hopfield.decay"), Shape::vector(heads))?),
+            HopfieldKind::Modern if c.hopfield_slots == 0 => Self::Modern(None),
+            HopfieldKind::Modern => Self::Modern(Some([
+                leaf(&format!("{name}hopfield.slot_patterns"), slots)?,
+                leaf(&format!("{name}hopfield.slot_values"), slots)?,
+            ])),
+        })
+    }
+    fn leaves(&self) -> impl Iterator<Item = &T> {
         match self {
-            Self::Modern(slots) => slots.as_ref().map_or(&[], |s| s),
+            Self::Modern(slots) => slots.as_ref().map_or(&[][..], |s| s),
             Self::Classic(decay) => core::slice::from_ref(decay),
         }
+        .iter()
     }
-    fn as_mut_slice(&mut self) -> &mut [T] {
+    fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
         match self {
-            Self::Modern(slots) => slots.as_mut().map_or(&mut [], |s| s),
+            Self::Modern(slots) => slots.as_mut().map_or(&mut [][..], |s| s),
             Self::Classic(decay) => core::slice::from_mut(decay),
         }
+        .iter_mut()
     }
 }
 
@@ -61,32 +77,6 @@ pub struct State<T> {
 }
 
 impl<T> Params<T> {
-    /// Leaves in file order; `name` is the block's prefix.
-    pub fn new<E>(c: &Config, layer: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        let (heads, depth) = (c.hopfield_width[layer] / c.head_dim, c.depth(layer));
-        let slots = Shape::cube(heads, c.hopfield_slots, c.head_dim);
-        Ok(Self {
-            log_beta: leaf(&format!("{name}hopfield.log_beta"), Shape::vector(heads))?,
-            memory: match c.hopfield_kind {
-                HopfieldKind::Classic => Memory::Classic(leaf(&format!("{name}hopfield.decay"), Shape::vector(heads))?),
-                HopfieldKind::Modern if c.hopfield_slots == 0 => Memory::Modern(None),
-                HopfieldKind::Modern => Memory::Modern(Some([
-                    leaf(&format!("{name}hopfield.slot_patterns"), slots)?,
-                    leaf(&format!("{name}hopfield.slot_values"), slots)?,
-                ])),
-            },
-            depth_weight: leaf(&format!("{name}hopfield.depth.weight"), Shape::matrix(depth, c.width))?,
-            depth_bias: leaf(&format!("{name}hopfield.depth.bias"), Shape::vector(depth))?,
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.log_beta].into_iter().chain(self.memory.as_slice()).chain([&self.depth_weight, &self.depth_bias])
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.log_beta].into_iter().chain(self.memory.as_mut_slice()).chain([&mut self.depth_weight, &mut self.depth_bias])
-    }
     fn recall<'a>(&'a self, c: &Config, slots: &'a Option<[T; 2]>, qpv: Columns<'a, T>, depth: &'a T) -> Recall<'a, T> {
         Recall {
             qpv,
@@ -109,7 +99,7 @@ impl<T> Params<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let (w, k) = (c.hopfield_width[layer], c.depth(layer));
         let saved = if x.saved && c.hopfield_kind == HopfieldKind::Modern {
             Some(RecallSaved { reads: x.full(b, k * w)?, moved: x.full(b, k * w)?, log_sum: x.full(b, k * w / c.head_dim)? })
@@ -121,6 +111,8 @@ impl<T> Acts<T> {
 }
 
 impl<T> State<T> {
+    tree!(leaves(memory as leaf, last as leaf,));
+
     /// An empty past; a modern memory holds at most `context` items.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize, context: usize) -> Result<Self, B::Error> {
         let w = c.hopfield_width[layer];
@@ -130,67 +122,57 @@ impl<T> State<T> {
         };
         Ok(Self { memory: b.alloc(memory, Precision::Full)?, last: b.alloc(Shape::matrix(batch, w), Precision::Full)? })
     }
-    /// All leaves, in the order of a saved state.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.memory, &self.last].into_iter()
-    }
-    /// All leaves, in the order of a saved state.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.memory, &mut self.last].into_iter()
-    }
 }
 
 /// `u` is the block's normalised input, `qpv` the packed columns `q | pattern | value`; `y` takes `w` columns.
-#[expect(clippy::too_many_arguments, reason = "weights, state and activations of one layer")]
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
+pub fn forward<B: Forward, H>(
+    pass: &mut Pass<'_, B, H>,
     p: &Params<B::Tensor>,
-    s: Option<(&mut State<B::Tensor>, &B::Indices)>,
+    s: Option<&mut State<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
     u: &B::Tensor,
     qpv: Columns<B::Tensor>,
     y: ColumnsMut<B::Tensor>,
 ) {
+    let (b, c) = (&mut *pass.backend, pass.config);
     b.matmul(p.depth(u), &mut a.depth);
     match &p.memory {
         Memory::Modern(slots) => {
-            let state = s.map(|(s, clock)| RecallState { ring: Ring { items: &mut s.memory, clock }, last: &mut s.last });
+            let state = s.zip(pass.clock).map(|(s, clock)| RecallState { ring: Ring { items: &mut s.memory, clock }, last: &mut s.last });
             b.recall(p.recall(c, slots, qpv, &a.depth), state, a.saved.as_mut(), y);
         }
         Memory::Classic(decay) => {
-            let state = s.map(|(s, _)| HebbianState { matrices: &mut s.memory, last: &mut s.last });
+            let state = s.map(|s| HebbianState { matrices: &mut s.memory, last: &mut s.last });
             b.hebbian(p.hebbian(c, decay, qpv, &a.depth), state, y);
         }
     }
 }
 
 /// [`forward`] read upwards; adds to the gradient of `u`.
-#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of one layer")]
-pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
-    u: Graded<B::Tensor>,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    u: WithGrad<B::Tensor>,
     qpv: Columns<B::Tensor>,
     dy: Columns<B::Tensor>,
     d: ColumnsMut<B::Tensor>,
 ) {
-    let (depth, d_depth) = (&a.at.depth, &mut a.d.depth);
-    match (&p.at.memory, &mut p.d.memory) {
+    let (b, c) = (&mut *pass.backend, pass.config);
+    let (depth, d_depth) = (&a.value.depth, &mut a.grad.depth);
+    match (&p.value.memory, &mut p.grad.memory) {
         (Memory::Modern(slots), Memory::Modern(d_slots)) => {
-            let saved = a.at.saved.as_ref().expect("activations of a training step");
+            let saved = a.value.saved.as_ref().expect("activations of a training step");
             let d_slots = d_slots.as_mut().map(|[patterns, values]| SlotsGrad { patterns, values });
-            let d = RecallGrad { qpv: d, depth: d_depth, log_beta: &mut p.d.log_beta, slots: d_slots };
-            b.recall_grad(p.at.recall(c, slots, qpv, depth), saved, dy, d);
+            let d = RecallGrad { qpv: d, depth: d_depth, log_beta: &mut p.grad.log_beta, slots: d_slots };
+            b.recall_grad(p.value.recall(c, slots, qpv, depth), saved, dy, d);
         }
         (Memory::Classic(decay), Memory::Classic(d_decay)) => {
-            let d = HebbianGrad { qpv: d, depth: d_depth, log_beta: &mut p.d.log_beta, decay: d_decay };
-            b.hebbian_grad(p.at.hebbian(c, decay, qpv, depth), dy, d);
+            let d = HebbianGrad { qpv: d, depth: d_depth, log_beta: &mut p.grad.log_beta, decay: d_decay };
+            b.hebbian_grad(p.value.hebbian(c, decay, qpv, depth), dy, d);
         }
         _ => unreachable!("weights and gradients come from one configuration"),
     }
-    let d = MatmulGrad { x: Sink::Add(u.d), w: &mut p.d.depth_weight, bias: Some(&mut p.d.depth_bias) };
-    b.matmul_grad(p.at.depth(u.at), &a.d.depth, d);
+    let d = MatmulGrad { x: GradOut::Add(u.grad), w: &mut p.grad.depth_weight, bias: Some(&mut p.grad.depth_bias) };
+    b.matmul_grad(p.value.depth(u.value), &a.grad.depth, d);
 }

@@ -1,32 +1,40 @@
 //! GatedMixer: a small network's softmax gates over the paths' normalised outputs.
 
-use super::{Extent, Graded, Leaf};
+use super::{
+    ChunkShape, WithGrad,
+    tree::{tree, when},
+};
 use crate::{
     backend::{Backward, Device, Forward},
     config::{Config, MixerKind},
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::format;
 
-/// Weights of the mixer.
-pub struct Params<T> {
-    /// `[w]`: gain of each path's norm, packed
-    pub gain: T,
-    /// The gates' network; absent with one path, or with another kind of mixer.
-    pub gate: Option<GateParams<T>>,
+tree! {
+    /// Weights of the mixer. `name` is the block's prefix.
+    pub struct Params(c: &Config, layer: usize, name: &str; leaf) {
+        /// `[w]`: gain of each path's norm, packed
+        gain: T as leaf = leaf(&format!("{name}mixer.norm.weight"), Shape::vector(c.mixed(layer)))?,
+        /// The gates' network; absent with one path, or with another kind of mixer.
+        gate: Option<GateParams<T>> as train_state = when(c.gates(layer) > 0, || GateParams::new(c, layer, name, leaf))?,
+    }
 }
 
-/// Weights of the gates' network.
-pub struct GateParams<T> {
-    /// `[G, D]`
-    pub hidden_weight: T,
-    /// `[G]`
-    pub hidden_bias: T,
-    /// `[n, G]`
-    pub weight: T,
-    /// `[n]`
-    pub bias: T,
+tree! {
+    /// Weights of the gates' network.
+    pub struct GateParams(c: &Config, layer: usize, name: &str; leaf; hidden = c.mixer_hidden; n = c.gates(layer)) {
+        /// `[G, D]`
+        hidden_weight: T as leaf = leaf(&format!("{name}mixer.hidden.weight"), Shape::matrix(hidden, c.width))?,
+        /// `[G]`
+        hidden_bias: T as leaf = leaf(&format!("{name}mixer.hidden.bias"), Shape::vector(hidden))?,
+        /// `[n, G]`
+        weight: T as leaf = leaf(&format!("{name}mixer.gate.weight"), Shape::matrix(n, hidden))?,
+        /// `[n]`
+        bias: T as leaf = leaf(&format!("{name}mixer.gate.bias"), Shape::vector(n))?,
+    }
 }
 
 /// Activations of the mixer.
@@ -46,33 +54,6 @@ pub struct GateActs<T> {
 }
 
 impl<T> Params<T> {
-    /// Leaves in file order; `name` is the block's prefix.
-    pub fn new<E>(c: &Config, layer: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        let (n, hidden) = (c.gates(layer), c.mixer_hidden);
-        Ok(Self {
-            gain: leaf(&format!("{name}mixer.norm.weight"), Shape::vector(c.mixed(layer)))?,
-            gate: if n == 0 {
-                None
-            } else {
-                Some(GateParams {
-                    hidden_weight: leaf(&format!("{name}mixer.hidden.weight"), Shape::matrix(hidden, c.width))?,
-                    hidden_bias: leaf(&format!("{name}mixer.hidden.bias"), Shape::vector(hidden))?,
-                    weight: leaf(&format!("{name}mixer.gate.weight"), Shape::matrix(n, hidden))?,
-                    bias: leaf(&format!("{name}mixer.gate.bias"), Shape::vector(n))?,
-                })
-            },
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        let gate = self.gate.iter().flat_map(|g| [&g.hidden_weight, &g.hidden_bias, &g.weight, &g.bias]);
-        [&self.gain].into_iter().chain(gate)
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let gate = self.gate.iter_mut().flat_map(|g| [&mut g.hidden_weight, &mut g.hidden_bias, &mut g.weight, &mut g.bias]);
-        [&mut self.gain].into_iter().chain(gate)
-    }
     fn mix<'a>(&'a self, c: &Config, layer: usize, paths: &'a T, gates: Option<&'a T>) -> Mix<'a, T> {
         Mix { paths, gain: &self.gain, gates, widths: c.widths(layer), norm: c.mixer_kind != MixerKind::Sum, eps: c.norm_eps }
     }
@@ -90,7 +71,7 @@ impl<T> GateParams<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let n = c.gates(layer);
         let gate = if n == 0 { None } else { Some(GateActs { hidden: x.alloc(b, c.mixer_hidden)?, gates: x.full(b, n)? }) };
         Ok(Self { gate, mixed: x.alloc(b, c.mixed(layer))? })
@@ -99,17 +80,15 @@ impl<T> Acts<T> {
 
 /// `u` is the block's normalised input, `paths` the paths' outputs side by side, `control` the controller's biases
 /// of all layers `[B, T, 3L]`.
-#[expect(clippy::too_many_arguments, reason = "weights and activations of one layer")]
-pub fn forward<B: Forward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
+pub fn forward<B: Forward, H>(
+    pass: &mut Pass<'_, B, H>,
     p: &Params<B::Tensor>,
     a: &mut Acts<B::Tensor>,
     u: &B::Tensor,
     paths: &B::Tensor,
     control: Option<&B::Tensor>,
 ) {
+    let (b, c, layer) = (&mut *pass.backend, pass.config, pass.block.layer);
     if let (Some(p), Some(a)) = (&p.gate, &mut a.gate) {
         b.matmul(p.hidden(u), &mut a.hidden);
         b.gate(p.gate(c, layer, &a.hidden, control), &mut a.gates);
@@ -117,24 +96,22 @@ pub fn forward<B: Forward>(
     b.mix(p.mix(c, layer, paths, a.gate.as_ref().map(|g| &g.gates)), &mut a.mixed);
 }
 
-/// [`forward`] read upwards: from the gradient in `a.d.mixed`; adds to the gradient of `u`, writes that of the paths
+/// [`forward`] read upwards: from the gradient in `a.grad.mixed`; adds to the gradient of `u`, writes that of the paths
 /// and this layer's columns of the control.
-#[expect(clippy::too_many_arguments, reason = "weights, activations and their gradients of one layer")]
-pub fn backward<B: Backward>(
-    b: &mut B,
-    c: &Config,
-    layer: usize,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
-    u: Graded<B::Tensor>,
-    paths: Graded<B::Tensor>,
-    control: Option<Graded<B::Tensor>>,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    u: WithGrad<B::Tensor>,
+    paths: WithGrad<B::Tensor>,
+    control: Option<WithGrad<B::Tensor>>,
 ) {
-    let mix = p.at.mix(c, layer, paths.at, a.at.gate.as_ref().map(|g| &g.gates));
-    let d = MixGrad { paths: paths.d, gain: &mut p.d.gain, gates: a.d.gate.as_mut().map(|g| &mut g.gates) };
-    b.mix_grad(mix, &a.d.mixed, d);
-    if let (Some(p), Some(dp), Some(a), Some(da)) = (&p.at.gate, &mut p.d.gate, &a.at.gate, &mut a.d.gate) {
-        let (control, d_control) = control.map(|c| (c.at, c.d)).unzip();
+    let (b, c, layer) = (&mut *pass.backend, pass.config, pass.block.layer);
+    let mix = p.value.mix(c, layer, paths.value, a.value.gate.as_ref().map(|g| &g.gates));
+    let d = MixGrad { paths: paths.grad, gain: &mut p.grad.gain, gates: a.grad.gate.as_mut().map(|g| &mut g.gates) };
+    b.mix_grad(mix, &a.grad.mixed, d);
+    if let (Some(p), Some(dp), Some(a), Some(da)) = (&p.value.gate, &mut p.grad.gate, &a.value.gate, &mut a.grad.gate) {
+        let (control, d_control) = control.map(|c| (c.value, c.grad)).unzip();
         let d = GateGrad {
             hidden: &mut da.hidden,
             weight: &mut dp.weight,
@@ -142,7 +119,7 @@ pub fn backward<B: Backward>(
             control: d_control.map(|of| ColumnsMut { of, start: 3 * layer, width: 3 }),
         };
         b.gate_grad(p.gate(c, layer, &a.hidden, control), &a.gates, &da.gates, d);
-        let d = MatmulGrad { x: Sink::Add(u.d), w: &mut dp.hidden_weight, bias: Some(&mut dp.hidden_bias) };
-        b.matmul_grad(p.hidden(u.at), &da.hidden, d);
+        let d = MatmulGrad { x: GradOut::Add(u.grad), w: &mut dp.hidden_weight, bias: Some(&mut dp.hidden_bias) };
+        b.matmul_grad(p.hidden(u.value), &da.hidden, d);
     }
 }

@@ -1,17 +1,21 @@
 //! One file a layer, each with the same items: `Params`, `Acts`, `State` (where it has them), `forward`, `backward`.
 //!
-//! Structs are generic over their leaf: `Params<T>` holds weights, gradients, both moments or the moving average
+//! What all layers of a pass share is a [`Pass`](crate::pass::Pass). Structs are generic over their leaf: `Params<T>` holds weights, gradients, both moments or the moving average
 //! alike, and a `d`-name has the type of what it differentiates. `backward` is `forward` read upwards. A step is a
 //! chunk of length 1: there is no second path.
 
 pub mod attention;
 pub mod block;
 pub mod controller;
+pub mod embedding;
 pub mod ffn;
 pub mod flow;
 pub mod hopfield;
+pub mod lm_head;
 pub mod mixer;
+mod residual;
 pub mod ssm;
+pub(crate) mod tree;
 
 use crate::{
     backend::{Device, Precision},
@@ -22,16 +26,16 @@ use crate::{
 pub type Leaf<'a, T, E> = &'a mut dyn FnMut(&str, Shape) -> Result<T, E>;
 
 /// A value and its gradient.
-pub struct Graded<'a, X> {
+pub struct WithGrad<'a, X> {
     /// The value.
-    pub at: &'a X,
+    pub value: &'a X,
     /// Its gradient.
-    pub d: &'a mut X,
+    pub grad: &'a mut X,
 }
 
 /// How large the activations of a chunk are, and which of them are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Extent {
+pub struct ChunkShape {
     /// Sequences.
     pub batch: usize,
     /// Positions.
@@ -40,7 +44,7 @@ pub struct Extent {
     pub saved: bool,
 }
 
-impl Extent {
+impl ChunkShape {
     /// Activations `[B, T, width]` in the backend's compute precision.
     pub(crate) fn alloc<B: Device>(self, b: &mut B, width: usize) -> Result<B::Tensor, B::Error> {
         b.alloc(Shape::cube(self.batch, self.time, width), Precision::Compute)
@@ -61,25 +65,23 @@ impl Extent {
 }
 
 /// Dropout of a training step; absent in evaluation.
-pub struct Noise<'a, I> {
+pub struct DropoutKey<'a, I> {
     /// Probability of dropping, in `[0, 1)`.
     pub rate: f32,
     /// Key of the step, see [`Draw`](crate::ops::Draw).
     pub key: &'a I,
-    /// First site of the segment: its blocks take two each.
-    pub site: u32,
 }
 
-impl<I> Clone for Noise<'_, I> {
+impl<I> Clone for DropoutKey<'_, I> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<I> Copy for Noise<'_, I> {}
+impl<I> Copy for DropoutKey<'_, I> {}
 
-impl<'a, I> Noise<'a, I> {
-    /// The dropout of one branch.
+impl<'a, I> DropoutKey<'a, I> {
+    /// The dropout at one site of the step.
     pub(crate) fn dropout<T>(&self, site: u32, residual: Option<&'a T>) -> crate::ops::Dropout<'a, T, I> {
-        crate::ops::Dropout { residual, rate: self.rate, draw: crate::ops::Draw { key: self.key, site: self.site + site } }
+        crate::ops::Dropout { residual, rate: self.rate, draw: crate::ops::Draw { key: self.key, site } }
     }
 }

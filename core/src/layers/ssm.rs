@@ -1,26 +1,29 @@
 //! ModernSSM: causal convolution, then a selective diagonal recurrence.
 
-use super::{Extent, Graded, Leaf};
+use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
     ops::*,
+    pass::Pass,
     shape::Shape,
 };
 use alloc::format;
 
-/// Weights of the path.
-pub struct Params<T> {
-    /// `[w, k]`
-    pub conv_weight: T,
-    /// `[w]`
-    pub conv_bias: T,
-    /// `[2, w]`: of g_in, of g_forget
-    pub gate_bias: T,
-    /// `[w]`: Λ
-    pub log_decay: T,
-    /// `[w]`
-    pub skip: T,
+tree! {
+    /// Weights of the path. `name` is the block's prefix.
+    pub struct Params(c: &Config, layer: usize, name: &str; leaf; w = c.ssm_width[layer]) {
+        /// `[w, k]`
+        conv_weight: T as leaf = leaf(&format!("{name}ssm.conv.weight"), Shape::matrix(w, c.ssm_conv))?,
+        /// `[w]`
+        conv_bias: T as leaf = leaf(&format!("{name}ssm.conv.bias"), Shape::vector(w))?,
+        /// `[2, w]`: of g_in, of g_forget
+        gate_bias: T as leaf = leaf(&format!("{name}ssm.gate_bias"), Shape::matrix(2, w))?,
+        /// `[w]`: Λ
+        log_decay: T as leaf = leaf(&format!("{name}ssm.log_decay"), Shape::vector(w))?,
+        /// `[w]`
+        skip: T as leaf = leaf(&format!("{name}ssm.skip"), Shape::vector(w))?,
+    }
 }
 
 /// Activations of the path.
@@ -40,25 +43,6 @@ pub struct State<T> {
 }
 
 impl<T> Params<T> {
-    /// Leaves in file order; `name` is the block's prefix.
-    pub fn new<E>(c: &Config, layer: usize, name: &str, leaf: Leaf<'_, T, E>) -> Result<Self, E> {
-        let w = c.ssm_width[layer];
-        Ok(Self {
-            conv_weight: leaf(&format!("{name}ssm.conv.weight"), Shape::matrix(w, c.ssm_conv))?,
-            conv_bias: leaf(&format!("{name}ssm.conv.bias"), Shape::vector(w))?,
-            gate_bias: leaf(&format!("{name}ssm.gate_bias"), Shape::matrix(2, w))?,
-            log_decay: leaf(&format!("{name}ssm.log_decay"), Shape::vector(w))?,
-            skip: leaf(&format!("{name}ssm.skip"), Shape::vector(w))?,
-        })
-    }
-    /// All leaves in file order.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.conv_weight, &self.conv_bias, &self.gate_bias, &self.log_decay, &self.skip].into_iter()
-    }
-    /// All leaves in file order.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.conv_weight, &mut self.conv_bias, &mut self.gate_bias, &mut self.log_decay, &mut self.skip].into_iter()
-    }
     fn conv<'a>(&'a self, z: Columns<'a, T>) -> Conv<'a, T>
     where
         T: crate::shape::Shaped,
@@ -76,13 +60,15 @@ impl<T> Params<T> {
 
 impl<T> Acts<T> {
     /// Room for a chunk.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let w = c.ssm_width[layer];
         Ok(Self { conv: x.alloc(b, w)?, states: x.saved(b, w)? })
     }
 }
 
 impl<T> State<T> {
+    tree!(leaves(conv as leaf, h as leaf,));
+
     /// An empty past.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize) -> Result<Self, B::Error> {
         let w = c.ssm_width[layer];
@@ -91,19 +77,11 @@ impl<T> State<T> {
             h: b.alloc(Shape::matrix(batch, w), Precision::Full)?,
         })
     }
-    /// All leaves, in the order of a saved state.
-    pub fn leaves(&self) -> impl Iterator<Item = &T> {
-        [&self.conv, &self.h].into_iter()
-    }
-    /// All leaves, in the order of a saved state.
-    pub fn leaves_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        [&mut self.conv, &mut self.h].into_iter()
-    }
 }
 
 /// `z` holds the packed columns `x | gate | g_in | g_forget`, `y` takes `w` columns.
-pub fn forward<B: Forward>(
-    b: &mut B,
+pub fn forward<B: Forward, H>(
+    pass: &mut Pass<'_, B, H>,
     p: &Params<B::Tensor>,
     s: Option<&mut State<B::Tensor>>,
     a: &mut Acts<B::Tensor>,
@@ -111,29 +89,31 @@ pub fn forward<B: Forward>(
     y: ColumnsMut<B::Tensor>,
 ) {
     let (conv, h) = s.map(|s| (&mut s.conv, &mut s.h)).unzip();
+    let b = &mut *pass.backend;
     b.conv(p.conv(z), conv, &mut a.conv);
     b.scan(p.scan(&a.conv, z), h, a.states.as_mut(), y);
 }
 
 /// [`forward`] read upwards; `dz` takes the gradient of all packed columns.
-pub fn backward<B: Backward>(
-    b: &mut B,
-    p: Graded<Params<B::Tensor>>,
-    a: Graded<Acts<B::Tensor>>,
+pub fn backward<B: Backward, H>(
+    pass: &mut Pass<'_, B, H>,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
     z: Columns<B::Tensor>,
     dy: Columns<B::Tensor>,
     dz: ColumnsMut<B::Tensor>,
 ) {
-    let w = z.width / 4;
-    let states = a.at.states.as_ref().expect("activations of a training step");
+    let (b, w) = (&mut *pass.backend, z.width / 4);
+    let states = a.value.states.as_ref().expect("activations of a training step");
     let d = ScanGrad {
-        x: &mut a.d.conv,
+        x: &mut a.grad.conv,
         gates: ColumnsMut { of: &mut *dz.of, start: dz.start + w, width: 3 * w },
-        gate_bias: &mut p.d.gate_bias,
-        log_decay: &mut p.d.log_decay,
-        skip: &mut p.d.skip,
+        gate_bias: &mut p.grad.gate_bias,
+        log_decay: &mut p.grad.log_decay,
+        skip: &mut p.grad.skip,
     };
-    b.scan_grad(p.at.scan(&a.at.conv, z), states, dy, d);
-    let d = ConvGrad { x: ColumnsMut { of: dz.of, start: dz.start, width: w }, weight: &mut p.d.conv_weight, bias: &mut p.d.conv_bias };
-    b.conv_grad(p.at.conv(z), &a.d.conv, d);
+    b.scan_grad(p.value.scan(&a.value.conv, z), states, dy, d);
+    let d =
+        ConvGrad { x: ColumnsMut { of: dz.of, start: dz.start, width: w }, weight: &mut p.grad.conv_weight, bias: &mut p.grad.conv_bias };
+    b.conv_grad(p.value.conv(z), &a.grad.conv, d);
 }

@@ -3,14 +3,14 @@
 use crate::{
     backend::Device,
     config::Config,
-    layers::{Extent, block, controller},
+    layers::{ChunkShape, block, controller, embedding},
 };
 use alloc::vec::Vec;
 
 /// Activations of a chunk. Training keeps those of every block; otherwise blocks of one geometry share theirs.
 pub struct Acts<T> {
-    /// `[B, T, E]`, if E and D differ
-    pub embedded: Option<T>,
+    /// Of the token embedding.
+    pub embedding: embedding::Acts<T>,
     /// `[B, T, D]`: h0, the first segment's input
     pub start: T,
     /// `[B, T, D]`: what block `l` leaves stands in `stream[l % stream.len()]`
@@ -30,7 +30,7 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, !x.saved)
     }
 
@@ -39,11 +39,11 @@ impl<T> Acts<T> {
     ///
     /// # Errors
     /// The device's, where it has no room.
-    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent) -> Result<Self, B::Error> {
+    pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, true)
     }
 
-    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: Extent, shared: bool) -> Result<Self, B::Error> {
+    fn sharing<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape, shared: bool) -> Result<Self, B::Error> {
         let (mut first, mut of) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
             let known = first.iter().position(|&l: &usize| shared && (c.widths(l), c.depth(l)) == (c.widths(layer), c.depth(layer)));
@@ -54,7 +54,7 @@ impl<T> Acts<T> {
         }
         let streams = if x.saved { c.layers } else { c.layers.min(2) };
         Ok(Self {
-            embedded: if c.factorised() { Some(x.alloc(b, c.embed_dim)?) } else { None },
+            embedding: embedding::Acts::new(b, c, x)?,
             start: x.alloc(b, c.width)?,
             stream: (0..streams).map(|_| x.alloc(b, c.width)).collect::<Result<_, _>>()?,
             blocks: first.into_iter().map(|l| block::Acts::new(b, c, l, x)).collect::<Result<_, _>>()?,

@@ -1,6 +1,6 @@
 //! Embedding, matrix product, norm, feed-forward gate.
 
-use super::Sink;
+use super::GradOut;
 use crate::shape::{Shape, Shaped};
 
 /// `y[b, t] = table[token[b, t]]`, `y` `[B, T, E]`.
@@ -71,7 +71,7 @@ impl<'a, T> Matmul<'a, T> {
 /// Gradients of [`Matmul`].
 pub struct MatmulGrad<'a, T> {
     /// `dy · w`
-    pub x: Sink<'a, T>,
+    pub x: GradOut<'a, T>,
     /// `+= dyᵀ · x`
     pub w: &'a mut T,
     /// `+= Σ dy`; present exactly when the bias is.

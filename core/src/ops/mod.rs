@@ -85,9 +85,9 @@ impl<'a, T: Shaped> ColumnsMut<'a, T> {
 }
 
 /// Where the gradient of an activation goes when several consumers share that activation.
-pub enum Sink<'a, T> {
+pub enum GradOut<'a, T> {
     /// The first consumer writes (`=`).
-    Set(&'a mut T),
+    Write(&'a mut T),
     /// Every further one adds (`+=`).
     Add(&'a mut T),
     /// Nobody wants it.

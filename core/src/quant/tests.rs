@@ -1,11 +1,12 @@
 use super::*;
 use crate::rng;
+use alloc::vec;
 
 fn weights(seed: u32, n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| rng::normal([seed, 0, 0, 0], 3, i) * 0.05).collect()
 }
 
-fn widened(q: &Quantised) -> Vec<f32> {
+fn widened(q: &QuantMatrix) -> Vec<f32> {
     let mut all = vec![f32::NAN; q.shape.count()];
     q.blocks().widen(&mut all);
     all
@@ -73,8 +74,8 @@ fn a_row_is_that_row_of_all() {
 #[test]
 fn bytes_that_do_not_fit_a_shape_make_no_matrix() {
     let q = Format::Q4.quantise(&weights(5, 2 * 40), 40);
-    let Blocks { codes, scales, .. } = q.blocks();
-    let made = |shape, codes, scales| Blocks::new(Format::Q4, shape, codes, scales);
+    let QuantView { codes, scales, .. } = q.blocks();
+    let made = |shape, codes, scales| QuantView::new(Format::Q4, shape, codes, scales);
     assert!(made(Shape::matrix(2, 40), codes, scales) == Some(q.blocks()));
     assert!(made(Shape::matrix(2, 65), codes, scales).is_none());
     assert!(made(Shape::matrix(2, 40), &codes[1..], scales).is_none() && made(Shape::matrix(2, 40), codes, &scales[1..]).is_none());

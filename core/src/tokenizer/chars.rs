@@ -1,6 +1,6 @@
 use super::{Description, Tokenizer};
-use crate::error::Error;
-use alloc::{borrow::Cow, collections::BTreeSet, format, string::String, vec::Vec};
+use crate::error::{Error, TokenizerError};
+use alloc::{borrow::Cow, collections::BTreeSet, string::String, vec::Vec};
 
 /// The distinct characters of a text, in order of their code points.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,12 +54,7 @@ impl Chars {
         let before = &text[..byte];
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-        Error::Tokenizer(format!(
-            "{c:?} (U+{:04X}) at line {line}, column {column} is not among the {} characters of the vocabulary; \
-             leave it out, or train with a text that has it or with the bytes tokenizer",
-            u32::from(c),
-            self.sorted.len()
-        ))
+        TokenizerError::UnknownCharacter { character: c, line, column, known: self.sorted.len() }.into()
     }
 }
 

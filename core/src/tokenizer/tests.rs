@@ -12,7 +12,7 @@ fn words() -> Words {
 fn message<T>(result: Result<T, Error>) -> String {
     match result {
         Ok(_) => panic!("this must be an error"),
-        Err(Error::Tokenizer(message)) => message,
+        Err(Error::Tokenizer(message)) => message.to_string(),
         Err(other) => panic!("{other:?} is not about the tokenizer"),
     }
 }

@@ -32,10 +32,9 @@ impl Words {
         for word in words {
             let word = word.as_ref();
             if word.is_empty() || word.contains(char::is_whitespace) {
-                return Err(Error::Tokenizer(format!(
-                    "word {} of the vocabulary, {word:?}, is empty or has white space in it",
-                    starts.len()
-                )));
+                return Err(Error::Tokenizer(
+                    format!("word {} of the vocabulary, {word:?}, is empty or has white space in it", starts.len()).into(),
+                ));
             }
             if word == EOS {
                 text.push('\n');
@@ -50,12 +49,12 @@ impl Words {
         let mut sorted = core::mem::take(&mut this.sorted);
         sorted.sort_unstable_by_key(|&id| this.word(id));
         if let Some(pair) = sorted.windows(2).find(|pair| this.word(pair[0]) == this.word(pair[1])) {
-            return Err(Error::Tokenizer(format!("the word {:?} comes twice in the vocabulary", this.word(pair[0]))));
+            return Err(Error::Tokenizer(format!("the word {:?} comes twice in the vocabulary", this.word(pair[0])).into()));
         }
         this.sorted = sorted;
         for (name, place) in [(UNK, this.find(UNK)), (EOS, this.find(EOS))] {
-            let id =
-                place.ok_or_else(|| Error::Tokenizer(format!("the vocabulary has {count} words and no {name}; add it to the list")))?;
+            let id = place
+                .ok_or_else(|| Error::Tokenizer(format!("the vocabulary has {count} words and no {name}; add it to the list").into()))?;
             *(if name == UNK { &mut this.unk } else { &mut this.eos }) = id;
         }
         Ok(this)
@@ -67,7 +66,9 @@ impl Words {
     /// [`Error::Tokenizer`] if there is no room for a word, or a word has white space in it.
     pub fn from_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>, max: usize) -> Result<Self, Error> {
         if max < 3 {
-            return Err(Error::Tokenizer(format!("a vocabulary of {max} words has no room beside <unk> and <eos>; make it 3 at least")));
+            return Err(Error::Tokenizer(
+                format!("a vocabulary of {max} words has no room beside <unk> and <eos>; make it 3 at least").into(),
+            ));
         }
         let mut counts: Vec<_> = counts.into_iter().filter(|&(word, _)| word != UNK && word != EOS).collect();
         counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));

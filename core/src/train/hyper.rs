@@ -1,11 +1,15 @@
 //! How a model is trained.
 
-use crate::{config::Config, error::Error, schedule::Schedule};
+use crate::{
+    config::Config,
+    error::{ConfigError, Error},
+    schedule::Schedule,
+};
 use alloc::{format, string::String};
 
 /// What training minimises and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hyper {
+pub struct HyperParams {
     /// Learning rate over time.
     pub schedule: Schedule,
     /// β₁
@@ -39,14 +43,37 @@ pub struct Hyper {
     pub seed: u64,
 }
 
-impl Hyper {
+impl Default for HyperParams {
+    /// AdamW as it is usual, a constant rate of 1e-3, and no regulariser but the decay of weights.
+    fn default() -> Self {
+        Self {
+            schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-3, warmup: 0, steps: 1 },
+            beta1: 0.9,
+            beta2: 0.99,
+            adam_eps: 1e-8,
+            ema: 0.0,
+            weight_decay: 0.1,
+            embed_lr_scale: 1.0,
+            clip: 1.0,
+            dropout: 0.0,
+            smoothing: 0.0,
+            z_weight: 0.0,
+            flow_weight: 0.0,
+            accumulate: 1,
+            recompute: false,
+            seed: 1,
+        }
+    }
+}
+
+impl HyperParams {
     /// Says what is wrong with hyper-parameters, field by field.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
     pub fn validate(&self, c: &Config) -> Result<(), Error> {
         self.schedule.validate()?;
-        let fail = |what: String| Err(Error::Config(what));
+        let fail = |what: String| Err(ConfigError::Contradiction(what).into());
         for (name, value, below) in [
             ("beta1", self.beta1, 1.0),
             ("beta2", self.beta2, 1.0),
@@ -61,7 +88,7 @@ impl Hyper {
             ("flow_weight", self.flow_weight, 1e3),
         ] {
             if !(value >= 0.0 && value < below) {
-                return fail(format!("{name} is {value}; it must be at least 0 and below {below}"));
+                return Err(ConfigError::field(name, value, format_args!("at least 0 and below {below}")).into());
             }
         }
         if self.flow_weight > 0.0 && c.flow_hidden == 0 {
@@ -71,7 +98,7 @@ impl Hyper {
             ));
         }
         if self.accumulate == 0 {
-            return fail("accumulate is 0; it must be at least 1".into());
+            return Err(ConfigError::field("accumulate", 0, "at least 1").into());
         }
         Ok(())
     }

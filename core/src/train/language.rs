@@ -1,88 +1,94 @@
 //! The language model's objective: the next token.
 
-use super::{Hyper, Losses, Trainer, Trees};
+use super::{HyperParams, Losses, TrainState, Trainer};
 use crate::{
-    backend::{Backward, Device, Precision},
+    backend::{Backward, Device},
     config::Config,
     error::Error,
-    layers::{Extent, Graded, Noise, flow},
+    layers::{
+        ChunkShape, DropoutKey, WithGrad, flow,
+        lm_head::{self, Loss},
+    },
     model::{self, Acts, Params},
-    ops::*,
+    pass::Pass,
     shape::{Shape, Shaped},
 };
 use alloc::{vec, vec::Vec};
 
 /// Room for one micro-batch of tokens.
-pub struct Language<B: Device> {
+pub struct LanguageWorkspace<B: Device> {
     tokens: B::Indices,
     targets: B::Indices,
     key: B::Indices,
     acts: Acts<B::Tensor>,
     d: Acts<B::Tensor>,
-    projected: Option<[B::Tensor; 2]>,
+    head: [lm_head::Acts<B::Tensor>; 2],
     flow: Option<[flow::Acts<B::Tensor>; 2]>,
-    logits: B::Tensor,
+    scratch: B::Tensor,
     losses: B::Tensor,
     host: Vec<f32>,
 }
 
-/// Most logits that exist at a time.
-const LOGITS_AT_ONCE: usize = 1 << 22;
-
-impl<B: Device> Language<B> {
+impl<B: Device> LanguageWorkspace<B> {
     /// Room for micro-batches of `batch` × `time`.
     ///
     /// # Errors
     /// The device's, where it has none.
-    pub fn new(b: &mut B, c: &Config, h: &Hyper, batch: usize, time: usize) -> Result<Self, B::Error> {
-        let (kept, passing) = (Extent { batch, time, saved: true }, Extent { batch, time, saved: false });
+    pub fn new(b: &mut B, c: &Config, h: &HyperParams, batch: usize, time: usize) -> Result<Self, B::Error> {
+        let (kept, passing) = (ChunkShape { batch, time, saved: true }, ChunkShape { batch, time, saved: false });
         let ids = Shape::matrix(batch, time);
-        let rows = (LOGITS_AT_ONCE / c.vocab_size).clamp(1, batch * time);
         Ok(Self {
             tokens: b.alloc_indices(ids)?,
             targets: b.alloc_indices(ids)?,
             key: b.alloc_indices(Shape::vector(4))?,
             acts: if h.recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, passing)?,
-            projected: if c.factorised() { Some([kept.alloc(b, c.embed_dim)?, kept.alloc(b, c.embed_dim)?]) } else { None },
+            head: [lm_head::Acts::new(b, c, kept)?, lm_head::Acts::new(b, c, kept)?],
             flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
-            logits: b.alloc(Shape::matrix(rows, c.vocab_size), Precision::Full)?,
+            scratch: lm_head::scratch(b, c, kept)?,
             losses: kept.full(b, 3)?,
             host: vec![0.0; 3 * batch * time],
         })
     }
 }
 
-impl<B: Backward> Language<B> {
+impl<B: Backward> LanguageWorkspace<B> {
     /// Losses and gradients of the micro-batch that is here.
-    fn gradients(&mut self, b: &mut B, c: &Config, h: &Hyper, trees: &mut Trees<B::Tensor>) {
-        let (room, p, dp) = (self, &trees.weights, &mut trees.grads);
-        let noise = (h.dropout > 0.0).then_some(Noise { rate: h.dropout, key: &room.key, site: 0 });
-        model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, noise);
+    fn gradients(&mut self, b: &mut B, c: &Config, h: &HyperParams, train_state: &mut TrainState<B::Tensor>) {
+        let (workspace, p, dp) = (self, &train_state.weights, &mut train_state.grads);
+        let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &workspace.key });
+        let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut workspace.acts, &workspace.tokens);
 
-        let hidden = &room.acts.hidden;
-        let (projected, d_projected) = room.projected.as_mut().map(|[x, d]| (x, d)).unzip();
-        let x = model::project(b, p, hidden, projected);
+        let (hidden, d_hidden, [head, d_head]) = (&workspace.acts.hidden, &mut workspace.d.hidden, &mut workspace.head);
+        lm_head::project(b, &p.embedding, head, hidden);
         let scale = 1.0 / h.accumulate as f32;
-        let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: h.smoothing, z_weight: h.z_weight, scale };
-        let d_hidden = &mut room.d.hidden;
-        match (&p.factors, &mut dp.factors, d_projected) {
-            (Some([_, down]), Some([_, d_down]), Some(d_projected)) => {
-                let d = CrossEntropyGrad { x: &mut *d_projected, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-                let d = MatmulGrad { x: Sink::Set(&mut *d_hidden), w: d_down, bias: None };
-                b.matmul_grad(Matmul::new(hidden, down), d_projected, d);
-            }
-            _ => {
-                let d = CrossEntropyGrad { x: &mut *d_hidden, table: &mut dp.embed };
-                b.cross_entropy_grad(op, &mut room.logits, &mut room.losses, d);
-            }
+        let loss = Loss {
+            targets: &workspace.targets,
+            smoothing: h.smoothing,
+            z_weight: h.z_weight,
+            scale,
+            scratch: &mut workspace.scratch,
+            losses: &mut workspace.losses,
+        };
+        let weights = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
+        lm_head::backward(b, weights, WithGrad { value: head, grad: d_head }, WithGrad { value: hidden, grad: d_hidden }, loss);
+        if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut workspace.flow, &p.flow, &mut dp.flow) {
+            let goal = flow::Goal { table: &p.embedding.table, targets: &workspace.targets, weight: h.flow_weight * scale };
+            flow::forward(b, p_flow, at, d, hidden, goal);
+            flow::backward(
+                b,
+                WithGrad { value: p_flow, grad: dp_flow },
+                WithGrad { value: at, grad: d },
+                WithGrad { value: hidden, grad: d_hidden },
+            );
         }
-        if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut room.flow, &p.flow, &mut dp.flow) {
-            flow::forward(b, p_flow, at, d, hidden, &p.embed, &room.targets, h.flow_weight * scale);
-            flow::backward(b, Graded { at: p_flow, d: dp_flow }, Graded { at, d }, Graded { at: hidden, d: d_hidden });
-        }
-        model::backward(b, c, Graded { at: p, d: dp }, &mut room.acts, &mut room.d, &room.tokens, c.segments, noise);
+        model::backward(
+            Pass { dropout, ..Pass::new(b, c) },
+            WithGrad { value: p, grad: dp },
+            &mut workspace.acts,
+            &mut workspace.d,
+            &workspace.tokens,
+        );
     }
 }
 
@@ -91,10 +97,17 @@ impl<B: Backward> Trainer<B> {
     ///
     /// # Errors
     /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
-    pub fn new(mut backend: B, config: Config, hyper: Hyper, weights: Params<B::Tensor>, batch: usize, time: usize) -> Result<Self, Error> {
+    pub fn new(
+        mut backend: B,
+        config: Config,
+        hyper: HyperParams,
+        weights: Params<B::Tensor>,
+        batch: usize,
+        time: usize,
+    ) -> Result<Self, Error> {
         hyper.validate(&config)?;
-        let room = Language::new(&mut backend, &config, &hyper, batch, time).map_err(Error::device)?;
-        Self::with_room(backend, config, hyper, weights, room)
+        let workspace = LanguageWorkspace::new(&mut backend, &config, &hyper, batch, time).map_err(Error::device)?;
+        Self::with_workspace(backend, config, hyper, weights, workspace)
     }
 
     /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
@@ -107,12 +120,12 @@ impl<B: Backward> Trainer<B> {
     /// Where the slices are not `batch · time` long.
     pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
         self.send(tokens, targets)?;
-        let (c, h, trees, room) = (&self.config, &self.hyper, &mut self.trees, &mut self.room);
+        let (c, h, train_state, workspace) = (&self.config, &self.hyper, &mut self.train_state, &mut self.workspace);
         self.backend.repeat(&mut self.recorded.gradients, |b| {
-            if let Some([acts, _]) = &mut room.flow {
-                flow::draw(b, &room.key, acts);
+            if let Some([acts, _]) = &mut workspace.flow {
+                flow::draw(b, &workspace.key, acts);
             }
-            room.gradients(b, c, h, trees);
+            workspace.gradients(b, c, h, train_state);
         });
         self.micro += 1;
         Ok(())
@@ -128,11 +141,11 @@ impl<B: Backward> Trainer<B> {
     /// Where a slice is not as long as said.
     pub fn accumulate_given(&mut self, tokens: &[u32], targets: &[u32], noise: &[f32], times: &[f32]) -> Result<(), Error> {
         self.send(tokens, targets)?;
-        if let Some([acts, _]) = &mut self.room.flow {
+        if let Some([acts, _]) = &mut self.workspace.flow {
             self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
             self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
         }
-        self.room.gradients(&mut self.backend, &self.config, &self.hyper, &mut self.trees);
+        self.workspace.gradients(&mut self.backend, &self.config, &self.hyper, &mut self.train_state);
         self.micro += 1;
         Ok(())
     }
@@ -140,11 +153,11 @@ impl<B: Backward> Trainer<B> {
     /// Puts a micro-batch, and the key of its draws, into the room.
     fn send(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
         let key = self.key(self.step * self.hyper.accumulate as u64 + self.micro as u64);
-        let (b, room) = (&mut self.backend, &mut self.room);
+        let (b, workspace) = (&mut self.backend, &mut self.workspace);
         let mut send = || -> Result<(), B::Error> {
-            b.upload_indices(tokens, &mut room.tokens)?;
-            b.upload_indices(targets, &mut room.targets)?;
-            b.upload_indices(&key, &mut room.key)
+            b.upload_indices(tokens, &mut workspace.tokens)?;
+            b.upload_indices(targets, &mut workspace.targets)?;
+            b.upload_indices(&key, &mut workspace.key)
         };
         send().map_err(Error::device)
     }
@@ -154,13 +167,13 @@ impl<B: Backward> Trainer<B> {
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn losses(&mut self) -> Result<Losses, Error> {
-        let room = &mut self.room;
-        self.backend.download(&room.losses, &mut room.host).map_err(Error::device)?;
-        let mut sum = Losses::of_rows(&room.host);
-        if let Some([acts, _]) = &room.flow {
+        let workspace = &mut self.workspace;
+        self.backend.download(&workspace.losses, &mut workspace.host).map_err(Error::device)?;
+        let mut sum = Losses::of_rows(&workspace.host);
+        if let Some([acts, _]) = &workspace.flow {
             let rows = acts.losses.shape().count();
-            self.backend.download(&acts.losses, &mut room.host[..rows]).map_err(Error::device)?;
-            sum.flow = room.host[..rows].iter().map(|&x| x as f64).sum::<f64>() / rows as f64;
+            self.backend.download(&acts.losses, &mut workspace.host[..rows]).map_err(Error::device)?;
+            sum.flow = workspace.host[..rows].iter().map(|&x| x as f64).sum::<f64>() / rows as f64;
         }
         Ok(sum)
     }
@@ -171,7 +184,7 @@ impl<B: Backward> Trainer<B> {
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>, Error> {
-        model::mean_gates(&mut self.backend, &self.config, &self.room.acts).map_err(Error::device)
+        model::mean_gates(&mut self.backend, &self.config, &self.workspace.acts).map_err(Error::device)
     }
 
     /// Losses of held-out ids, `[batch, time]` row by row, with the weights or with their average: no dropout, no
@@ -180,21 +193,20 @@ impl<B: Backward> Trainer<B> {
     /// # Errors
     /// [`Error::Device`] where the machine fails.
     pub fn evaluate(&mut self, average: bool, tokens: &[u32], targets: &[u32]) -> Result<Losses, Error> {
-        let (b, c, room) = (&mut self.backend, &self.config, &mut self.room);
-        let p = if average { &self.trees.ema } else { &self.trees.weights };
+        let (b, c, workspace) = (&mut self.backend, &self.config, &mut self.workspace);
+        let p = if average { &self.train_state.ema } else { &self.train_state.weights };
         let recorded = &mut self.recorded.losses[usize::from(average)];
         let mut run = || -> Result<(), B::Error> {
-            b.upload_indices(tokens, &mut room.tokens)?;
-            b.upload_indices(targets, &mut room.targets)?;
+            b.upload_indices(tokens, &mut workspace.tokens)?;
+            b.upload_indices(targets, &mut workspace.targets)?;
             b.repeat(recorded, |b| {
-                model::forward(b, c, p, None, &mut room.acts, &room.tokens, c.segments, None);
-                let x = model::project(b, p, &room.acts.hidden, room.projected.as_mut().map(|[x, _]| x));
-                let op = CrossEntropy { x, table: &p.embed, targets: &room.targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-                b.cross_entropy(op, &mut room.logits, &mut room.losses);
+                let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut workspace.acts, &workspace.tokens);
+                let loss = Loss::evaluation(&workspace.targets, &mut workspace.scratch, &mut workspace.losses);
+                lm_head::losses(b, &p.embedding, &mut workspace.head[0], &workspace.acts.hidden, loss);
             });
-            b.download(&room.losses, &mut room.host)
+            b.download(&workspace.losses, &mut workspace.host)
         };
         run().map_err(Error::device)?;
-        Ok(Losses::of_rows(&room.host))
+        Ok(Losses::of_rows(&workspace.host))
     }
 }

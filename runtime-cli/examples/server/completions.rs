@@ -7,11 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::config::Positions;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
 use hh_cpu::{Cpu, Threads};
-use hh_runtime::generate::{Stops, Writer};
+use hh_runtime::generate::write;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -61,7 +61,7 @@ struct Work {
     prompts: Vec<Vec<u32>>,
     tokens: usize,
     sampler: SamplerConfig,
-    stops: Stops,
+    stops: StopStrings,
 }
 
 /// What comes from the thread that runs the model.
@@ -98,9 +98,9 @@ fn work(shared: &Shared, asked: Asked) -> Result<Work, Failure> {
         return Err(Failure::field("max_tokens", "max_tokens is 0; give 1 or more"));
     }
     let prompts = asked.prompt.list("prompt", MOST)?;
-    let ids = |prompt: &String| shared.tokenizer.encode(prompt).map_err(|e| Failure::field("prompt", e.to_string()));
+    let ids = |prompt: &String| shared.loaded.tokenizer.encode(prompt).map_err(|e| Failure::field("prompt", e.to_string()));
     let prompts = prompts.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
-    let config = &shared.model.config;
+    let config = &shared.loaded.model.config;
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0).saturating_add(tokens) - 1;
     if config.positions == Positions::Learned && longest > config.max_len {
         return Err(Failure::too_long(format!("the text would have {longest} tokens; this model has {} positions", config.max_len)));
@@ -116,7 +116,7 @@ fn work(shared: &Shared, asked: Asked) -> Result<Work, Failure> {
         let field = if sampler.top_p > 0.0 && sampler.top_p <= 1.0 { "temperature" } else { "top_p" };
         return Err(Failure::field(field, e.to_string()));
     }
-    Ok(Work { prompts, tokens, sampler, stops: Stops::new(stops) })
+    Ok(Work { prompts, tokens, sampler, stops: StopStrings::new(stops) })
 }
 
 /// Runs the model on a thread of its own, which ends when nobody listens any more.
@@ -140,13 +140,12 @@ fn begin(shared: Arc<Shared>, work: Work) -> Receiver<Piece> {
 
 fn run(shared: &Shared, work: &Work, sender: &Sender<Piece>) -> Result<()> {
     for (index, prompt) in work.prompts.iter().enumerate() {
-        let options = Options { context: shared.context, ..Options::default() };
-        let session = Session::new(Cpu::<f32>::new(Threads::one()), &*shared.model, options)?;
-        let mut sampler = Sampler::new(work.sampler, shared.tokenizer.vocab_size())?;
+        let mut session = TextSession::new(Cpu::<f32>::new(Threads::one()), shared.loaded.clone(), None, None)?;
+        let mut sampler = Sampler::new(work.sampler, session.tokenizer().vocab_size())?;
         prompt.iter().for_each(|&id| sampler.observe(id));
-        let mut out = Pieces { index, sender };
-        let mut writer = Writer::new(session, sampler, &*shared.tokenizer, prompt.clone(), Vec::new());
-        let written = writer.write(work.tokens, &mut work.stops.clone(), &mut out, &|| !sender.is_closed())?;
+        let mut decoder = Decoder::new(sampler, work.stops.clone(), session.tokenizer());
+        session.queue(prompt);
+        let written = write(&mut session, &mut decoder, work.tokens, &mut Pieces { index, sender }, &|| !sender.is_closed())?;
         let reason = if written.stopped { "stop" } else { "length" };
         sender.blocking_send(Piece::End { index, reason, tokens: written.tokens })?;
     }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use hh_runtime::embedder::{self, Kind, Options};
+use hh::{EmbedOptions, Error, Prompt};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,10 +46,10 @@ enum Type {
 pub(crate) async fn answer(State(shared): State<Arc<Shared>>, Body(asked): Body<Asked>) -> Result<Json<Answer>, Failure> {
     shared.require(asked.model.as_deref())?;
     let texts = asked.input.list("input", MOST)?;
-    let kind = match asked.input_type {
-        Type::Plain => Kind::Plain,
-        Type::Query => Kind::Query,
-        Type::Document => Kind::Document,
+    let prompt = match asked.input_type {
+        Type::Plain => Prompt::Plain,
+        Type::Query => Prompt::Query,
+        Type::Document => Prompt::Document,
     };
     if let Some(dim) = asked.dimensions.filter(|&dim| dim == 0 || dim > shared.embedder.dim()) {
         return Err(Failure::field(
@@ -57,17 +57,17 @@ pub(crate) async fn answer(State(shared): State<Arc<Shared>>, Body(asked): Body<
             format!("dimensions is {dim}; this model has vectors of 1 to {} numbers", shared.embedder.dim()),
         ));
     }
-    let options = Options { kind, truncate_dim: asked.dimensions, ..Options::default() };
+    let options = EmbedOptions { prompt, truncate_dim: asked.dimensions, ..EmbedOptions::default() };
     let seat = shared.seats.clone().acquire_owned().await.map_err(Failure::ours)?;
     let working = shared.clone();
-    let made = tokio::task::spawn_blocking(move || -> Result<_, embedder::Error> {
+    let made = tokio::task::spawn_blocking(move || -> Result<_, Error> {
         let vectors = working.embedder.embed(&texts, &options)?;
-        let tokens: usize = texts.iter().map(|text| working.tokenizer.encode(text).map_or(0, |ids| ids.len())).sum();
+        let tokens: usize = texts.iter().map(|text| working.embedder.tokenizer().encode(text).map_or(0, |ids| ids.len())).sum();
         drop(seat);
         Ok((vectors, tokens))
     });
     let (vectors, tokens) = made.await.map_err(Failure::ours)?.map_err(|e| match e {
-        embedder::Error::Device(e) => Failure::ours(e),
+        e @ Error::Core(_) => Failure::ours(e),
         e => Failure::field("input", e.to_string()),
     })?;
     let numbers = vectors.as_f32().unwrap_or_default().chunks(vectors.dim()).enumerate();

@@ -16,11 +16,9 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use hh_core::model::Model;
-use hh_core::tokenizer::Tokenizer;
+use hh::{Embedder, LoadedModel};
 use hh_cpu::{Cpu, Tensor, Threads};
-use hh_runtime::Embedder;
-use hh_runtime::loading::{Loaded, Source};
+use hh_runtime::loading::Source;
 use openai::Failure;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -33,10 +31,7 @@ use tokio::sync::Semaphore;
 /// What every request shares.
 struct Shared {
     name: String,
-    model: Arc<Model<Tensor<f32>>>,
-    tokenizer: Box<dyn Tokenizer>,
-    /// Positions that a text's memories hold.
-    context: usize,
+    loaded: Arc<LoadedModel<Tensor<f32>>>,
     embedder: Embedder,
     /// Answers that are worked on at a time; others wait.
     seats: Arc<Semaphore>,
@@ -45,13 +40,10 @@ struct Shared {
 impl Shared {
     fn load(path: PathBuf) -> Result<Self> {
         let source = Source::open(&path)?;
-        let Loaded { model, tokenizer, context } = source.load(&mut Cpu::new(Threads::one()), None)?;
-        let context = hh_runtime::loading::context(&model, None, context)?;
+        let loaded = source.load(&mut Cpu::new(Threads::one()), None)?;
         Ok(Self {
             name: source.path().file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            model: Arc::new(model),
-            tokenizer,
-            context,
+            loaded: Arc::new(loaded),
             embedder: Embedder::from_file(source.path())?,
             seats: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
         })

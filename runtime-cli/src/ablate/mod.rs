@@ -13,5 +13,5 @@ pub use groups::{GROUPS, Group};
 #[cfg(feature = "plots")]
 pub use picture::draw;
 pub use plan::{Plan, Trial, Variant};
-pub use queue::{Workshop, run};
+pub use queue::{RunContext, run};
 pub use results::{Line, Result as TrialResult, Table, read_table};

@@ -26,13 +26,13 @@ struct File {
 struct Section {
     groups: Vec<String>,
     seeds: Option<Vec<u64>>,
-    variant: Vec<Own>,
+    variant: Vec<CustomVariant>,
 }
 
 /// A variant that the file describes itself.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
-struct Own {
+struct CustomVariant {
     name: String,
     set: Map<String, Value>,
 }

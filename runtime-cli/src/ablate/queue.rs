@@ -3,8 +3,10 @@
 use super::plan::{Plan, Trial};
 use super::results::{Result, Table};
 use crate::files;
-use crate::machine::{Backends, Machine, Work};
-use crate::train::{Job, Material, Outcome, Progress, Provenance, Recipe, RunFolder, Source, Standing, load_standing, run as train};
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::train::{
+    Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder, Source, TrainingData, load_resume_point, run as train,
+};
 use anyhow::{Result as Fallible, bail};
 use hh_core::backend::Backward;
 use std::fs;
@@ -13,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What the runs of a plan share.
-pub struct Workshop<'a, S> {
+pub struct RunContext<'a, S> {
     /// The text.
     pub source: &'a Source,
     /// The folder of the ablation.
@@ -36,9 +38,9 @@ pub fn run(
     plan: &Plan,
     trials: &[Trial],
     backends: &impl Backends,
-    workshop: &Workshop<'_, impl Fn(usize, &Result, &Table) -> Fallible<()> + Sync>,
+    run_context: &RunContext<'_, impl Fn(usize, &Result, &Table) -> Fallible<()> + Sync>,
 ) -> Fallible<Table> {
-    let Workshop { source, out, machines, stop, .. } = workshop;
+    let RunContext { source, out, machines, stop, .. } = run_context;
     let recipes: Vec<Recipe> = trials.iter().map(|trial| trial.recipe.clone()).collect();
     let done = |trial: &Trial| Result::of(&out.join(&trial.folder), &trial.recipe, &source.origins);
     let results: Mutex<Vec<Option<Result>>> = Mutex::new(trials.iter().map(done).collect::<Fallible<_>>()?);
@@ -55,12 +57,12 @@ pub fn run(
             if results.lock().expect("no run panics")[index].is_some() {
                 continue;
             }
-            let Some(result) = one(index, trial, backends, machine, workshop)? else { return Ok(()) };
+            let Some(result) = one(index, trial, backends, machine, run_context)? else { return Ok(()) };
             let mut results = results.lock().expect("no run panics");
             results[index] = Some(result);
             let table = table(&results);
             table.write(out)?;
-            (workshop.done)(index, results[index].as_ref().expect("just put there"), &table)?;
+            (run_context.done)(index, results[index].as_ref().expect("just put there"), &table)?;
         }
     };
     std::thread::scope(|scope| {
@@ -84,13 +86,13 @@ fn one<S: Sync>(
     trial: &Trial,
     backends: &impl Backends,
     machine: &Machine,
-    workshop: &Workshop<'_, S>,
+    run_context: &RunContext<'_, S>,
 ) -> Fallible<Option<Result>> {
-    let source = workshop.source;
-    let path = workshop.out.join(&trial.folder);
+    let source = run_context.source;
+    let path = run_context.out.join(&trial.folder);
     let folder = RunFolder::at(&path)?;
-    let standing = if folder.resume().is_file() { Some(load_standing(&folder.resume())?) } else { None };
-    if standing.as_ref().is_some_and(|s| s.recipe != trial.recipe || s.origins != source.origins) {
+    let resume_point = if folder.resume().is_file() { Some(load_resume_point(&folder.resume())?) } else { None };
+    if resume_point.as_ref().is_some_and(|s| s.recipe != trial.recipe || s.origins != source.origins) {
         bail!("{} holds a run of another plan or text: give another folder to --out, or delete that one", path.display());
     }
     let recipe = trial.recipe.to_toml();
@@ -102,11 +104,11 @@ fn one<S: Sync>(
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     let stop = |step: u64| {
-        (workshop.tick)(index, step);
-        workshop.stop.load(Ordering::Relaxed)
+        (run_context.tick)(index, step);
+        run_context.stop.load(Ordering::Relaxed)
     };
     let job = Job { recipe: &trial.recipe, from: &from, folder: &folder, stop: &stop };
-    let outcome = backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })?;
+    let outcome = backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })?;
     let Some(whole) = outcome.whole else { return Ok(None) };
     let nll = whole.validation_ema.unwrap_or(whole.validation);
     let tokens_per_second = outcome.tokens_per_second;
@@ -119,14 +121,14 @@ fn one<S: Sync>(
 
 struct Training<'a> {
     job: Job<'a>,
-    data: &'a Material,
-    standing: Option<&'a Standing>,
+    data: &'a TrainingData,
+    resume_point: Option<&'a ResumePoint>,
 }
 
-impl Work for Training<'_> {
+impl BackendJob for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Fallible<B>) -> Fallible<Outcome> {
-        train(make()?, &self.job, self.data, self.standing, Progress::hidden())
+        train(make()?, &self.job, self.data, self.resume_point, Progress::hidden())
     }
 }

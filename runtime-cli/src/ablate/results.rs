@@ -3,8 +3,8 @@
 use super::plan::Plan;
 use crate::budget::parameters;
 use crate::files;
-use crate::moments::moments;
-use crate::train::{Origin, Recipe};
+use crate::stats::moments;
+use crate::train::{Recipe, SourceFile};
 use anyhow::{Context, Result as Fallible, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -28,7 +28,7 @@ pub struct Result {
     /// The recipe, as TOML.
     pub recipe: String,
     /// The text.
-    pub data: Vec<Origin>,
+    pub data: Vec<SourceFile>,
 }
 
 impl Result {
@@ -36,7 +36,7 @@ impl Result {
     ///
     /// # Errors
     /// One sentence where the file says something else, or speaks of another recipe or text.
-    pub(super) fn of(folder: &Path, recipe: &Recipe, data: &[Origin]) -> Fallible<Option<Self>> {
+    pub(super) fn of(folder: &Path, recipe: &Recipe, data: &[SourceFile]) -> Fallible<Option<Self>> {
         let path = folder.join(DONE);
         if !path.exists() {
             return Ok(None);
@@ -83,7 +83,7 @@ pub struct Line {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Table {
     /// The text.
-    pub data: Vec<Origin>,
+    pub data: Vec<SourceFile>,
     /// How it was split.
     pub split: String,
     /// Tokens that each run trained on.
@@ -98,7 +98,7 @@ pub struct Table {
 
 impl Table {
     /// From the runs that are done; `results` has one place for each of the plan's trials.
-    pub(super) fn new(plan: &Plan, recipes: &[Recipe], results: &[Option<Result>], data: &[Origin], split: &str) -> Self {
+    pub(super) fn new(plan: &Plan, recipes: &[Recipe], results: &[Option<Result>], data: &[SourceFile], split: &str) -> Self {
         let variants = plan.variants.len();
         let runs = |variant: usize| -> Vec<(u64, f64)> {
             let places = plan.seeds.iter().zip(results.chunks(variants));

@@ -5,15 +5,15 @@ use clap::Parser;
 use hh_runtime::commands::Cli;
 use hh_runtime::interrupt::{Interrupt, STOPPED};
 use hh_runtime::libtorch::QUESTION;
-use hh_runtime::machine::{Backend, Backends, Machine, Own, Precision, Work};
+use hh_runtime::machine::{Backend, BackendJob, Backends, Machine, NativeBackends, Precision};
 use hh_runtime::program;
-use hh_runtime::train::{Demand, Recipe};
-use hh_tch::{Compute, LIBTORCH, Place, Tch, devices};
+use hh_runtime::train::{MemoryEstimate, Recipe};
+use hh_tch::{Compute, DeviceKind, LIBTORCH, Tch, devices};
 use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|word| word == QUESTION) {
-        let seen: Vec<String> = devices().iter().map(Place::to_string).collect();
+        let seen: Vec<String> = devices().iter().map(DeviceKind::to_string).collect();
         println!("{}: libtorch {LIBTORCH} sees {}", env!("CARGO_PKG_VERSION"), seen.join(", "));
         return ExitCode::SUCCESS;
     }
@@ -26,22 +26,22 @@ struct WithTch;
 impl Backends for WithTch {
     fn place(&self, machine: &Machine) -> Result<String> {
         match make(machine)? {
-            None => Own.place(machine),
+            None => NativeBackends.place(machine),
             Some(tch) => match tch.place() {
-                Place::Cpu => Ok(format!("libtorch's cpu, threads: {}", machine.threads())),
+                DeviceKind::Cpu => Ok(format!("libtorch's cpu, threads: {}", machine.threads())),
                 place => Ok(format!("libtorch's {place}")),
             },
         }
     }
 
-    fn demand(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<Demand>> {
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
         // What libtorch takes while it computes is its own affair.
-        if machine.wants_libtorch() { Ok(None) } else { Own.demand(machine, recipe) }
+        if machine.wants_libtorch() { Ok(None) } else { NativeBackends.memory_estimate(machine, recipe) }
     }
 
-    fn run<W: Work>(&self, machine: &Machine, work: W) -> Result<W::Output> {
+    fn run<W: BackendJob>(&self, machine: &Machine, work: W) -> Result<W::Output> {
         match make(machine)? {
-            None => Own.run(machine, work),
+            None => NativeBackends.run(machine, work),
             Some(tch) => work.on(|| Ok(Tch::new(tch.place(), compute(machine))?)),
         }
     }
@@ -57,7 +57,7 @@ fn compute(machine: &Machine) -> Compute {
 /// The libtorch backend, if that is asked for.
 fn make(machine: &Machine) -> Result<Option<Tch>> {
     let Backend::Tch(device) = &machine.backend else { return Ok(None) };
-    let place = device.as_deref().map_or(Place::Best, |name| name.parse().unwrap_or_default());
+    let place = device.as_deref().map_or(DeviceKind::Best, |name| name.parse().unwrap_or_default());
     Tch::set_threads(machine.threads());
     Ok(Some(Tch::new(place, compute(machine))?))
 }

@@ -1,13 +1,13 @@
 //! `hh-runtime ablate`: what each part is worth, by training without it.
 
-use crate::ablate::{GROUPS, Plan, Table, Trial, Workshop, run as carry_out};
+use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as carry_out};
 use crate::features::Feature;
 use crate::files;
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backend, Backends, Machine};
 use crate::progress::Bar;
 use crate::run_folder::RunFolder;
-use crate::speak::say;
+use crate::stderr::say;
 use crate::train::{BUILTIN, Source, thousands};
 use anyhow::Result;
 use clap::builder::StyledStr;
@@ -106,7 +106,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         out.display()
     ));
     let shown = Shown::new(trials.len(), steps);
-    let workshop = Workshop {
+    let run_context = RunContext {
         source: &source,
         out: &out,
         machines: &machines,
@@ -117,7 +117,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
             draw(&out, table)
         },
     };
-    let table = carry_out(&plan, &trials, backends, &workshop)?;
+    let table = carry_out(&plan, &trials, backends, &run_context)?;
     shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out, &table)?;

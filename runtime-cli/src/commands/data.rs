@@ -1,6 +1,6 @@
 //! `hh-runtime data`: texts to train on.
 
-use crate::data::sets::{DATA_SETS, DataSet, find};
+use crate::data::sets::{DATA_SETS, Download, find};
 #[cfg(not(feature = "download"))]
 use crate::features::{Absent, Feature};
 use crate::files;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 #[cfg(feature = "download")]
-fn get(set: &DataSet, folder: &Path, out: &mut impl Write) -> Result<()> {
+fn get(set: &Download, folder: &Path, out: &mut impl Write) -> Result<()> {
     use crate::data::get::{Client, Progress, get};
     let client = Client::from_environment()?;
     let bar = Bar::new("{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta}", 0, 0);
@@ -88,7 +88,7 @@ fn get(set: &DataSet, folder: &Path, out: &mut impl Write) -> Result<()> {
 }
 
 #[cfg(not(feature = "download"))]
-fn get(set: &DataSet, folder: &Path, _: &mut impl Write) -> Result<()> {
+fn get(set: &Download, folder: &Path, _: &mut impl Write) -> Result<()> {
     let by_hand = format!("{} lies at {}, and belongs into {}", set.name, set.url, folder.join(set.name).display());
     Err(anyhow::Error::from(Absent(Feature::Download)).context(by_hand))
 }

@@ -1,15 +1,15 @@
 //! `hh-runtime embed`: vectors for every row of a file.
 
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
-use crate::embedder::{Embedder, Error, Kind, Options};
 #[cfg(not(feature = "english"))]
 use crate::features::{Absent, Feature};
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading::Source;
 use crate::progress::Bar;
-use crate::speak::say;
+use crate::stderr::say;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
+use hh::{EmbedOptions, Embedder, Error, Prompt};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub struct Args {
     restart: bool,
 }
 
-/// [`Kind`] by its name.
+/// [`Prompt`] by its name.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum KindName {
     /// To be compared with its like
@@ -80,7 +80,7 @@ enum KindName {
     Document,
 }
 
-impl From<KindName> for Kind {
+impl From<KindName> for Prompt {
     fn from(name: KindName) -> Self {
         match name {
             KindName::Plain => Self::Plain,
@@ -107,7 +107,7 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
         Some(threads) => embedder.with_threads(threads.into()),
         None => embedder,
     };
-    let options = Options { kind: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..Options::default() };
+    let options = EmbedOptions { prompt: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..EmbedOptions::default() };
     let dim = options.truncate_dim.unwrap_or(embedder.dim());
     if dim > embedder.dim() {
         bail!("--dim is {dim}, and this model's vectors have {} numbers: give 1 to {0}", embedder.dim());

@@ -3,8 +3,8 @@
 use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
 use crate::evaluate::{Evaluator, Figures};
-use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
+use crate::loading::Source;
+use crate::machine::{BackendJob, Backends, Machine};
 use crate::progress::Bar;
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
@@ -94,7 +94,7 @@ struct Job<'a> {
     source: &'a Source,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = Report;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Report> {
@@ -104,7 +104,7 @@ impl Work for Job<'_> {
 
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let time = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let time = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let segments = match &args.segments[..] {
         [] => vec![loaded.model.config.segments],

@@ -1,10 +1,10 @@
 //! `hh-runtime eval-embeddings`: how good a checkpoint's vectors of text are.
 
-use crate::embedder::{Embedder, Options, Pooling};
+use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
-use crate::judge::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use anyhow::Result;
 use clap::ValueEnum;
+use hh::{EmbedOptions, Embedder, Pooling};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -87,8 +87,12 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(threads) = args.threads {
         embedder = embedder.with_threads(threads.into());
     }
-    let options =
-        Options { pooling: args.pooling.map(Pooling::from), truncate_dim: args.dim, max_tokens: args.max_tokens, ..Options::default() };
+    let options = EmbedOptions {
+        pooling: args.pooling.map(Pooling::from),
+        truncate_dim: args.dim,
+        max_tokens: args.max_tokens,
+        ..EmbedOptions::default()
+    };
     let sts = args.sts.iter().map(|file| similarity(&embedder, file, &options)).collect::<Result<_>>()?;
     let cranfield = match &args.cranfield {
         Some(folder) => retrieve(&embedder, &Cranfield::read(folder)?, &options)?,

@@ -46,7 +46,7 @@ pub struct Args {
     dtype: Option<Type>,
     /// Stores matrices in blocks of small integers, and all else in f32
     #[arg(long, value_enum, value_name = "FORMAT")]
-    quant: Option<Blocks>,
+    quant: Option<QuantView>,
     #[command(flatten)]
     text: TextArgs,
     /// The end of the text that the cost is measured on
@@ -67,7 +67,7 @@ enum Type {
 
 /// Blocks of integers by their name.
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum Blocks {
+enum QuantView {
     /// 8 bits, and a scale for 32 of them
     Q8,
     /// 4 bits, and a scale for 32 of them
@@ -85,10 +85,10 @@ impl Args {
                 };
                 return (dtype.into(), dtype.name());
             }
-            Some(Blocks::Q8) => Format::Q8,
-            Some(Blocks::Q4) => Format::Q4,
+            Some(QuantView::Q8) => Format::Q8,
+            Some(QuantView::Q4) => Format::Q4,
         };
-        (Stored::Blocks(format), format.name())
+        (Stored::Quantised(format), format.name())
     }
 }
 

@@ -1,8 +1,8 @@
 //! `hh-runtime info`: what a checkpoint or a preset is, and what it costs.
 
-use crate::counting::{Flops, Parameters, StateBytes};
+use crate::costs::{Flops, Parameters, StateBytes};
 use crate::files;
-use crate::loading::{self, Source};
+use crate::loading::Source;
 use anyhow::{Result, bail};
 use hh_core::checkpoint::{self, Metadata};
 use hh_core::config::Config;
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(value_name = "CHECKPOINT|PRESET")]
     what: String,
     /// Positions at which state and operations are counted [default: those of training, or 1024]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=loading::MAX_CONTEXT as i64))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
     /// Passes over the blocks [default: the configuration's]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -82,7 +82,7 @@ struct Subject {
 /// Tells.
 pub fn run(args: Args) -> Result<()> {
     let Subject { what, file_bytes, config, metadata, tensors } = subject(&args)?;
-    let context = args.context.map_or_else(|| loading::trained_context(&metadata), |n| n as usize);
+    let context = args.context.map_or_else(|| hh::trained_context(&metadata), |n| n as usize);
     let segments = args.segments.map_or(config.segments, usize::from);
     let parameters = Parameters::of(&config);
     let report = Report {

@@ -3,12 +3,12 @@
 use super::text::{PartArgs, TextArgs};
 use crate::files;
 use crate::interrupt::{Ending, Interrupt};
-use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
+use crate::loading::Source;
+use crate::machine::{BackendJob, Backends, Machine};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
 use crate::progress::Bar;
 use crate::run_folder::RunFolder;
-use crate::train::Origin;
+use crate::train::SourceFile;
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
 use std::io::{self, Write};
@@ -127,7 +127,7 @@ fn provenance(args: &Args, source: &Source) -> Result<Provenance> {
         checkpoint: source.path().display().to_string(),
         checkpoint_sha256: source.sha256(),
         step: source.checkpoint()?.step(),
-        data: args.text.data.iter().map(|path| Origin::of(path)).collect::<Result<_>>()?,
+        data: args.text.data.iter().map(|path| SourceFile::of(path)).collect::<Result<_>>()?,
         part: args.part.name(&args.text),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     })
@@ -153,7 +153,7 @@ struct Job<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = Option<Findings>;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Self::Output> {
@@ -164,7 +164,7 @@ impl Work for Job<'_> {
 fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<Option<Findings>> {
     let Job { args, source, stop } = *job;
     let mut loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
-    let context = loading::context(&loaded.model, args.context.map(|n| n as usize), loaded.context)?;
+    let context = loaded.session_context(args.context.map(|n| n as usize))?;
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let text = text.part(0..text.len().min(args.tokens.saturating_add(1)));
     let options =

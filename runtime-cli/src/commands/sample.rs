@@ -2,12 +2,13 @@
 
 use crate::conversation::{self, Conversation};
 use crate::files;
-use crate::generate::{Begun, Stops, Writer, write_several};
+use crate::generate::{Begun, write, write_several};
 use crate::interrupt::Interrupt;
-use crate::loading::{self, Source};
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
+use crate::loading::Source;
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
 use anyhow::{Context, Result, bail};
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::{Backward, Forward};
 use hh_core::config::Positions;
 use hh_core::rng;
@@ -75,7 +76,7 @@ pub struct Args {
     #[command(flatten)]
     choice: Choice,
     /// Positions that attention and Hopfield memories hold; older ones are forgotten [default: those of training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=loading::MAX_CONTEXT as i64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
     /// Passes over the blocks for each token: more think longer [default: those of training]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -144,7 +145,7 @@ struct Job<'a> {
     began: Instant,
 }
 
-impl Work for Job<'_> {
+impl BackendJob for Job<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
@@ -165,39 +166,43 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     let (saved_context, saved_segments) = earlier.as_ref().map(|earlier| (earlier.context, earlier.segments)).unzip();
     let context = args.context.map(|n| n as usize).or(saved_context);
     let segments = args.segments.map(usize::from).or(saved_segments).unwrap_or(loaded.model.config.segments);
-    let context = loading::context(&loaded.model, context, loaded.context)?;
-    let options = Options { batch: args.batch.into(), context, segments: Some(segments), ..Options::default() };
-    let mut session = Session::new(backend, &loaded.model, options)?;
-    if let Some(earlier) = &earlier {
-        let state = args.state.as_deref().unwrap_or(Path::new(""));
-        session.restore(&earlier.snapshot).with_context(|| format!("cannot use {}", state.display()))?;
-    }
+    let context = loaded.session_context(context)?;
     let echo = prompt.filter(|_| args.echo).unwrap_or_default();
     let begin = |k| begin(args, k, tokenizer, earlier.as_ref(), &ids, &echo);
     let mut texts = (0..args.batch).map(begin).collect::<Result<Vec<_>>>()?;
-    let c = session.config();
-    let end = session.position() + (texts[0].tokens.len() + args.tokens).saturating_sub(1) as u64;
+    let c = &loaded.model.config;
+    let read = earlier.as_ref().map_or(0, |earlier| earlier.snapshot.position());
+    let end = read + (texts[0].tokens.len() + args.tokens).saturating_sub(1) as u64;
     if c.positions == Positions::Learned && end > c.max_len as u64 {
         bail!("the text would have {end} positions and this model learned {}: ask for fewer --tokens, or shorten the prompt", c.max_len);
     }
-    let ready = Instant::now();
-
     let mut out = io::stdout().lock();
-    let mut stops = Stops::new(args.stop.iter().cloned());
-    // Ctrl-C ends the text after the token at hand, so that its state is saved.
+    // Ctrl-C ends the text after the current token, so that its state is saved.
     let interrupted = (args.state.is_some() || args.batch > 1).then(|| interrupt.listen_quietly()).transpose()?;
     let go_on = || interrupted.as_ref().is_none_or(|flag| !flag.load(Ordering::Relaxed));
-    let (written, rest) = if args.batch > 1 {
-        (write_several(session, tokenizer, texts, args.tokens, &stops, &mut out, &go_on)?, None)
+    let (ready, written, rest);
+    if args.batch > 1 {
+        let options = Options { batch: args.batch.into(), context, segments: Some(segments), ..Options::default() };
+        let session = Session::new(backend, &loaded.model, options)?;
+        ready = Instant::now();
+        (written, rest) = (write_several(session, tokenizer, texts, args.tokens, &mut out, &go_on)?, None);
     } else {
-        let Begun { sampler, tokens, before } = texts.remove(0);
+        let mut session = TextSession::new(backend, &loaded, Some(context), Some(segments))?;
+        let Begun { mut decoder, tokens, before } = texts.remove(0);
+        let mut new = &tokens[..];
+        if let Some(earlier) = &earlier {
+            let state = args.state.as_deref().unwrap_or(Path::new(""));
+            let restored = session.restore_parts(&earlier.snapshot, &earlier.pending, &earlier.held);
+            restored.with_context(|| format!("cannot use {}", state.display()))?;
+            new = &tokens[earlier.pending.len()..];
+        }
+        session.queue(new);
+        ready = Instant::now();
         out.write_all(before.as_bytes())?;
         out.flush()?;
-        let held = earlier.map(|earlier| earlier.held).unwrap_or_default();
-        let mut writer = Writer::new(session, sampler, tokenizer, tokens, held);
-        let written = writer.write(args.tokens, &mut stops, &mut out, &go_on)?;
-        (written, Some(writer.into_parts()))
-    };
+        written = write(&mut session, &mut decoder, args.tokens, &mut out, &go_on)?;
+        rest = Some((session, decoder));
+    }
     let done = Instant::now();
     if out.is_terminal() && !written.ends_line {
         writeln!(out)?;
@@ -213,10 +218,10 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
             written.tokens
         ));
     }
-    if let (Some(path), Some((mut session, sampler, pending, held))) = (&args.state, rest) {
+    if let (Some(path), Some((session, decoder))) = (&args.state, rest) {
         let origin = conversation::origin(source.header());
-        let snapshot = session.snapshot()?;
-        Conversation { origin, context, segments, snapshot, sampler: sampler.state(), pending, held }.save(path)?;
+        let (snapshot, pending, held) = session.into_parts()?;
+        Conversation { origin, context, segments, snapshot, sampler: decoder.sampler().state(), pending, held }.save(path)?;
     }
     Ok(())
 }
@@ -235,7 +240,8 @@ fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conver
         tokens = beginning(tokenizer, config.seed);
     }
     let title = if args.batch > 1 { format!("--- {} of {}, seed {} ---\n", k + 1, args.batch, config.seed) } else { String::new() };
-    Ok(Begun { sampler, tokens, before: title + echo })
+    let decoder = Decoder::new(sampler, StopStrings::new(args.stop.iter().cloned()), tokenizer);
+    Ok(Begun { decoder, tokens, before: title + echo })
 }
 
 /// The conversation to go on with, if there is one.

@@ -2,16 +2,16 @@
 
 mod completion;
 mod help;
-mod work;
+mod jobs;
 
 pub use help::ABOUT;
 
 use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
-use self::work::{Prepared, go};
+use self::jobs::{Prepared, go};
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
 use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
-use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_standing};
+use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_resume_point};
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use std::io::Write;
@@ -186,16 +186,23 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
     };
     let recipe = recipe(of.model.solved(|fields| Ok(recipe(fields)?.model))?)?;
     let folder = RunFolder::create(of.out.as_deref(), &format!("{}-{}", kind.name(), of.model.paths))?;
-    go(Prepared { recipe, folder, standing: None }, &of.machine, backends, &place, interrupt, began)
+    go(Prepared { recipe, folder, resume_point: None }, &of.machine, backends, &place, interrupt, began)
 }
 
 fn resumed(path: &Path, machine: &Machine, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let place = backends.place(machine)?;
     let folder = RunFolder::open(path)?;
-    let standing = load_standing(&folder.resume())?;
-    if standing.recipe.task.is_none() {
+    let resume_point = load_resume_point(&folder.resume())?;
+    if resume_point.recipe.task.is_none() {
         bail!("the run in {0} is of a text, not of a task; go on with it by hh-runtime train --resume {0}", path.display());
     }
-    go(Prepared { recipe: standing.recipe.clone(), folder, standing: Some(standing) }, machine, backends, &place, interrupt, began)
+    go(
+        Prepared { recipe: resume_point.recipe.clone(), folder, resume_point: Some(resume_point) },
+        machine,
+        backends,
+        &place,
+        interrupt,
+        began,
+    )
 }

@@ -2,20 +2,20 @@
 
 use crate::features::Feature;
 use crate::files::{self, shown};
-use crate::generate::{Stops, Writer};
+use crate::generate::write;
 use crate::interrupt::{Ending, Interrupt};
-use crate::loading::{self, Loaded};
-use crate::machine::{Backends, Machine, Work};
-use crate::speak::say;
-use crate::tokenizers::{Spec, from_json, parse_spec};
+use crate::loading;
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
+use crate::tokenizers::{Spec, parse_spec};
 use crate::train::{
-    BUILTIN, DataOptions, Evaluation, Job, Material, ObjectiveOptions, Origin, Outcome, Progress, Provenance, Recipe, RecipeFile,
-    RunFolder, Source, Standing, TrainOptions, load_standing, run as train,
+    BUILTIN, DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder,
+    Source, SourceFile, TrainOptions, TrainingData, load_resume_point, run as train,
 };
 use anyhow::{Result, bail};
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,7 +110,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 }
 
 fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
-    let Prepared { recipe, source, folder, standing } = prepared;
+    let Prepared { recipe, source, folder, resume_point } = prepared;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
@@ -119,27 +119,27 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     introduce(recipe, source, folder, place);
-    if let Some(demand) = backends.demand(machine, recipe)? {
-        say(format_args!("memory {demand}"));
+    if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
+        say(format_args!("memory {estimate}"));
     }
     let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(machine, Training { job, data: &source.material, standing: standing.as_ref() })
+    backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
 }
 
 struct Training<'a> {
     job: Job<'a>,
-    data: &'a Material,
-    standing: Option<&'a Standing>,
+    data: &'a TrainingData,
+    resume_point: Option<&'a ResumePoint>,
 }
 
-impl Work for Training<'_> {
+impl BackendJob for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
         let recipe = self.job.recipe;
         let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
-        let progress = Progress::new(self.standing.map_or(0, |s| s.step), recipe.train.steps, unit);
-        train(make()?, &self.job, self.data, self.standing, progress)
+        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit);
+        train(make()?, &self.job, self.data, self.resume_point, progress)
     }
 }
 
@@ -151,7 +151,7 @@ struct Conclusion<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Work for Conclusion<'_> {
+impl BackendJob for Conclusion<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
@@ -172,7 +172,7 @@ struct Prepared {
     recipe: Recipe,
     source: Source,
     folder: RunFolder,
-    standing: Option<Standing>,
+    resume_point: Option<ResumePoint>,
 }
 
 fn fresh(args: &Args) -> Result<Prepared> {
@@ -211,7 +211,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
         (None, None) => "model".to_owned(),
     };
     let folder = RunFolder::create(args.out.as_deref(), &name)?;
-    Ok(Prepared { recipe, source, folder, standing: None })
+    Ok(Prepared { recipe, source, folder, resume_point: None })
 }
 
 fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
@@ -227,40 +227,40 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
         );
     }
     let folder = RunFolder::open(path)?;
-    let standing = load_standing(&folder.resume())?;
-    let recipe = extended(&standing, args.training.steps)?;
-    let Some(tokenizer) = &standing.tokenizer else {
+    let resume_point = load_resume_point(&folder.resume())?;
+    let recipe = extended(&resume_point, args.training.steps)?;
+    let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
     };
-    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(from_json(&tokenizer.to_json())?))?;
-    if source.origins != standing.origins {
+    let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(hh::tokenizer::from_json(&tokenizer.to_json())?))?;
+    if source.origins != resume_point.origins {
         bail!(
             "the text has changed since the run began: it was {}, and is {}; give it back its content",
-            names(&standing.origins),
+            names(&resume_point.origins),
             names(&source.origins)
         );
     }
-    Ok(Prepared { recipe, source, folder, standing: Some(standing) })
+    Ok(Prepared { recipe, source, folder, resume_point: Some(resume_point) })
 }
 
-fn names(origins: &[Origin]) -> String {
+fn names(origins: &[SourceFile]) -> String {
     origins.iter().map(|o| format!("{} of {} bytes", o.name, o.bytes)).collect::<Vec<_>>().join(", ")
 }
 
 /// The recipe with another number of steps, if one is asked for, and a word on what that changes.
-fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
-    let mut recipe = standing.recipe.clone();
+fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
+    let mut recipe = resume_point.recipe.clone();
     let Some(steps) = steps.filter(|&steps| steps != recipe.train.steps) else { return Ok(recipe) };
-    if steps < standing.step {
-        bail!("the run has taken {} steps already; --steps {steps} cannot take them back", standing.step);
+    if steps < resume_point.step {
+        bail!("the run has taken {} steps already; --steps {steps} cannot take them back", resume_point.step);
     }
-    let before = recipe.train.hyper().schedule.lr(standing.step);
+    let before = recipe.train.hyper().schedule.lr(resume_point.step);
     recipe.train.steps = steps;
     recipe.validate()?;
-    let after = recipe.train.hyper().schedule.lr(standing.step);
+    let after = recipe.train.hyper().schedule.lr(resume_point.step);
     say(format_args!(
         "{steps} steps in place of {}: the cosine is stretched, and the learning rate goes on at {after:.2e} in place of {before:.2e}",
-        standing.recipe.train.steps
+        resume_point.recipe.train.steps
     ));
     Ok(recipe)
 }
@@ -268,15 +268,15 @@ fn extended(standing: &Standing, steps: Option<u64>) -> Result<Recipe> {
 fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
-    let (amount, of, each) = match &source.material {
-        Material::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
-        Material::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
+    let (amount, of, each) = match &source.training_data {
+        TrainingData::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
+        TrainingData::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
     };
     say(format_args!("{:.2}M weights; {} ids; {amount} {each} to train on, {of} held out", weights as f64 / 1e6, c.vocab_size));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    let batch = match &source.material {
-        Material::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
-        Material::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
+    let batch = match &source.training_data {
+        TrainingData::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
+        TrainingData::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
     };
     say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
 }
@@ -300,15 +300,16 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
 }
 
 fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
-    let Loaded { model, tokenizer, context } = file.load(&mut backend, None)?;
+    let loaded = file.load(&mut backend, None)?;
+    let (c, tokenizer) = (&loaded.model.config, &*loaded.tokenizer);
     // Some four hundred characters.
-    let count = if model.config.vocab_size < 1000 { 400 } else { 100 };
-    let context = loading::context(&model, None, context.max(count + 1))?;
-    let count = count.min(context - 1);
+    let count = if c.vocab_size < 1000 { 400 } else { 100 };
+    let context = loaded.context.max(count + 1).min(hh::context_limit(c));
     let sampler = Sampler::new(SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() }, tokenizer.vocab_size())?;
-    let session = Session::new(backend, &model, Options { context, ..Options::default() })?;
-    // A line break is where most texts begin anew; a vocabulary without one begins with its first id.
-    let start = tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-    Writer::new(session, sampler, &*tokenizer, start, Vec::new()).write(count, &mut Stops::default(), out, go_on)?;
+    let mut decoder = Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text();
+    let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
+    // Most texts begin after a line break; a vocabulary without one begins with its first id.
+    session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
+    write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
     Ok(())
 }

@@ -63,17 +63,8 @@ impl Dataset {
     ///
     /// # Panics
     /// If a buffer is not `batch · time` long.
-    #[expect(clippy::too_many_arguments, reason = "the coordinates of a batch, and where it goes")]
-    pub fn batch(
-        &self,
-        step: u64,
-        micro: usize,
-        batch: usize,
-        time: usize,
-        seed: u64,
-        tokens: &mut [u32],
-        targets: &mut [u32],
-    ) -> Result<()> {
+    pub fn batch(&self, which: MicroBatch, tokens: &mut [u32], targets: &mut [u32]) -> Result<()> {
+        let MicroBatch { seed, step, micro, batch, time } = which;
         assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
         self.require_context(time)?;
         let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
@@ -95,6 +86,21 @@ impl Dataset {
     pub fn windows(&self, time: usize) -> Windows<'_> {
         Windows::new(&self.validation, time)
     }
+}
+
+/// Which windows a micro-batch of training has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MicroBatch {
+    /// Of the run.
+    pub seed: u64,
+    /// Of the optimiser.
+    pub step: u64,
+    /// Number of the micro-batch within its step.
+    pub micro: usize,
+    /// Windows.
+    pub batch: usize,
+    /// Tokens of each.
+    pub time: usize,
 }
 
 /// Windows that lie one after the other, so that every token of a text but the first is a target exactly once.
@@ -172,7 +178,7 @@ mod tests {
 
     fn batch(data: &Dataset, step: u64, micro: usize, rows: usize, time: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
         let (mut tokens, mut targets) = (vec![u32::MAX; rows * time], vec![u32::MAX; rows * time]);
-        data.batch(step, micro, rows, time, seed, &mut tokens, &mut targets).unwrap();
+        data.batch(MicroBatch { seed, step, micro, batch: rows, time }, &mut tokens, &mut targets).unwrap();
         (tokens, targets)
     }
 

@@ -10,6 +10,6 @@ mod stream;
 mod text;
 pub(crate) mod zstd;
 
-pub use dataset::{Dataset, Windows};
+pub use dataset::{Dataset, MicroBatch, Windows};
 pub use stream::TokenStream;
 pub use text::{Text, texts};

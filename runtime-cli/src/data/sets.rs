@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 
 /// A data set that this program knows where to find.
 #[derive(Clone, Debug)]
-pub struct DataSet {
+pub struct Download {
     /// What `data get` calls it, and the folder that it goes into.
     pub name: &'static str,
     /// What it is, its licence and its split.
@@ -17,7 +17,7 @@ pub struct DataSet {
     pub files: &'static [DataFile],
 }
 
-/// A file of a [`DataSet`].
+/// A file of a [`Download`].
 #[derive(Clone, Debug)]
 pub struct DataFile {
     /// Its name in the folder.
@@ -28,15 +28,15 @@ pub struct DataFile {
 
 /// All data sets. The archives' sums are those that several libraries pin for them; wikitext's original address is gone,
 /// and the one here is its first author's.
-pub const DATA_SETS: [DataSet; 3] = [
-    DataSet {
+pub const DATA_SETS: [Download; 3] = [
+    Download {
         name: "tinyshakespeare",
         about: "1.1 MB of Shakespeare's plays, 65 distinct characters (public domain); hold out the last 10 %",
         url: "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         files: &[DataFile { name: "input.txt", sha256: Some("86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed") }],
     },
-    DataSet {
+    Download {
         name: "wikitext-2",
         about: "2.1 million words of Wikipedia articles, 33,278 distinct (CC BY-SA); train, valid and test",
         url: "https://wikitext.smerity.com/wikitext-2-v1.zip",
@@ -47,7 +47,7 @@ pub const DATA_SETS: [DataSet; 3] = [
             DataFile { name: "wiki.test.tokens", sha256: Some("d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0") },
         ],
     },
-    DataSet {
+    Download {
         name: "wikitext-103",
         about: "103 million words of Wikipedia articles, 267,735 distinct (CC BY-SA); train, valid and test",
         url: "https://wikitext.smerity.com/wikitext-103-v1.zip",
@@ -64,7 +64,7 @@ pub const DATA_SETS: [DataSet; 3] = [
 ///
 /// # Errors
 /// One sentence that lists the names.
-pub fn find(name: &str) -> Result<&'static DataSet> {
+pub fn find(name: &str) -> Result<&'static Download> {
     DATA_SETS.iter().find(|set| set.name == name).ok_or_else(|| {
         let names: Vec<_> = DATA_SETS.iter().map(|set| set.name).collect();
         anyhow!("there is no data set \"{name}\"; give one of {}", names.join(", "))

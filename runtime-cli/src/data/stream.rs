@@ -20,19 +20,19 @@ struct Segment {
     /// Index of its first id.
     start: u64,
     width: Width,
-    place: Place,
+    storage: Storage,
 }
 
-enum Place {
+enum Storage {
     Memory(Vec<u8>),
     Mapped(Mapping),
 }
 
 impl Segment {
     fn bytes(&self) -> &[u8] {
-        match &self.place {
-            Place::Memory(bytes) => bytes,
-            Place::Mapped(mapping) => mapping.ids(),
+        match &self.storage {
+            Storage::Memory(bytes) => bytes,
+            Storage::Mapped(mapping) => mapping.ids(),
         }
     }
 }
@@ -62,20 +62,20 @@ impl TokenStream {
 
     fn in_memory(packed: Vec<u8>, width: Width, vocab_size: usize) -> Self {
         let len = (packed.len() / width.bytes()) as u64;
-        Self { segments: [Segment { start: 0, width, place: Place::Memory(packed) }].into(), range: 0..len, vocab_size }
+        Self { segments: [Segment { start: 0, width, storage: Storage::Memory(packed) }].into(), range: 0..len, vocab_size }
     }
 
     /// The ids of a folder of shards, one after the other, and the tokenizer that they were written with.
     pub fn from_shards(mut folder: ShardFolder) -> (Self, Box<dyn Tokenizer>) {
         let mut start = 0;
-        let place = |mapping: Mapping| {
-            let segment = Segment { start, width: mapping.header.width, place: Place::Mapped(mapping) };
-            if let Place::Mapped(mapping) = &segment.place {
+        let storage = |mapping: Mapping| {
+            let segment = Segment { start, width: mapping.header.width, storage: Storage::Mapped(mapping) };
+            if let Storage::Mapped(mapping) = &segment.storage {
                 start += mapping.header.count;
             }
             segment
         };
-        let segments = std::mem::take(&mut folder.mappings).into_iter().map(place).collect();
+        let segments = std::mem::take(&mut folder.mappings).into_iter().map(storage).collect();
         let vocab_size = folder.tokenizer().vocab_size();
         (Self { segments, range: 0..start, vocab_size }, folder.into_tokenizer())
     }

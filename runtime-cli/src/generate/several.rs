@@ -1,10 +1,10 @@
 //! Several texts at once: one session, a row for each.
 
-use super::{Stops, Written, emit};
+use super::{Written, emit};
 use anyhow::Result;
+use hh::Decoder;
 use hh_core::backend::Forward;
 use hh_core::model::Model;
-use hh_core::sample::Sampler;
 use hh_core::session::Session;
 use hh_core::tokenizer::{Tokenizer, Utf8Stream};
 use std::io::Write;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// One of the texts, as it begins.
 pub struct Begun {
     /// Draws its tokens.
-    pub sampler: Sampler,
+    pub decoder: Decoder,
     /// Its tokens so far; of each text equally many, one at least.
     pub tokens: Vec<u32>,
     /// What stands before it in the output.
@@ -22,8 +22,7 @@ pub struct Begun {
 }
 
 struct Row {
-    sampler: Sampler,
-    stops: Stops,
+    decoder: Decoder,
     stream: Utf8Stream,
     /// Not written yet.
     text: String,
@@ -45,14 +44,13 @@ pub fn write_several<B: Forward, M: Deref<Target = Model<B::Tensor>>>(
     tokenizer: &dyn Tokenizer,
     texts: Vec<Begun>,
     count: usize,
-    stops: &Stops,
     out: &mut dyn Write,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Written> {
     assert_eq!(session.options().batch, texts.len(), "a session with a row for each text");
     let vocab_size = session.config().vocab_size;
     let mut tokens: Vec<u32> = texts.iter().flat_map(|text| text.tokens.iter().copied()).collect();
-    let mut rows: Vec<Row> = texts.into_iter().map(|begun| Row::new(begun, stops.clone())).collect();
+    let mut rows: Vec<Row> = texts.into_iter().map(Row::new).collect();
     let (mut written, mut front) = (Written::default(), 0);
     show(&mut rows, &mut front, out)?;
     for _ in 0..count {
@@ -64,7 +62,7 @@ pub fn write_several<B: Forward, M: Deref<Target = Model<B::Tensor>>>(
         for ((row, logits), token) in rows.iter_mut().zip(logits).zip(&mut tokens) {
             // A text that has ended keeps its row, which nobody reads any more.
             if !row.done {
-                *token = row.draw(&logits[..tokenizer.vocab_size()], tokenizer)?;
+                *token = row.draw(logits, tokenizer)?;
                 written.tokens += 1;
             }
         }
@@ -77,23 +75,21 @@ pub fn write_several<B: Forward, M: Deref<Target = Model<B::Tensor>>>(
 }
 
 impl Row {
-    fn new(begun: Begun, stops: Stops) -> Self {
-        let (sampler, text) = (begun.sampler, begun.before);
-        Self { sampler, stops, stream: Utf8Stream::default(), text, done: false, ends_line: false }
+    fn new(begun: Begun) -> Self {
+        let Begun { decoder, before, .. } = begun;
+        Self { decoder, stream: Utf8Stream::default(), text: before, done: false, ends_line: false }
     }
 
     fn draw(&mut self, logits: &[f32], tokenizer: &dyn Tokenizer) -> Result<u32> {
-        let token = self.sampler.next(logits)?;
-        let mut text = String::new();
-        self.stream.push(tokenizer.token_bytes(token).unwrap_or_default(), &mut text);
-        self.done = self.stops.filter(&mut text);
-        self.text += &text;
-        Ok(token)
+        let piece = self.decoder.next(logits, tokenizer, &mut self.stream)?;
+        self.text += &piece.text;
+        self.done = piece.stopped;
+        Ok(piece.token)
     }
 
     fn end(&mut self) {
         if !self.done {
-            self.text += &self.stops.rest();
+            self.text += &self.decoder.rest();
             self.done = true;
         }
     }
@@ -102,7 +98,7 @@ impl Row {
 /// Writes what can be: of the texts in order, all that are done, and the first that is not.
 fn show(rows: &mut [Row], front: &mut usize, out: &mut dyn Write) -> Result<()> {
     while let Some(row) = rows.get_mut(*front) {
-        row.ends_line = emit(&mut row.text, out)?.unwrap_or(row.ends_line);
+        row.ends_line = emit(&std::mem::take(&mut row.text), out)?.unwrap_or(row.ends_line);
         if !row.done {
             return Ok(());
         }

@@ -43,7 +43,7 @@ pub(crate) fn checkpoint(config: &Config, notes: &[(&str, String)], change: impl
 
 /// The same with its tokenizer, as `train` writes it.
 pub(crate) fn good() -> Vec<u8> {
-    checkpoint(&config(), &[(TOKENIZER, chars().to_json()), (CONTEXT, "32".into())], |_, _| {})
+    checkpoint(&config(), &[(TOKENIZER, chars().to_json()), (hh::CONTEXT, "32".into())], |_, _| {})
 }
 
 /// What loading says about a file with these bytes.
@@ -143,15 +143,4 @@ fn a_path_without_a_checkpoint_is_named() {
     assert!(open(folder.path()).contains("last.safetensors instead"));
     #[cfg(unix)]
     assert!(open(Path::new("/dev/null")).contains("no regular file"));
-}
-
-#[test]
-fn a_context_stays_within_a_learned_table() {
-    let learned = Config { positions: Positions::Learned, max_len: 16, ..config() };
-    let model = Model::init(&mut cpu(), learned, 1).unwrap();
-    assert_eq!(context(&model, None, 1024).unwrap(), 16);
-    assert_eq!(context(&model, Some(9), 1024).unwrap(), 9);
-    assert!(context(&model, Some(17), 1024).unwrap_err().to_string().contains("16 positions"));
-    let rotary = Model::init(&mut cpu(), config(), 1).unwrap();
-    assert_eq!(context(&rotary, Some(5000), 32).unwrap(), 5000);
 }

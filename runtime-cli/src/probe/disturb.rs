@@ -3,7 +3,7 @@
 use super::knockout::Change;
 use hh_core::backend::Device;
 use hh_core::config::Config;
-use hh_core::hooks::{Hooks, Place};
+use hh_core::hooks::{BlockId, Hooks};
 use hh_core::layers::block;
 use hh_core::rng;
 use hh_core::shape::Shaped;
@@ -87,7 +87,7 @@ pub(super) fn noise(values: &mut [f32], width: usize, key: [u32; 4], site: u32) 
 impl<B: Device> Hooks<B> for Disturbance<'_> {
     type Error = B::Error;
 
-    fn packed(&mut self, b: &mut B, at: Place, packed: &mut B::Tensor) -> Result<(), B::Error> {
+    fn packed(&mut self, b: &mut B, at: BlockId, packed: &mut B::Tensor) -> Result<(), B::Error> {
         let Change::Shuffle(path) = self.change else { return Ok(()) };
         let [(start, width), _] = block::columns(self.config, at.layer)[path];
         if width == 0 || !self.layers.contains(&at.layer) {

@@ -5,7 +5,7 @@ use super::means::{Depths, Gate};
 #[cfg(feature = "plots")]
 use super::pictures;
 use crate::files;
-use crate::train::Origin;
+use crate::train::SourceFile;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -64,7 +64,7 @@ pub struct Provenance {
     /// Training steps that it took.
     pub step: u64,
     /// The files of the text.
-    pub data: Vec<Origin>,
+    pub data: Vec<SourceFile>,
     /// Which part of the text, in words.
     pub part: String,
     /// The command that probed it.

@@ -3,7 +3,7 @@
 use super::disturb::Rows;
 use hh_core::backend::Device;
 use hh_core::config::{Config, PATHS};
-use hh_core::hooks::{Hooks, Place};
+use hh_core::hooks::{BlockId, Hooks};
 use hh_core::layers::block;
 use hh_core::shape::Shaped;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ pub(super) struct Watching<'a> {
 impl<B: Device> Hooks<B> for Watching<'_> {
     type Error = B::Error;
 
-    fn block(&mut self, b: &mut B, at: Place, acts: &block::Acts<B::Tensor>) -> Result<(), B::Error> {
+    fn block(&mut self, b: &mut B, at: BlockId, acts: &block::Acts<B::Tensor>) -> Result<(), B::Error> {
         let Self { means, rows } = self;
         if at.segment != means.segment {
             return Ok(());

@@ -1,11 +1,10 @@
 //! What a checkpoint writes, and what each of its layers gave to its paths meanwhile.
 
-use crate::loading::{self, Loaded, Source};
+use crate::loading::Source;
 use anyhow::Result;
+use hh::{Decoder, StopStrings, TextSession};
 use hh_core::config::PATHS;
-use hh_core::inspect::Inspector;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
 use hh_core::tokenizer;
 use hh_cpu::{Cpu, Threads};
 use std::path::Path;
@@ -32,22 +31,23 @@ impl Sample {
     /// One sentence for a checkpoint that cannot be read, or that the machine has no room for.
     pub fn of(run: &Path, tokens: usize, threads: usize) -> Result<Self> {
         let mut cpu = Cpu::<f32>::new(Threads::new(threads));
-        let Loaded { model, tokenizer: words, context } = Source::open(run)?.load(&mut cpu, None)?;
-        let context = loading::context(&model, None, context.max(tokens + 1))?;
+        let loaded = Source::open(run)?.load(&mut cpu, None)?;
+        let words = &*loaded.tokenizer;
+        let context = loaded.context.max(tokens + 1).min(hh::context_limit(&loaded.model.config));
         let config = SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() };
         let (seed, temperature) = (config.seed, config.temperature);
-        let mut sampler = Sampler::new(config, words.vocab_size())?;
-        let mut session = Session::new(cpu, &model, Options { context, ..Options::default() })?;
-        let mut inspector = Inspector::new(0);
+        let sampler = Sampler::new(config, words.vocab_size())?;
+        let mut decoder = Decoder::new(sampler, StopStrings::default(), words).ignoring_end_of_text();
+        let mut session = TextSession::new(cpu, &loaded, Some(context), None)?;
+        session.inspect(1);
         let start = words.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-        let (mut written, mut sums) = (Vec::new(), vec![[(0.0, 0u32); PATHS.len()]; model.config.layers]);
-        session.prefill(&start)?;
-        let mut token = sampler.next(&session.logits()[..words.vocab_size()])?;
+        session.prefill_tokens(&start)?;
+        let (mut written, mut sums) = (Vec::new(), vec![[(0.0, 0u32); PATHS.len()]; loaded.model.config.layers]);
         while written.len() < tokens.min(context - start.len()) {
-            written.push(token);
-            let logits = session.watch(&[token], &mut inspector)?;
-            token = sampler.next(&logits[..words.vocab_size()])?;
-            for (sums, seen) in sums.iter_mut().zip(inspector.layers(0)) {
+            written.push(session.draw(&mut decoder)?.token);
+            session.catch_up()?;
+            let seen = session.inspection().into_iter().flat_map(|inspector| inspector.layers(0));
+            for (sums, seen) in sums.iter_mut().zip(seen) {
                 for ((sum, count), gate) in sums.iter_mut().zip(seen.gates) {
                     *sum += gate.unwrap_or(0.0);
                     *count += u32::from(gate.is_some());
@@ -56,6 +56,6 @@ impl Sample {
         }
         let gates: Vec<LayerGates> = sums.into_iter().map(|layer| layer.map(|(sum, n)| (n > 0).then(|| sum / n as f32))).collect();
         let gates = if gates.iter().flatten().all(Option::is_none) { Vec::new() } else { gates };
-        Ok(Self { text: tokenizer::decode(&*words, &written), seed, temperature, gates })
+        Ok(Self { text: tokenizer::decode(words, &written), seed, temperature, gates })
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of memory tasks.
 
-use crate::moments::moments;
+use crate::stats::moments;
 use crate::task::{Report, completion};
 use crate::train::thousands;
 use hh_core::config::{Config, PATHS};

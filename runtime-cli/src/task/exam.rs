@@ -1,7 +1,7 @@
 //! What a trained model is asked when it is done: through its state, as a program asks it, at any length.
 
-use super::marks::Answers;
-use super::{Exam, Marks, Stream, batch};
+use super::score::Answers;
+use super::{Exam, Score, Stream, batch};
 use anyhow::Result;
 use hh_core::backend::Forward;
 use hh_core::error::Error;
@@ -16,7 +16,7 @@ const CHUNK: usize = 256;
 
 /// An exam and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Graded {
+pub struct ExamResult {
     /// What varies from row to row.
     pub name: &'static str,
     /// Its value in this row.
@@ -24,7 +24,7 @@ pub struct Graded {
     /// Examples.
     pub examples: usize,
     /// What came of them.
-    pub marks: Marks,
+    pub score: Score,
 }
 
 /// Asks a model. `None` where `stop`, which is asked before each batch, says yes.
@@ -37,13 +37,13 @@ pub fn exam<B: Forward>(
     exam: &Exam,
     seed: u64,
     stop: &dyn Fn() -> bool,
-) -> Result<Option<Graded>> {
+) -> Result<Option<ExamResult>> {
     let (task, length, width) = (&*exam.task, exam.task.length(), model.config.width);
     let rows = (AT_ONCE / length).clamp(1, exam.examples);
     let mut answers = Answers::new(&mut backend, &model.config).map_err(Error::device)?;
     let options = Options { batch: rows, context: length, segments: None, chunk: CHUNK };
     let mut session = Session::new(backend, model, options)?;
-    let (mut tokens, mut targets, mut marks) = (vec![0; rows * length], vec![0; rows * length], Marks::default());
+    let (mut tokens, mut targets, mut score) = (vec![0; rows * length], vec![0; rows * length], Score::default());
     for first in (0..exam.examples).step_by(rows) {
         if stop() {
             return Ok(None);
@@ -63,9 +63,9 @@ pub fn exam<B: Forward>(
             done += time;
         })?;
         for (hidden, target) in asked {
-            answers.push(session.backend_mut(), &model.params, &hidden, target, &mut marks).map_err(Error::device)?;
+            answers.push(session.backend_mut(), &model.params, &hidden, target, &mut score).map_err(Error::device)?;
         }
     }
-    answers.finish(session.backend_mut(), &model.params, &mut marks).map_err(Error::device)?;
-    Ok(Some(Graded { name: exam.name, value: exam.value, examples: exam.examples, marks }))
+    answers.finish(session.backend_mut(), &model.params, &mut score).map_err(Error::device)?;
+    Ok(Some(ExamResult { name: exam.name, value: exam.value, examples: exam.examples, score }))
 }

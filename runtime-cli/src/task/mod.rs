@@ -1,7 +1,7 @@
 //! Memory tasks: what a model must keep in mind, drawn by a seed, and whether it did.
 //!
 //! A [`Task`] draws examples: ids, and at some positions the id that is asked for there. It is trained on as any text is
-//! ([`Solving`] is its lesson in the loop of a run), judged by the share of answers that are right, and ended as soon as it is
+//! ([`TaskObjective`] is its lesson in the loop of a run), judged by the share of answers that are right, and ended as soon as it is
 //! solved. [`completion`] needs no training: it asks the memories themselves.
 
 pub mod completion;
@@ -10,30 +10,30 @@ mod draws;
 mod exam;
 mod induction;
 mod kind;
-mod lesson;
-mod marks;
 mod model;
 mod mqar;
 mod order;
 mod report;
+mod score;
 mod selective;
 mod solve;
+mod task_objective;
 #[cfg(test)]
 mod tests;
 
 pub use copy::DelayedCopy;
 pub use draws::{Draws, Stream};
-pub use exam::{Graded, exam};
+pub use exam::{ExamResult, exam};
 pub use induction::Induction;
 pub use kind::{Assignment, Kind};
-pub use lesson::Solving;
-pub use marks::{Marker, Marks};
 pub use model::{ModelOptions, Paths};
 pub use mqar::Mqar;
 pub use order::Order;
 pub use report::{REPORT, Report, Reported};
+pub use score::{Examples, Score, Scorer};
 pub use selective::SelectiveCopy;
 pub use solve::solve;
+pub use task_objective::TaskObjective;
 
 use anyhow::Result;
 

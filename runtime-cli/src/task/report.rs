@@ -1,6 +1,6 @@
 //! `task.json`: what came of a run that solved a task, or did not.
 
-use super::{Assignment, Graded, completion};
+use super::{Assignment, ExamResult, completion};
 use crate::budget::parameters;
 use crate::files;
 use crate::train::{Outcome, Recipe};
@@ -75,7 +75,7 @@ pub struct Report {
 
 impl Report {
     /// `None` for a run that was stopped before it was done, or is of no task.
-    pub fn new(recipe: &Recipe, outcome: &Outcome, exam: &[Graded]) -> Option<Self> {
+    pub fn new(recipe: &Recipe, outcome: &Outcome, exam: &[ExamResult]) -> Option<Self> {
         let (task, whole, t) = (recipe.task.clone()?, outcome.whole?, &recipe.train);
         let accuracy = whole.accuracy.unwrap_or_default();
         let solved = accuracy >= task.enough;
@@ -108,11 +108,11 @@ impl Report {
 }
 
 /// `{"delay": 100, "examples": 500, "asked": 5000, "nll": 0.01, "accuracy": 0.998}`
-fn row(graded: &Graded) -> Map<String, Value> {
-    let Graded { name, value, examples, marks } = graded;
+fn row(graded: &ExamResult) -> Map<String, Value> {
+    let ExamResult { name, value, examples, score } = graded;
     let mut row = Map::new();
     let figures =
-        [("examples", json!(examples)), ("asked", json!(marks.asked)), ("nll", json!(marks.nll())), ("accuracy", json!(marks.accuracy()))];
+        [("examples", json!(examples)), ("asked", json!(score.asked)), ("nll", json!(score.nll())), ("accuracy", json!(score.accuracy()))];
     row.insert((*name).into(), json!(value));
     row.extend(figures.map(|(name, figure)| (name.to_owned(), figure)));
     row

@@ -1,12 +1,12 @@
 //! A run that solves a task.
 
-use super::{Assignment, Solving};
-use crate::train::{Job, Outcome, Progress, Recipe, Standing, course, weights};
+use super::{Assignment, TaskObjective};
+use crate::train::{Job, Outcome, Progress, Recipe, ResumePoint, train_loop, weights};
 use anyhow::Result;
 use hh_core::backend::Backward;
 use hh_core::train::Trainer;
 
-/// Trains on a task from the start, or from where `standing` was left: until it is solved, to the last step, or until it is told
+/// Trains on a task from the start, or from where `resume_point` was left: until it is solved, to the last step, or until it is told
 /// to stop.
 ///
 /// # Errors
@@ -15,11 +15,11 @@ pub fn solve<B: Backward>(
     mut backend: B,
     job: &Job<'_>,
     assignment: &Assignment,
-    standing: Option<&Standing>,
+    resume_point: Option<&ResumePoint>,
     progress: Progress,
 ) -> Result<Outcome> {
     let Recipe { model, train, .. } = job.recipe;
-    let weights = weights(&mut backend, job, standing)?;
+    let weights = weights(&mut backend, job, resume_point)?;
     let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
-    course(Solving::new(trainer, assignment, train)?, job, standing, progress)
+    train_loop(TaskObjective::new(trainer, assignment, train)?, job, resume_point, progress)
 }

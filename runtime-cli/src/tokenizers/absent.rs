@@ -7,9 +7,6 @@ use hh_core::error::Error;
 use hh_core::tokenizer::Tokenizer;
 use std::path::Path;
 
-/// The `kind` of its description.
-pub(super) const KIND: &str = "bpe";
-
 /// There is none.
 pub enum Bpe {}
 
@@ -27,14 +24,6 @@ impl Bpe {
     /// # Errors
     /// That the feature is absent.
     pub fn train(_: usize, _: bool, _: impl Iterator<Item = Result<String>> + Send) -> Result<Self> {
-        Err(Absent(Feature::Tokenizers).into())
-    }
-
-    /// Reads none.
-    ///
-    /// # Errors
-    /// That the feature is absent.
-    pub fn from_json(_: &str) -> Result<Self> {
         Err(Absent(Feature::Tokenizers).into())
     }
 }

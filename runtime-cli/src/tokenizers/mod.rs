@@ -1,14 +1,19 @@
 //! Which tokenizer, where it comes from, and text of any length through it.
 
-#[cfg_attr(not(feature = "tokenizers"), path = "absent.rs")]
-mod bpe;
+#[cfg(not(feature = "tokenizers"))]
+mod absent;
+#[cfg(all(test, feature = "tokenizers"))]
+mod bpe_tests;
 mod pieces;
 
-pub use bpe::Bpe;
+#[cfg(not(feature = "tokenizers"))]
+pub use absent::Bpe;
+#[cfg(feature = "tokenizers")]
+pub use hh::tokenizer::Bpe;
 pub use pieces::{encode, pieces};
 
 use anyhow::{Result, anyhow, bail};
-use hh_core::tokenizer::{self, Bytes, Chars, Tokenizer, Words};
+use hh_core::tokenizer::{Bytes, Chars, Tokenizer, Words};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -122,22 +127,15 @@ impl Spec {
                 Box::new(Words::from_counts(counts.iter().map(|(word, &count)| (&word[..], count)), max.unwrap_or(usize::MAX))?)
             }
             Self::Bpe { path } => Box::new(Bpe::open(path)?),
-            Self::BpeTrain { size, lower } => Box::new(Bpe::train(*size, *lower, texts)?),
+            Self::BpeTrain { size, lower } => Box::new(Bpe::train(*size, *lower, pieces(texts))?),
         })
     }
-}
-
-/// The tokenizer that a checkpoint's `tokenizer` entry describes, of any kind.
-///
-/// # Errors
-/// One sentence for damaged JSON and unknown kinds.
-pub fn from_json(json: &str) -> Result<Box<dyn Tokenizer>> {
-    Ok(if tokenizer::kind(json)? == bpe::KIND { Box::new(Bpe::from_json(json)?) } else { tokenizer::from_json(json)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hh::tokenizer::from_json;
 
     fn build(spec: &str, text: &str) -> Box<dyn Tokenizer> {
         // In pieces of three characters, so that nothing may depend on where the text was cut.
@@ -184,7 +182,7 @@ mod tests {
             assert_eq!(again.encode(text).unwrap(), ids, "{spec}");
             assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()), "{spec}");
             if !spec.starts_with("words") {
-                assert_eq!(tokenizer::decode(&*again, &ids), text, "{spec}");
+                assert_eq!(hh::tokenizer::decode(&*again, &ids), text, "{spec}");
             }
         }
     }

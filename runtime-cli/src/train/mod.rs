@@ -3,11 +3,10 @@
 //! A run is a function of its [`Recipe`] and its text alone: neither the number of threads nor where it was interrupted
 //! changes a bit of it.
 
+mod checkpoints;
 #[cfg(feature = "plots")]
 mod curve;
-mod keep;
-mod lesson;
-pub(crate) mod memory;
+pub(crate) mod memory_estimate;
 mod metrics;
 mod objective;
 mod options;
@@ -19,21 +18,22 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod training_objective;
 mod validate;
 
 pub use crate::run_folder::RunFolder;
+pub use checkpoints::{Best, Provenance, ResumePoint, load_resume_point, trained_on};
 #[cfg(feature = "plots")]
 pub use curve::draw;
-pub use keep::{Best, Provenance, Standing, load_standing, trained_on};
-pub use lesson::Lesson;
-pub use memory::Demand;
+pub use memory_estimate::MemoryEstimate;
 pub use metrics::{Evaluation, Gates, Metrics, Record, Step, read_records};
 pub use objective::{Kind, Objective, ObjectiveOptions};
-pub use options::{DataOptions, TrainOptions};
+pub use options::DataOptions;
 pub use pairs::Pairs;
 pub use progress::{Progress, thousands};
 pub use recipe::{Data, Recipe, RecipeFile};
-pub use run::{Job, Outcome, course, run, weights};
-pub use settings::Settings;
-pub use source::{BUILTIN, Material, Origin, Source, builtin};
+pub use run::{Job, Outcome, run, train_loop, weights};
+pub use settings::{Settings, TrainOptions};
+pub use source::{BUILTIN, Source, SourceFile, TrainingData, builtin};
+pub use training_objective::TrainingObjective;
 pub use validate::validate;

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::embed::{Convention, Pooling};
-use hh_core::train::vectors::{Goal, Options};
+use hh_core::train::embedding::{Goal, Options};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

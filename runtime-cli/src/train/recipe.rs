@@ -1,8 +1,8 @@
 //! The recipe of a run: model, hyper-parameters and text. As TOML it is the `config.toml` of a run folder.
 
 use super::objective::{Objective, ObjectiveOptions};
-use super::options::{DataOptions, TrainOptions, first_wins};
-use super::settings::Settings;
+use super::options::{DataOptions, first_wins};
+use super::settings::{Settings, TrainOptions};
 use crate::files;
 use crate::task::Assignment;
 use anyhow::{Result, anyhow, bail};
@@ -204,7 +204,7 @@ impl RecipeFile {
             let message = e.to_string();
             // The JSON was made here: its lines are nothing to the user.
             let about = message.rsplit_once(" at line ").map_or(&message[..], |(about, _)| about);
-            anyhow!("the model cannot be: {about}")
+            anyhow!("invalid model configuration: {about}")
         })
     }
 }

@@ -1,11 +1,11 @@
 //! The loop: steps, measurements, validations, checkpoints, and a way out between any two steps.
 
-use super::keep::{self, Best, Provenance, Standing};
-use super::lesson::{Comparing, Lesson, Speaking};
+use super::checkpoints::{self, Best, Provenance, ResumePoint};
 use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
 use super::objective::Kind;
 use super::progress::Progress;
-use super::source::Material;
+use super::source::TrainingData;
+use super::training_objective::{EmbeddingObjective, NextToken, TrainingObjective};
 use super::{Recipe, RunFolder};
 use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
@@ -40,7 +40,7 @@ pub struct Outcome {
     pub tokens_per_second: f64,
 }
 
-/// Trains on a text from the start, or from where `standing` was left, to the last step or until it is told to stop.
+/// Trains on a text from the start, or from where `resume_point` was left, to the last step or until it is told to stop.
 ///
 /// # Errors
 /// One sentence for a machine without room, a disk without room, a text that cannot be read, and a loss that is no number.
@@ -48,23 +48,23 @@ pub struct Outcome {
 pub fn run<B: Backward>(
     mut backend: B,
     job: &Job<'_>,
-    data: &Material,
-    standing: Option<&Standing>,
+    data: &TrainingData,
+    resume_point: Option<&ResumePoint>,
     progress: Progress,
 ) -> Result<Outcome> {
     let Recipe { model, train, objective, .. } = job.recipe;
-    let weights = weights(&mut backend, job, standing)?;
+    let weights = weights(&mut backend, job, resume_point)?;
     match (data, objective) {
-        (Material::Tokens(data), _) => {
+        (TrainingData::Tokens(data), _) => {
             let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
-            course(Speaking::new(trainer, data, train), job, standing, progress)
+            train_loop(NextToken::new(trainer, data, train), job, resume_point, progress)
         }
-        (Material::Pairs(data), Some(objective)) => {
+        (TrainingData::Pairs(data), Some(objective)) => {
             let options = objective.options(train.batch, train.context, data.candidates());
             let trainer = Trainer::for_vectors(backend, model.clone(), train.hyper(), weights, options)?;
-            course(Comparing::new(trainer, data, train), job, standing, progress)
+            train_loop(EmbeddingObjective::new(trainer, data, train), job, resume_point, progress)
         }
-        (Material::Pairs(_), None) => bail!("pairs of texts were read for a run that predicts tokens"),
+        (TrainingData::Pairs(_), None) => bail!("pairs of texts were read for a run that predicts tokens"),
     }
 }
 
@@ -72,28 +72,33 @@ pub fn run<B: Backward>(
 ///
 /// # Errors
 /// One sentence for a file that cannot be used, and a machine without room.
-pub fn weights<B: Backward>(b: &mut B, job: &Job<'_>, standing: Option<&Standing>) -> Result<Params<B::Tensor>> {
-    match standing {
-        Some(standing) => standing.weights(b, &job.recipe.model),
-        None => keep::first_weights(b, job.recipe),
+pub fn weights<B: Backward>(b: &mut B, job: &Job<'_>, resume_point: Option<&ResumePoint>) -> Result<Params<B::Tensor>> {
+    match resume_point {
+        Some(resume_point) => resume_point.weights(b, &job.recipe.model),
+        None => checkpoints::first_weights(b, job.recipe),
     }
 }
 
-/// Takes a lesson, whose trainer has those [`weights`], from the start or from where `standing` was left: until nothing more is to
+/// Takes a lesson, whose trainer has those [`weights`], from the start or from where `resume_point` was left: until nothing more is to
 /// be learned, to the last step, or until it is told to stop.
 ///
 /// # Errors
 /// As [`run`].
-pub fn course<B: Backward, L: Lesson<B>>(mut lesson: L, job: &Job<'_>, standing: Option<&Standing>, progress: Progress) -> Result<Outcome> {
-    if let Some(standing) = standing {
-        standing.restore(lesson.trainer())?;
+pub fn train_loop<B: Backward, L: TrainingObjective<B>>(
+    mut objective: L,
+    job: &Job<'_>,
+    resume_point: Option<&ResumePoint>,
+    progress: Progress,
+) -> Result<Outcome> {
+    if let Some(resume_point) = resume_point {
+        resume_point.restore(objective.trainer())?;
     }
-    let mut run = Run::begin(lesson, job, standing, progress)?;
+    let mut run = Run::begin(objective, job, resume_point, progress)?;
     let steps = job.recipe.train.steps;
-    while run.at() < steps && !run.enough && !(job.stop)(run.at()) {
+    while run.at() < steps && !run.is_solved && !(job.stop)(run.at()) {
         run.step()?;
     }
-    let whole = if run.at() >= steps || run.enough { run.conclude()? } else { None };
+    let whole = if run.at() >= steps || run.is_solved { run.conclude()? } else { None };
     let step = run.at();
     if whole.is_none() && run.saved != Some(step) {
         run.save()?;
@@ -105,13 +110,13 @@ pub fn course<B: Backward, L: Lesson<B>>(mut lesson: L, job: &Job<'_>, standing:
 
 struct Run<'a, B, L> {
     job: &'a Job<'a>,
-    lesson: L,
+    objective: L,
     machine: PhantomData<B>,
     metrics: Metrics,
     progress: Progress,
     best: Option<Best>,
     /// Nothing more is to be learned.
-    enough: bool,
+    is_solved: bool,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
     /// Tokens, or texts, and time of this call's steps.
@@ -121,20 +126,20 @@ struct Run<'a, B, L> {
     logged: (u64, Duration),
 }
 
-impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
-    fn begin(mut lesson: L, job: &'a Job<'a>, standing: Option<&Standing>, progress: Progress) -> Result<Self> {
-        let metrics = Metrics::open(&job.folder.metrics(), lesson.trainer().step())?;
+impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
+    fn begin(mut objective: L, job: &'a Job<'a>, resume_point: Option<&ResumePoint>, progress: Progress) -> Result<Self> {
+        let metrics = Metrics::open(&job.folder.metrics(), objective.trainer().step())?;
         let last = metrics.records().iter().rev().find_map(|r| if let Record::Evaluation(r) = r { Some(r) } else { None });
-        let enough = last.is_some_and(|evaluation| lesson.enough(evaluation));
+        let is_solved = last.is_some_and(|evaluation| objective.is_solved(evaluation));
         Ok(Self {
             job,
-            lesson,
+            objective,
             machine: PhantomData,
             metrics,
             progress,
-            best: standing.and_then(|s| s.best),
-            enough,
-            saved: standing.map(|s| s.step),
+            best: resume_point.and_then(|s| s.best),
+            is_solved,
+            saved: resume_point.map(|s| s.step),
             trained: 0,
             time: Duration::ZERO,
             logged: (0, Duration::ZERO),
@@ -143,7 +148,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
 
     /// Steps taken.
     fn at(&mut self) -> u64 {
-        self.lesson.trainer().step()
+        self.objective.trainer().step()
     }
 
     fn step(&mut self) -> Result<()> {
@@ -154,7 +159,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
         let measured = due(t.log_every) || due(t.eval_every) || due(t.save_every);
         let began = Instant::now();
         let losses = self.gradients(measured)?;
-        self.lesson.trainer().apply()?;
+        self.objective.trainer().apply()?;
         self.time += began.elapsed();
         self.trained += self.job.recipe.seen_per_step();
         self.progress.tick(step);
@@ -175,7 +180,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
         let t = &self.job.recipe.train;
         let mut sum = Losses::default();
         for micro in 0..t.accumulate {
-            if let Some(losses) = self.lesson.accumulate(micro, measured)? {
+            if let Some(losses) = self.objective.accumulate(micro, measured)? {
                 sum.add(&losses);
             }
         }
@@ -184,7 +189,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
 
     fn measure(&mut self, losses: &Losses, log: bool) -> Result<()> {
         let t = &self.job.recipe.train;
-        let (step, grad_norm) = (self.at(), self.lesson.trainer().grad_norm()?);
+        let (step, grad_norm) = (self.at(), self.objective.trainer().grad_norm()?);
         let total = losses.nll + losses.z + losses.smooth + losses.flow + losses.cosine + losses.pairs;
         if !total.is_finite() || !grad_norm.is_finite() {
             self.progress.finish();
@@ -207,7 +212,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
             pairs: (kind == Kind::Distill).then_some(losses.pairs),
             lr: t.hyper().schedule.lr(step - 1),
             grad_norm,
-            gates: mean(&self.lesson.gates()?),
+            gates: mean(&self.objective.gates()?),
             tokens_per_second: (tokens as f64 / time.as_secs_f64().max(1e-9)).round(),
         };
         self.progress.step(&record);
@@ -226,7 +231,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
         let t = &self.job.recipe.train;
         // It belongs to the step: the best weights hang on it, and a run that goes on does not come back to it.
         let never = || false;
-        let evaluation = self.lesson.validate(t.eval_tokens, &never)?;
+        let evaluation = self.objective.validate(t.eval_tokens, &never)?;
         let evaluation = evaluation.expect("nothing stops it");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
@@ -234,12 +239,13 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
             bail!("{}", self.diverged(&format!("the validation loss is {nll}")));
         }
         let better = self.best.is_none_or(|best| nll < best.nll);
-        self.enough = self.lesson.enough(&evaluation);
+        self.is_solved = self.objective.is_solved(&evaluation);
         self.metrics.push(Record::Evaluation(evaluation))?;
         self.progress.evaluation(&evaluation, better);
         if better {
             let (path, advice) = (self.job.folder.best(), self.advice());
-            keep::save_weights(&path, self.lesson.trainer(), average, Some(nll), self.job.recipe, self.job.from).with_context(|| advice)?;
+            checkpoints::save_weights(&path, self.objective.trainer(), average, Some(nll), self.job.recipe, self.job.from)
+                .with_context(|| advice)?;
             self.best = Some(Best { step: evaluation.step, nll, average });
         }
         self.draw()
@@ -256,8 +262,8 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
         let advice = &self.advice();
-        keep::save_weights(&folder.last(), self.lesson.trainer(), false, None, recipe, from).with_context(|| advice.clone())?;
-        keep::save_standing(&folder.resume(), self.lesson.trainer(), self.best, recipe, from).with_context(|| advice.clone())?;
+        checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from).with_context(|| advice.clone())?;
+        checkpoints::save_standing(&folder.resume(), self.objective.trainer(), self.best, recipe, from).with_context(|| advice.clone())?;
         self.saved = Some(self.at());
         Ok(())
     }
@@ -276,7 +282,7 @@ impl<'a, B: Backward, L: Lesson<B>> Run<'a, B, L> {
     fn conclude(&mut self) -> Result<Option<Evaluation>> {
         let stop = self.job.stop;
         let step = self.at();
-        let Some(part) = self.lesson.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
+        let Some(part) = self.objective.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
         let whole = Evaluation { whole: true, ..part };
         self.metrics.push(Record::Evaluation(whole))?;
         self.draw()?;

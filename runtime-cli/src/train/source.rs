@@ -27,7 +27,7 @@ const HASHED: u64 = 1 << 30;
 
 /// One file of a text, and what tells it from another of the same name.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct SourceFile {
     /// Its name, without the folders above it.
     pub name: String,
     /// Its length; of shards, that of their manifest.
@@ -38,7 +38,7 @@ pub struct Origin {
 }
 
 /// What is trained on, and what is held out of it.
-pub enum Material {
+pub enum TrainingData {
     /// Ids, one after the other.
     Tokens(Dataset),
     /// Texts beside each other, or beside a teacher's vectors.
@@ -48,11 +48,11 @@ pub enum Material {
 /// A text, ready to train on.
 pub struct Source {
     /// What is trained on.
-    pub material: Material,
+    pub training_data: TrainingData,
     /// What made them.
     pub tokenizer: Box<dyn Tokenizer>,
     /// What they were made from.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<SourceFile>,
     /// How they were split, in words.
     pub split: String,
 }
@@ -64,15 +64,15 @@ impl Source {
     /// One sentence for files that cannot be read, a text too short, a tokenizer that contradicts the files.
     pub fn open(data: &Data, objective: Option<&Objective>, known: Option<Box<dyn Tokenizer>>) -> Result<Self> {
         let teacher = objective.and_then(|objective| objective.teacher.as_ref());
-        let origins = data.files.iter().chain(&data.validation).chain(teacher).map(|path| Origin::of(path)).collect::<Result<_>>()?;
+        let origins = data.files.iter().chain(&data.validation).chain(teacher).map(|path| SourceFile::of(path)).collect::<Result<_>>()?;
         if let Some(objective) = objective {
             let tokenizer = match known {
                 Some(tokenizer) => tokenizer,
                 None => parse_spec(data.tokenizer.as_deref().unwrap_or("bytes"))?.build(texts_of(data, objective)?)?,
             };
-            let material = Material::Pairs(Pairs::open(data, objective, &*tokenizer)?);
+            let training_data = TrainingData::Pairs(Pairs::open(data, objective, &*tokenizer)?);
             let split = format!("the last {} of the rows are held out", data.holdout.unwrap_or_default());
-            return Ok(Self { material, tokenizer, origins, split });
+            return Ok(Self { training_data, tokenizer, origins, split });
         }
         let sharded = shards(&data.files, "--data")?;
         let (train, tokenizer) = match sharded {
@@ -98,7 +98,7 @@ impl Source {
             Some(part) => (Dataset::split(&train, part)?, format!("the last {part} of the text are held out")),
             None => (Dataset { train, validation: held_out(data, &*tokenizer)? }, "separate files are held out".into()),
         };
-        Ok(Self { material: Material::Tokens(dataset), tokenizer, origins, split })
+        Ok(Self { training_data: TrainingData::Tokens(dataset), tokenizer, origins, split })
     }
 
     /// Whether a recipe can train on it.
@@ -106,9 +106,9 @@ impl Source {
     /// # Errors
     /// One sentence where it is too short.
     pub fn require(&self, recipe: &Recipe) -> Result<()> {
-        match &self.material {
-            Material::Tokens(data) => data.require_context(recipe.train.context),
-            Material::Pairs(pairs) => pairs.fits(recipe),
+        match &self.training_data {
+            TrainingData::Tokens(data) => data.require_context(recipe.train.context),
+            TrainingData::Pairs(pairs) => pairs.fits(recipe),
         }
     }
 }
@@ -162,7 +162,7 @@ fn stream(tokenizer: &dyn Tokenizer, files: &[PathBuf], field: &str) -> Result<T
     TokenStream::from_texts(tokenizer, texts(files, field)?)
 }
 
-impl Origin {
+impl SourceFile {
     /// Looks at a file, a folder of shards, or `builtin`.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 mod vectors;
 
 use super::*;
-use crate::tokenizers::from_json;
 use anyhow::Result;
+use hh::tokenizer::from_json;
 use hh_core::checkpoint::Checkpoint;
 use hh_cpu::{Cpu, Threads};
 use std::fs;
@@ -59,7 +59,7 @@ impl Bench {
     fn open(folder: tempfile::TempDir, file: &RecipeFile) -> Result<Self> {
         let source = Source::open(&file.data(), file.complete(256)?.objective.as_ref(), None)?;
         let recipe = file.complete(source.tokenizer.vocab_size())?;
-        if let Material::Pairs(pairs) = &source.material {
+        if let TrainingData::Pairs(pairs) = &source.training_data {
             pairs.fits(&recipe)?;
         }
         Ok(Self { folder, recipe, source })
@@ -69,7 +69,7 @@ impl Bench {
         RunFolder::create(Some(&self.folder.path().join(name)), "").unwrap()
     }
 
-    fn train(&self, folder: &RunFolder, standing: Option<&Standing>, until: u64, threads: usize) -> Result<Outcome> {
+    fn train(&self, folder: &RunFolder, resume_point: Option<&ResumePoint>, until: u64, threads: usize) -> Result<Outcome> {
         let from = Provenance {
             tokenizer: Some(self.source.tokenizer.to_json()),
             origins: self.source.origins.clone(),
@@ -79,11 +79,11 @@ impl Bench {
         let stop = |step| step >= until;
         let job = Job { recipe: &self.recipe, from: &from, folder, stop: &stop };
         let threads = Threads::new(threads);
-        run(Cpu::<f32>::new(threads.clone()), &job, &self.source.material, standing, Progress::hidden())
+        run(Cpu::<f32>::new(threads.clone()), &job, &self.source.training_data, resume_point, Progress::hidden())
     }
 
     fn go_on(&self, folder: &RunFolder, until: u64, threads: usize) -> Result<Outcome> {
-        self.train(folder, Some(&load_standing(&folder.resume())?), until, threads)
+        self.train(folder, Some(&load_resume_point(&folder.resume())?), until, threads)
     }
 }
 
@@ -105,7 +105,7 @@ fn a_resumed_run_is_the_run_that_was_never_stopped() {
     let bench = Bench::new(|_| {});
     let (whole, parts) = (bench.out("whole"), bench.out("parts"));
     let outcome = bench.train(&whole, None, u64::MAX, 2).unwrap();
-    let Material::Tokens(data) = &bench.source.material else { panic!("tokens") };
+    let TrainingData::Tokens(data) = &bench.source.training_data else { panic!("tokens") };
     assert!(outcome.whole.is_some_and(|w| w.scored + 1 == data.validation.len()), "{outcome:?}");
 
     // In three parts, two of which end between two validations, with other threads.
@@ -210,8 +210,8 @@ fn a_damaged_resume_file_is_refused() {
     bench.train(&folder, None, 5, 1).unwrap();
     let bytes = fs::read(folder.resume()).unwrap();
     fs::write(folder.resume(), &bytes[..bytes.len() / 2]).unwrap();
-    let error = format!("{:#}", load_standing(&folder.resume()).err().unwrap());
+    let error = format!("{:#}", load_resume_point(&folder.resume()).err().unwrap());
     assert!(error.contains("cannot go on from") && error.contains("cut short"), "{error}");
-    let error = format!("{:#}", load_standing(&folder.best()).err().unwrap());
+    let error = format!("{:#}", load_resume_point(&folder.best()).err().unwrap());
     assert!(error.contains("no \"recipe\""), "{error}");
 }

@@ -6,7 +6,7 @@ use hh_core::{
     backend::{Device, Forward, Precision},
     session::{Options, Session},
     shape::Shape,
-    train::{Hyper, Losses, Trainer},
+    train::{HyperParams, Losses, Trainer},
 };
 use hh_cuda::{Compute, Cuda, Recording};
 use hh_tests::model::{batch, config, hyper, kinds, model, named, text, trainer};
@@ -15,7 +15,7 @@ const STEPS: u32 = 5;
 
 /// What comes of training, and how much of it was replayed.
 struct Trained {
-    trees: Vec<(String, Vec<f64>)>,
+    train_state: Vec<(String, Vec<f64>)>,
     losses: Vec<Losses>,
     replays: u64,
 }
@@ -24,7 +24,7 @@ struct Trained {
 /// bias correction, clipping, the average's rate. All numbers that come of it.
 fn train(b: Cuda, disturb: impl Fn(u32, &mut Trainer<Cuda>)) -> Trained {
     let c = config("");
-    let h = Hyper { dropout: 0.2, accumulate: 2, ..hyper(&c) };
+    let h = HyperParams { dropout: 0.2, accumulate: 2, ..hyper(&c) };
     let mut trainer = trainer(b, &c, h, 2, 19);
     let mut losses = Vec::new();
     for step in 0..STEPS {
@@ -36,11 +36,11 @@ fn train(b: Cuda, disturb: impl Fn(u32, &mut Trainer<Cuda>)) -> Trained {
         trainer.apply().expect("no device to lose");
         disturb(step, &mut trainer);
     }
-    let all = trainer.trees().named().into_iter().flat_map(|(tree, of)| {
+    let all = trainer.train_state().named().into_iter().flat_map(|(tree, of)| {
         let rename = move |(leaf, numbers)| (format!("{leaf} of the {tree}"), numbers);
         named(&c, of).into_iter().map(rename).collect::<Vec<_>>()
     });
-    Trained { trees: all.collect(), losses, replays: trainer.backend.replays() }
+    Trained { train_state: all.collect(), losses, replays: trainer.backend.replays() }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_replayed_step_is_the_step_bit_for_bit() {
         // All but the first of each: ten micro-batches, five updates.
         assert_eq!((eager.replays, found.replays), (0, 9 + 4), "{compute:?}");
         assert!(found.losses == eager.losses, "{compute:?}: losses");
-        for ((name, found), (_, wanted)) in found.trees.iter().zip(&eager.trees) {
+        for ((name, found), (_, wanted)) in found.train_state.iter().zip(&eager.train_state) {
             assert!(found == wanted, "{compute:?}: {name}");
         }
     }
@@ -76,14 +76,14 @@ fn a_recording_outlives_no_memory_that_it_is_over() {
             trainer.evaluate(true, &tokens, &targets).expect("no device to lose");
         }
         2 => {
-            let (_, trees) = trainer.trees_mut();
-            std::mem::swap(&mut trees.weights.norm, &mut trees.ema.norm);
+            let (_, train_state) = trainer.train_state_mut();
+            std::mem::swap(&mut train_state.weights.norm, &mut train_state.ema.norm);
         }
-        3 => drop(trainer.backend.alloc(Shape::vector(9), Precision::Full).expect("room")),
+        3 => drop(trainer.backend.alloc(Shape::vector(9), Precision::Full).expect("memory")),
         _ => {}
     };
     let [eager, found] = [cuda(Compute::F32).eager(), cuda(Compute::F32)].map(|b| train(b, disturb));
-    assert!(found.trees == eager.trees && found.losses == eager.losses);
+    assert!(found.train_state == eager.train_state && found.losses == eager.losses);
     assert!((1..13).contains(&found.replays), "{}", found.replays);
 }
 
@@ -114,7 +114,7 @@ fn a_replayed_step_of_a_session_is_the_step_bit_for_bit() {
 /// What a recording would do but once is said, not done: memory, uploads, downloads.
 #[test]
 fn what_a_replay_would_not_do_again_is_a_fault() {
-    type Deed = fn(&mut Cuda, &mut hh_cuda::Tensor) -> Result<(), hh_cuda::Fault>;
+    type Deed = fn(&mut Cuda, &mut hh_cuda::Tensor) -> Result<(), hh_cuda::DeviceError>;
     let deeds: [(&str, Deed); 3] = [
         ("memory was asked for", |b, _| b.alloc(Shape::vector(3), Precision::Full).map(drop)),
         ("numbers of the host were sent", |b, t| b.upload(&[1.0; 3], t)),
@@ -122,7 +122,7 @@ fn what_a_replay_would_not_do_again_is_a_fault() {
     ];
     for (wanted, deed) in deeds {
         let mut b = cuda(Compute::F32);
-        let mut tensor = b.alloc(Shape::vector(3), Precision::Full).expect("room");
+        let mut tensor = b.alloc(Shape::vector(3), Precision::Full).expect("memory");
         let mut recording = Recording::default();
         b.repeat(&mut recording, |b| deed(b, &mut tensor).expect("the first time may do anything"));
         let mut said = None;
@@ -132,7 +132,7 @@ fn what_a_replay_would_not_do_again_is_a_fault() {
     }
     let mut b = cuda(Compute::F32);
     let mut tensors =
-        vec![b.alloc(Shape::vector(3), Precision::Full).expect("room"), b.alloc(Shape::vector(3), Precision::Full).expect("room")];
+        vec![b.alloc(Shape::vector(3), Precision::Full).expect("memory"), b.alloc(Shape::vector(3), Precision::Full).expect("memory")];
     let mut recording = Recording::default();
     b.repeat(&mut recording, |_| ());
     b.repeat(&mut recording, |_| drop(tensors.pop()));

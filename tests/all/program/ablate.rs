@@ -26,7 +26,7 @@ seeds = [1, 2]
 "#;
 
 fn plan(here: &Path, rest: &str) {
-    fs::write(here.join("plan.toml"), PLAN.to_owned() + rest).expect("room");
+    fs::write(here.join("plan.toml"), PLAN.to_owned() + rest).expect("memory");
 }
 
 fn sheet(here: &Path, out: &str) -> Vec<Vec<String>> {
@@ -89,7 +89,7 @@ fn a_plan_that_grows_trains_what_is_new_alone() {
     assert_eq!(age(&base), made, "what was done is not done again");
 
     // Another text under the same name, another number of steps: another ablation.
-    fs::write(here.join("text.txt"), TEXT.repeat(41)).expect("room");
+    fs::write(here.join("text.txt"), TEXT.repeat(41)).expect("memory");
     refused(here, "ablate --config plan.toml --out out --threads 1", &["another plan or text", "--out"]);
 }
 
@@ -100,7 +100,7 @@ fn an_ablation_that_was_interrupted_comes_to_the_same() {
     let here = folder.path();
     plan(here, "groups = [\"associations\"]");
     let long = PLAN.replace("steps = 12", "steps = 300\nlog_every = 1") + "groups = [\"associations\"]";
-    fs::write(here.join("plan.toml"), long).expect("room");
+    fs::write(here.join("plan.toml"), long).expect("memory");
     let line = "ablate --config plan.toml --threads 1 --jobs 1 --out";
     let child = command(here, &words(&format!("{line} parts"))).stdout(std::process::Stdio::piped()).spawn().expect("it starts");
     let metrics = here.join("parts/base-base/seed-1/metrics.jsonl");

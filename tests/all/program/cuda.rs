@@ -22,7 +22,7 @@ fn a_gpu_that_is_not_there_is_refused() {
 fn a_broken_driver_is_no_driver() {
     let folder = desk();
     for name in ["libcuda.so", "libcuda.so.1"] {
-        std::fs::write(folder.path().join(name), b"this is no library").expect("room");
+        std::fs::write(folder.path().join(name), b"this is no library").expect("memory");
     }
     let output = command(folder.path(), &words(LINE)).env("LD_LIBRARY_PATH", folder.path()).output().expect("the program starts");
     // On a machine with a driver the loader goes on to the next one.

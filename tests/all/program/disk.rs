@@ -8,7 +8,7 @@ struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
     fn mount(folder: &'a Path, options: &str) -> Option<Self> {
-        fs::create_dir_all(folder).expect("room");
+        fs::create_dir_all(folder).expect("memory");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).output();
         mount.is_ok_and(|o| o.status.success()).then_some(Self(folder))
     }
@@ -128,7 +128,7 @@ fn a_folder_without_permission_is_named() {
     let folder = desk_with_run();
     let here = folder.path();
     let locked = here.join("locked");
-    fs::create_dir(&locked).expect("room");
+    fs::create_dir(&locked).expect("memory");
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).expect("its owner may");
     if fs::write(locked.join("probe"), "").is_ok() {
         return skipped("permissions do not bind this user");

@@ -24,7 +24,7 @@ const EMBED: &str = "embed run --input rows.jsonl --dim 6";
 fn other_programs_read_what_was_written() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("rows.jsonl"), rows(3000)).expect("room");
+    fs::write(here.join("rows.jsonl"), rows(3000)).expect("memory");
     for rest in ["out.parquet", "out.jsonl", "out.npy --empty zero"] {
         let said = works(here, &format!("{EMBED} --output {rest}"));
         assert!(said.contains("3000 rows, vectors of 6"), "{said}");
@@ -45,9 +45,9 @@ fn every_kind_of_file_gives_the_same_vectors() {
     let folder = desk_with_run();
     let here = folder.path();
     let texts = ["the lazy dog", "pack my box", "jugs"];
-    fs::write(here.join("a.txt"), texts.join("\n")).expect("room");
-    fs::write(here.join("a.csv"), format!("n,body\n{}", texts.map(|text| format!("1,{text}\n")).concat())).expect("room");
-    fs::write(here.join("a.jsonl"), texts.map(|text| format!("{{\"body\": \"{text}\"}}\n")).concat()).expect("room");
+    fs::write(here.join("a.txt"), texts.join("\n")).expect("memory");
+    fs::write(here.join("a.csv"), format!("n,body\n{}", texts.map(|text| format!("1,{text}\n")).concat())).expect("memory");
+    fs::write(here.join("a.jsonl"), texts.map(|text| format!("{{\"body\": \"{text}\"}}\n")).concat()).expect("memory");
     works(here, "embed run --input a.txt --output txt.npy");
     works(here, "embed run --input a.csv --text-column body --output csv.npy --batch 1 --threads 2");
     works(here, "embed run --input a.jsonl --output a.parquet");
@@ -65,8 +65,8 @@ fn every_kind_of_file_gives_the_same_vectors() {
 fn what_cannot_be_embedded_is_said_in_a_sentence() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("rows.jsonl"), rows(5)).expect("room");
-    fs::write(here.join("unknown.txt"), "fox\n€\n").expect("room");
+    fs::write(here.join("rows.jsonl"), rows(5)).expect("memory");
+    fs::write(here.join("unknown.txt"), "fox\n€\n").expect("memory");
     for (line, said) in [
         ("embed run --input none.txt --output out.npy", &["none.txt", "no such file"][..]),
         ("embed run --input rows.jsonl --output out.csv", &["out.csv", ".parquet, .jsonl or .npy"]),
@@ -107,7 +107,7 @@ fn interrupted(here: &Path, line: &str, output: &str) -> String {
 fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("rows.jsonl"), rows(20_000)).expect("room");
+    fs::write(here.join("rows.jsonl"), rows(20_000)).expect("memory");
     works(here, &format!("{EMBED} --output whole.parquet"));
     let line = format!("{EMBED} --batch 8 --threads 1 --output parts.parquet");
     let said = interrupted(here, &line, "parts.parquet");

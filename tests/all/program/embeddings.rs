@@ -11,11 +11,11 @@ const PAIRS: &str = "g\tf\ty\t1\t5.0\tthe quick fox\tthe quick fox\ng\tf\ty\t2\t
 fn vectors_are_judged_by_sentences_and_by_documents() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("pairs.csv"), PAIRS).expect("room");
-    fs::create_dir(here.join("set")).expect("room");
-    fs::write(here.join("set/cran.all.1400"), ".I 1\n.W\nthe quick fox\n.I 2\n.W\npack my box\n.I 3\n.T\n.W\n").expect("room");
-    fs::write(here.join("set/cran.qry"), ".I 001\n.W\njugs of the box\n.I 007\n.W\nfox\n").expect("room");
-    fs::write(here.join("set/cranqrel"), "1 2 1\n2 1 -1\n2 2 4\n").expect("room");
+    fs::write(here.join("pairs.csv"), PAIRS).expect("memory");
+    fs::create_dir(here.join("set")).expect("memory");
+    fs::write(here.join("set/cran.all.1400"), ".I 1\n.W\nthe quick fox\n.I 2\n.W\npack my box\n.I 3\n.T\n.W\n").expect("memory");
+    fs::write(here.join("set/cran.qry"), ".I 001\n.W\njugs of the box\n.I 007\n.W\nfox\n").expect("memory");
+    fs::write(here.join("set/cranqrel"), "1 2 1\n2 1 -1\n2 2 4\n").expect("memory");
     let said = works(here, "eval-embeddings run --sts pairs.csv pairs.csv --cranfield set --json figures.json --threads 2");
     assert!(said.contains("vectors of 16 numbers") && said.contains("BM25") && said.contains("both"), "{said}");
     let figures: serde_json::Value =
@@ -34,10 +34,10 @@ fn vectors_are_judged_by_sentences_and_by_documents() {
 fn what_cannot_be_judged_is_refused() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("pairs.csv"), PAIRS).expect("room");
-    fs::write(here.join("short.csv"), "a\tb\n").expect("room");
-    fs::write(here.join("empty.csv"), "").expect("room");
-    fs::write(here.join("blank.csv"), PAIRS.replace("liquor jugs", " ")).expect("room");
+    fs::write(here.join("pairs.csv"), PAIRS).expect("memory");
+    fs::write(here.join("short.csv"), "a\tb\n").expect("memory");
+    fs::write(here.join("empty.csv"), "").expect("memory");
+    fs::write(here.join("blank.csv"), PAIRS.replace("liquor jugs", " ")).expect("memory");
     for (line, said) in [
         ("run", "--sts"),
         ("run --sts missing.csv", "no such file"),

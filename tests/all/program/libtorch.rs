@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 fn alone(folder: &Path, line: &str) -> std::process::Output {
     let program = folder.join("hh-runtime");
     if !program.exists() {
-        fs::copy(&*PROGRAM, &program).expect("room");
+        fs::copy(&*PROGRAM, &program).expect("memory");
     }
     Command::new(program).args(words(line)).current_dir(folder).output().expect("the program starts")
 }
@@ -37,7 +37,7 @@ fn a_libtorch_that_does_not_load_is_said_in_a_sentence() {
         ("echo 'undefined symbol: _ZN2at' >&2; exit 127", ["undefined symbol", "torch 2.11"]),
         ("echo '0.0.1: libtorch 1.0 sees cpu'", ["another build", "cargo build"]),
     ] {
-        fs::write(&beside, format!("#!/bin/sh\n{script}\n")).expect("room");
+        fs::write(&beside, format!("#!/bin/sh\n{script}\n")).expect("memory");
         fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("its owner");
         is_refusal(script, &alone(folder.path(), LINE), &said);
     }
@@ -123,7 +123,7 @@ mod with_tch {
     #[test]
     fn a_library_that_is_broken_is_refused() {
         let folder = desk();
-        fs::write(folder.path().join("libtorch_cpu.so"), b"this is no library").expect("room");
+        fs::write(folder.path().join("libtorch_cpu.so"), b"this is no library").expect("memory");
         let output = command(folder.path(), &words(LINE)).env("LD_LIBRARY_PATH", folder.path()).output().expect("the program starts");
         is_refusal(LINE, &output, &["libtorch does not load", "libtorch_cpu.so"]);
         assert!(!text_of(&output.stderr).contains("panicked"));

@@ -129,8 +129,8 @@ const TRAIN: &str = "train --config tiny.json --data text.txt --batch 2 --contex
 /// A folder with a text and the configuration of a tiny model.
 fn desk() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("text.txt"), TEXT.repeat(40)).expect("room");
-    fs::write(folder.path().join("tiny.json"), TINY).expect("room");
+    fs::write(folder.path().join("text.txt"), TEXT.repeat(40)).expect("memory");
+    fs::write(folder.path().join("tiny.json"), TINY).expect("memory");
     folder
 }
 
@@ -144,10 +144,10 @@ static RUN: LazyLock<TempDir> = LazyLock::new(|| {
 /// A [`desk`] with a copy of the run of ten steps.
 fn desk_with_run() -> TempDir {
     let folder = desk();
-    fs::create_dir(folder.path().join("run")).expect("room");
+    fs::create_dir(folder.path().join("run")).expect("memory");
     for entry in fs::read_dir(RUN.path().join("run")).expect("the run") {
         let from = entry.expect("readable").path();
-        fs::copy(&from, folder.path().join("run").join(from.file_name().expect("a name"))).expect("room");
+        fs::copy(&from, folder.path().join("run").join(from.file_name().expect("a name"))).expect("memory");
     }
     folder
 }

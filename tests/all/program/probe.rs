@@ -59,10 +59,10 @@ fn a_probe_leaves_its_files_and_agrees_with_evaluation() {
 fn what_cannot_be_probed_is_refused() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::create_dir(here.join("full")).expect("room");
-    fs::write(here.join("full/x"), "").expect("room");
-    fs::write(here.join("other.txt"), "12345 ".repeat(100)).expect("room");
-    fs::write(here.join("one.txt"), "t").expect("room");
+    fs::create_dir(here.join("full")).expect("memory");
+    fs::write(here.join("full/x"), "").expect("memory");
+    fs::write(here.join("other.txt"), "12345 ".repeat(100)).expect("memory");
+    fs::write(here.join("one.txt"), "t").expect("memory");
     for (line, said) in [
         ("probe missing.safetensors --data text.txt", "no such file"),
         ("probe run --data missing.txt", "missing.txt"),
@@ -91,7 +91,7 @@ fn what_cannot_be_probed_is_refused() {
 fn a_probe_that_is_interrupted_writes_what_is_there() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("long.txt"), TEXT.repeat(400)).expect("room");
+    fs::write(here.join("long.txt"), TEXT.repeat(400)).expect("memory");
     // How long the baseline takes is the machine's business: the interruption comes later each time, until it was in time.
     for pause in (1..9).map(|n| Duration::from_millis(250 << n)) {
         let out = here.join(format!("after-{}", pause.as_millis()));

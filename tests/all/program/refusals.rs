@@ -7,7 +7,7 @@ use std::fs;
 fn a_text_that_cannot_be_trained_on_is_refused() {
     let folder = desk();
     let here = folder.path();
-    let write = |name: &str, content: &[u8]| fs::write(here.join(name), content).expect("room");
+    let write = |name: &str, content: &[u8]| fs::write(here.join(name), content).expect("memory");
     write("empty.txt", b"");
     write("binary.txt", &(0..=255u8).cycle().take(5000).collect::<Vec<_>>());
     write("latin1.txt", &[&b"caf\xe9 au lait "[..]; 300].concat());
@@ -17,7 +17,7 @@ fn a_text_that_cannot_be_trained_on_is_refused() {
     write("cut.jsonl", b"{\"text\": \"one\"}\n{\"text\": \"tw");
     write("not.gz", b"this is no gzip");
     write("not.zst", b"this is no zstandard");
-    fs::create_dir(here.join("folder")).expect("room");
+    fs::create_dir(here.join("folder")).expect("memory");
     for (file, said) in [
         ("missing.txt", "no such file"),
         ("empty.txt", "empty"),
@@ -44,7 +44,7 @@ fn a_checkpoint_that_is_damaged_is_refused_by_every_command() {
     let here = folder.path();
     let whole = fs::read(here.join("run/best.safetensors")).expect("the weights");
     let header = u64::from_le_bytes(whole[..8].try_into().expect("8 bytes")) as usize;
-    let write = |name: &str, content: &[u8]| fs::write(here.join(name), content).expect("room");
+    let write = |name: &str, content: &[u8]| fs::write(here.join(name), content).expect("memory");
     write("empty.safetensors", b"");
     write("half.safetensors", &whole[..whole.len() / 2]);
     write("headless.safetensors", &whole[..header / 2]);
@@ -82,14 +82,14 @@ fn a_run_that_is_damaged_is_not_resumed_and_not_harmed() {
     works(here, &format!("{TRAIN} --steps 3 --out run"));
     let resume = here.join("run/resume.safetensors");
     let whole = fs::read(&resume).expect("the state of the run");
-    fs::write(&resume, &whole[..whole.len() / 2]).expect("room");
+    fs::write(&resume, &whole[..whole.len() / 2]).expect("memory");
     refused(here, "train --resume run --steps 20", &["cut short"]);
-    fs::write(&resume, b"").expect("room");
+    fs::write(&resume, b"").expect("memory");
     refused(here, "train --resume run --steps 20", &["empty"]);
     fs::remove_file(&resume).expect("a file");
     refused(here, "train --resume run --steps 20", &["resume.safetensors"]);
-    fs::write(&resume, &whole).expect("room");
-    fs::write(here.join("text.txt"), "another text ".repeat(300)).expect("room");
+    fs::write(&resume, &whole).expect("memory");
+    fs::write(here.join("text.txt"), "another text ".repeat(300)).expect("memory");
     refused(here, "train --resume run --steps 20", &["changed"]);
 }
 
@@ -154,7 +154,7 @@ fn a_flag_says_otherwise_than_a_recipe_what_is_held_out() {
     assert!(!recipe("part").contains("validation = ") && recipe("part").contains("holdout = 0.3"));
     works(here, "train --config part/config.toml --validation text.txt --out again");
     assert_eq!(recipe("again"), recipe("files"));
-    fs::write(here.join("both.toml"), recipe("files") + "holdout = 0.3\n").expect("room");
+    fs::write(here.join("both.toml"), recipe("files") + "holdout = 0.3\n").expect("memory");
     refused(here, "train --config both.toml --out x", &["one of the two"]);
 }
 
@@ -166,7 +166,7 @@ fn a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free() {
     for out in ["", "--out run", "--out one/two"] {
         refused(here, &format!("{diverging} {out}"), &["diverged", "nothing was saved"]);
     }
-    fs::create_dir(here.join("mine")).expect("room");
+    fs::create_dir(here.join("mine")).expect("memory");
     refused(here, &format!("{diverging} --out mine"), &["diverged"]);
     works(here, &format!("{TRAIN} --steps 1 --out mine"));
 }
@@ -175,7 +175,7 @@ fn a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free() {
 fn a_vocabulary_that_lacks_a_character_of_the_prompt_is_named_with_it() {
     refused(RUN.path(), "sample run --prompt 'the €'", &["€"]);
     let folder = desk_with_run();
-    fs::write(folder.path().join("other.txt"), "12345 ".repeat(100)).expect("room");
+    fs::write(folder.path().join("other.txt"), "12345 ".repeat(100)).expect("memory");
     refused(folder.path(), "eval run --data other.txt", &["1"]);
 }
 
@@ -197,7 +197,7 @@ fn a_state_that_is_not_of_this_model_is_refused() {
     let here = folder.path();
     works(here, "sample run --tokens 5 --state talk");
     let talk = fs::read(here.join("talk")).expect("a state");
-    fs::write(here.join("half"), &talk[..talk.len() / 2]).expect("room");
+    fs::write(here.join("half"), &talk[..talk.len() / 2]).expect("memory");
     refused(here, "sample run --tokens 5 --state half", &["cut short"]);
     refused(here, "sample run --tokens 5 --state text.txt", &["text.txt"]);
     works(here, &format!("{TRAIN} --steps 3 --out other"));
@@ -213,7 +213,7 @@ fn shards_that_are_damaged_are_refused() {
     let shard = here.join("shards/shard-00000.ids");
     let whole = fs::read(&shard).expect("a shard");
     let check = |content: &[u8], said: &str| {
-        fs::write(&shard, content).expect("room");
+        fs::write(&shard, content).expect("memory");
         refused(here, "train --config tiny.json --context 16 --data shards --out run", &["shard-00000", said]);
     };
     check(&whole[..whole.len() / 2], "cut off");
@@ -223,6 +223,6 @@ fn shards_that_are_damaged_are_refused() {
     check(&damaged, "damaged");
     let mut outside = whole.clone();
     outside[200] = 0xff;
-    fs::write(&shard, &outside).expect("room");
+    fs::write(&shard, &outside).expect("memory");
     refused(here, "eval nowhere --data shards", &["nowhere"]);
 }

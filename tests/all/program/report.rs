@@ -7,7 +7,7 @@ use std::fs;
 fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
     let folder = desk_with_run();
     let here = folder.path();
-    fs::write(here.join("plan.toml"), PLAN).expect("room");
+    fs::write(here.join("plan.toml"), PLAN).expect("memory");
     works(here, "ablate --config plan.toml --out runs/plan --threads 1");
     fs::rename(here.join("run"), here.join("runs/<b>run & 1")).expect("renamed");
     assert_eq!(works(here, "report runs --sample 20 --threads 1").trim(), "runs/report.html");
@@ -56,7 +56,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     assert!(tasks.contains(&row), "{row} in {tasks}");
     assert!(page.contains("spoilt by") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
 
-    fs::write(here.join("runs/completion-1/task.json"), "{").expect("room");
+    fs::write(here.join("runs/completion-1/task.json"), "{").expect("memory");
     refused(here, "report runs", &["task.json", "run the task anew"]);
 }
 
@@ -86,8 +86,8 @@ fn what_cannot_be_reported_is_said() {
     refused(here, "report nowhere", &["nowhere is no folder"]);
     fs::create_dir(here.join("empty")).expect("a folder");
     refused(here, "report empty", &["nothing to report in empty"]);
-    fs::write(here.join("empty/results.json"), "{}").expect("room");
+    fs::write(here.join("empty/results.json"), "{}").expect("memory");
     refused(here, "report empty", &["results.json"]);
-    fs::write(here.join("run/config.toml"), "model = 3").expect("room");
+    fs::write(here.join("run/config.toml"), "model = 3").expect("memory");
     refused(here, "report run", &["config.toml"]);
 }

@@ -92,7 +92,7 @@ fn vectors_come_in_the_shape_of_openai() {
     let here = folder.path();
     let server = Server::new(here);
     let texts = ["the lazy dog", "pack my box with jugs", "fox"];
-    std::fs::write(here.join("a.txt"), texts.join("\n")).expect("room");
+    std::fs::write(here.join("a.txt"), texts.join("\n")).expect("memory");
     works(here, "embed run --input a.txt --output a.jsonl");
     let lines = std::fs::read_to_string(here.join("a.jsonl")).expect("written");
     let expected: Vec<_> = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["embedding"].take()).collect();

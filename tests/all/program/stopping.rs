@@ -53,7 +53,7 @@ fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
 fn a_run_that_was_interrupted_in_its_last_validation_has_only_that_to_do() {
     let folder = desk();
     let here = folder.path();
-    std::fs::write(here.join("text.txt"), TEXT.repeat(800)).expect("room");
+    std::fs::write(here.join("text.txt"), TEXT.repeat(800)).expect("memory");
     let line = format!("{TRAIN} --steps 2 --eval-tokens 32 --holdout 0.9 --out run");
     let child = command(here, &words(&line)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut child = child.expect("the program starts");

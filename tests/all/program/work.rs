@@ -162,7 +162,7 @@ fn packed_texts_train_as_they_do_unpacked() {
     let lines: String = text.lines().map(|line| serde_json::json!({ "text": line, "id": 1 }).to_string() + "\n").collect();
     let gzip = |text: &str| {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(text.as_bytes()).and_then(|()| gz.finish()).expect("room")
+        gz.write_all(text.as_bytes()).and_then(|()| gz.finish()).expect("memory")
     };
     let zstd = |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
     for (name, content) in [
@@ -172,7 +172,7 @@ fn packed_texts_train_as_they_do_unpacked() {
         ("lines.jsonl.gz", gzip(&lines)),
         ("lines.jsonl.zst", zstd(&lines)),
     ] {
-        fs::write(here.join(name), content).expect("room");
+        fs::write(here.join(name), content).expect("memory");
     }
     let trained = |file: &str| {
         works(here, &format!("{} --steps 3 --out {file}.run", TRAIN.replace("text.txt", file)));

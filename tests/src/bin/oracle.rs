@@ -2,7 +2,7 @@
 //! far each is from it, tensor by tensor. Fails where one is farther than the tolerance table allows.
 
 use hh_cpu::{Cpu, Threads};
-use hh_tch::{Compute, Place, Tch};
+use hh_tch::{Compute, DeviceKind, Tch};
 use hh_tests::{
     against::{results, wanted},
     compare::{F32, F64, distance},
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let told = ask(checkpoint, reference).and_then(|golden| {
-        let tch = |compute| Tch::new(Place::Best, compute).map_err(|e| e.to_string());
+        let tch = |compute| Tch::new(DeviceKind::Best, compute).map_err(|e| e.to_string());
         let cpu = Threads::new(std::thread::available_parallelism().map_or(1, |n| n.get()));
         let found = [
             ("cpu f64", F64.model, results(Cpu::<f64>::new(cpu.clone()), &golden)),

@@ -5,9 +5,10 @@ use crate::{
     Cpu, Float, Tensor,
     lookup::{Flow, Items, QUERIES, Queries, TILE, View, look_up_grad},
     reduce::dot,
+    scratch::scratch,
+    scratch::{Carve, Lanes},
     simd::Kernel,
-    strip::{Carve, Lanes, Strip, StripMut},
-    tensor::scratch,
+    strip::{Strip, StripMut},
     tile::{padded, put_scaled},
 };
 use hh_core::{

@@ -17,9 +17,10 @@ use super::{Head, Matrices, decay_and_add, moved, times};
 use crate::{
     Cpu, Float, Tensor,
     reduce::dot,
+    scratch::scratch,
+    scratch::{Carve, Lanes},
     simd::Kernel,
-    strip::{Carve, Lanes, Strip, StripMut},
-    tensor::scratch,
+    strip::{Strip, StripMut},
     threads::Shared,
     tile::{add_scaled, put_scaled, softmax, softmax_grad, unit_grad, unit_scale},
 };

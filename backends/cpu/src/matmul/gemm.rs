@@ -2,62 +2,12 @@
 //! that a small tile of the result, held in registers, streams over.
 
 use super::{
+    factor::Matrix,
     pack::{Side, pack},
     tile::{self, Left},
+    write::Write,
 };
-use crate::{Cpu, Float, tensor::scratch, threads::Shared};
-
-/// A factor: element `(i, j)` at `i · strides[0] + j · strides[1]`, one of them 1.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, F> {
-    pub(super) data: &'a [F],
-    pub(super) extents: [usize; 2],
-    pub(super) strides: [usize; 2],
-}
-
-impl<'a, F> Matrix<'a, F> {
-    /// Row-major.
-    pub(crate) fn new(data: &'a [F], extents: [usize; 2]) -> Self {
-        assert_eq!(data.len(), extents[0] * extents[1], "matrix {extents:?}");
-        Self { data, extents, strides: [extents[1], 1] }
-    }
-
-    /// The same numbers seen the other way.
-    pub(crate) fn transposed(self) -> Self {
-        let ([rows, columns], [down, across]) = (self.extents, self.strides);
-        Self { data: self.data, extents: [columns, rows], strides: [across, down] }
-    }
-
-    /// Its numbers where they lie.
-    pub(crate) fn data(&self) -> &'a [F] {
-        self.data
-    }
-}
-
-/// How a product is written.
-#[derive(Clone, Copy)]
-pub(crate) enum Write<'a, F> {
-    /// `c = a · b (+ bias) (+ add)`
-    Set {
-        /// A number for each column of `c`.
-        bias: Option<&'a [F]>,
-        /// Of `c`'s shape.
-        add: Option<&'a [F]>,
-    },
-    /// `c += a · b`
-    Add,
-}
-
-impl<F: Float> Write<'_, F> {
-    /// What element `at` of the result, in column `o`, becomes of `old` once its sum is known.
-    #[inline(always)]
-    pub(crate) fn element(self, old: F, sum: F, at: usize, o: usize) -> F {
-        match self {
-            Self::Add => old + sum,
-            Self::Set { bias, add } => sum + bias.map_or(F::ZERO, |b| b[o]) + add.map_or(F::ZERO, |a| a[at]),
-        }
-    }
-}
+use crate::{Cpu, Real, scratch::scratch, threads::Shared};
 
 /// Largest depth of a block: a tile's rows of the left factor stay in the first-level cache, and the result is gone over
 /// rarely.
@@ -74,7 +24,7 @@ const PACK_COLUMNS: usize = 64;
 const RIGHT: usize = 1 << 20;
 
 /// `c = a · b`, as `write` says; `c` row-major.
-pub(crate) fn gemm<F: Float>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
+pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
     let ([m, depth], [same, n]) = (a.extents, b.extents);
     assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
     let [mr, nr] = F::tile_extents(cpu.level);

@@ -1,19 +1,23 @@
 //! Matrix products: `y = x · wᵀ` and its gradients.
 //!
 //! Many rows go through packed panels ([`gemm`]); few rows, as in decoding, read each weight once
-//! where it lies ([`vector`]). Weights in blocks have products of their own ([`blocks`]).
+//! where it lies ([`vector`]). Weights in blocks have products of their own ([`quant`]).
 
+pub(crate) mod factor;
 pub(crate) mod gemm;
 mod pack;
 mod tile;
 mod vector;
+pub(crate) mod write;
 
-use crate::{Cpu, Float, Tensor, blocks, reduce::over_rows, tensor::Values};
-use gemm::{Matrix, Write, gemm};
+use crate::{Cpu, Float, Tensor, quant, reduce::over_rows, tensor::Values};
+use factor::Matrix;
+use gemm::gemm;
 use hh_core::{
-    ops::{Matmul, MatmulDims, MatmulGrad, Sink},
+    ops::{GradOut, Matmul, MatmulDims, MatmulGrad},
     shape::Shaped,
 };
+use write::Write;
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut Tensor<F>) {
     let MatmulDims { rows, inp, out } = op.dims(y.shape());
@@ -24,7 +28,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut
 /// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
 pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &Tensor<F>, [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
     match w.values() {
-        Values::Blocks(w) => blocks::product(cpu, x, w.blocks(), rows, write, y),
+        Values::Quant(w) => quant::product(cpu, x, w.blocks(), rows, write, y),
         Values::Numbers(w) if rows <= vector::ROWS => vector::product(cpu, x, w, [rows, inp, out], write, y),
         Values::Numbers(w) => gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y),
     }
@@ -35,9 +39,9 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, dy: &T
     assert!(d.w.shape() == op.w.shape() && d.bias.is_some() == op.bias.is_some(), "matmul: gradients");
     let (x, w, dy) = (Matrix::new(op.x.data(), [rows, inp]), Matrix::new(op.w.data(), [out, inp]), Matrix::new(dy.data(), [rows, out]));
     let (dx, write) = match d.x {
-        Sink::Set(dx) => (Some(dx), Write::Set { bias: None, add: None }),
-        Sink::Add(dx) => (Some(dx), Write::Add),
-        Sink::Skip => (None, Write::Add),
+        GradOut::Write(dx) => (Some(dx), Write::Set { bias: None, add: None }),
+        GradOut::Add(dx) => (Some(dx), Write::Add),
+        GradOut::Skip => (None, Write::Add),
     };
     if let Some(dx) = dx {
         assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");

@@ -1,8 +1,8 @@
 //! Panels of a factor: as many rows side by side as a tile has, depth outermost, zeros in place of rows that are missing.
 
-use super::gemm::Matrix;
+use super::factor::Matrix;
 use crate::{
-    Float,
+    Real,
     simd::{Level, Tile},
 };
 use core::ops::Range;
@@ -14,7 +14,7 @@ pub(super) enum Side {
 }
 
 /// Packs rows and depths of a matrix into whole panels of the height that a tile wants on its `side`.
-pub(super) fn pack<F: Float>(level: Level, side: Side, a: Matrix<F>, rows: Range<usize>, depths: Range<usize>, to: &mut [F]) {
+pub(super) fn pack<F: Real>(level: Level, side: Side, a: Matrix<F>, rows: Range<usize>, depths: Range<usize>, to: &mut [F]) {
     F::tile(level, Pack { side, a, rows, depths, to });
 }
 
@@ -26,7 +26,7 @@ struct Pack<'a, F> {
     to: &'a mut [F],
 }
 
-impl<F: Float> Tile for Pack<'_, F> {
+impl<F: Real> Tile for Pack<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool, const MR: usize, const NR: usize>(self) {
         match self.side {
@@ -37,7 +37,7 @@ impl<F: Float> Tile for Pack<'_, F> {
 }
 
 #[inline(always)]
-fn panels<F: Float, const P: usize>(pack: Pack<F>) {
+fn panels<F: Real, const P: usize>(pack: Pack<F>) {
     let Pack { a, rows, depths, to, .. } = pack;
     let depth = depths.len();
     let (to, rest) = to.as_chunks_mut::<P>();

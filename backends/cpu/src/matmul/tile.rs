@@ -1,8 +1,8 @@
 //! The innermost loops of a matrix product: a tile of the result in registers.
 
-use super::gemm::Write;
+use super::write::Write;
 use crate::{
-    Float,
+    Real,
     simd::{Level, Tile},
     threads::Shared,
     tile::products,
@@ -28,7 +28,7 @@ pub(super) enum Left<'a, F> {
 }
 
 /// Computes a block; `right` is packed.
-pub(super) fn block<F: Float>(level: Level, left: Left<F>, right: &[F], write: Write<F>, block: Block, c: &Shared<F>) {
+pub(super) fn block<F: Real>(level: Level, left: Left<F>, right: &[F], write: Write<F>, block: Block, c: &Shared<F>) {
     F::tile(level, Product { left, right, write, block, c });
 }
 
@@ -40,7 +40,7 @@ struct Product<'a, F> {
     c: &'a Shared<'a, F>,
 }
 
-impl<F: Float> Tile for Product<'_, F> {
+impl<F: Real> Tile for Product<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool, const MR: usize, const NR: usize>(self) {
         let Block { ref rows, depth, .. } = self.block;
@@ -62,7 +62,7 @@ impl<F: Float> Tile for Product<'_, F> {
     }
 }
 
-impl<F: Float> Product<'_, F> {
+impl<F: Real> Product<'_, F> {
     /// The tiles side by side of the rows from `top` on; `left`: those rows, depth by depth.
     #[inline(always)]
     fn across<const FMA: bool, const MR: usize, const NR: usize>(&self, top: usize, left: impl Iterator<Item = [F; MR]> + Clone) {
@@ -86,7 +86,7 @@ impl<F: Float> Product<'_, F> {
 }
 
 #[inline(always)]
-fn write<F: Float>(sums: &[F], write: Write<F>, first: usize, at: usize, c: &mut [F]) {
+fn write<F: Real>(sums: &[F], write: Write<F>, first: usize, at: usize, c: &mut [F]) {
     let Write::Set { bias, add } = write else {
         c.iter_mut().zip(sums).for_each(|(c, &s)| *c += s);
         return;

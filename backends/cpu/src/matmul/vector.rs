@@ -1,7 +1,7 @@
 //! Products of few rows: each weight is read once, where it lies, at the speed of memory.
 
-use super::gemm::Write;
-use crate::{Cpu, Float, reduce::dot, simd::Kernel, threads::Shared};
+use super::write::Write;
+use crate::{Cpu, Real, reduce::dot, simd::Kernel, threads::Shared};
 use core::ops::Range;
 
 /// Up to this many rows the weights are read where they lie. Packing them pays from 5 rows if they come from a cache, from
@@ -11,7 +11,7 @@ pub(super) const ROWS: usize = 8;
 const TASK: usize = 1 << 16;
 
 /// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
-pub(super) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
+pub(super) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
     let y = Shared::new(y);
     let level = cpu.level;
     let run = (TASK / (inp * rows).max(1)).max(1);
@@ -30,7 +30,7 @@ struct Dots<'a, F> {
     y: Shared<'a, F>,
 }
 
-impl<F: Float> Kernel for Dots<'_, F> {
+impl<F: Real> Kernel for Dots<'_, F> {
     type Output = ();
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use hh_core::{
     model, rng,
     shape::Shaped,
 };
-use hh_cuda::{Cuda, Fault};
+use hh_cuda::{Cuda, DeviceError};
 use std::{error::Error, fs, path::Path, time::Instant};
 
 /// Ids of a text with something to be learned: mostly a function of the id before, else any.
@@ -31,7 +31,7 @@ fn bytes<const N: usize, X>(of: &[X], bytes: impl Fn(&X) -> [u8; N]) -> Vec<u8> 
 }
 
 pub(crate) fn draw(
-    make: impl Fn() -> Result<Cuda, Fault>,
+    make: impl Fn() -> Result<Cuda, DeviceError>,
     shapes: &Shapes,
     peer: &mut Peer,
     table: &mut Table,
@@ -44,9 +44,9 @@ pub(crate) fn draw(
     fs::create_dir_all(&folder)?;
     let file = |name: &str| folder.join(name);
 
-    let (b, trees) = trainer.trees_mut();
+    let (b, train_state) = trainer.train_state_mut();
     let mut values = Vec::new();
-    for leaf in trees.weights.leaves() {
+    for leaf in train_state.weights.leaves() {
         let mut host = vec![0.0; leaf.shape().count()];
         b.download(leaf, &mut host)?;
         values.push(host);

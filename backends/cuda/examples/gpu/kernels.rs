@@ -12,7 +12,7 @@ use hh_core::{
     rng,
     shape::Shape,
 };
-use hh_cuda::{Cuda, Fault, Indices, Tensor};
+use hh_cuda::{Cuda, DeviceError, Indices, Tensor};
 
 /// What the device does at best, measured.
 pub(crate) struct Rates {
@@ -23,7 +23,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn measure(b: &mut Cuda, shapes: &Shapes) -> Result<Self, Fault> {
+    pub(crate) fn measure(b: &mut Cuda, shapes: &Shapes) -> Result<Self, DeviceError> {
         let ([side, n], enough) = (shapes.rates, shapes.enough);
         let large = Shape::matrix(2 * side, side);
         let (from, mut to) = (b.alloc(large, Precision::Compute)?, b.alloc(large, Precision::Compute)?);
@@ -40,7 +40,7 @@ impl Rates {
 }
 
 /// Numbers on [−1, 1), in what products are computed in.
-pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
+pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
     let mut t = b.alloc(shape, Precision::Compute)?;
     let mut key = b.alloc_indices(Shape::vector(4))?;
     b.upload_indices(&[1, 2, 3, 4], &mut key)?;
@@ -48,11 +48,11 @@ pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
     Ok(t)
 }
 
-pub(crate) fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, Fault> {
+pub(crate) fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
     b.alloc(shape, Precision::Full)
 }
 
-pub(crate) fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, Fault> {
+pub(crate) fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, DeviceError> {
     let mut ids = b.alloc_indices(Shape::matrix(batch, time))?;
     let numbers: Vec<u32> = (0..(batch * time) as u32).map(|i| rng::block([1, 0, 0, 0], 2, i)[0] % vocab).collect();
     b.upload_indices(&numbers, &mut ids)?;
@@ -70,7 +70,12 @@ pub(crate) fn keep<'a>(rates: &'a Rates, table: &'a mut Table) -> impl FnMut(Str
     }
 }
 
-pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+pub(crate) fn all(
+    make: impl Fn() -> Result<Cuda, DeviceError>,
+    shapes: &Shapes,
+    peer: &mut Peer,
+    line: &mut Keep<'_>,
+) -> Result<(), DeviceError> {
     scan(&mut make()?, shapes, peer, line)?;
     norm(&mut make()?, shapes, peer, line)?;
     attend(&mut make()?, shapes, peer, line)?;
@@ -79,7 +84,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer:
     cross_entropy(&mut make()?, shapes, peer, line)
 }
 
-fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let rows = |width| Shape::cube(batch, time_, width);
     let (x, gates, dy) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, numbers(b, rows(w))?);
@@ -105,7 +110,7 @@ fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     Ok(())
 }
 
-fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [rows, width] = s.norm;
     let shape = Shape::cube(1, rows, width);
     let (x, gain, dy, past) = (numbers(b, shape)?, full(b, Shape::vector(width))?, numbers(b, shape)?, numbers(b, shape)?);
@@ -119,7 +124,7 @@ fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     Ok(())
 }
 
-fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let w = heads * d;
     let rows = |width| Shape::cube(batch, time_, width);
@@ -134,7 +139,7 @@ fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     Ok(())
 }
 
-fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
@@ -157,7 +162,7 @@ fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     Ok(())
 }
 
-fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
@@ -180,7 +185,7 @@ fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Re
     Ok(())
 }
 
-fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [rows, width, vocab, at_once] = s.head;
     let (x, mut table) = (numbers(b, Shape::cube(1, rows, width))?, b.alloc(Shape::matrix(vocab, width), Precision::Master)?);
     b.fill(0.01, &mut table);

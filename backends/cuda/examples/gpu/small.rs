@@ -12,9 +12,14 @@ use hh_core::{
     ops::*,
     shape::Shape,
 };
-use hh_cuda::{Cuda, Fault};
+use hh_cuda::{Cuda, DeviceError};
 
-pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+pub(crate) fn all(
+    make: impl Fn() -> Result<Cuda, DeviceError>,
+    shapes: &Shapes,
+    peer: &mut Peer,
+    line: &mut Keep<'_>,
+) -> Result<(), DeviceError> {
     rotate(&mut make()?, shapes, peer, line)?;
     gate(&mut make()?, shapes, peer, line)?;
     flow_point(&mut make()?, shapes, peer, line)?;
@@ -24,7 +29,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer:
 }
 
 /// Its gradient is the same kernel, turned the other way.
-fn rotate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn rotate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let rows = Shape::cube(batch, time_, heads * d);
     let mut x = numbers(b, rows)?;
@@ -35,7 +40,7 @@ fn rotate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     Ok(())
 }
 
-fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let ([batch, time_, _], hidden) = (s.scan, s.gate);
     let (rows, three) = (Shape::cube(batch, time_, hidden), Shape::cube(batch, time_, 3));
     let (x, mut dx, mut gates, dy) = (numbers(b, rows)?, numbers(b, rows)?, full(b, three)?, full(b, three)?);
@@ -53,7 +58,7 @@ fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     Ok(())
 }
 
-fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [rows, width, vocab, _] = s.head;
     let shape = Shape::cube(1, rows, width);
     let (noise, mut point, mut velocity) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?);
@@ -69,7 +74,7 @@ fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) ->
     Ok(())
 }
 
-fn flow_hidden(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn flow_hidden(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [rows, width, ..] = s.head;
     let shape = Shape::cube(1, rows, width);
     let (x, dy, mut y) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?);
@@ -83,7 +88,7 @@ fn flow_hidden(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -
     Ok(())
 }
 
-fn squared_error(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn squared_error(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [rows, width, ..] = s.head;
     let shape = Shape::cube(1, rows, width);
     let (x, goal, mut dx, mut losses) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?, full(b, Shape::cube(1, rows, 1))?);
@@ -94,7 +99,7 @@ fn squared_error(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>)
     Ok(())
 }
 
-fn random(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn random(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let mut y = numbers(b, Shape::cube(batch, time_, w))?;
     let mut key = b.alloc_indices(Shape::vector(4))?;

@@ -12,10 +12,10 @@ use hh_core::{
     error::Error,
     init, presets, rng,
     schedule::Schedule,
-    train::{Hyper, Trainer},
+    train::{HyperParams, Trainer},
     weights,
 };
-use hh_cuda::{Cuda, Fault};
+use hh_cuda::{Cuda, DeviceError};
 use std::{error, fs};
 
 /// A trainer at its first step, of a model without the flow head, which the reference implementation leaves out here too.
@@ -25,7 +25,7 @@ pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, ste
         init::value(name, shape, &config, 1, out);
         Ok(())
     })?;
-    let hyper = Hyper {
+    let hyper = HyperParams {
         schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-4, warmup: 10.min(steps - 1), steps },
         beta1: 0.9,
         beta2: 0.95,
@@ -46,7 +46,7 @@ pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, ste
 }
 
 pub(crate) fn all(
-    make: impl Fn() -> Result<Cuda, Fault>,
+    make: impl Fn() -> Result<Cuda, DeviceError>,
     shapes: &Shapes,
     peer: &mut Peer,
     table: &mut Table,

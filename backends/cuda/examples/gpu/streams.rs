@@ -11,7 +11,7 @@ use hh_core::{
     ops::*,
     shape::Shape,
 };
-use hh_cuda::{Cuda, Fault};
+use hh_cuda::{Cuda, DeviceError};
 
 /// Bytes of a number in bf16, and in f32.
 pub(crate) const HALF: f64 = 2.0;
@@ -19,7 +19,12 @@ pub(crate) const FULL: f64 = 4.0;
 /// Taps of the convolution.
 const TAPS: usize = 4;
 
-pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+pub(crate) fn all(
+    make: impl Fn() -> Result<Cuda, DeviceError>,
+    shapes: &Shapes,
+    peer: &mut Peer,
+    line: &mut Keep<'_>,
+) -> Result<(), DeviceError> {
     embed(&mut make()?, shapes, peer, line)?;
     conv(&mut make()?, shapes, peer, line)?;
     mix(&mut make()?, shapes, peer, line)?;
@@ -29,7 +34,7 @@ pub(crate) fn all(make: impl Fn() -> Result<Cuda, Fault>, shapes: &Shapes, peer:
     adamw(&mut make()?, shapes, peer, line)
 }
 
-fn embed(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn embed(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let ([batch, time_, w], [_, _, vocab, _]) = (s.scan, s.head);
     let tokens = ids(b, batch, time_, vocab as u32)?;
     let (table, mut d_table) = (b.alloc(Shape::matrix(vocab, w), Precision::Master)?, full(b, Shape::matrix(vocab, w))?);
@@ -49,7 +54,7 @@ fn embed(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resu
     Ok(())
 }
 
-fn conv(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn conv(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let rows = Shape::cube(batch, time_, w);
     let (x, dy, mut y, mut dx) = (numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?);
@@ -72,7 +77,7 @@ fn conv(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     Ok(())
 }
 
-fn mix(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn mix(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let (rows, three) = (Shape::cube(batch, time_, 3 * w), Shape::cube(batch, time_, 3));
     let (paths, dy, mut y, mut d_paths) = (numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?);
@@ -88,7 +93,7 @@ fn mix(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result
     Ok(())
 }
 
-fn swiglu(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn swiglu(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let (wide, narrow) = (Shape::cube(batch, time_, 2 * w), Shape::cube(batch, time_, w));
     let (packed, dy, mut y, mut dx) = (numbers(b, wide)?, numbers(b, narrow)?, numbers(b, narrow)?, numbers(b, wide)?);
@@ -100,7 +105,7 @@ fn swiglu(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     Ok(())
 }
 
-fn pool(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn pool(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let rows = Shape::cube(batch, time_, w);
     let (x, dy, mut y, mut dx) = (numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?, numbers(b, rows)?);
@@ -114,7 +119,7 @@ fn pool(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     Ok(())
 }
 
-fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let rows = Shape::cube(batch, time_, w);
     let (residual, mut y, mut key) = (numbers(b, rows)?, numbers(b, rows)?, b.alloc_indices(Shape::vector(4))?);
@@ -127,7 +132,7 @@ fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Re
 }
 
 /// One step over as many weights as the table of `cross_entropy` has, in two leaves.
-fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), Fault> {
+fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
     let [_, width, vocab, _] = s.head;
     let (leaves_shape, shape) = ([2, vocab / 2, width], Shape::matrix(vocab / 2, width));
     let mut leaves = Vec::new();

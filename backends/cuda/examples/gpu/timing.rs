@@ -4,14 +4,14 @@ use hh_core::{
     backend::{Device, Precision},
     shape::Shape,
 };
-use hh_cuda::{Cuda, Fault};
+use hh_cuda::{Cuda, DeviceError};
 use std::time::Instant;
 
 /// Seconds of one run of `work`: the least of three rounds, each as long as `enough`, so that waiting at its end does not count.
 ///
 /// # Errors
 /// The device's first fault.
-pub(crate) fn time(b: &mut Cuda, enough: f64, mut work: impl FnMut(&mut Cuda)) -> Result<f64, Fault> {
+pub(crate) fn time(b: &mut Cuda, enough: f64, mut work: impl FnMut(&mut Cuda)) -> Result<f64, DeviceError> {
     let mut probe = b.alloc(Shape::vector(1), Precision::Full)?;
     rounds(enough, |runs| {
         (0..runs).for_each(|_| work(b));

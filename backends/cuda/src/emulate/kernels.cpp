@@ -11,7 +11,7 @@ namespace plain {
 #include "../gate.cu"
 #include "../flow.cu"
 #include "../memory.cu"
-#include "../stream.cu"
+#include "../step.cu"
 }
 #undef VARIANT
 #undef LANES

@@ -1,6 +1,6 @@
 //! Matrix products by cuBLASLt, with bias and sum fused.
 
-use crate::{fault::Fault, tensor::Mat};
+use crate::{error::DeviceError, tensor::Mat};
 use cudarc::{
     cublaslt::{
         result::{self, CublasError},
@@ -65,8 +65,8 @@ struct Plan {
 // SAFETY: plans are used under the lock that holds them.
 unsafe impl Send for Plan {}
 
-fn fault(e: CublasError) -> Fault {
-    Fault::Driver(format!("cuBLASLt: {:?}", e.0))
+fn fault(e: CublasError) -> DeviceError {
+    DeviceError::Driver(format!("cuBLASLt: {:?}", e.0))
 }
 
 fn kind(bf16: bool) -> sys::cudaDataType {
@@ -79,10 +79,10 @@ fn aligned(mat: Mat) -> u32 {
 
 impl Blas {
     /// On the current context.
-    pub(super) fn new() -> Result<Self, Fault> {
+    pub(super) fn new() -> Result<Self, DeviceError> {
         let handle = result::create_handle().map_err(fault)?;
         // SAFETY: freed once, when the driver is dropped.
-        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(super::driver::fault)?;
+        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(DeviceError::driver)?;
         Ok(Self { handle, workspace, plans: Mutex::default() })
     }
 
@@ -96,7 +96,7 @@ impl Blas {
     }
 
     /// Queues the product. The library's matrices are column-major, so what it computes is `toᵀ = bᵀ · aᵀ`.
-    pub(super) fn product(&self, p: &Product, stream: driver::sys::CUstream) -> Result<(), Fault> {
+    pub(super) fn product(&self, p: &Product, stream: driver::sys::CUstream) -> Result<(), DeviceError> {
         let c = p.add.unwrap_or(p.to);
         let key = Key {
             extents: [p.rows, p.columns, p.inner],
@@ -145,7 +145,7 @@ impl Blas {
         .map_err(fault)
     }
 
-    fn plan(&self, key: &Key, p: &Product) -> Result<Plan, Fault> {
+    fn plan(&self, key: &Key, p: &Product) -> Result<Plan, DeviceError> {
         use sys::{cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulPreferenceAttributes_t as Wish};
         // cublasOperation_t: CUBLAS_OP_N is 0, CUBLAS_OP_T is 1.
         let operation = |transposed: bool| i32::from(transposed);
@@ -193,14 +193,16 @@ impl Blas {
         // SAFETY: as above.
         unsafe { result::destroy_matmul_pref(wishes) }.map_err(fault)?;
         let algorithm = found
-            .map_err(|e| Fault::Driver(format!("cuBLASLt has no algorithm for a product of {rows} x {inner} x {columns}: {:?}", e.0)))?
+            .map_err(|e| {
+                DeviceError::Driver(format!("cuBLASLt has no algorithm for a product of {rows} x {inner} x {columns}: {:?}", e.0))
+            })?
             .algo;
         Ok(Plan { product, layouts, algorithm })
     }
 }
 
 /// Sets one attribute of a product's description.
-fn set<T>(of: sys::cublasLtMatmulDesc_t, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> Result<(), Fault> {
+fn set<T>(of: sys::cublasLtMatmulDesc_t, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> Result<(), DeviceError> {
     // SAFETY: the description lives, and the value is as long as said.
     unsafe { result::set_matmul_desc_attribute(of, attribute, std::ptr::from_ref(value).cast(), size_of::<T>()) }.map_err(fault)
 }

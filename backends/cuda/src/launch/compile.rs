@@ -1,7 +1,7 @@
 //! Kernels as machine code of a device: compiled by NVRTC, once for each source, variant, architecture and driver.
 
 use super::Variant;
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 use std::{
@@ -29,7 +29,7 @@ pub(crate) const SOURCES: [(&str, &str); 20] = [
     ("recall", include_str!("../recall.cu")),
     ("rotate", include_str!("../rotate.cu")),
     ("scan", include_str!("../scan.cu")),
-    ("stream", include_str!("../stream.cu")),
+    ("step", include_str!("../step.cu")),
     ("sums", include_str!("../sums.cu")),
     ("swiglu", include_str!("../swiglu.cu")),
 ];
@@ -81,7 +81,7 @@ fn options(variant: Variant, architecture: i32) -> Vec<String> {
 }
 
 /// Machine code of a source, from the cache where it has been compiled before.
-pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i32) -> Result<Vec<u8>, Fault> {
+pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i32) -> Result<Vec<u8>, DeviceError> {
     let (text, options) = (whole(source), options(variant, architecture));
     let mut hash = Sha256::new();
     for part in [&text, &options.join(" "), &format!("driver {driver}, compiler {:?}", compiler()?)] {
@@ -121,17 +121,17 @@ fn keep(place: &std::path::Path, image: &[u8]) -> std::io::Result<()> {
 }
 
 /// Version of the compiler.
-fn compiler() -> Result<[i32; 2], Fault> {
+fn compiler() -> Result<[i32; 2], DeviceError> {
     let [mut major, mut minor] = [0; 2];
     // SAFETY: NVRTC writes two numbers.
-    unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().map_err(|e| Fault::Driver(format!("NVRTC: {e}")))?;
+    unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().map_err(|e| DeviceError::Driver(format!("NVRTC: {e}")))?;
     Ok([major, minor])
 }
 
 /// Compiles a source.
-pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Vec<u8>, DeviceError> {
     let [text, name] = [text.to_owned(), format!("{source}.cu")].map(|s| CString::new(s).expect("no zeros in sources"));
-    let said = |e: result::NvrtcError| Fault::Driver(format!("NVRTC: {e}"));
+    let said = |e: result::NvrtcError| DeviceError::Driver(format!("NVRTC: {e}"));
     let program = result::create_program(&text, Some(&name)).map_err(said)?;
     // SAFETY: the program is the one just created, destroyed once; sizes are NVRTC's own.
     unsafe {
@@ -139,7 +139,7 @@ pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Ve
         let image = outcome.map_err(|e| {
             let log = result::get_program_log(program).unwrap_or_default();
             let log: String = log.iter().take_while(|&&c| c != 0).map(|&c| c as u8 as char).collect();
-            Fault::Driver(format!("NVRTC refuses {source}.cu with {}: {e}: {}", options.join(" "), log.trim()))
+            DeviceError::Driver(format!("NVRTC refuses {source}.cu with {}: {e}: {}", options.join(" "), log.trim()))
         });
         let image = image.and_then(|()| {
             let mut size = 0;

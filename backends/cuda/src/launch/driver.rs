@@ -1,7 +1,7 @@
 //! A GPU behind its driver: one context, one stream, everything in order.
 
-use super::{Arg, Extent, Kernel, Product, blas::Blas, compile, probe, staging::Staging};
-use crate::fault::Fault;
+use super::{Arg, Kernel, LaunchDims, Product, blas::Blas, compile, detect, staging::Staging};
+use crate::error::DeviceError;
 use cudarc::driver::{
     result::{self, DriverError},
     sys,
@@ -53,34 +53,29 @@ unsafe impl Send for Driver {}
 // SAFETY: as above; what changes is behind a lock, and the stream orders what is queued.
 unsafe impl Sync for Driver {}
 
-pub(super) fn fault(e: DriverError) -> Fault {
-    let said = e.error_string().map_or_else(|_| format!("{e:?}"), |s| s.to_string_lossy().into_owned());
-    Fault::Driver(said)
-}
-
 impl Driver {
-    pub(super) fn new(ordinal: usize) -> Result<Self, Fault> {
-        let architecture = probe::find(ordinal)?.capability;
-        let device = result::device::get(ordinal as i32).map_err(fault)?;
+    pub(super) fn new(ordinal: usize) -> Result<Self, DeviceError> {
+        let architecture = detect::find(ordinal)?.capability;
+        let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
         // SAFETY: the device came from the driver; its primary context is released when this is dropped.
-        let context = unsafe { result::primary_ctx::retain(device) }.map_err(fault)?;
+        let context = unsafe { result::primary_ctx::retain(device) }.map_err(DeviceError::driver)?;
         // SAFETY: the context is the one just retained.
-        unsafe { result::ctx::set_current(context) }.map_err(fault)?;
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(fault)?;
+        unsafe { result::ctx::set_current(context) }.map_err(DeviceError::driver)?;
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(DeviceError::driver)?;
         let shared = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         // SAFETY: the device came from the driver.
-        let most_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(fault)? as usize;
+        let most_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
         let mut version = 0;
         // SAFETY: the driver writes one number.
-        unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(fault)?;
+        unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(DeviceError::driver)?;
         let (staging, blas) = (Mutex::new(Staging::new()?), Blas::new()?);
         Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), staging, blas })
     }
 
     /// Makes the context this thread's.
-    fn enter(&self) -> Result<(), Fault> {
+    fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context lives as long as this.
-        unsafe { result::ctx::set_current(self.context) }.map_err(fault)
+        unsafe { result::ctx::set_current(self.context) }.map_err(DeviceError::driver)
     }
 
     pub(super) fn name(&self) -> String {
@@ -91,18 +86,18 @@ impl Driver {
         self.most_shared.saturating_sub(STATIC_SHARED)
     }
 
-    pub(super) fn alloc(&self, bytes: usize) -> Result<u64, Fault> {
+    pub(super) fn alloc(&self, bytes: usize) -> Result<u64, DeviceError> {
         self.enter()?;
         // SAFETY: the memory is freed once, when its owner is dropped, and zeroed here before anyone reads it.
         unsafe {
             let address = match result::malloc_sync(bytes.max(1)) {
                 Err(DriverError(sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                    let (free, total) = result::mem_get_info().map_err(fault)?;
-                    return Err(Fault::OutOfMemory { asked: bytes, free: [free, total] });
+                    let (free, total) = result::mem_get_info().map_err(DeviceError::driver)?;
+                    return Err(DeviceError::OutOfMemory { asked: bytes, free: [free, total] });
                 }
-                other => other.map_err(fault)?,
+                other => other.map_err(DeviceError::driver)?,
             };
-            result::memset_d8_async(address, 0, bytes.max(1), self.stream).map_err(fault)?;
+            result::memset_d8_async(address, 0, bytes.max(1), self.stream).map_err(DeviceError::driver)?;
             Ok(address)
         }
     }
@@ -118,22 +113,22 @@ impl Driver {
         }
     }
 
-    pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), Fault> {
+    pub(super) fn upload(&self, from: &[u8], to: u64) -> Result<(), DeviceError> {
         self.enter()?;
         self.staging.lock().unwrap_or_else(PoisonError::into_inner).upload(from, to, self.stream)
     }
 
-    pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), Fault> {
+    pub(super) fn download(&self, from: u64, to: &mut [u8]) -> Result<(), DeviceError> {
         self.enter()?;
         // SAFETY: the memory has as many bytes, and the slice outlives the copy, which is waited for.
         unsafe {
-            result::memcpy_dtoh_async(to, from, self.stream).map_err(fault)?;
-            result::stream::synchronize(self.stream).map_err(fault)
+            result::memcpy_dtoh_async(to, from, self.stream).map_err(DeviceError::driver)?;
+            result::stream::synchronize(self.stream).map_err(DeviceError::driver)
         }
     }
 
     /// The kernel's function: compiled, or read from the cache, where it is asked for the first time.
-    fn function(&self, kernel: Kernel) -> Result<Function, Fault> {
+    fn function(&self, kernel: Kernel) -> Result<Function, DeviceError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&function) = loaded.functions.get(&kernel) {
             return Ok(function);
@@ -143,24 +138,25 @@ impl Driver {
             None => {
                 let image = compile::cubin(kernel.source, kernel.variant, self.architecture, self.version)?;
                 // SAFETY: the image is what NVRTC made; the module is never unloaded.
-                let module = Module(unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(fault)?);
+                let module = Module(unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(DeviceError::driver)?);
                 loaded.modules.insert((kernel.source, kernel.variant), module);
                 module
             }
         };
         let name = CString::new(kernel.name).expect("no zeros in names");
         // SAFETY: the module is loaded.
-        let function = Function(unsafe { result::module::get_function(module.0, name) }.map_err(fault)?);
+        let function = Function(unsafe { result::module::get_function(module.0, name) }.map_err(DeviceError::driver)?);
         let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         if let super::Variant::Head(..) = kernel.variant {
             // SAFETY: the function is loaded.
-            unsafe { result::function::set_function_attribute(function.0, shared, self.most_shared() as i32) }.map_err(fault)?;
+            unsafe { result::function::set_function_attribute(function.0, shared, self.most_shared() as i32) }
+                .map_err(DeviceError::driver)?;
         }
         loaded.functions.insert(kernel, function);
         Ok(function)
     }
 
-    pub(super) fn launch(&self, kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+    pub(super) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         self.enter()?;
         let function = self.function(kernel)?;
         /// Most parameters that a kernel has.
@@ -174,35 +170,35 @@ impl Driver {
             let blocks = (extent.threads as u32, 1, 1);
             result::launch_kernel(function.0, (x, y, z), blocks, extent.shared as u32, self.stream, &mut addresses[..args.len()])
         }
-        .map_err(fault)
+        .map_err(DeviceError::driver)
     }
 
     /// From here on what is queued is recorded and not run.
-    pub(super) fn begin(&self) -> Result<(), Fault> {
+    pub(super) fn begin(&self) -> Result<(), DeviceError> {
         self.enter()?;
         // Of this thread alone: what others do to their devices is their own affair.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this.
-        unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(fault)
+        unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(DeviceError::driver)
     }
 
     /// What was queued since [`begin`](Self::begin).
-    pub(super) fn end(&self) -> Result<Executable, Fault> {
+    pub(super) fn end(&self) -> Result<Executable, DeviceError> {
         self.enter()?;
         // SAFETY: the stream is this driver's; the description is not needed once it is made executable.
         unsafe {
-            let graph = result::stream::end_capture(self.stream).map_err(fault)?;
-            let work = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)).map_err(fault);
+            let graph = result::stream::end_capture(self.stream).map_err(DeviceError::driver)?;
+            let work = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)).map_err(DeviceError::driver);
             let _ = result::graph::destroy(graph);
             work.map(Executable)
         }
     }
 
     /// Queues recorded work.
-    pub(super) fn replay(&self, work: &Executable) -> Result<(), Fault> {
+    pub(super) fn replay(&self, work: &Executable) -> Result<(), DeviceError> {
         self.enter()?;
         // SAFETY: the work is of this driver's stream and not destroyed; that the memory it is over is there is the caller's promise.
-        unsafe { result::graph::launch(work.0, self.stream) }.map_err(fault)
+        unsafe { result::graph::launch(work.0, self.stream) }.map_err(DeviceError::driver)
     }
 
     /// Ends recorded work, when it has run.
@@ -216,7 +212,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn product(&self, product: &Product) -> Result<(), Fault> {
+    pub(super) fn product(&self, product: &Product) -> Result<(), DeviceError> {
         self.enter()?;
         self.blas.product(product, self.stream)
     }

@@ -2,8 +2,8 @@
 //!
 //! What is queued runs at once, or is kept in a list that runs later, as a graph does.
 
-use super::{Arg, Extent, Kernel, Product};
-use crate::{fault::Fault, tensor::Mat};
+use super::{Arg, Kernel, LaunchDims, Product};
+use crate::{error::DeviceError, tensor::Mat};
 use std::{
     alloc::{Layout, dealloc},
     ffi::{CStr, CString, c_char, c_void},
@@ -29,14 +29,14 @@ const POISON: u8 = 0xff;
 
 /// What can be queued.
 pub(super) enum Command {
-    Launch(Kernel, Extent, Vec<Arg>),
+    Launch(Kernel, LaunchDims, Vec<Arg>),
     Product(Product),
     /// Marks so many bytes from an address as read by nobody.
     Poison(u64, usize),
 }
 
 impl Command {
-    pub(super) fn run(&self) -> Result<(), Fault> {
+    pub(super) fn run(&self) -> Result<(), DeviceError> {
         match self {
             Self::Launch(kernel, extent, args) => return launch(*kernel, *extent, args),
             Self::Product(of) => product(of),
@@ -53,7 +53,7 @@ pub(super) struct Emulated {
 
 impl Emulated {
     /// Runs a command, or keeps it.
-    pub(super) fn queue(&self, command: Command, recording: bool) -> Result<(), Fault> {
+    pub(super) fn queue(&self, command: Command, recording: bool) -> Result<(), DeviceError> {
         if !recording {
             return command.run();
         }
@@ -111,7 +111,7 @@ fn poison(address: u64, bytes: usize) {
     unsafe { (address as *mut u8).write_bytes(POISON, bytes) }
 }
 
-fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
+fn launch(kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
     let [name, variant] = [kernel.name.to_owned(), kernel.variant.defines()].map(|s| CString::new(s).expect("no zeros in names"));
     let grid = extent.grid.map(|n| n as u32);
     let (addresses, sizes): (Vec<_>, Vec<_>) = args.iter().map(|arg| (arg.address(), arg.len())).unzip();
@@ -133,7 +133,7 @@ fn launch(kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
         return Ok(());
     }
     // SAFETY: the machine's sentence ends with a zero and stays until its next launch on this thread.
-    Err(Fault::Driver(unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()))
+    Err(DeviceError::Driver(unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()))
 }
 
 fn get(m: Mat, row: usize, column: usize) -> f32 {
@@ -173,10 +173,10 @@ mod tests {
     const THREADS: usize = 64;
 
     /// What a planted kernel leaves in memory of so many numbers.
-    fn run(name: &'static str, numbers: usize) -> Result<Vec<f32>, Fault> {
+    fn run(name: &'static str, numbers: usize) -> Result<Vec<f32>, DeviceError> {
         let memory = Memory::new(&Arc::new(Machine::emulated()), 4 * numbers)?;
         let kernel = Kernel { source: "planted", name, variant: Variant::Plain };
-        launch(kernel, Extent { grid: [1, 1, 1], threads: THREADS, shared: 4 * THREADS }, &[memory.address().into()])?;
+        launch(kernel, LaunchDims { grid: [1, 1, 1], threads: THREADS, shared: 4 * THREADS }, &[memory.address().into()])?;
         let mut bytes = vec![0; 4 * numbers];
         memory.download(&mut bytes)?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect())
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn an_argument_of_another_size_is_said() {
         let kernel = Kernel { source: "planted", name: "planted_none", variant: Variant::Plain };
-        let said = launch(kernel, Extent::threads(1, 32), &[1.0f32.into()]).unwrap_err().to_string();
+        let said = launch(kernel, LaunchDims::threads(1, 32), &[1.0f32.into()]).unwrap_err().to_string();
         assert!(said.contains("argument 0") && said.contains("8 bytes, not 4"), "{said}");
     }
 }

@@ -4,9 +4,9 @@
 use super::emulated::Command;
 use super::{
     driver::Executable,
-    machine::{Machine, Place},
+    machine::{DeviceKind, Machine},
 };
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use std::sync::Arc;
 
 /// Work that was recorded. It holds addresses: where any memory of the machine has been given back since, it runs no more.
@@ -27,23 +27,23 @@ impl Graph {
     /// Records what `work` queues, which is not run.
     ///
     /// # Errors
-    /// The machine's own, and [`Fault::WhileRecording`] where memory was given back meanwhile.
-    pub(crate) fn record(machine: &Arc<Machine>, work: impl FnOnce()) -> Result<Self, Fault> {
+    /// The machine's own, and [`DeviceError::WhileRecording`] where memory was given back meanwhile.
+    pub(crate) fn record(machine: &Arc<Machine>, work: impl FnOnce()) -> Result<Self, DeviceError> {
         let freed = machine.freed();
-        if let Place::Gpu(driver) = &machine.place {
+        if let DeviceKind::Gpu(driver) = &machine.kind {
             driver.begin()?;
         }
         machine.set_recording(true);
         work();
         machine.set_recording(false);
-        let kept = match &machine.place {
-            Place::Gpu(driver) => Kept::Gpu(driver.end()?),
-            Place::Planned(_) => Kept::Nothing,
+        let kept = match &machine.kind {
+            DeviceKind::Gpu(driver) => Kept::Gpu(driver.end()?),
+            DeviceKind::Planned(_) => Kept::Nothing,
             #[cfg(feature = "emulate")]
-            Place::Emulated(host) => Kept::Emulated(host.take()),
+            DeviceKind::Emulated(host) => Kept::Emulated(host.take()),
         };
         let graph = Self { machine: machine.clone(), kept, freed };
-        if graph.stale() { Err(Fault::WhileRecording("memory was given back")) } else { Ok(graph) }
+        if graph.stale() { Err(DeviceError::WhileRecording("memory was given back")) } else { Ok(graph) }
     }
 
     /// Whether memory has been given back since, which the work may have been over.
@@ -55,10 +55,10 @@ impl Graph {
     ///
     /// # Panics
     /// Where it is [stale](Self::stale).
-    pub(crate) fn replay(&self) -> Result<(), Fault> {
+    pub(crate) fn replay(&self) -> Result<(), DeviceError> {
         assert!(!self.stale(), "a recording over memory that is gone");
-        match (&self.machine.place, &self.kept) {
-            (Place::Gpu(driver), Kept::Gpu(work)) => driver.replay(work),
+        match (&self.machine.kind, &self.kept) {
+            (DeviceKind::Gpu(driver), Kept::Gpu(work)) => driver.replay(work),
             #[cfg(feature = "emulate")]
             (_, Kept::Emulated(commands)) => commands.iter().try_for_each(Command::run),
             _ => Ok(()),
@@ -68,7 +68,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if let (Place::Gpu(driver), Kept::Gpu(work)) = (&self.machine.place, &self.kept) {
+        if let (DeviceKind::Gpu(driver), Kept::Gpu(work)) = (&self.machine.kind, &self.kept) {
             driver.forget(work);
         }
     }

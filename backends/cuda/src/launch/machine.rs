@@ -2,8 +2,8 @@
 
 #[cfg(feature = "emulate")]
 use super::emulated::{Command, Emulated};
-use super::{Arg, Extent, Kernel, Product, driver::Driver};
-use crate::fault::Fault;
+use super::{Arg, Kernel, LaunchDims, Product, driver::Driver};
+use crate::error::DeviceError;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// First address of a machine that nothing runs on, and what all its addresses are multiples of.
@@ -12,7 +12,7 @@ const ALIGN: u64 = 256;
 
 /// A GPU, or what pretends to be one.
 pub(crate) struct Machine {
-    pub(super) place: Place,
+    pub(super) kind: DeviceKind,
     /// Bytes that are held, and the most that ever were.
     held: AtomicUsize,
     most: AtomicUsize,
@@ -23,7 +23,7 @@ pub(crate) struct Machine {
 }
 
 /// Where kernels run.
-pub(super) enum Place {
+pub(super) enum DeviceKind {
     /// A GPU.
     Gpu(Box<Driver>),
     /// Nowhere: it gives addresses, and does nothing.
@@ -34,63 +34,63 @@ pub(super) enum Place {
 }
 
 impl Machine {
-    fn at(place: Place) -> Self {
-        Self { place, held: AtomicUsize::new(0), most: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
+    fn at(kind: DeviceKind) -> Self {
+        Self { kind, held: AtomicUsize::new(0), most: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
     }
 
     /// The GPU of that number.
-    pub(crate) fn gpu(ordinal: usize) -> Result<Self, Fault> {
-        Ok(Self::at(Place::Gpu(Box::new(Driver::new(ordinal)?))))
+    pub(crate) fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
+        Ok(Self::at(DeviceKind::Gpu(Box::new(Driver::new(ordinal)?))))
     }
 
     /// One that nothing runs on, which counts the memory that it is asked for.
     pub(crate) fn planned() -> Self {
-        Self::at(Place::Planned(AtomicU64::new(FIRST)))
+        Self::at(DeviceKind::Planned(AtomicU64::new(FIRST)))
     }
 
     /// The emulated one.
     #[cfg(feature = "emulate")]
     pub(crate) fn emulated() -> Self {
-        Self::at(Place::Emulated(Emulated::default()))
+        Self::at(DeviceKind::Emulated(Emulated::default()))
     }
 
     /// What it is called.
     pub(crate) fn name(&self) -> String {
-        match &self.place {
-            Place::Gpu(driver) => driver.name(),
-            Place::Planned(_) => "planned".into(),
+        match &self.kind {
+            DeviceKind::Gpu(driver) => driver.name(),
+            DeviceKind::Planned(_) => "planned".into(),
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => "emulated".into(),
+            DeviceKind::Emulated(_) => "emulated".into(),
         }
     }
 
     /// Queues a kernel.
-    pub(crate) fn launch(&self, kernel: Kernel, extent: Extent, args: &[Arg]) -> Result<(), Fault> {
-        match &self.place {
-            Place::Gpu(driver) => driver.launch(kernel, extent, args),
-            Place::Planned(_) => Ok(()),
+    pub(crate) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+        match &self.kind {
+            DeviceKind::Gpu(driver) => driver.launch(kernel, extent, args),
+            DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            Place::Emulated(host) => host.queue(Command::Launch(kernel, extent, args.to_vec()), self.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Launch(kernel, extent, args.to_vec()), self.recording()),
         }
     }
 
     /// Queues a matrix product.
-    pub(crate) fn product(&self, product: &Product) -> Result<(), Fault> {
-        match &self.place {
-            Place::Gpu(driver) => driver.product(product),
-            Place::Planned(_) => Ok(()),
+    pub(crate) fn product(&self, product: &Product) -> Result<(), DeviceError> {
+        match &self.kind {
+            DeviceKind::Gpu(driver) => driver.product(product),
+            DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            Place::Emulated(host) => host.queue(Command::Product(*product), self.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Product(*product), self.recording()),
         }
     }
 
     /// Most bytes of dynamic shared memory of a block.
     pub(crate) fn most_shared(&self) -> usize {
-        match &self.place {
-            Place::Gpu(driver) => driver.most_shared(),
-            Place::Planned(_) => 227 << 10,
+        match &self.kind {
+            DeviceKind::Gpu(driver) => driver.most_shared(),
+            DeviceKind::Planned(_) => 227 << 10,
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => 227 << 10,
+            DeviceKind::Emulated(_) => 227 << 10,
         }
     }
 
@@ -109,8 +109,8 @@ impl Machine {
     }
 
     /// Says no while work is recorded: it would be done now, and not again when the work is replayed.
-    pub(super) fn refuse_while_recording(&self, what: &'static str) -> Result<(), Fault> {
-        if self.recording() { Err(Fault::WhileRecording(what)) } else { Ok(()) }
+    pub(super) fn refuse_while_recording(&self, what: &'static str) -> Result<(), DeviceError> {
+        if self.recording() { Err(DeviceError::WhileRecording(what)) } else { Ok(()) }
     }
 
     /// Bytes that are held, and the most that ever were.

@@ -2,8 +2,8 @@
 
 #[cfg(feature = "emulate")]
 use super::emulated::{self, Command};
-use super::machine::{Machine, Place};
-use crate::fault::Fault;
+use super::machine::{DeviceKind, Machine};
+use crate::error::DeviceError;
 use std::sync::Arc;
 
 /// Memory of a machine; freed when dropped.
@@ -21,13 +21,13 @@ impl std::fmt::Debug for Memory {
 
 impl Memory {
     /// New memory of the machine, all zeros; its start is a multiple of 256.
-    pub(crate) fn new(machine: &Arc<Machine>, bytes: usize) -> Result<Self, Fault> {
+    pub(crate) fn new(machine: &Arc<Machine>, bytes: usize) -> Result<Self, DeviceError> {
         machine.refuse_while_recording("memory was asked for")?;
-        let address = match &machine.place {
-            Place::Gpu(driver) => driver.alloc(bytes)?,
-            Place::Planned(next) => Machine::plan(next, bytes),
+        let address = match &machine.kind {
+            DeviceKind::Gpu(driver) => driver.alloc(bytes)?,
+            DeviceKind::Planned(next) => Machine::plan(next, bytes),
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => emulated::alloc(bytes),
+            DeviceKind::Emulated(_) => emulated::alloc(bytes),
         };
         machine.count_taken(bytes);
         Ok(Self { machine: machine.clone(), address, bytes })
@@ -47,14 +47,14 @@ impl Memory {
     ///
     /// # Panics
     /// Where the lengths differ.
-    pub(crate) fn upload(&mut self, from: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn upload(&mut self, from: &[u8]) -> Result<(), DeviceError> {
         assert_eq!(from.len(), self.bytes, "bytes to upload");
         self.machine.refuse_while_recording("numbers of the host were sent")?;
-        match &self.machine.place {
-            Place::Gpu(driver) => driver.upload(from, self.address),
-            Place::Planned(_) => Ok(()),
+        match &self.machine.kind {
+            DeviceKind::Gpu(driver) => driver.upload(from, self.address),
+            DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => {
+            DeviceKind::Emulated(_) => {
                 emulated::upload(from, self.address);
                 Ok(())
             }
@@ -65,17 +65,17 @@ impl Memory {
     ///
     /// # Panics
     /// Where the lengths differ.
-    pub(crate) fn download(&self, to: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn download(&self, to: &mut [u8]) -> Result<(), DeviceError> {
         assert_eq!(to.len(), self.bytes, "bytes to download");
         self.machine.refuse_while_recording("the host asked for numbers")?;
-        match &self.machine.place {
-            Place::Gpu(driver) => driver.download(self.address, to),
-            Place::Planned(_) => {
+        match &self.machine.kind {
+            DeviceKind::Gpu(driver) => driver.download(self.address, to),
+            DeviceKind::Planned(_) => {
                 to.fill(0);
                 Ok(())
             }
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => {
+            DeviceKind::Emulated(_) => {
                 emulated::download(self.address, to);
                 Ok(())
             }
@@ -83,22 +83,22 @@ impl Memory {
     }
 
     /// Makes what was left there unreadable, where the machine can tell.
-    pub(crate) fn poison(&mut self) -> Result<(), Fault> {
-        match &self.machine.place {
-            Place::Gpu(_) | Place::Planned(_) => Ok(()),
+    pub(crate) fn poison(&mut self) -> Result<(), DeviceError> {
+        match &self.machine.kind {
+            DeviceKind::Gpu(_) | DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            Place::Emulated(host) => host.queue(Command::Poison(self.address, self.bytes), self.machine.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Poison(self.address, self.bytes), self.machine.recording()),
         }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match &self.machine.place {
-            Place::Gpu(driver) => driver.free(self.address),
-            Place::Planned(_) => {}
+        match &self.machine.kind {
+            DeviceKind::Gpu(driver) => driver.free(self.address),
+            DeviceKind::Planned(_) => {}
             #[cfg(feature = "emulate")]
-            Place::Emulated(_) => emulated::free(self.address, self.bytes),
+            DeviceKind::Emulated(_) => emulated::free(self.address, self.bytes),
         }
         self.machine.count_freed(self.bytes);
     }

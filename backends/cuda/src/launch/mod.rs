@@ -6,13 +6,13 @@
 mod arg;
 mod blas;
 mod compile;
+pub(crate) mod detect;
 mod driver;
 #[cfg(feature = "emulate")]
 mod emulated;
 mod graph;
 mod machine;
 mod memory;
-pub(crate) mod probe;
 mod staging;
 
 pub(crate) use arg::Arg;
@@ -53,13 +53,13 @@ pub(crate) struct Kernel {
 
 /// Blocks, threads of a block, and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
+pub(crate) struct LaunchDims {
     pub(crate) grid: [usize; 3],
     pub(crate) threads: usize,
     pub(crate) shared: usize,
 }
 
-impl Extent {
+impl LaunchDims {
     /// As many blocks of `threads` as it takes for `count` threads.
     pub(crate) fn threads(count: usize, threads: usize) -> Self {
         Self { grid: [count.div_ceil(threads), 1, 1], threads, shared: 0 }

@@ -1,7 +1,6 @@
 //! Pinned memory of the host that uploads go through, so that none of them waits for the device.
 
-use super::driver::fault;
-use crate::fault::Fault;
+use crate::error::DeviceError;
 use cudarc::driver::{result, sys};
 
 /// Bytes of a half: the ids of a step are far fewer. What is longer goes as it lies, and waits.
@@ -21,31 +20,31 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    pub(super) fn new() -> Result<Self, Fault> {
+    pub(super) fn new() -> Result<Self, DeviceError> {
         // SAFETY: the driver gives so many bytes, which `free` gives back; they are written before they are read.
-        let start = unsafe { result::malloc_host(2 * HALF, 0) }.map_err(fault)?.cast();
-        let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(fault);
+        let start = unsafe { result::malloc_host(2 * HALF, 0) }.map_err(DeviceError::driver)?.cast();
+        let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(DeviceError::driver);
         Ok(Self { start, sent: [event()?, event()?], half: 0, used: 0 })
     }
 
     /// Queues a copy; `from` is free on return.
-    pub(super) fn upload(&mut self, from: &[u8], to: u64, stream: sys::CUstream) -> Result<(), Fault> {
+    pub(super) fn upload(&mut self, from: &[u8], to: u64, stream: sys::CUstream) -> Result<(), DeviceError> {
         if from.len() > HALF {
             // SAFETY: the memory has as many bytes. The driver has read pageable memory when it returns.
-            return unsafe { result::memcpy_htod_async(to, from, stream) }.map_err(fault);
+            return unsafe { result::memcpy_htod_async(to, from, stream) }.map_err(DeviceError::driver);
         }
         // SAFETY: the piece lies within its half, which no copy reads any more; events and stream live as long as this.
         unsafe {
             if self.used + from.len() > HALF {
-                result::event::record(self.sent[self.half], stream).map_err(fault)?;
+                result::event::record(self.sent[self.half], stream).map_err(DeviceError::driver)?;
                 self.half = 1 - self.half;
                 self.used = 0;
-                result::event::synchronize(self.sent[self.half]).map_err(fault)?;
+                result::event::synchronize(self.sent[self.half]).map_err(DeviceError::driver)?;
             }
             let piece = std::slice::from_raw_parts_mut(self.start.add(self.half * HALF + self.used), from.len());
             piece.copy_from_slice(from);
             self.used = (self.used + from.len()).next_multiple_of(ALIGN);
-            result::memcpy_htod_async(to, piece, stream).map_err(fault)
+            result::memcpy_htod_async(to, piece, stream).map_err(DeviceError::driver)
         }
     }
 

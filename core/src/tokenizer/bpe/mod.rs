@@ -106,7 +106,7 @@ fn yes() -> bool {
 const MAX_IDS: usize = 1 << 24;
 
 fn refuse<T>(what: impl core::fmt::Display) -> Result<T, Error> {
-    Err(Error::Tokenizer(format!("the BPE {what}")))
+    Err(Error::Tokenizer(format!("the BPE {what}").into()))
 }
 
 impl Bpe {

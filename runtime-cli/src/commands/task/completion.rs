@@ -2,7 +2,7 @@
 
 use crate::features::Feature;
 use crate::files::{self, shown};
-use crate::machine::{Backends, Machine, Work};
+use crate::machine::{BackendJob, Backends, Machine};
 use crate::task::REPORT;
 use crate::task::completion::{Completion, MEMORIES, Report, Row, write_csv};
 use crate::train::RunFolder;
@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 struct Ask<'a>(&'a Completion);
 
-impl Work for Ask<'_> {
+impl BackendJob for Ask<'_> {
     type Output = Vec<Row>;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Vec<Row>> {

@@ -4,7 +4,7 @@ mod download;
 
 pub use download::{Client, Progress};
 
-use super::sets::{DataFile, DataSet};
+use super::sets::{DataFile, Download};
 use crate::files;
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ pub struct Got {
 ///
 /// # Errors
 /// One sentence for a source that cannot be reached or has other content, and for a disk that fails.
-pub fn get(set: &DataSet, folder: &Path, client: &Client, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Got>> {
+pub fn get(set: &Download, folder: &Path, client: &Client, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Got>> {
     let home = folder.join(set.name);
     if let Some(there) = there_already(set, &home)? {
         return Ok(there);
@@ -46,7 +46,7 @@ pub fn get(set: &DataSet, folder: &Path, client: &Client, progress: &mut dyn FnM
 }
 
 /// The files, if all of them are there and those whose sums are known are right.
-fn there_already(set: &DataSet, home: &Path) -> Result<Option<Vec<Got>>> {
+fn there_already(set: &Download, home: &Path) -> Result<Option<Vec<Got>>> {
     if !set.files.iter().all(|file| home.join(file.name).is_file()) {
         return Ok(None);
     }

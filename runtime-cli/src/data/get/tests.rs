@@ -236,7 +236,7 @@ fn an_archive_is_unpacked_and_its_files_checked() {
 #[test]
 fn a_data_set_that_is_there_is_not_downloaded_again() {
     let folder = tempfile::tempdir().unwrap();
-    let set = DataSet {
+    let set = Download {
         name: "set",
         about: "",
         url: "http://127.0.0.1:1/none",

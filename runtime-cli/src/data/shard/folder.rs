@@ -1,6 +1,6 @@
 use super::header::{HEADER_BYTES, Header, VERSION, parse_header};
 use super::{MANIFEST, Manifest, TOKENIZER};
-use crate::{files, tokenizers};
+use crate::files;
 use anyhow::{Context, Result, bail};
 use hh_core::tokenizer::Tokenizer;
 use memmap2::Mmap;
@@ -68,7 +68,7 @@ impl ShardFolder {
         }
         let description = files::read_to_string(&path.join(TOKENIZER))?;
         let fingerprint: [u8; 32] = Sha256::digest(&description).into();
-        let tokenizer = tokenizers::from_json(&description).with_context(|| format!("cannot use {}", path.join(TOKENIZER).display()))?;
+        let tokenizer = hh::tokenizer::from_json(&description).with_context(|| format!("cannot use {}", path.join(TOKENIZER).display()))?;
         let mut mappings = Vec::with_capacity(manifest.shards.len());
         for entry in &manifest.shards {
             // A manifest from elsewhere must not make this program read outside of the folder.

@@ -70,7 +70,7 @@ pub struct Completion {
 #[serde(rename_all = "lowercase")]
 pub enum Probe {
     /// Gaussian noise of that standard deviation.
-    Noise(f64),
+    DropoutKey(f64),
     /// That share of the components is zero.
     Mask(f64),
 }
@@ -78,7 +78,7 @@ pub enum Probe {
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Noise(sigma) => write!(f, "noise {sigma}"),
+            Self::DropoutKey(sigma) => write!(f, "noise {sigma}"),
             Self::Mask(share) => write!(f, "mask {share}"),
         }
     }
@@ -130,7 +130,7 @@ impl Completion {
     pub fn run<B: Forward>(&self, b: &mut B) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for &count in &self.patterns {
-            let probes = self.noise.iter().map(|&sigma| Probe::Noise(sigma)).chain(self.mask.iter().map(|&share| Probe::Mask(share)));
+            let probes = self.noise.iter().map(|&sigma| Probe::DropoutKey(sigma)).chain(self.mask.iter().map(|&share| Probe::Mask(share)));
             let probes: Vec<Probe> = probes.collect();
             let mut sums = vec![[(0.0, 0.0); MEMORIES.len()]; probes.len()];
             for trial in 0..self.trials {
@@ -179,7 +179,7 @@ impl Completion {
         let mut spoilt = patterns.clone();
         for x in &mut spoilt.numbers {
             match probe {
-                Probe::Noise(sigma) => *x += sigma as f32 * draws.normal(),
+                Probe::DropoutKey(sigma) => *x += sigma as f32 * draws.normal(),
                 Probe::Mask(share) if draws.uniform() < share => *x = 0.0,
                 Probe::Mask(_) => {}
             }
@@ -228,7 +228,7 @@ pub fn write_csv(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "memory,patterns,probe,amount,completed,error")?;
     for Row { memory, patterns, probe, completed, error } in rows {
         let (name, amount) = match probe {
-            Probe::Noise(sigma) => ("noise", sigma),
+            Probe::DropoutKey(sigma) => ("noise", sigma),
             Probe::Mask(share) => ("mask", share),
         };
         writeln!(out, "{memory},{patterns},{name},{amount},{completed:.4},{error:.4}")?;

@@ -51,7 +51,7 @@ fn panels(rows: &[Row]) -> Vec<Panel> {
 }
 
 fn noise(row: &Row) -> Option<f64> {
-    if let Probe::Noise(sigma) = row.probe { Some(sigma) } else { None }
+    if let Probe::DropoutKey(sigma) = row.probe { Some(sigma) } else { None }
 }
 
 fn mask(row: &Row) -> Option<f64> {

@@ -65,9 +65,9 @@ fn one_step_completes_a_hundred_patterns_where_the_classic_memory_does_not() {
         task.validate().unwrap();
         let rows = task.run(&mut cpu()).unwrap();
         assert_eq!(rows.len(), 3 * 2 * 3);
-        let noise = Probe::Noise(0.5);
+        let noise = Probe::DropoutKey(0.5);
         assert!(share(&rows, "modern", 100, noise) >= 0.95, "{rows:?}");
-        assert!(share(&rows, "modern", 100, Probe::Noise(1.5)) < share(&rows, "modern", 100, noise));
+        assert!(share(&rows, "modern", 100, Probe::DropoutKey(1.5)) < share(&rows, "modern", 100, noise));
         for memory in ["classic", "ca3"] {
             assert!(share(&rows, memory, 100, noise) < 0.1, "{rows:?}");
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::budget::parameters;
 use crate::train::{
-    DataOptions, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, TrainOptions, load_standing,
+    DataOptions, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, RunFolder, TrainOptions, load_resume_point,
 };
 use hh_core::checkpoint::Checkpoint;
 use hh_core::config::Config;
@@ -50,7 +50,7 @@ fn whichever_paths_are_on_there_are_as_many_parameters() {
 /// Weights with which a model has opinions: those it begins with tell hardly one id from another.
 fn opinionated(c: &Config) -> Model<<Cpu<f32> as hh_core::backend::Device>::Tensor> {
     let mut model = Model::init(&mut cpu(1), c.clone(), 4).unwrap();
-    model.params.embed.data_mut().iter_mut().for_each(|x| *x *= 40.0);
+    model.params.embedding.table.data_mut().iter_mut().for_each(|x| *x *= 40.0);
     model
 }
 
@@ -61,11 +61,12 @@ fn marks_are_what_stepping_through_the_examples_gives() {
         let c = config(&kind, "--width 16 --depth 2");
         let model = opinionated(&c);
         let mut b = cpu(2);
-        let mut marker = Marker::new(&mut b, &c, 3, task.length()).unwrap();
-        let marks = marker.mark(&mut b, &c, &model.params, task, 9, Stream::Exam, count, &|| false).unwrap().unwrap();
+        let mut scorer = Scorer::new(&mut b, &c, 3, task.length()).unwrap();
+        let score =
+            scorer.mark(&mut b, &c, &model.params, Examples { task, seed: 9, stream: Stream::Exam, count }, &|| false).unwrap().unwrap();
 
         let mut session = Session::new(cpu(1), &model, Options { context: task.length(), ..Options::default() }).unwrap();
-        let mut wanted = Marks::default();
+        let mut wanted = Score::default();
         for number in 0..count {
             session.reset().unwrap();
             let [tokens, targets] = example(task, 9, Stream::Exam, number as u64);
@@ -80,11 +81,11 @@ fn marks_are_what_stepping_through_the_examples_gives() {
                 }
             }
         }
-        let close = |marks: Marks, from: &str| {
-            assert_eq!((marks.asked, marks.right), (wanted.asked, wanted.right), "{kind:?} {from}");
-            assert!((marks.nats - wanted.nats).abs() < 1e-3 * wanted.nats, "{kind:?} {from}: {} and {}", marks.nats, wanted.nats);
+        let close = |score: Score, from: &str| {
+            assert_eq!((score.asked, score.right), (wanted.asked, wanted.right), "{kind:?} {from}");
+            assert!((score.nats - wanted.nats).abs() < 1e-3 * wanted.nats, "{kind:?} {from}: {} and {}", score.nats, wanted.nats);
         };
-        close(marks, "whole");
+        close(score, "whole");
         let [asked, same] = [kind.clone(), kind.clone()];
         let boxed: Box<dyn Task> = match same {
             Kind::Mqar(task) => Box::new(task),
@@ -93,16 +94,16 @@ fn marks_are_what_stepping_through_the_examples_gives() {
             Kind::Induction(task) => Box::new(task),
         };
         let row = Exam { name: asked.name(), value: 1, task: boxed, examples: count };
-        close(exam(cpu(1), &model, &row, 9, &|| false).unwrap().unwrap().marks, "through the state");
+        close(exam(cpu(1), &model, &row, 9, &|| false).unwrap().unwrap().score, "through the state");
         assert_eq!(exam(cpu(1), &model, &row, 9, &|| true).unwrap(), None);
     }
 }
 
 fn train(recipe: &Recipe, folder: &RunFolder, until: u64, threads: usize) -> Outcome {
-    let standing = folder.resume().exists().then(|| load_standing(&folder.resume()).unwrap());
+    let resume_point = folder.resume().exists().then(|| load_resume_point(&folder.resume()).unwrap());
     let from = Provenance { tokenizer: None, origins: Vec::new(), split: "others".into(), command: "a test".into() };
     let job = Job { recipe, from: &from, folder, stop: &|step| step >= until };
-    solve(cpu(threads), &job, recipe.task.as_ref().unwrap(), standing.as_ref(), Progress::hidden()).unwrap()
+    solve(cpu(threads), &job, recipe.task.as_ref().unwrap(), resume_point.as_ref(), Progress::hidden()).unwrap()
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
     let graded: Vec<_> =
         recipe.task.as_ref().unwrap().kind.task().exams().iter().map(|row| exam(cpu(1), &model, row, 1, &|| false)).collect();
     let graded: Vec<_> = graded.into_iter().map(|row| row.unwrap().unwrap()).collect();
-    assert!(graded[0].marks.accuracy() >= 0.98, "{graded:?}");
+    assert!(graded[0].score.accuracy() >= 0.98, "{graded:?}");
     let report = whole.path().join("task.json");
     Report::new(&recipe, &outcome, &graded).unwrap().write(&report).unwrap();
     let said: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
@@ -143,7 +144,7 @@ fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
     assert_eq!(said["parameters"], parameters(&recipe.model));
 
     assert!(train(&recipe, &parts, 33, 2).whole.is_none());
-    let again = Recipe { task: recipe.task.clone(), ..load_standing(&parts.resume()).unwrap().recipe };
+    let again = Recipe { task: recipe.task.clone(), ..load_resume_point(&parts.resume()).unwrap().recipe };
     assert_eq!(again, recipe, "the recipe is in the file");
     train(&again, &parts, u64::MAX, 1);
     assert!(fs::read(whole.last()).unwrap() == fs::read(parts.last()).unwrap(), "it goes on as if it had never stopped");

@@ -80,7 +80,7 @@ fn both_objectives_are_learned_and_resumed_bit_for_bit() {
 #[test]
 fn an_epoch_has_every_row_once() {
     let bench = bench(|_, _| {}).unwrap();
-    let Material::Pairs(pairs) = &bench.source.material else { panic!("pairs") };
+    let TrainingData::Pairs(pairs) = &bench.source.training_data else { panic!("pairs") };
     assert_eq!((pairs.rows(), pairs.held_out(), pairs.candidates()), (43, 5, 1));
     let epoch = |n: u64| (0..10).map(move |i| pairs.batch(10 * n + i, 4, 1));
     let mut texts: Vec<_> = epoch(0).flat_map(|batch| batch.texts).collect();

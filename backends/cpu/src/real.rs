@@ -1,0 +1,279 @@
+//! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
+
+use crate::{
+    buffer::Number,
+    simd::{Closure, Kernel, Level, Tile},
+};
+use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A floating-point number. The f32 functions are branch-free polynomials, so that loops over them vectorise;
+/// the f64 ones are libm's, since f64 is here for accuracy.
+pub trait Real:
+    Copy
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + core::fmt::Debug
+    + core::iter::Sum
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + 'static
+    + Number
+{
+    /// 0
+    const ZERO: Self;
+    /// 1
+    const ONE: Self;
+    /// −∞
+    const NEG_INFINITY: Self;
+    /// Rounds to this type.
+    fn of(x: f64) -> Self;
+    /// Widens, or is the identity.
+    fn to_f64(self) -> f64;
+    /// Widens, or is the identity.
+    fn of_f32(x: f32) -> Self;
+    /// Rounds, or is the identity.
+    fn to_f32(self) -> f32;
+    /// `self · a + b`: one rounding where `FMA` says that the machine has the instruction, two elsewhere.
+    fn mul_add<const FMA: bool>(self, a: Self, b: Self) -> Self;
+    /// eˣ
+    fn exp(self) -> Self;
+    /// eˣ − 1, accurate near 0
+    fn exp_m1(self) -> Self;
+    /// ln x
+    fn ln(self) -> Self;
+    /// ln(1 + x), accurate near 0
+    fn ln_1p(self) -> Self;
+    /// √x
+    fn sqrt(self) -> Self;
+    /// tanh x
+    fn tanh(self) -> Self;
+    /// |x|
+    fn abs(self) -> Self;
+    /// The larger; `other` where either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// The smaller; `other` where either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// Runs a kernel, compiled for the level's instructions. f64, which is here to check gradients with, has those that
+    /// every machine has and no others: that much less to compile.
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output;
+    /// Runs the inner loops of a matrix product likewise.
+    fn tile<K: Tile>(level: Level, kernel: K);
+    /// Rows and columns of [`tile`](Self::tile)'s tiles.
+    fn tile_extents(level: Level) -> [usize; 2];
+    /// Runs a closure likewise: for element-wise loops that need no fused multiply-add. It must be marked
+    /// `#[inline(always)]`: a large one is otherwise compiled by itself, for the instructions of every machine.
+    #[inline]
+    fn vectorise<R>(level: Level, f: impl FnOnce() -> R) -> R {
+        Self::run(level, Closure(f))
+    }
+    /// `1 / (1 + e⁻ˣ)`
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Self::ONE / (Self::ONE + (-self).exp())
+    }
+    /// `x · sigmoid(x)`
+    #[inline(always)]
+    fn silu(self) -> Self {
+        self * self.sigmoid()
+    }
+    /// `d silu(x) / dx = σ (1 + x (1 − σ))`
+    #[inline(always)]
+    fn silu_grad(self) -> Self {
+        let s = self.sigmoid();
+        s * (Self::ONE + self * (Self::ONE - s))
+    }
+    /// `ln(1 + eˣ)`, without overflow
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        self.max(Self::ZERO) + (-self.abs()).exp().ln_1p()
+    }
+}
+
+impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+    #[inline(always)]
+    fn of(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+    #[inline(always)]
+    fn of_f32(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn mul_add<const FMA: bool>(self, a: Self, b: Self) -> Self {
+        if FMA { fused_f32(self, a, b) } else { self * a + b }
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        crate::polynomial::exp(self)
+    }
+    #[inline(always)]
+    fn exp_m1(self) -> Self {
+        crate::polynomial::exp_m1(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        crate::polynomial::ln(self)
+    }
+    #[inline(always)]
+    fn ln_1p(self) -> Self {
+        crate::polynomial::ln_1p(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        sqrt_f32(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        crate::polynomial::tanh(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f32::from_bits(self.to_bits() & 0x7fff_ffff)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    #[inline]
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+        level.run(kernel)
+    }
+    #[inline]
+    fn tile<K: Tile>(level: Level, kernel: K) {
+        level.tile(kernel);
+    }
+    fn tile_extents(level: Level) -> [usize; 2] {
+        level.tile_extents()
+    }
+}
+
+impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+    #[inline(always)]
+    fn of(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn of_f32(x: f32) -> Self {
+        x as f64
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    #[inline(always)]
+    fn mul_add<const FMA: bool>(self, a: Self, b: Self) -> Self {
+        if FMA { fused_f64(self, a, b) } else { self * a + b }
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        libm::exp(self)
+    }
+    #[inline(always)]
+    fn exp_m1(self) -> Self {
+        libm::expm1(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        libm::log(self)
+    }
+    #[inline(always)]
+    fn ln_1p(self) -> Self {
+        libm::log1p(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        libm::sqrt(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        libm::tanh(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f64::from_bits(self.to_bits() & (u64::MAX >> 1))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    #[inline]
+    fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+        level.run_baseline(kernel)
+    }
+    #[inline]
+    fn tile<K: Tile>(level: Level, kernel: K) {
+        level.tile_baseline(kernel);
+    }
+    fn tile_extents(_: Level) -> [usize; 2] {
+        [4, 4]
+    }
+}
+
+// `mul_add` and `sqrt` are instructions where std is; core has neither, so no_std falls back to what it has.
+
+#[cfg(feature = "std")]
+#[inline(always)]
+fn fused_f32(x: f32, a: f32, b: f32) -> f32 {
+    x.mul_add(a, b)
+}
+#[cfg(feature = "std")]
+#[inline(always)]
+fn fused_f64(x: f64, a: f64, b: f64) -> f64 {
+    x.mul_add(a, b)
+}
+#[cfg(feature = "std")]
+#[inline(always)]
+fn sqrt_f32(x: f32) -> f32 {
+    x.sqrt()
+}
+
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn fused_f32(x: f32, a: f32, b: f32) -> f32 {
+    x * a + b
+}
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn fused_f64(x: f64, a: f64, b: f64) -> f64 {
+    x * a + b
+}
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn sqrt_f32(x: f32) -> f32 {
+    libm::sqrtf(x)
+}

@@ -1,0 +1,116 @@
+//! LM head: from hidden states to logits, through `embed.down` if E and D differ, then by the table of the token embedding. It has
+//! no weights of its own.
+
+use super::{ChunkShape, WithGrad, embedding::Params, tree::when};
+use crate::{
+    backend::{Backward, Device, Forward, Precision},
+    config::Config,
+    ops::*,
+    shape::Shape,
+};
+
+/// Most logits that exist at a time where only losses are wanted.
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
+/// Activations of the head.
+pub struct Acts<T> {
+    /// `[B, T, E]`: hidden states through `embed.down`, if E and D differ
+    pub projected: Option<T>,
+}
+
+/// Losses of a chunk, and what computes them; see [`CrossEntropy`].
+pub struct Loss<'a, T, I> {
+    /// Ids `[B, T]`; [`IGNORE`] is not scored.
+    pub targets: &'a I,
+    /// ε of label smoothing.
+    pub smoothing: f32,
+    /// λ of the z-loss.
+    pub z_weight: f32,
+    /// 1, or 1 over the number of accumulated micro-batches.
+    pub scale: f32,
+    /// [`scratch`] for logits.
+    pub scratch: &'a mut T,
+    /// `[B, T, 3]`: nll, z and smooth of each row, written.
+    pub losses: &'a mut T,
+}
+
+impl<'a, T, I> Loss<'a, T, I> {
+    /// The losses of evaluation.
+    pub fn evaluation(targets: &'a I, scratch: &'a mut T, losses: &'a mut T) -> Self {
+        Self { targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0, scratch, losses }
+    }
+}
+
+impl<T> Acts<T> {
+    /// Room for a chunk.
+    ///
+    /// # Errors
+    /// The device's, where it has no room.
+    pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
+        Ok(Self { projected: when(c.factorised(), || x.alloc(b, c.embed_dim))? })
+    }
+}
+
+/// How many of `rows` have logits at a time where memory is to be bounded.
+pub fn rows_at_once(c: &Config, rows: usize) -> usize {
+    (LOGITS_AT_ONCE / c.vocab_size).clamp(1, rows)
+}
+
+/// Scratch for the logits of as many rows of a chunk as are computed at a time, `[rows, V]`.
+///
+/// # Errors
+/// The device's, where it has no room.
+pub fn scratch<B: Device>(b: &mut B, c: &Config, x: ChunkShape) -> Result<B::Tensor, B::Error> {
+    b.alloc(Shape::matrix(rows_at_once(c, x.batch * x.time), c.vocab_size), Precision::Full)
+}
+
+/// From normalised hidden states `[B, T, D]` to `logits`, `[B, T, V]`.
+pub fn forward<B: Forward>(b: &mut B, p: &Params<B::Tensor>, a: &mut Acts<B::Tensor>, hidden: &B::Tensor, logits: &mut B::Tensor) {
+    let x = project(b, p, a, hidden);
+    b.matmul(Matmul::new(x, &p.table), logits);
+}
+
+/// From normalised hidden states `[B, T, D]` to losses, without all logits at once in memory.
+pub fn losses<B: Forward>(
+    b: &mut B,
+    p: &Params<B::Tensor>,
+    a: &mut Acts<B::Tensor>,
+    hidden: &B::Tensor,
+    loss: Loss<B::Tensor, B::Indices>,
+) {
+    let x = project(b, p, a, hidden);
+    let Loss { targets, smoothing, z_weight, scale, scratch, losses } = loss;
+    b.cross_entropy(CrossEntropy { x, table: &p.table, targets, smoothing, z_weight, scale }, scratch, losses);
+}
+
+/// [`losses`] and its gradients in one pass, of hidden states that were [projected](project): writes their gradient, adds to those
+/// of the weights.
+pub fn backward<B: Backward>(
+    b: &mut B,
+    p: WithGrad<Params<B::Tensor>>,
+    a: WithGrad<Acts<B::Tensor>>,
+    hidden: WithGrad<B::Tensor>,
+    loss: Loss<B::Tensor, B::Indices>,
+) {
+    let Loss { targets, smoothing, z_weight, scale, scratch, losses } = loss;
+    let op = CrossEntropy { x: hidden.value, table: &p.value.table, targets, smoothing, z_weight, scale };
+    match (&p.value.factors, &mut p.grad.factors, &a.value.projected, &mut a.grad.projected) {
+        (Some([_, down]), Some([_, d_down]), Some(x), Some(dx)) => {
+            let d = CrossEntropyGrad { x: &mut *dx, table: &mut p.grad.table };
+            b.cross_entropy_grad(CrossEntropy { x, ..op }, scratch, losses, d);
+            b.matmul_grad(Matmul::new(hidden.value, down), dx, MatmulGrad { x: GradOut::Write(hidden.grad), w: d_down, bias: None });
+        }
+        _ => b.cross_entropy_grad(op, scratch, losses, CrossEntropyGrad { x: hidden.grad, table: &mut p.grad.table }),
+    }
+}
+
+/// Hidden states as wide as the table: through `embed.down` if E and D differ.
+pub fn project<'a, B: Forward>(b: &mut B, p: &Params<B::Tensor>, a: &'a mut Acts<B::Tensor>, hidden: &'a B::Tensor) -> &'a B::Tensor {
+    match (&p.factors, &mut a.projected) {
+        (Some([_, down]), Some(projected)) => {
+            b.matmul(Matmul::new(hidden, down), projected);
+            projected
+        }
+        _ => hidden,
+    }
+}

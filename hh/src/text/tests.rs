@@ -1,0 +1,172 @@
+use crate::{Decoder, Error, GenerateOptions, SamplerConfig, StopStrings, TextModel, TextSession, TextState};
+use hh_core::{
+    checkpoint::{Dtype, Metadata, TOKENIZER, write},
+    config::Config,
+    init,
+    model::shapes,
+    sample::Sampler,
+    tokenizer::{Bytes, Tokenizer},
+};
+use std::{fs, path::PathBuf, thread};
+
+fn config() -> Config {
+    let json = r#"{"vocab_size": 256, "width": 24, "layers": 2, "ffn": 24, "head_dim": 8, "ssm_width": 8, "hopfield_width": 8,
+        "attention_width": 8, "hopfield_depths": [2, 1], "segments": 2, "controller_width": 8}"#;
+    Config::from_json(json).unwrap()
+}
+
+/// A checkpoint of random weights whose ids are bytes. Bytes of two-byte characters are frequent, so that tokens cut characters.
+fn checkpoint() -> Vec<u8> {
+    let c = config();
+    let tensors: Vec<_> = shapes(&c)
+        .into_iter()
+        .map(|(name, shape)| {
+            let mut values = vec![0.0; shape.count()];
+            init::value(&name, shape, &c, 5, &mut values);
+            if name == "embed.weight" {
+                let shared = values[..c.width].to_vec();
+                for (id, row) in values.chunks_mut(c.width).enumerate() {
+                    let common = if [0xc3, 0xa9, usize::from(b'a')].contains(&id) { 30.0 } else { 0.0 };
+                    row.iter_mut().zip(&shared).for_each(|(x, s)| *x = common * s + 6.0 * *x);
+                }
+            }
+            (name, shape, values)
+        })
+        .collect();
+    let notes = Metadata::from([(TOKENIZER.to_owned(), Bytes.to_json()), ("context".to_owned(), "24".to_owned())]);
+    write(&c, &notes, tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Dtype::F32).unwrap()
+}
+
+fn model() -> TextModel {
+    TextModel::from_bytes(&checkpoint()).unwrap()
+}
+
+fn options(seed: u64) -> GenerateOptions {
+    GenerateOptions { max_tokens: 40, sampler: SamplerConfig { seed, ..SamplerConfig::default() }, ..GenerateOptions::default() }
+}
+
+fn text(session: &mut TextSession, options: &GenerateOptions) -> String {
+    session.generate(options).unwrap().collect::<Result<String, _>>().unwrap()
+}
+
+#[test]
+fn a_generated_text_is_the_same_in_a_session_and_from_the_model() {
+    let model = model();
+    let mut session = model.session().unwrap();
+    session.prefill("caf\u{e9} ").unwrap();
+    let written = text(&mut session, &options(3));
+    assert!(written.contains('\u{e9}'), "characters of two bytes occur: {written:?}");
+    let whole: String = model.generate("caf\u{e9} ", &options(3)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(written, whole);
+    assert_eq!(model.clone().with_threads(2).generate("caf\u{e9} ", &options(3)).unwrap().map(Result::unwrap).collect::<String>(), whole);
+}
+
+#[test]
+fn a_snapshot_restored_or_forked_or_read_from_bytes_continues_alike() {
+    let model = model();
+    let mut session = model.session().unwrap();
+    session.prefill("a long text that fills the ring of the memories ").unwrap();
+    text(&mut session, &options(1));
+    let here = session.snapshot().unwrap();
+    let position = session.position();
+    let wanted = text(&mut session, &options(2));
+    session.restore(&here).unwrap();
+    assert_eq!((session.position(), here.position()), (position, position));
+    let mut fork = session.fork().unwrap();
+    assert_eq!(text(&mut session, &options(2)), wanted);
+    assert_eq!(text(&mut fork, &options(2)), wanted);
+    let mut other = model.session().unwrap();
+    other.restore(&TextState::from_bytes(&here.to_bytes()).unwrap()).unwrap();
+    assert_eq!(text(&mut other, &options(2)), wanted);
+    session.reset().unwrap();
+    assert_eq!(session.position(), 0);
+}
+
+#[test]
+fn a_generation_that_is_dropped_leaves_the_session_where_it_stands() {
+    let model = model();
+    let (mut whole, mut cut) = (model.session().unwrap(), model.session().unwrap());
+    whole.prefill("b").unwrap();
+    cut.prefill("b").unwrap();
+    let mut decoders = [(); 2].map(|()| Decoder::new(Sampler::new(SamplerConfig::default(), 256).unwrap(), StopStrings::default(), &Bytes));
+    let all: Vec<u32> = (0..20).map(|_| whole.draw(&mut decoders[0]).unwrap().token).collect();
+    for (i, &token) in all.iter().enumerate() {
+        if i % 3 == 0 {
+            cut.catch_up().unwrap();
+        }
+        assert_eq!(cut.draw(&mut decoders[1]).unwrap().token, token);
+    }
+    let mut pieces = whole.generate(&options(1)).unwrap();
+    let first = pieces.next().unwrap().unwrap();
+    drop(pieces);
+    assert!(!first.is_empty() && whole.position() > 21);
+}
+
+#[test]
+fn threads_share_the_weights() {
+    let model = model();
+    let alone: Vec<String> = (0..4).map(|seed| model.generate("x", &options(seed)).unwrap().map(Result::unwrap).collect()).collect();
+    thread::scope(|scope| {
+        for (seed, alone) in (0..).zip(&alone) {
+            let model = &model;
+            scope.spawn(move || assert_eq!(&model.generate("x", &options(seed)).unwrap().map(Result::unwrap).collect::<String>(), alone));
+        }
+    });
+}
+
+#[test]
+fn a_stop_string_ends_the_text_before_it() {
+    let model = model();
+    let whole: String = model.generate("x", &options(2)).unwrap().map(Result::unwrap).collect();
+    let stop: String = whole.chars().skip(5).take(3).collect();
+    let stopped = GenerateOptions { stop: vec![stop.clone()], ..options(2) };
+    let text: String = model.generate("x", &stopped).unwrap().map(Result::unwrap).collect();
+    assert_eq!(text, whole[..whole.find(&stop).unwrap()]);
+}
+
+#[test]
+fn a_folder_in_the_hugging_face_layout_loads_like_the_checkpoint() {
+    let folder = std::env::temp_dir().join(format!("hh-layout-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    // Weights without any metadata, as other programs write them.
+    let bytes = checkpoint();
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    header.as_object_mut().unwrap().remove("__metadata__");
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let plain = [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + length..]].concat();
+    fs::write(folder.join("model.safetensors"), plain).unwrap();
+    let error = TextModel::from_file(&folder).map(drop).unwrap_err().to_string();
+    assert!(error.contains("\"config\""), "{error}");
+    fs::write(folder.join("config.json"), config().to_json()).unwrap();
+    let error = TextModel::from_file(&folder).map(drop).unwrap_err();
+    assert!(error.to_string().contains("no tokenizer"), "{error}");
+    fs::write(folder.join("tokenizer.json"), Bytes.to_json()).unwrap();
+    let read = |model: TextModel| model.generate("x", &options(1)).unwrap().map(Result::unwrap).collect::<String>();
+    let found = read(TextModel::from_file(&folder).unwrap());
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, read(model()));
+}
+
+#[test]
+fn bad_input_is_refused_by_name() {
+    let model = model();
+    let mut session = model.session().unwrap();
+    let error = session.generate(&options(1)).unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("prefill"), "{error}");
+    let hot = SamplerConfig { temperature: -1.0, ..SamplerConfig::default() };
+    assert!(session.generate(&GenerateOptions { sampler: hot, ..options(1) }).is_err());
+    for path in ["no/such.safetensors", env!("CARGO_MANIFEST_DIR")] {
+        let error = TextModel::from_file(path).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::File { path: p, .. } | Error::Folder(p) if p == &PathBuf::from(path)), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+    let bytes = model.session().unwrap().snapshot().unwrap().to_bytes();
+    for cut in 0..bytes.len() {
+        assert!(TextState::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    let mut damaged = bytes;
+    damaged[30] ^= 1;
+    assert!(matches!(TextState::from_bytes(&damaged), Err(Error::State(_))));
+}

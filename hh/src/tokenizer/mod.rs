@@ -1,0 +1,55 @@
+//! Tokenizers: those of a checkpoint, and with the feature `tokenizers` those of other programs.
+
+#[cfg(feature = "tokenizers")]
+mod foreign;
+
+#[cfg(feature = "tokenizers")]
+pub use foreign::Bpe;
+pub use hh_core::tokenizer::{Bytes, Chars, Tokenizer, Utf8Stream, Words, decode, kind};
+
+use crate::Error;
+
+/// Texts that end a document, in the spelling of GPT-2, of SentencePiece and of Llama 3.
+const END_OF_TEXT: [&str; 3] = ["<|endoftext|>", "</s>", "<|end_of_text|>"];
+
+/// The tokenizer that the `tokenizer` entry of a checkpoint describes.
+///
+/// # Errors
+/// [`Error::Tokenizer`] for damaged JSON, an unknown kind, and a byte-level BPE that is not of GPT-2's form where the feature
+/// `tokenizers` is off.
+pub fn from_json(json: &str) -> Result<Box<dyn Tokenizer>, Error> {
+    match hh_core::tokenizer::from_json(json) {
+        Ok(tokenizer) => Ok(tokenizer),
+        Err(e) => foreign(json, e),
+    }
+}
+
+#[cfg(feature = "tokenizers")]
+fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>, Error> {
+    match kind(json).as_deref() {
+        Ok(foreign::KIND) => Ok(Box::new(Bpe::from_json(json)?)),
+        _ => Err(Error::Tokenizer(own.to_string())),
+    }
+}
+
+#[cfg(not(feature = "tokenizers"))]
+fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>, Error> {
+    let hint = match kind(json).as_deref() {
+        Ok("bpe") => "; the feature `tokenizers` of hh reads more forms of byte-level BPE",
+        _ => "",
+    };
+    Err(Error::Tokenizer(format!("{own}{hint}")))
+}
+
+/// The `tokenizer` entry of a checkpoint for a `tokenizer.json`, which may be one already.
+pub(crate) fn describe(json: &str) -> String {
+    if kind(json).is_ok() { json.to_owned() } else { format!("{{\"kind\":\"bpe\",\"tokenizer\":{json}}}") }
+}
+
+/// The id that ends a document, if the tokenizer has one: a token spelled `<|endoftext|>`, `</s>` or `<|end_of_text|>`.
+pub fn end_of_text(tokenizer: &dyn Tokenizer) -> Option<u32> {
+    END_OF_TEXT.into_iter().find_map(|text| match tokenizer.encode(text).as_deref() {
+        Ok(&[id]) if tokenizer.token_bytes(id) == Some(text.as_bytes()) => Some(id),
+        _ => None,
+    })
+}

@@ -1,0 +1,150 @@
+//! From a recipe to a report.
+
+use crate::budget::parameters;
+use crate::files::{self, shown};
+use crate::interrupt::{Ending, Interrupt};
+use crate::loading;
+use crate::machine::{BackendJob, Backends, Machine};
+use crate::stderr::say;
+use crate::task::{Assignment, ExamResult, REPORT, Report, exam, solve};
+use crate::train::{Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder};
+use anyhow::{Result, bail};
+use hh_core::backend::Backward;
+use hh_core::model::Model;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// What a run needs before it begins.
+pub(super) struct Prepared {
+    pub(super) recipe: Recipe,
+    pub(super) folder: RunFolder,
+    pub(super) resume_point: Option<ResumePoint>,
+}
+
+/// Trains, examines, and says what came of it.
+pub(super) fn go(
+    prepared: Prepared,
+    machine: &Machine,
+    backends: &impl Backends,
+    place: &str,
+    interrupt: Interrupt,
+    began: Instant,
+) -> Result<Ending> {
+    let Prepared { recipe, folder, resume_point } = &prepared;
+    let Some(assignment) = &recipe.task else { bail!("the recipe has no task") };
+    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
+    let stop = &|| stop.load(Ordering::Relaxed);
+    let from = Provenance {
+        tokenizer: None,
+        origins: Vec::new(),
+        split: "other examples are held out".into(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let train = || {
+        files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
+        introduce(recipe, assignment, folder, place);
+        let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
+        backends.run(machine, Solve { job, assignment, resume_point: resume_point.as_ref() })
+    };
+    let outcome = train().inspect_err(|_| folder.abandon())?;
+    let exam = match outcome.whole {
+        Some(_) => backends.run(machine, Examine { recipe, assignment, folder, stop })?,
+        None => None,
+    };
+    let report = exam.as_ref().and_then(|exam| Report::new(recipe, &outcome, exam));
+    let (Some(report), Some(exam)) = (report, exam) else {
+        let again = machine.again();
+        let _ = writeln!(
+            std::io::stdout(),
+            "stopped after step {}; to go on: hh-runtime task --resume {}{again}",
+            outcome.step,
+            shown(folder.path())
+        );
+        return Ok(Ending::Stopped);
+    };
+    let path = folder.path().join(REPORT);
+    report.write(&path)?;
+    summary(&outcome, &exam, &path, began)?;
+    Ok(Ending::Done)
+}
+
+fn introduce(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {
+    let (t, c) = (&recipe.train, &recipe.model);
+    let examples = assignment.examples.map_or("new ones in every step".into(), |n| format!("{n} to train on"));
+    say(format_args!(
+        "{}: {} weights; {} ids; examples: {examples}, {} held out",
+        assignment.kind.name(),
+        parameters(c),
+        c.vocab_size,
+        assignment.held_out
+    ));
+    say(format_args!("{} steps at most of {} × {} tokens on {place}; into {}", t.steps, t.batch, t.context, shown(folder.path())));
+}
+
+struct Solve<'a> {
+    job: Job<'a>,
+    assignment: &'a Assignment,
+    resume_point: Option<&'a ResumePoint>,
+}
+
+impl BackendJob for Solve<'_> {
+    type Output = Outcome;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
+        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), self.job.recipe.train.steps, "tokens");
+        solve(make()?, &self.job, self.assignment, self.resume_point, progress)
+    }
+}
+
+/// All exams of the best weights. `None` where it was stopped.
+struct Examine<'a> {
+    recipe: &'a Recipe,
+    assignment: &'a Assignment,
+    folder: &'a RunFolder,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl BackendJob for Examine<'_> {
+    type Output = Option<Vec<ExamResult>>;
+
+    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Option<Vec<ExamResult>>> {
+        let source = loading::Source::open(&self.folder.best())?;
+        let mut all = Vec::new();
+        for asked in self.assignment.kind.task().exams() {
+            let mut backend = make()?;
+            let model = Model::from_checkpoint(&mut backend, &source.checkpoint()?)?;
+            let Some(graded) = exam(backend, &model, &asked, self.recipe.train.seed, self.stop)? else { return Ok(None) };
+            say(format_args!("{} {}: accuracy {:.4}", graded.name, graded.value, graded.score.accuracy()));
+            all.push(graded);
+        }
+        Ok(Some(all))
+    }
+}
+
+fn summary(outcome: &Outcome, exam: &[ExamResult], path: &Path, began: Instant) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let Some(whole) = outcome.whole else { return Ok(()) };
+    writeln!(out)?;
+    writeln!(
+        out,
+        "held out     accuracy {:.4}, {:.4} nats, over {} answers, after {} steps",
+        whole.accuracy.unwrap_or_default(),
+        whole.better().0,
+        whole.scored,
+        outcome.step
+    )?;
+    for ExamResult { name, value, examples, score } in exam {
+        writeln!(
+            out,
+            "{:<12} accuracy {:.4}, {:.4} nats, over {examples} examples",
+            format!("{name} {value}"),
+            score.accuracy(),
+            score.nll()
+        )?;
+    }
+    writeln!(out, "time         {:.0} s", began.elapsed().as_secs_f64())?;
+    writeln!(out, "report       {}", shown(path))?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! Checkpoints of a run: what stays when the program ends, expected or not.
+
+use super::recipe::Recipe;
+use super::source::SourceFile;
+use crate::files;
+use crate::loading::Source as File;
+use anyhow::{Context, Result, anyhow};
+use hh::CONTEXT;
+use hh_core::backend::{Backward, Device, Precision};
+use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, STEP, TOKENIZER, Writer};
+use hh_core::config::Config;
+use hh_core::embed::CONVENTION;
+use hh_core::error::Error;
+use hh_core::init;
+use hh_core::model::{self, Model, Params};
+use hh_core::shape::{Shape, Shaped};
+use hh_core::tokenizer::Tokenizer;
+use hh_core::train::Trainer;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+
+/// What a checkpoint says of where it comes from.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// JSON of the tokenizer; the ids of a memory task have none.
+    pub tokenizer: Option<String>,
+    /// The files of the text.
+    pub origins: Vec<SourceFile>,
+    /// How they were split.
+    pub split: String,
+    /// The command that started or continued the run.
+    pub command: String,
+}
+
+/// The best validation so far.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Best {
+    /// Steps taken.
+    pub step: u64,
+    /// Nats per held-out token.
+    pub nll: f64,
+    /// Whether the moving average of the weights reached it.
+    pub average: bool,
+}
+
+/// A run that stopped: its place, and in its file all that it was made of.
+pub struct ResumePoint {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The tokenizer; the ids of a memory task have none.
+    pub tokenizer: Option<Box<dyn Tokenizer>>,
+    /// The files of the text.
+    pub origins: Vec<SourceFile>,
+    /// Steps taken.
+    pub step: u64,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    file: File,
+}
+
+const RECIPE: &str = "recipe";
+const ORIGINS: &str = "data";
+const BEST: &str = "best";
+
+/// Prefixes of the trees of a resume file. The weights have none, so that the file is a checkpoint like any other.
+fn prefix(tree: &str) -> String {
+    if tree == "weights" { String::new() } else { format!("{tree}.") }
+}
+
+/// Whether a checkpoint says that it was trained on the file of this name alone.
+pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
+    let origins = metadata.get(ORIGINS).and_then(|json| serde_json::from_str::<Vec<SourceFile>>(json).ok());
+    matches!(origins.as_deref(), Some([one]) if one.name == name)
+}
+
+impl Provenance {
+    fn notes(&self, recipe: &Recipe, step: u64) -> Metadata {
+        let seen = step * recipe.seen_per_step();
+        let origins = serde_json::to_string(&self.origins).expect("names and numbers are JSON");
+        let mut notes: Metadata = [
+            (STEP, step.to_string()),
+            (ORIGINS, origins),
+            (CONTEXT, recipe.train.context.to_string()),
+            ("split", self.split.clone()),
+            ("seed", recipe.train.seed.to_string()),
+            (if recipe.objective.is_some() { "texts_seen" } else { "tokens_seen" }, seen.to_string()),
+            ("command", self.command.clone()),
+            ("program", concat!("hh-runtime ", env!("CARGO_PKG_VERSION")).into()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        notes.extend(self.tokenizer.as_ref().map(|json| (TOKENIZER.to_owned(), json.clone())));
+        notes.extend(recipe.objective.as_ref().map(|objective| (CONVENTION.to_owned(), objective.convention().to_json())));
+        notes
+    }
+}
+
+/// Writes the weights, or their moving average, as a checkpoint to sample from.
+///
+/// # Errors
+/// One sentence where the file cannot be written or a weight is not finite; what stood there before stays then.
+pub(super) fn save_weights<B: Backward, R>(
+    path: &Path,
+    trainer: &mut Trainer<B, R>,
+    average: bool,
+    validation: Option<f64>,
+    recipe: &Recipe,
+    from: &Provenance,
+) -> Result<()> {
+    let mut notes = from.notes(recipe, trainer.step());
+    notes.insert("weights".into(), if average { "moving average".into() } else { "as trained".into() });
+    let loss = if recipe.objective.is_some() { "validation_loss" } else { "validation_nll" };
+    notes.extend(validation.map(|value| (loss.to_owned(), value.to_string())));
+    let config = trainer.config().clone();
+    let (b, train_state) = trainer.train_state_mut();
+    let params = if average { &train_state.ema } else { &train_state.weights };
+    save(path, b, &config, &notes, &[("weights", params)])
+}
+
+/// Writes everything that going on needs: weights, moments, average, step, best, recipe, tokenizer.
+///
+/// # Errors
+/// As [`save_weights`].
+pub(super) fn save_standing<B: Backward, R>(
+    path: &Path,
+    trainer: &mut Trainer<B, R>,
+    best: Option<Best>,
+    recipe: &Recipe,
+    from: &Provenance,
+) -> Result<()> {
+    let mut notes = from.notes(recipe, trainer.step());
+    notes.insert(RECIPE.into(), recipe.to_toml());
+    notes.insert(BEST.into(), serde_json::to_string(&best)?);
+    let config = trainer.config().clone();
+    let (b, train_state) = trainer.train_state_mut();
+    save(path, b, &config, &notes, &train_state.named())
+}
+
+/// The weights that a run begins with: those of a checkpoint, if it is to start from one, and initial values.
+///
+/// # Errors
+/// One sentence for a checkpoint that cannot be read or is of another model, and where the machine has no room.
+pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Params<B::Tensor>> {
+    let (c, seed) = (&recipe.model, recipe.train.seed);
+    let Some(path) = &recipe.train.from else { return Ok(Model::init(b, c.clone(), seed)?.params) };
+    let source = File::open(path)?;
+    let file = source.checkpoint()?;
+    let weights = model::params(b, c, Precision::Master, |name, shape, out| {
+        // What only one objective has, a checkpoint of another lacks.
+        let optional = name.starts_with("flow.") || name.starts_with("pooled.");
+        if optional && file.names().all(|there| there != name) {
+            init::value(name, shape, c, seed, out);
+            return Ok(());
+        }
+        file.read(name, shape, out)
+    });
+    weights.with_context(|| source.cannot_use())
+}
+
+/// An error of writing, as the sink of a checkpoint's writer and a file both want it.
+struct Failure(io::Error);
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self(io::Error::other(e.to_string()))
+    }
+}
+
+fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, train_state: &[(&str, &Params<B::Tensor>)]) -> Result<()> {
+    let shapes = model::shapes(config);
+    let names: Vec<(String, Shape)> =
+        train_state.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
+    files::write_atomically(path, |w| {
+        let entries = names.iter().map(|(name, shape)| (name.as_str(), *shape));
+        let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure);
+        let mut host = Vec::new();
+        let write = || -> Result<(), Failure> {
+            let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
+            for ((name, shape), leaf) in names.iter().zip(train_state.iter().flat_map(|(_, tree)| tree.leaves())) {
+                host.resize(shape.count(), 0.0);
+                b.download(leaf, &mut host).map_err(Error::device)?;
+                writer.tensor(name, &host)?;
+            }
+            writer.finish();
+            Ok(())
+        };
+        write().map_err(|Failure(e)| e)
+    })
+}
+
+/// Reads what a run left behind.
+///
+/// # Errors
+/// One sentence for a file that cannot be read, is damaged, or is no run's.
+pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
+    let source = File::open(path)?;
+    let parse = || -> Result<_> {
+        let file = Checkpoint::parse(source.bytes())?;
+        let note = |key: &str| {
+            file.metadata().get(key).ok_or_else(|| anyhow!("it has no \"{key}\" in its metadata, so it is not what a run left behind"))
+        };
+        let recipe = Recipe::from_toml(note(RECIPE)?)?;
+        let tokenizer = if recipe.task.is_some() { None } else { Some(hh::tokenizer::from_json(note(TOKENIZER)?)?) };
+        Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
+    };
+    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;
+    Ok(ResumePoint { recipe, tokenizer, origins, step, best, file: source })
+}
+
+impl ResumePoint {
+    /// The weights where the run stopped.
+    ///
+    /// # Errors
+    /// One sentence for a tensor that is missing, of another shape or not finite, and where the machine has no room.
+    pub(super) fn weights<B: Device>(&self, b: &mut B, c: &Config) -> Result<Params<B::Tensor>> {
+        let file = Checkpoint::parse(self.file.bytes())?;
+        file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
+        Ok(model::params(b, c, Precision::Master, |name, shape, out| file.read(name, shape, out))?)
+    }
+
+    /// Brings a trainer with [those weights](Self::weights) to where the run stopped.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    pub(super) fn restore<B: Backward, R>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
+        let file = Checkpoint::parse(self.file.bytes())?;
+        let shapes = model::shapes(trainer.config());
+        let (b, train_state) = trainer.train_state_mut();
+        let mut host = Vec::new();
+        for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
+            for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()) {
+                host.resize(leaf.shape().count(), 0.0);
+                file.read(&(prefix(tree) + name), leaf.shape(), &mut host)?;
+                b.upload(&host, leaf)?;
+            }
+        }
+        trainer.resume_at(self.step);
+        Ok(())
+    }
+}

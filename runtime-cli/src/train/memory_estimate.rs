@@ -1,0 +1,152 @@
+//! What a run will take of a device's memory, counted before it begins.
+
+use super::Settings;
+use crate::costs::{MemoryMeter, Numbers};
+use anyhow::{Result, bail};
+use hh_core::backend::Backward;
+use hh_core::backend::Precision;
+use hh_core::config::Config;
+use hh_core::model;
+use hh_core::train::{LanguageWorkspace, Trainer};
+use hh_core::weights;
+use std::fmt;
+
+/// Bytes by what they hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryEstimate {
+    /// The weights, and their copies for products.
+    pub weights: usize,
+    /// Gradients, both moments, average.
+    pub optimiser: usize,
+    /// What a micro-batch leaves on its way forward and back.
+    pub activations: usize,
+    /// What kernels work in, where that is known.
+    pub scratch: Option<usize>,
+}
+
+impl MemoryEstimate {
+    /// Of a model that learns to predict tokens, on a device with such numbers; without scratch.
+    pub fn of(c: &Config, t: &Settings, numbers: Numbers) -> Self {
+        let mut meter = MemoryMeter::new(numbers);
+        let Ok(_) = model::Params::new(c, &mut |_, shape| meter.take(shape, Precision::Master));
+        let weights = meter.settle();
+        for _ in 0..4 {
+            let Ok(_) = model::zeros(&mut meter, c);
+        }
+        let optimiser = meter.settle();
+        let Ok(_) = LanguageWorkspace::new(&mut meter, c, &t.hyper(), t.batch, t.context);
+        Self { weights, optimiser, activations: meter.settle(), scratch: None }
+    }
+
+    /// With the scratch of a backend that counts what it is asked for: `held` says how much in all, after a step on `backend`, on
+    /// which nothing is computed.
+    ///
+    /// # Errors
+    /// What the backend says of a model that it cannot run.
+    pub fn with_scratch<B: Backward>(self, mut backend: B, c: &Config, t: &Settings, held: impl Fn(&B) -> usize) -> Result<Self> {
+        let start = weights::params(&mut backend, c, Precision::Master, |_, _, _| Ok(()))?;
+        let mut trainer = Trainer::new(backend, c.clone(), t.hyper(), start, t.batch, t.context)?;
+        let ids = vec![0; t.batch * t.context];
+        trainer.accumulate(&ids, &ids)?;
+        trainer.apply()?;
+        trainer.evaluate(false, &ids, &ids)?;
+        let scratch = held(&trainer.backend).saturating_sub(self.total());
+        Ok(Self { scratch: Some(scratch), ..self })
+    }
+
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.weights + self.optimiser + self.activations + self.scratch.unwrap_or(0)
+    }
+}
+
+impl fmt::Display for MemoryEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: weights {}, ", size(self.total()), size(self.weights))?;
+        write!(f, "gradients, moments and average {}, activations {}", size(self.optimiser), size(self.activations))?;
+        self.scratch.map_or(Ok(()), |scratch| write!(f, ", scratch {}", size(scratch)))
+    }
+}
+
+/// Bytes as people say them.
+fn size(bytes: usize) -> String {
+    let mib = bytes as f64 / (1u64 << 20) as f64;
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+}
+
+/// Says no to a run that takes more than is `free` on the device called `name`, and what would take less; `estimate` counts a recipe.
+///
+/// # Errors
+/// One sentence with the numbers.
+pub(crate) fn check(name: &str, free: usize, t: &Settings, estimate: impl Fn(&Settings) -> Result<MemoryEstimate>) -> Result<()> {
+    let wanted = estimate(t)?;
+    if wanted.total() <= free {
+        return Ok(());
+    }
+    let mut ways = Vec::new();
+    let sparing = Settings { recompute: true, ..t.clone() };
+    if !t.recompute && estimate(&sparing)?.total() <= free {
+        ways.push(format!("--recompute ({})", size(estimate(&sparing)?.total())));
+    }
+    let mut smaller = Settings { batch: t.batch / 2, ..t.clone() };
+    while smaller.batch > 0 {
+        let total = estimate(&smaller)?.total();
+        if total <= free {
+            ways.push(format!(
+                "--batch {} --accumulate {} ({})",
+                smaller.batch,
+                t.accumulate * t.batch.div_ceil(smaller.batch),
+                size(total)
+            ));
+            break;
+        }
+        smaller.batch /= 2;
+    }
+    if ways.is_empty() {
+        ways.push("a shorter --context or a smaller model".to_owned());
+    }
+    bail!("training takes {wanted}; {name} has {} free: try {}", size(free), ways.join(", or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::RecipeFile;
+    use hh_core::presets::preset;
+
+    fn settings() -> (Config, Settings) {
+        let recipe = RecipeFile::default().complete(65).expect("defaults");
+        (preset("char-0.8m").expect("a preset"), Settings { batch: 12, context: 64, ..recipe.train })
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_what_would() {
+        let (c, t) = settings();
+        let estimate = |t: &Settings| Ok(MemoryEstimate::of(&c, t, Numbers::SINGLE));
+        let of = |change: fn(&mut Settings)| {
+            let mut t = t.clone();
+            change(&mut t);
+            estimate(&t).unwrap().total()
+        };
+        let [whole, sparing, half] = [of(|_| ()), of(|t| t.recompute = true), of(|t| t.batch = 6)];
+        assert!(sparing < whole && half < whole, "{whole} {sparing} {half}");
+        check("a card", whole, &t, estimate).unwrap();
+        let said = check("a card", whole - 1, &t, estimate).unwrap_err().to_string();
+        for part in ["a card", "free", "--recompute", "--batch 6 --accumulate 2", "activations", "MiB"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let said = check("a card", half.min(sparing) - 1, &t, estimate).unwrap_err().to_string();
+        assert!(said.contains("--batch 3 --accumulate 4") || said.contains("--recompute"), "{said}");
+        assert!(check("a card", 1, &t, estimate).unwrap_err().to_string().contains("smaller model"));
+    }
+
+    #[test]
+    fn bf16_halves_activations_and_doubles_no_weight() {
+        let (c, t) = settings();
+        let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| MemoryEstimate::of(&c, &t, numbers));
+        assert_eq!(half.optimiser, single.optimiser);
+        assert!(2 * half.weights < 4 * single.weights && half.weights > single.weights);
+        assert!(half.activations < single.activations && 2 * half.activations > single.activations);
+        assert_eq!(MemoryEstimate { scratch: Some(7), ..single }.total(), single.total() + 7);
+    }
+}

@@ -1,0 +1,155 @@
+//! What differs between objectives in the loop of a run: where a batch comes from, and what is measured.
+
+use super::metrics::Evaluation;
+use super::pairs::{Batch, Pairs};
+use super::settings::Settings;
+use super::validate::validate;
+use crate::data::{Dataset, MicroBatch};
+use anyhow::Result;
+use hh_core::backend::Backward;
+use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, embedding::Texts};
+
+/// An objective with its trainer and its data.
+pub trait TrainingObjective<B: Backward> {
+    /// The trainer's room.
+    type Workspace;
+
+    /// The trainer.
+    fn trainer(&mut self) -> &mut Trainer<B, Self::Workspace>;
+
+    /// Adds the gradients of one micro-batch of the step at hand; its losses, if asked for.
+    ///
+    /// # Errors
+    /// What reading the data says, or the machine.
+    fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>>;
+
+    /// Mean gates of the last micro-batch.
+    ///
+    /// # Errors
+    /// What the machine says.
+    fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>>;
+
+    /// The loss of what is held out, over some `tokens` of it. `None` where `stop`, which is asked before each batch, says yes.
+    ///
+    /// # Errors
+    /// What reading the data says, or the machine.
+    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
+
+    /// Whether nothing more is to be learned, now that this came of a validation.
+    fn is_solved(&self, evaluation: &Evaluation) -> bool;
+}
+
+/// The next token.
+pub(super) struct NextToken<'a, B: Backward> {
+    trainer: Trainer<B>,
+    data: &'a Dataset,
+    settings: &'a Settings,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl<'a, B: Backward> NextToken<'a, B> {
+    pub(super) fn new(trainer: Trainer<B>, data: &'a Dataset, settings: &'a Settings) -> Self {
+        let ids = vec![0; settings.batch * settings.context];
+        Self { trainer, data, settings, tokens: ids.clone(), targets: ids }
+    }
+}
+
+impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
+    type Workspace = LanguageWorkspace<B>;
+
+    fn trainer(&mut self) -> &mut Trainer<B> {
+        &mut self.trainer
+    }
+
+    fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
+        let t = self.settings;
+        let which = MicroBatch { seed: t.seed, step: self.trainer.step(), micro, batch: t.batch, time: t.context };
+        self.data.batch(which, &mut self.tokens, &mut self.targets)?;
+        self.trainer.accumulate(&self.tokens, &self.targets)?;
+        Ok(if measured { Some(self.trainer.losses()?) } else { None })
+    }
+
+    fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>> {
+        Ok(self.trainer.gates()?)
+    }
+
+    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        validate(&mut self.trainer, self.data, self.settings.batch, self.settings.context, tokens, stop)
+    }
+
+    fn is_solved(&self, _: &Evaluation) -> bool {
+        false
+    }
+}
+
+/// Text vectors.
+pub(super) struct EmbeddingObjective<'a, B: Backward> {
+    trainer: Trainer<B, EmbeddingWorkspace<B>>,
+    data: &'a Pairs,
+    settings: &'a Settings,
+}
+
+impl<'a, B: Backward> EmbeddingObjective<'a, B> {
+    pub(super) fn new(trainer: Trainer<B, EmbeddingWorkspace<B>>, data: &'a Pairs, settings: &'a Settings) -> Self {
+        Self { trainer, data, settings }
+    }
+}
+
+impl Batch {
+    fn borrowed(&self) -> Texts<'_> {
+        Texts { texts: &self.texts, candidates: &self.candidates, teacher: &self.teacher }
+    }
+}
+
+impl<B: Backward> TrainingObjective<B> for EmbeddingObjective<'_, B> {
+    type Workspace = EmbeddingWorkspace<B>;
+
+    fn trainer(&mut self) -> &mut Trainer<B, EmbeddingWorkspace<B>> {
+        &mut self.trainer
+    }
+
+    fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
+        let t = self.settings;
+        let batch = self.data.batch(self.trainer.step() * t.accumulate as u64 + micro as u64, t.batch, t.seed);
+        self.trainer.accumulate(batch.borrowed())?;
+        Ok(if measured { Some(self.trainer.losses()?) } else { None })
+    }
+
+    fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>> {
+        Ok(self.trainer.gates()?)
+    }
+
+    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        let averaged = self.trainer.hyper().ema > 0.0;
+        let (mut plain, mut average, mut seen) = (Losses::default(), Losses::default(), 0);
+        for index in 0..self.data.held_out() / self.settings.batch {
+            if seen >= tokens {
+                break;
+            }
+            if stop() {
+                return Ok(None);
+            }
+            let batch = self.data.validation(index, self.settings.batch);
+            seen += batch.texts.iter().map(|text| text.len() as u64).sum::<u64>();
+            plain.add(&self.trainer.evaluate(false, batch.borrowed())?);
+            if averaged {
+                average.add(&self.trainer.evaluate(true, batch.borrowed())?);
+            }
+        }
+        // One of the two is what the objective minimises, the other 0.
+        let loss = |losses: &Losses| losses.nll + losses.cosine;
+        Ok(Some(Evaluation {
+            step: self.trainer.step(),
+            validation: loss(&plain),
+            validation_ema: averaged.then(|| loss(&average)),
+            accuracy: None,
+            scored: plain.count,
+            whole: false,
+        }))
+    }
+
+    fn is_solved(&self, _: &Evaluation) -> bool {
+        false
+    }
+}
