@@ -27,7 +27,7 @@ fn other_programs_read_what_was_written() {
     fs::write(here.join("rows.jsonl"), rows(3000)).expect("memory");
     for rest in ["out.parquet", "out.jsonl", "out.npy --empty zero"] {
         let said = works(here, &format!("{EMBED} --output {rest}"));
-        assert!(said.contains("3000 rows, vectors of 6"), "{said}");
+        assert!(said.contains("3000 rows, 6 dimensions"), "{said}");
     }
     assert!(!here.join("out.parquet.unfinished").exists());
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
@@ -111,7 +111,7 @@ fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
     works(here, &format!("{EMBED} --output whole.parquet"));
     let line = format!("{EMBED} --batch 8 --threads 1 --output parts.parquet");
     let said = interrupted(here, &line, "parts.parquet");
-    assert!(said.contains("stopped behind row") && !here.join("parts.parquet").exists(), "{said}");
+    assert!(said.contains("stopped after row") && !here.join("parts.parquet").exists(), "{said}");
     let other = "embed run --input rows.jsonl --dim 5 --output parts.parquet";
     refused(here, other, &["rows of another job (--dim was 6 and is 5)", "--restart"]);
     let output = command(here, &words(&line)).output().expect("the program starts");
