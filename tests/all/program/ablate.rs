@@ -131,5 +131,5 @@ fn a_plan_that_cannot_be_carried_out_is_refused() {
     refused(here, "ablate --config plan.toml", &["own: wide", "reduce the path widths"]);
     refused(here, "ablate --config none.toml", &["none.toml", "no such file"]);
     plan(here, "groups = [\"paths\"]");
-    refused(here, "ablate --config plan.toml --devices cuda:0,gpu", &["gpu", "there are auto, cpu"]);
+    refused(here, "ablate --config plan.toml --devices cuda:0,gpu", &["gpu", "the backends are auto, cpu"]);
 }

@@ -20,7 +20,7 @@ fn a_task_that_cannot_be_is_refused() {
         ("task mqar --pairs 17", "--pairs is 17"),
         ("task mqar --length 63", "--length is 63"),
         ("task mqar --vocabulary 10", "--vocabulary is 10"),
-        ("task mqar --paths rnn", "there are hybrid"),
+        ("task mqar --paths rnn", "the paths are hybrid"),
         ("task mqar --width 0", "width"),
         ("task mqar --lr nan", "lr is NaN"),
         ("task mqar --batch 0", "batch is 0"),
