@@ -45,7 +45,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     works(here, "task completion --patterns 3 --noise 0.1 --mask 0.5 --trials 1 --threads 1");
     works(here, "report runs");
     let page = fs::read_to_string(here.join("runs/report.html")).expect("a page");
-    let tasks = page.split("<h2>Memory tasks</h2>").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the tasks");
+    let tasks = page.split("<h2>Memory benchmarks</h2>").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the tasks");
     assert_eq!(tasks.matches("<tr>").count(), 3, "a head and two rows: {tasks}");
     let of = |run: &str| -> f64 {
         let text = fs::read(here.join(format!("runs/mqar-{run}/task.json"))).expect("a report");
@@ -57,7 +57,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     assert!(page.contains("corruption") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
 
     fs::write(here.join("runs/completion-1/task.json"), "{").expect("memory");
-    refused(here, "report runs", &["task.json", "run the task anew"]);
+    refused(here, "report runs", &["task.json", "run the task again"]);
 }
 
 const PLAN: &str = r#"
