@@ -74,12 +74,12 @@ fn mixes(c: &Config) -> Vec<(String, Config)> {
         let widths = move |total: usize| std::array::from_fn(|i| if i == path { total.saturating_sub(2 * head).max(head) } else { head });
         (format!("mostly {}", PATHS[path]), with_widths(c, widths))
     });
-    let beside = [1, 2].map(|path| {
+    let pairs = [1, 2].map(|path| {
         let widths =
             move |total: usize| [total.saturating_sub(head).max(head), usize::from(path == 1) * head, usize::from(path == 2) * head];
         (format!("ssm and a head of {}", PATHS[path]), with_widths(c, widths))
     });
-    mostly.chain(beside).collect()
+    mostly.chain(pairs).collect()
 }
 
 fn mixers(c: &Config) -> Vec<(String, Config)> {
@@ -165,7 +165,7 @@ mod tests {
     fn remaining_paths_share_the_total_width() {
         let c = preset("char-0.8m").unwrap();
         let of: Vec<_> = paths(&c).into_iter().map(|(name, c)| (name, c.widths(0))).collect();
-        let wanted = [
+        let expected = [
             ("ssm", [192, 0, 0]),
             ("hopfield", [0, 192, 0]),
             ("ssm+hopfield", [96, 96, 0]),
@@ -174,7 +174,7 @@ mod tests {
             ("hopfield+attention", [0, 96, 96]),
             ("ssm+hopfield+attention", [64, 64, 64]),
         ];
-        assert_eq!(of, wanted.map(|(name, widths)| (name.to_owned(), widths)));
+        assert_eq!(of, expected.map(|(name, widths)| (name.to_owned(), widths)));
         let of: Vec<_> = mixes(&c).into_iter().map(|(_, c)| c.widths(3)).collect();
         assert_eq!(of, [[128, 32, 32], [32, 128, 32], [32, 32, 128], [160, 32, 0], [160, 0, 32]]);
     }

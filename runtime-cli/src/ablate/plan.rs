@@ -185,24 +185,24 @@ mod tests {
     fn equal_variants_of_several_groups_are_merged() {
         let plan = plan("[ablate]\ngroups = [\"paths\", \"mixers\", \"associations\", \"memories\"]\nseeds = [4, 5]").unwrap();
         let names = &plan.variants[0].names;
-        let wanted = [
+        let expected = [
             ("base", "base"),
             ("paths", "ssm+hopfield+attention"),
             ("mixers", "softmax gates"),
             ("associations", "successor"),
             ("memories", "modern"),
         ];
-        assert_eq!(names[..], wanted.map(|(group, name)| (group.to_owned(), name.to_owned())));
+        assert_eq!(names[..], expected.map(|(group, name)| (group.to_owned(), name.to_owned())));
         assert_eq!(plan.variants.len(), 1 + 6 + 2 + 1 + 1);
         let trials = plan.trials(65).unwrap();
         assert_eq!(trials.len(), 2 * plan.variants.len());
         assert_eq!((&trials[1].folder[..], &trials[12].folder[..]), ("paths-ssm/seed-4", "paths-ssm/seed-5"));
         let folders: HashSet<_> = trials.iter().map(|trial| &trial.folder).collect();
         assert_eq!(folders.len(), trials.len());
-        let wanted = parameters(&trials[0].recipe.model);
+        let expected = parameters(&trials[0].recipe.model);
         for trial in &trials {
             assert_eq!(trial.recipe.model.vocab_size, 65);
-            assert!(parameters(&trial.recipe.model).abs_diff(wanted) < wanted / 500, "{}", trial.folder);
+            assert!(parameters(&trial.recipe.model).abs_diff(expected) < expected / 500, "{}", trial.folder);
         }
     }
 

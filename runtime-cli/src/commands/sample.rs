@@ -135,7 +135,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     let began = Instant::now();
     args.sampling.config(0).validate()?;
     if args.batch > 1 && args.state.is_some() {
-        bail!("--state supports one text, but --batch is {}: leave out one of the two", args.batch);
+        bail!("--state supports one text, but --batch {} generates several: leave out one of the two", args.batch);
     }
     let source = Source::open(&args.checkpoint)?;
     backends.run(&args.machine, Job { args: &args, source: &source, interrupt, began })

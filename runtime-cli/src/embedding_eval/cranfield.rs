@@ -128,9 +128,9 @@ mod tests {
         assert_eq!(set.documents, ["a wing . in a slipstream .", "only a title", ""]);
         assert_eq!(set.questions, ["what lifts a wing .", "why"]);
         let [of_one, of_two] = [vec![(1, 1), (0, 5)], vec![(2, 4)]];
-        let wanted = [of_one, of_two].map(|j| j.into_iter().map(|(document, gain)| Judgement { document, gain }).collect::<Vec<_>>());
-        assert_eq!(set.judgements, wanted);
-        assert_eq!(read("QRelsCorrectedforTRECeval", "1 0 2 1\n1 0 1 5\n2 0 3 4\n").unwrap().judgements, wanted);
+        let expected = [of_one, of_two].map(|j| j.into_iter().map(|(document, gain)| Judgement { document, gain }).collect::<Vec<_>>());
+        assert_eq!(set.judgements, expected);
+        assert_eq!(read("QRelsCorrectedforTRECeval", "1 0 2 1\n1 0 1 5\n2 0 3 4\n").unwrap().judgements, expected);
         // The second query has the number 4 after .I, but 4 is not a valid position.
         for (judgements, said) in
             [("4 1 1", "2 queries and 3"), ("1 4 1", "out of range"), ("1 x 1", "is not a judgement"), ("0 1 1", "is not a judgement")]

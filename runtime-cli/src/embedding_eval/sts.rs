@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn lines_are_tab_separated_without_quoting() {
         let line = "main-news\tMSRpar\t2012test\t0001\t2.5\tHe said \"no.\t\"Yes\", she said.\tlicence";
-        let wanted = Pair { score: 2.5, sentences: ["He said \"no.".into(), "\"Yes\", she said.".into()] };
-        assert_eq!(pair(line).unwrap(), wanted);
+        let expected = Pair { score: 2.5, sentences: ["He said \"no.".into(), "\"Yes\", she said.".into()] };
+        assert_eq!(pair(line).unwrap(), expected);
         assert!(pair("a\tb").unwrap_err().to_string().contains("2 tab-separated fields"));
         assert!(pair("a\tb\tc\td\tNaN\tx\ty").unwrap_err().to_string().contains("\"NaN\""));
     }

@@ -106,7 +106,7 @@ impl Zstandard {
         let mut out = levels.to_vec();
         Frames::new(frames).take(self.most + 1).read_to_end(&mut out).map_err(|e| damaged(e.to_string()))?;
         if out.len() as u64 > self.most {
-            return Err(damaged("it is larger than the file says".into()));
+            return Err(damaged("it exceeds the size in the metadata".into()));
         }
         Ok(out.into())
     }

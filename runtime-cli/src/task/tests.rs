@@ -120,8 +120,8 @@ fn copied_symbols_are_the_targets_in_order_after_the_delay() {
             let symbols = &tokens[1..6];
             assert!(symbols.iter().all(|&id| (2..22).contains(&id)) && tokens[6..cue].iter().all(|&id| id == 0));
             delays.insert(cue - 6);
-            let wanted: Vec<_> = symbols.iter().enumerate().map(|(i, &id)| (cue + i, id)).collect();
-            assert_eq!(asked(&targets), wanted);
+            let expected: Vec<_> = symbols.iter().enumerate().map(|(i, &id)| (cue + i, id)).collect();
+            assert_eq!(asked(&targets), expected);
             let seen = &tokens[cue + 1..cue + 5];
             if task.blind { assert_eq!(seen, [0; 4]) } else { assert_eq!(seen, &symbols[..4]) }
         }
@@ -138,8 +138,8 @@ fn scattered_symbols_are_the_targets_in_their_order() {
         let scattered: Vec<_> = tokens[..20].iter().copied().enumerate().filter(|&(_, id)| id != 0).collect();
         assert_eq!(scattered.len(), 5);
         places.extend(scattered.iter().map(|&(at, _)| at));
-        let wanted: Vec<_> = scattered.iter().enumerate().map(|(i, &(_, id))| (20 + i, id)).collect();
-        assert_eq!(asked(&targets), wanted);
+        let expected: Vec<_> = scattered.iter().enumerate().map(|(i, &(_, id))| (20 + i, id)).collect();
+        assert_eq!(asked(&targets), expected);
         assert_eq!(tokens[20..], [1; 5]);
     }
     assert_eq!(places.len(), 20, "symbols occur at all positions");

@@ -73,7 +73,7 @@ fn what_cannot_be_embedded_is_said_in_a_sentence() {
         ("embed run --input rows.jsonl --output none/out.npy --empty zero", &["none/out.npy", "folder does not exist"]),
         ("embed run --input rows.jsonl --output out.npy --text-column body", &["no column \"body\"", "\"id\", \"text\", \"tags\""]),
         ("embed run --input rows.jsonl --output out.npy --text-column id", &["has type Int64, not text"]),
-        ("embed run --input rows.jsonl --output out.parquet --column tags", &["has a column \"tags\" already", "--column"]),
+        ("embed run --input rows.jsonl --output out.parquet --column tags", &["already has a column \"tags\"", "--column"]),
         ("embed run --input rows.jsonl --output rows.jsonl", &["is the input"]),
         ("embed run --input rows.jsonl --output out.npy --dim 1000", &["--dim is 1000", "16"]),
         ("embed run --input rows.jsonl --output out.npy --empty null", &["--empty null"]),

@@ -42,7 +42,7 @@ fn what_cannot_be_judged_is_refused() {
         ("run", "--sts"),
         ("run --sts missing.csv", "no such file"),
         ("run --sts short.csv", "line 1"),
-        ("run --sts empty.csv", "empty.csv is empty"),
+        ("run --sts empty.csv", "is empty"),
         ("run --sts blank.csv", "text 6"),
         ("run --sts pairs.csv --dim 17", "truncate_dim is 17"),
         ("run --cranfield .", "cran.all.1400"),

@@ -26,7 +26,7 @@ fn a_task_that_cannot_be_is_refused() {
         ("task mqar --batch 0", "batch is 0"),
         ("task mqar --steps 5 --epochs 5", "cannot be used with"),
         ("task mqar --parameters 10", "reduce the path widths"),
-        ("task mqar --parameters 10000000 --set ffn=3", "one of the two"),
+        ("task mqar --parameters 10000000 --set ffn=3", "only one of them"),
         ("task mqar --set layres=3", "layres"),
         ("task mqar --enough nan", "--enough is NaN"),
         ("task mqar --out run", "not empty"),

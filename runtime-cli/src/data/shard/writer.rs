@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Everything is written to a temporary folder next to the output, which is renamed in [`finish`](Self::finish), or deleted if
 /// the writer is dropped before.
 pub struct ShardWriter {
-    beside: tempfile::TempDir,
+    unfinished: tempfile::TempDir,
     folder: PathBuf,
     header: Header,
     shard_tokens: u64,
@@ -39,7 +39,7 @@ impl ShardWriter {
         }
         let parent = files::folder_of(folder);
         files::make_folder(&parent)?;
-        let beside = files::temporary(0o777)
+        let unfinished = files::temporary(0o777)
             .tempdir_in(&parent)
             .map_err(|e| anyhow!("cannot write to {}: {}", parent.display(), files::remedy(&e)))?;
         let json = tokenizer.to_json();
@@ -55,9 +55,9 @@ impl ShardWriter {
             open: None,
             entries: Vec::new(),
             packed: Vec::new(),
-            beside,
+            unfinished,
         };
-        this.checked(fs::write(this.beside.path().join(TOKENIZER), json))?;
+        this.checked(fs::write(this.unfinished.path().join(TOKENIZER), json))?;
         Ok(this)
     }
 
@@ -79,7 +79,7 @@ impl ShardWriter {
     fn write(&mut self, ids: &mut &[u32]) -> io::Result<()> {
         let Some(open) = &mut self.open else {
             let file = format!("shard-{:05}.ids", self.entries.len());
-            let mut open = BufWriter::with_capacity(1 << 20, File::create_new(self.beside.path().join(&file))?);
+            let mut open = BufWriter::with_capacity(1 << 20, File::create_new(self.unfinished.path().join(&file))?);
             open.write_all(&[0; HEADER_BYTES])?;
             self.entries.push(Entry { file, tokens: 0 });
             self.open = Some(open);
@@ -124,7 +124,7 @@ impl ShardWriter {
         self.checked(closed)?;
         let manifest =
             Manifest { version: VERSION, vocab_size: self.header.vocab_size as usize, tokens, shards: std::mem::take(&mut self.entries) };
-        let path = self.beside.path();
+        let path = self.unfinished.path();
         files::write_atomically(&path.join(MANIFEST), |w| Ok(serde_json::to_writer_pretty(w, &manifest)?))?;
         self.checked(files::sync_folder(path))?;
         self.checked(fs::rename(path, &self.folder))?;

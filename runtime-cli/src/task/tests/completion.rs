@@ -28,8 +28,8 @@ fn the_modern_memory_is_one_step_of_a_softmax_and_the_classic_one_a_matrix() {
         let likely: Vec<f32> = stored.each().map(|p| (3.0 * dot(&unit(p), &unit(probe))).exp()).collect();
         let sum: f32 = likely.iter().sum();
         for at in 0..d {
-            let wanted: f32 = stored.each().zip(&likely).map(|(p, l)| l / sum * p[at]).sum();
-            assert!((found[at] - wanted).abs() < 1e-5, "{} and {wanted}", found[at]);
+            let expected: f32 = stored.each().zip(&likely).map(|(p, l)| l / sum * p[at]).sum();
+            assert!((found[at] - expected).abs() < 1e-5, "{} and {expected}", found[at]);
         }
     }
     let found = Classic::new(b, &stored, Components::Gaussian).unwrap().complete(b, &asked).unwrap();

@@ -66,7 +66,7 @@ fn scores_equal_those_of_stepping_through_the_examples() {
             scorer.score(&mut b, &c, &model.params, Examples { task, seed: 9, stream: Stream::Exam, count }, &|| false).unwrap().unwrap();
 
         let mut session = Session::new(cpu(1), &model, Options { context: task.length(), ..Options::default() }).unwrap();
-        let mut wanted = Score::default();
+        let mut expected = Score::default();
         for number in 0..count {
             session.reset().unwrap();
             let [tokens, targets] = example(task, 9, Stream::Exam, number as u64);
@@ -74,16 +74,16 @@ fn scores_equal_those_of_stepping_through_the_examples() {
                 let logits = session.step(&[token]).unwrap();
                 if target != IGNORE {
                     let better = logits.iter().filter(|&&logit| logit > logits[target as usize]).count();
-                    wanted.asked += 1;
-                    wanted.right += u64::from(better == 0);
+                    expected.asked += 1;
+                    expected.right += u64::from(better == 0);
                     let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
-                    wanted.nats += sum.ln() - f64::from(logits[target as usize]);
+                    expected.nats += sum.ln() - f64::from(logits[target as usize]);
                 }
             }
         }
         let close = |score: Score, from: &str| {
-            assert_eq!((score.asked, score.right), (wanted.asked, wanted.right), "{kind:?} {from}");
-            assert!((score.nats - wanted.nats).abs() < 1e-3 * wanted.nats, "{kind:?} {from}: {} and {}", score.nats, wanted.nats);
+            assert_eq!((score.asked, score.right), (expected.asked, expected.right), "{kind:?} {from}");
+            assert!((score.nats - expected.nats).abs() < 1e-3 * expected.nats, "{kind:?} {from}: {} and {}", score.nats, expected.nats);
         };
         close(score, "in parallel");
         let [asked, same] = [kind.clone(), kind.clone()];
