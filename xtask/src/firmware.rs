@@ -1,32 +1,33 @@
-//! The firmware on an emulated Cortex-M4, beside the program on this machine.
+//! `cargo xtask firmware`: the firmware on an emulated Cortex-M4, compared with the program on this machine.
 
-use std::{path::Path, process::Command};
+use crate::run::root;
+use std::process::Command;
 
-/// RAM that it may take, in bytes.
+/// RAM that the firmware may use, in bytes.
 const RAM: usize = 512 << 10;
 
-/// Runs the firmware, shows what it writes, and has the program continue the same prompt from the same checkpoint and seed.
+/// Runs the firmware, prints its output, and compares it with the text of `hh-runtime sample` from the same checkpoint,
+/// prompt and seed.
 ///
 /// # Errors
 /// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
 pub(crate) fn run() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     if Command::new("qemu-system-arm").arg("--version").output().is_err() {
         return Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into());
     }
-    let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root.join("firmware")))?;
+    let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root().join("firmware")))?;
     print!("{said}");
-    let (text, figures) = said.split_once("\n--\n").ok_or("the firmware did not come to its end")?;
-    let (prompt, written) = text.split_once('\n').ok_or("the firmware wrote no line")?;
+    let (text, figures) = said.split_once("\n--\n").ok_or("the firmware stopped before its end")?;
+    let (prompt, written) = text.split_once('\n').ok_or("the firmware wrote no text")?;
     let prompt = format!("{prompt}\n");
 
     let mut host = Command::new(&cargo);
     host.args(["run", "--release", "--quiet", "--bin", "hh-runtime", "--", "sample", "firmware/model.safetensors", "--prompt", &prompt]);
-    host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root);
+    host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root());
     let here = output(&mut host)?;
     if here.trim_end() != written.trim_end() {
-        return Err(format!("this machine writes another text:\n{here}"));
+        return Err(format!("the program on this machine writes a different text:\n{here}"));
     }
     let figure = |before: &str| {
         let rest = figures.split_once(before).map(|(_, rest)| rest.trim_start())?;
@@ -34,8 +35,8 @@ pub(crate) fn run() -> Result<(), String> {
     };
     match (figure("allocations in 96 steps:"), figure("RAM:")) {
         (Some(0), Some(ram)) if ram <= RAM => Ok(()),
-        (Some(0), Some(ram)) => Err(format!("it took {ram} bytes of RAM; {RAM} are allowed")),
-        (Some(count), _) => Err(format!("its steps allocated {count} times")),
+        (Some(0), Some(ram)) => Err(format!("the firmware used {ram} bytes of RAM; {RAM} are allowed")),
+        (Some(count), _) => Err(format!("steps of the firmware allocated {count} times")),
         _ => Err("the firmware printed no figures".into()),
     }
 }

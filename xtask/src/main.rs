@@ -1,23 +1,25 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `firmware`, `fuzz`, `web`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `firmware`, `fuzz`, `web`.
 
 mod ci;
 mod firmware;
+mod jobs;
 mod package;
 mod run;
 mod web;
 
-use run::{Step, cargo, program};
+use run::{cargo, program};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask ci [STEP...]           what continuous integration runs, or the steps named
+cargo xtask ci [JOB...]            what continuous integration runs, or the jobs named
 cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
                                    run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
                                    has it; prints a table, writes gpu.json
-cargo xtask package                pack every crate and the npm package without publishing, check sizes, licences and interfaces
+cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
+                                   public interfaces; --verify also compiles the packed crates
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["firmware"] => firmware::run(),
-        ["package"] => package::run(),
+        ["package", ref words @ ..] => package::run(words),
         ["web", ref words @ ..] => web::run(words),
         ["gpu", ref words @ ..] => gpu(words),
         ["fuzz", target] => fuzz(target, "60"),
@@ -78,21 +80,3 @@ fn gpu(words: &[&str]) -> Result<(), String> {
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
     cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
 }
-
-/// A name and what it runs.
-type Check = (&'static str, fn() -> Vec<Step>);
-
-/// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 11] = [
-    ("format", ci::format),
-    ("bare", ci::bare),
-    ("no-c-compiler", ci::no_c_compiler),
-    ("lint", ci::lint),
-    ("docs", ci::docs),
-    ("web", ci::web),
-    ("package", ci::package),
-    ("cuda", ci::cuda),
-    ("libtorch", ci::libtorch),
-    ("firmware", ci::firmware),
-    ("test", ci::test),
-];

@@ -1,28 +1,25 @@
 //! `cargo xtask web`: the npm package and its demo, in `wasm/dist`.
 
-use crate::run::{Step, cargo, program};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use crate::run::{Step, cargo, program, root, target};
+use std::{fs, io, path::Path};
 
-/// What the module may use of WebAssembly: all that browsers of 2023 and later have.
+/// WebAssembly features of the module: those that all browsers have since 2023.
 const FEATURES: &str = "-Ctarget-feature=+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals";
-/// And for threads: memory that they share, of which each has its own stack and its own variables.
+/// For the module with threads: shared memory, a stack and thread-local variables for each thread.
 const SHARED: &str = "-Ctarget-feature=+atomics -Clink-arg=--shared-memory -Clink-arg=--import-memory -Clink-arg=--max-memory=2147483648 \
     -Clink-arg=--export=__wasm_init_tls -Clink-arg=--export=__tls_size -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base";
-/// The standard library is built along, small and without the words of its panics, which nobody in a page could read.
+/// The standard library is built with the module, small and without panic messages, which a page does not show.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds the package, then does what the words ask for: `--serve` the demo, `--test` all of it.
+/// Builds the package and the demo; with `--test` tests them, with `--serve` serves the demo.
 ///
 /// # Errors
 /// The first command that fails, or a word that is none of these.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     if let Some(word) = words.iter().find(|word| !["--serve", "--test"].contains(word)) {
-        return Err(format!("cargo xtask web knows no {word}; there are --serve and --test"));
+        return Err(format!("cargo xtask web has no option {word}; the options are --serve and --test"));
     }
     build()?;
     if words.contains(&"--test") {
@@ -71,7 +68,7 @@ fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(
 
 /// The package in node, the page in Chromium; both against the native program.
 fn test() -> Result<(), String> {
-    // By its name among all members, which is how continuous integration has built it already.
+    // With the features of the default members, as `cargo build --release` builds it: compiled once in continuous integration.
     cargo(["build", "--release", "--bin", "hh-runtime"]).run()?;
     let program = target().join("release").join(format!("hh-runtime{}", std::env::consts::EXE_SUFFIX));
     node(&["--test", "--expose-gc", "--test-concurrency=1", "dist/test/"]).env("HH_RUNTIME", &shown(&program)).run()
@@ -85,16 +82,6 @@ fn npm(args: &[&str]) -> Step {
     program("npm", args.iter().copied()).within("wasm")
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
-}
-
-/// Where cargo puts what it builds.
-fn target() -> PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    root().join(named.unwrap_or_else(|| "target".into()))
-}
-
 fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -103,7 +90,7 @@ fn failed(path: &Path, e: io::Error) -> String {
     format!("{}: {e}", path.display())
 }
 
-/// Copies the files of a folder whose names are wanted, not the folders in it.
+/// Copies the files of a folder that `wanted` accepts by name, without subfolders.
 fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|e| failed(to, e))?;
     for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {

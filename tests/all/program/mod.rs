@@ -30,11 +30,13 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     // TARGET/PROFILE/deps/all-HASH
     let folder = here.parent().and_then(Path::parent).expect("a folder of the profile");
     let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    build.args(["build", "--quiet", "--package", "hh-runtime", "--bin", "hh-runtime"]);
+    // With the tests among the packages, so that everything below has the features with which they were built.
+    build.args(["build", "--quiet", "--package", "hh-runtime", "--package", "hh-tests", "--bin", "hh-runtime"]);
     if cfg!(feature = "tch") {
-        build.args(["--features", "full,tch,hh-cpu/f64", "--bin", "hh-runtime-tch"]);
-    } else {
-        build.args(["--features", "full,hh-cpu/f64"]);
+        build.args(["--features", "hh-tests/tch", "--bin", "hh-runtime-tch"]);
+    }
+    if cfg!(feature = "cuda") {
+        build.args(["--features", "hh-tests/cuda"]);
     }
     build.arg("--target-dir");
     build.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
