@@ -16,7 +16,7 @@ fn main() {
         build.flag_if_supported("-Wno-unknown-pragmas").flag_if_supported("-Wno-unused-function").cargo_metadata(false);
         build
     };
-    let mut objects = ["machine", "kernels", "planted"]
+    let mut objects = ["device", "kernels", "planted"]
         .iter()
         .fold(&mut compiler(), |build, stem| build.file(format!("src/emulate/{stem}.cpp")))
         .compile_intermediates();

@@ -2,10 +2,10 @@
 
 use crate::{
     error::DeviceError,
-    launch::{Arg, Kernel, LaunchDims, Machine, Memory, Product, Variant},
+    launch::{Arg, GpuDevice, Kernel, LaunchDims, Memory, Product, Variant},
     optimise::Tables,
     scratch::Scratch,
-    tensor::{Indices, Mat, Tensor, lanes},
+    tensor::{Indices, Mat, Tensor, vec_width},
 };
 use hh_core::{
     backend::{self, Device, Precision},
@@ -30,11 +30,11 @@ pub enum Compute {
 /// Kernels return nothing, so the first fault since the last call of `alloc`, `upload` or `download` surfaces there; until
 /// then nothing more is launched.
 pub struct Cuda {
-    pub(crate) machine: Arc<Machine>,
+    pub(crate) device: Arc<GpuDevice>,
     pub(crate) compute: Compute,
     pub(crate) scratch: Scratch,
     pub(crate) tables: Tables,
-    pub(crate) fault: Option<DeviceError>,
+    pub(crate) error: Option<DeviceError>,
     /// Nothing is recorded.
     pub(crate) eager: bool,
     /// How many times recorded work was queued.
@@ -49,28 +49,28 @@ impl Cuda {
     /// # Errors
     /// [`DeviceError`]: no driver, no such device, a device too old, a library that is missing.
     pub fn new(ordinal: usize, compute: Compute) -> Result<Self, DeviceError> {
-        Ok(Self::on(Machine::gpu(ordinal)?, compute))
+        Ok(Self::on(GpuDevice::gpu(ordinal)?, compute))
     }
 
-    /// A machine that is not there: nothing is computed on it, and all that a model, a step or a text would take of a GPU's memory
+    /// A device that is not there: nothing is computed on it, and all that a model, a step or a text would take of a GPU's memory
     /// is counted, in [`held`](Self::held).
     pub fn planned(compute: Compute) -> Self {
-        Self::on(Machine::planned(), compute)
+        Self::on(GpuDevice::planned(), compute)
     }
 
-    /// The emulated machine: the same kernels, on the host, slowly.
+    /// The emulated device: the same kernels, on the host, slowly.
     #[cfg(feature = "emulate")]
     pub fn emulated(compute: Compute) -> Self {
-        Self::on(Machine::emulated(), compute)
+        Self::on(GpuDevice::emulated(), compute)
     }
 
-    fn on(machine: Machine, compute: Compute) -> Self {
+    fn on(device: GpuDevice, compute: Compute) -> Self {
         Self {
-            machine: Arc::new(machine),
+            device: Arc::new(device),
             compute,
             scratch: Scratch::default(),
             tables: Tables::default(),
-            fault: None,
+            error: None,
             eager: false,
             replays: 0,
             host: Vec::new(),
@@ -79,7 +79,7 @@ impl Cuda {
 
     /// Name of the device.
     pub fn name(&self) -> String {
-        self.machine.name()
+        self.device.name()
     }
 
     /// The same, but each kernel of a step is queued by itself, every time.
@@ -94,7 +94,7 @@ impl Cuda {
 
     /// Bytes of the device's memory that tensors and scratch hold, and the most that they ever held.
     pub fn held(&self) -> [usize; 2] {
-        self.machine.held()
+        self.device.held()
     }
 
     /// Whether products and activations are bf16.
@@ -103,31 +103,31 @@ impl Cuda {
     }
 
     /// Remembers the first fault.
-    pub(crate) fn note<T>(&mut self, outcome: Result<T, DeviceError>) -> Option<T> {
+    pub(crate) fn check<T>(&mut self, outcome: Result<T, DeviceError>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(fault) => {
-                self.fault.get_or_insert(fault);
+                self.error.get_or_insert(fault);
                 None
             }
         }
     }
 
-    fn surface(&mut self) -> Result<(), DeviceError> {
-        self.fault.take().map_or(Ok(()), Err)
+    fn take_error(&mut self) -> Result<(), DeviceError> {
+        self.error.take().map_or(Ok(()), Err)
     }
 
     /// All scratch is free again: a kernel of the contract begins.
-    pub(crate) fn begin(&mut self) {
-        let outcome = self.scratch.reset(&self.machine);
-        self.note(outcome);
+    pub(crate) fn reset_scratch(&mut self) {
+        let outcome = self.scratch.reset(&self.device);
+        self.check(outcome);
     }
 
     /// Address of scratch memory, until the next kernel of the contract begins; where there is none, a fault is noted and
     /// nothing that would use it is launched.
     pub(crate) fn take(&mut self, bytes: usize) -> u64 {
-        let outcome = self.scratch.take(&self.machine, bytes);
-        self.note(outcome).unwrap_or(0)
+        let outcome = self.scratch.take(&self.device, bytes);
+        self.check(outcome).unwrap_or(0)
     }
 
     /// f32 scratch `[rows, width]`.
@@ -142,18 +142,18 @@ impl Cuda {
     }
 
     /// Queues a kernel of `source`; nothing where there are no blocks.
-    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, extent: LaunchDims, args: &[Arg]) {
-        if self.fault.is_none() && extent.grid.iter().all(|&n| n > 0) {
-            let outcome = self.machine.launch(Kernel { source, name, variant }, extent, args);
-            self.note(outcome);
+    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, launch_dims: LaunchDims, args: &[Arg]) {
+        if self.error.is_none() && launch_dims.grid.iter().all(|&n| n > 0) {
+            let outcome = self.device.launch(Kernel { source, name, variant }, launch_dims, args);
+            self.check(outcome);
         }
     }
 
     /// Queues a matrix product.
     pub(crate) fn product(&mut self, product: &Product) {
-        if self.fault.is_none() {
-            let outcome = self.machine.product(product);
-            self.note(outcome);
+        if self.error.is_none() {
+            let outcome = self.device.product(product);
+            self.check(outcome);
         }
     }
 
@@ -166,9 +166,9 @@ impl Cuda {
 
     /// `to = from`, `[rows, width]`, whatever they are held in.
     pub(crate) fn convert(&mut self, from: Mat, to: Mat, rows: usize, width: usize) {
-        let n = lanes(8, &[width], &[from, to]);
+        let n = vec_width(8, &[width], &[from, to]);
         let args = [from.into(), to.into(), (rows as u64).into(), width.into()];
-        self.run("convert", "convert", Variant::Lanes(n), LaunchDims::threads(rows * width / n, 256), &args);
+        self.run("convert", "convert", Variant::Vec(n), LaunchDims::threads(rows * width / n, 256), &args);
     }
 }
 
@@ -178,21 +178,21 @@ impl Device for Cuda {
     type Error = DeviceError;
 
     fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         let bf16 = self.bf16() && precision == Precision::Compute;
         let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
         let shadowed = self.bf16() && precision == Precision::Master && shape.rank() == 2;
-        let shadow = if shadowed { Some(Memory::new(&self.machine, shape.count().saturating_mul(2))?) } else { None };
-        Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16, shadow })
+        let shadow = if shadowed { Some(Memory::new(&self.device, shape.count().saturating_mul(2))?) } else { None };
+        Ok(Tensor { memory: Memory::new(&self.device, bytes)?, shape, bf16, shadow })
     }
 
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
-        self.surface()?;
-        Ok(Indices { memory: Memory::new(&self.machine, shape.count().saturating_mul(4))?, shape })
+        self.take_error()?;
+        Ok(Indices { memory: Memory::new(&self.device, shape.count().saturating_mul(4))?, shape })
     }
 
     fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.len(), dst.shape.count(), "numbers to upload");
         self.host.clear();
         if dst.bf16 {
@@ -206,7 +206,7 @@ impl Device for Cuda {
     }
 
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.len(), dst.shape.count(), "indices to upload");
         self.host.clear();
         self.host.extend(src.iter().flat_map(|x| x.to_ne_bytes()));
@@ -218,12 +218,12 @@ impl Device for Cuda {
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         src.read(dst)
     }
 
     fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(dst.len(), src.shape.count(), "indices to download");
         self.host.resize(4 * dst.len(), 0);
         src.memory.download(&mut self.host)?;
@@ -233,11 +233,11 @@ impl Device for Cuda {
 
     fn fill(&mut self, value: f32, dst: &mut Tensor) {
         let (count, to) = (dst.shape.count(), dst.flat());
-        let n = lanes(8, &[count], &[to]);
+        let n = vec_width(8, &[count], &[to]);
         self.run(
             "convert",
             "fill",
-            Variant::Lanes(n),
+            Variant::Vec(n),
             LaunchDims::threads(count / n, 256),
             &[to.into(), (count as u64).into(), value.into()],
         );

@@ -6,7 +6,7 @@ use cudarc::driver::result::DriverError;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// There is no NVIDIA driver on this machine.
+    /// There is no NVIDIA driver on this device.
     NoDriver,
     /// The driver has no such device.
     Absent {
@@ -54,7 +54,7 @@ impl std::fmt::Display for DeviceError {
         let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         match self {
             Self::NoDriver => {
-                write!(f, "there is no NVIDIA driver on this machine (libcuda was not found); install it, or choose --backend cpu")
+                write!(f, "there is no NVIDIA driver on this device (libcuda was not found); install it, or choose --backend cpu")
             }
             Self::Absent { asked, there: 0 } => {
                 write!(f, "cuda:{asked} is not there: the NVIDIA driver sees no device; choose --backend cpu")

@@ -28,7 +28,7 @@ impl Tiles {
         let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
         let head = head.ok_or_else(|| DeviceError::Unsupported(format!("heads of {head_dim} columns, more than 128")));
         let bf16 = b.bf16();
-        b.note(head).map(|head| Self { bf16, head })
+        b.check(head).map(|head| Self { bf16, head })
     }
 
     /// Queues a kernel.
@@ -41,13 +41,13 @@ impl Tiles {
         let stages = if self.bf16 { 2 } else { 1 };
         // Behind the tiles the numbers of a pass over columns.
         let shared = (tall * ROWS + stages * flat * columns) * pitch * size + stages * 2 * columns * 4;
-        if shared > b.machine.most_shared() {
+        if shared > b.device.max_shared() {
             let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
-            b.note::<()>(Err(DeviceError::Unsupported(what)));
+            b.check::<()>(Err(DeviceError::Unsupported(what)));
             return;
         }
-        let extent = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
-        b.run(source, name, Variant::Head(self.bf16, self.head), extent, args);
+        let launch_dims = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
+        b.run(source, name, Variant::Head(self.bf16, self.head), launch_dims, args);
     }
 
     /// How many blocks of rows there are.

@@ -51,18 +51,18 @@ impl Leaves {
 
     /// Its address on the device. It goes there once: it is the same at every step.
     fn place(self, b: &mut Cuda, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
-        let machine = b.machine.clone();
+        let device = b.device.clone();
         let place = choose(&mut b.tables);
         if let Some(table) = place.as_ref().filter(|table| table.bytes == self.bytes) {
             return table.memory.address();
         }
         let made = || -> Result<Table, DeviceError> {
-            let mut memory = Memory::new(&machine, self.bytes.len())?;
+            let mut memory = Memory::new(&device, self.bytes.len())?;
             memory.upload(&self.bytes)?;
             Ok(Table { bytes: self.bytes, memory })
         };
         let made = made();
-        let made = b.note(made);
+        let made = b.check(made);
         let place = choose(&mut b.tables);
         *place = made;
         place.as_ref().map_or(0, |table| table.memory.address())
@@ -71,16 +71,16 @@ impl Leaves {
 
 pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
     assert_eq!(total.shape().count(), 1, "sum_squares: total");
-    b.begin();
+    b.reset_scratch();
     let mut leaves = Leaves::default();
     of.for_each(|grad| leaves.push([None, Some(grad), None, None, None], 0.0, 0.0));
     let (count, chunks) = (leaves.count, leaves.chunks);
     let table = leaves.place(b, |tables| &mut tables.gradients);
     let blocks = chunks.min(BLOCKS);
     let partial = b.take(4 * blocks);
-    let extent = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
-    b.run("optimise", "sum_squares", Variant::Plain, extent(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
-    b.run("optimise", "sum_partials", Variant::Plain, extent(1), &[partial.into(), blocks.into(), total.flat().into()]);
+    let launch_dims = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
+    b.run("optimise", "sum_squares", Variant::Plain, launch_dims(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
+    b.run("optimise", "sum_partials", Variant::Plain, launch_dims(1), &[partial.into(), blocks.into(), total.flat().into()]);
 }
 
 pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {

@@ -21,7 +21,7 @@ enum Stage {
 
 /// Queues the work, or what was recorded of it.
 pub(crate) fn repeat(b: &mut Cuda, recording: &mut Recording, work: impl FnOnce(&mut Cuda)) {
-    if b.eager || b.fault.is_some() {
+    if b.eager || b.error.is_some() {
         return work(b);
     }
     match std::mem::take(&mut recording.0) {
@@ -40,17 +40,17 @@ pub(crate) fn repeat(b: &mut Cuda, recording: &mut Recording, work: impl FnOnce(
 
 fn replay(b: &mut Cuda, recording: &mut Recording, graph: Graph) {
     let outcome = graph.replay();
-    b.note(outcome);
+    b.check(outcome);
     b.replays += 1;
     recording.0 = Stage::Kept(graph);
 }
 
 /// None where there was a fault, which is noted.
 fn record(b: &mut Cuda, work: impl FnOnce(&mut Cuda)) -> Option<Graph> {
-    let machine = b.machine.clone();
-    let settled = b.scratch.settle(&machine);
-    b.note(settled)?;
-    let graph = Graph::record(&machine, || work(b));
-    let graph = b.note(graph)?;
-    b.fault.is_none().then_some(graph)
+    let device = b.device.clone();
+    let settled = b.scratch.settle(&device);
+    b.check(settled)?;
+    let graph = Graph::record(&device, || work(b));
+    let graph = b.check(graph)?;
+    b.error.is_none().then_some(graph)
 }

@@ -84,14 +84,14 @@ pub(crate) fn weights(b: &mut Cuda, logits: &Tensor, depth: usize) -> u64 {
     weights
 }
 
-/// `Kept` of refine.cuh.
-pub(crate) struct Kept {
+/// `Saved` of refine.cuh.
+pub(crate) struct Saved {
     pub(crate) reads: Mat,
     pub(crate) moved: Mat,
     pub(crate) log_sum: Mat,
 }
 
-impl Kept {
+impl Saved {
     /// Nothing is kept.
     pub(crate) const NONE: Self = Self { reads: Mat::NONE, moved: Mat::NONE, log_sum: Mat::NONE };
 
@@ -100,18 +100,18 @@ impl Kept {
     }
 }
 
-/// `Chain` of refine.cuh: what the pass over rows leaves for the one over columns.
-pub(crate) struct Chain {
+/// `RowPass` of refine.cuh: what the pass over rows leaves for the one over columns.
+pub(crate) struct RowPass {
     arg: Arg,
 }
 
-impl Chain {
+impl RowPass {
     pub(crate) fn new(b: &mut Cuda, dims: &MemoryDims) -> Self {
         let MemoryDims { batch, time, width, heads, depth, .. } = *dims;
         let rows = batch * time;
         let [scaled, d_read, d_moved] = [(); 3].map(|()| Arg::from(b.take_compute(depth * rows, width)));
-        let balance = b.take(4 * depth * rows * heads);
-        Self { arg: Arg::group(&[scaled, d_read, d_moved, balance.into(), rows.into()]) }
+        let delta = b.take(4 * depth * rows * heads);
+        Self { arg: Arg::group(&[scaled, d_read, d_moved, delta.into(), rows.into()]) }
     }
 
     pub(crate) fn arg(&self) -> Arg {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::DeviceError,
-    launch::{Machine, Memory},
+    launch::{GpuDevice, Memory},
 };
 use std::sync::Arc;
 
@@ -26,26 +26,26 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// All of it is free again.
-    pub(crate) fn reset(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
-        self.settle(machine)?;
+    pub(crate) fn reset(&mut self, device: &Arc<GpuDevice>) -> Result<(), DeviceError> {
+        self.settle(device)?;
         self.blocks.iter_mut().try_for_each(Memory::poison)
     }
 
     /// Where it has grown, one block that is long enough for all takes the place of several. All of it is free again.
-    pub(crate) fn settle(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
+    pub(crate) fn settle(&mut self, device: &Arc<GpuDevice>) -> Result<(), DeviceError> {
         (self.used, self.taken) = (0, 0);
         if self.blocks.len() > 1 {
             self.blocks.clear();
-            self.blocks.push(Memory::new(machine, self.most)?);
+            self.blocks.push(Memory::new(device, self.most)?);
         }
         Ok(())
     }
 
     /// Address of so many bytes, until the next reset.
-    pub(crate) fn take(&mut self, machine: &Arc<Machine>, bytes: usize) -> Result<u64, DeviceError> {
+    pub(crate) fn take(&mut self, device: &Arc<GpuDevice>, bytes: usize) -> Result<u64, DeviceError> {
         let bytes = bytes.next_multiple_of(ALIGN);
         if self.blocks.last().is_none_or(|block| block.bytes() - self.used < bytes) {
-            let mut block = Memory::new(machine, bytes.max(LEAST))?;
+            let mut block = Memory::new(device, bytes.max(LEAST))?;
             block.poison()?;
             self.blocks.push(block);
             self.used = 0;

@@ -1,4 +1,4 @@
-//! Numbers on the machine.
+//! Numbers on the device.
 
 use crate::{
     error::DeviceError,
@@ -10,7 +10,7 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// f32 or bf16 numbers on the machine, row-major.
+/// f32 or bf16 numbers on the device, row-major.
 #[derive(Debug)]
 pub struct Tensor {
     pub(crate) memory: Memory,
@@ -20,7 +20,7 @@ pub struct Tensor {
     pub(crate) shadow: Option<Memory>,
 }
 
-/// u32 numbers on the machine.
+/// u32 numbers on the device.
 #[derive(Debug)]
 pub struct Indices {
     pub(crate) memory: Memory,
@@ -85,7 +85,7 @@ impl From<Mat> for Arg {
 }
 
 /// How many adjacent numbers a thread can take at a time of all these, up to `most`, where rows are divided at multiples of `widths`.
-pub(crate) fn lanes(most: usize, widths: &[usize], mats: &[Mat]) -> usize {
+pub(crate) fn vec_width(most: usize, widths: &[usize], mats: &[Mat]) -> usize {
     let fits = |&n: &usize| n <= most && widths.iter().all(|w| w.is_multiple_of(n)) && mats.iter().all(|m| m.takes(n));
     [8, 4].into_iter().find(fits).unwrap_or(1)
 }
@@ -106,10 +106,10 @@ impl Tensor {
         Mat { stride: 0, ..self.mat() }
     }
 
-    /// All elements; waits for the machine.
+    /// All elements; waits for the device.
     ///
     /// # Errors
-    /// [`DeviceError`] where the machine fails.
+    /// [`DeviceError`] where the device fails.
     pub fn numbers(&self) -> Result<Vec<f32>, DeviceError> {
         let mut numbers = vec![0.0; self.shape.count()];
         self.read(&mut numbers)?;

@@ -3,17 +3,17 @@
 /// One argument: a number, an address, or a structure of these.
 #[derive(Clone, Copy)]
 pub(crate) struct Arg {
-    bytes: [u8; Arg::MOST],
+    bytes: [u8; Arg::MAX],
     len: usize,
     align: usize,
 }
 
 impl Arg {
     /// Bytes of the largest structure.
-    const MOST: usize = 160;
+    const MAX: usize = 160;
 
     fn number<const N: usize>(value: [u8; N]) -> Self {
-        let mut bytes = [0; Self::MOST];
+        let mut bytes = [0; Self::MAX];
         bytes[..N].copy_from_slice(&value);
         Self { bytes, len: N, align: N }
     }
@@ -21,9 +21,9 @@ impl Arg {
     /// A structure: each field at the next multiple of its alignment, and the whole a multiple of the widest.
     ///
     /// # Panics
-    /// Beyond [`MOST`](Self::MOST) bytes.
+    /// Beyond [`MAX`](Self::MAX) bytes.
     pub(crate) fn group(fields: &[Self]) -> Self {
-        let mut whole = Self { bytes: [0; Self::MOST], len: 0, align: 1 };
+        let mut whole = Self { bytes: [0; Self::MAX], len: 0, align: 1 };
         for field in fields {
             let start = whole.len.next_multiple_of(field.align);
             whole.bytes[start..start + field.len].copy_from_slice(&field.bytes[..field.len]);

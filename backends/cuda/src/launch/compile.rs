@@ -1,4 +1,4 @@
-//! Kernels as machine code of a device: compiled by NVRTC, once for each source, variant, architecture and driver.
+//! Kernels as device code of a device: compiled by NVRTC, once for each source, variant, architecture and driver.
 
 use super::Variant;
 use crate::error::DeviceError;
@@ -38,7 +38,7 @@ const HEADERS: [(&str, &str); 7] = [
     ("common.cuh", include_str!("../common.cuh")),
     ("tile.cuh", include_str!("../tile.cuh")),
     ("pipeline.cuh", include_str!("../pipeline.cuh")),
-    ("sight.cuh", include_str!("../sight.cuh")),
+    ("mask.cuh", include_str!("../mask.cuh")),
     ("lookup.cuh", include_str!("../lookup.cuh")),
     ("carry.cuh", include_str!("../carry.cuh")),
     ("refine.cuh", include_str!("../refine.cuh")),
@@ -80,7 +80,7 @@ fn options(variant: Variant, architecture: i32) -> Vec<String> {
         .collect()
 }
 
-/// Machine code of a source, from the cache where it has been compiled before.
+/// GpuDevice code of a source, from the cache where it has been compiled before.
 pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i32) -> Result<Vec<u8>, DeviceError> {
     let (text, options) = (whole(source), options(variant, architecture));
     let mut hash = Sha256::new();
@@ -101,7 +101,7 @@ pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i
     Ok(image)
 }
 
-/// Where machine code is kept between runs.
+/// Where device code is kept between runs.
 fn cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("HH_CUDA_CACHE")
@@ -162,8 +162,8 @@ mod tests {
         let text = whole(source);
         if text.contains("HEAD") {
             vec![Variant::Head(false, 32), Variant::Head(true, 64)]
-        } else if text.contains("KERNEL") && SOURCES.iter().any(|(stem, text)| *stem == source && text.contains("LANES")) {
-            [1, 4, 8].map(Variant::Lanes).into()
+        } else if text.contains("KERNEL") && SOURCES.iter().any(|(stem, text)| *stem == source && text.contains("VEC")) {
+            [1, 4, 8].map(Variant::Vec).into()
         } else {
             vec![Variant::Plain]
         }

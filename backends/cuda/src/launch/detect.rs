@@ -1,4 +1,4 @@
-//! What of CUDA is on this machine. Nothing here panics where a library is missing: presence is asked for first.
+//! What of CUDA is on this device. Nothing here panics where a library is missing: presence is asked for first.
 
 use crate::error::DeviceError;
 use cudarc::{

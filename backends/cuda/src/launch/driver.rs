@@ -21,7 +21,7 @@ pub(crate) struct Driver {
     stream: sys::CUstream,
     /// Compute capability times ten.
     architecture: i32,
-    most_shared: usize,
+    max_shared: usize,
     version: i32,
     loaded: Mutex<Loaded>,
     staging: Mutex<Staging>,
@@ -64,12 +64,12 @@ impl Driver {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(DeviceError::driver)?;
         let shared = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         // SAFETY: the device came from the driver.
-        let most_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
+        let max_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
         let mut version = 0;
         // SAFETY: the driver writes one number.
         unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(DeviceError::driver)?;
         let (staging, blas) = (Mutex::new(Staging::new()?), Blas::new()?);
-        Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), staging, blas })
+        Ok(Self { device, context, stream, architecture, max_shared, version, loaded: Mutex::default(), staging, blas })
     }
 
     /// Makes the context this thread's.
@@ -82,8 +82,8 @@ impl Driver {
         result::device::get_name(self.device).unwrap_or_else(|_| "a GPU".into())
     }
 
-    pub(super) fn most_shared(&self) -> usize {
-        self.most_shared.saturating_sub(STATIC_SHARED)
+    pub(super) fn max_shared(&self) -> usize {
+        self.max_shared.saturating_sub(STATIC_SHARED)
     }
 
     pub(super) fn alloc(&self, bytes: usize) -> Result<u64, DeviceError> {
@@ -149,26 +149,26 @@ impl Driver {
         let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         if let super::Variant::Head(..) = kernel.variant {
             // SAFETY: the function is loaded.
-            unsafe { result::function::set_function_attribute(function.0, shared, self.most_shared() as i32) }
+            unsafe { result::function::set_function_attribute(function.0, shared, self.max_shared() as i32) }
                 .map_err(DeviceError::driver)?;
         }
         loaded.functions.insert(kernel, function);
         Ok(function)
     }
 
-    pub(super) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+    pub(super) fn launch(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         self.enter()?;
         let function = self.function(kernel)?;
         /// Most parameters that a kernel has.
-        const MOST: usize = 16;
-        let mut addresses = [std::ptr::null_mut(); MOST];
+        const MAX: usize = 16;
+        let mut addresses = [std::ptr::null_mut(); MAX];
         addresses.iter_mut().zip(args).for_each(|(to, arg)| *to = arg.address().cast_mut());
-        let [x, y, z] = extent.grid.map(|n| n as u32);
-        // SAFETY: the emulated machine has compared the arguments of this launch with the kernel's parameters, as tests of
+        let [x, y, z] = launch_dims.grid.map(|n| n as u32);
+        // SAFETY: the emulated device has compared the arguments of this launch with the kernel's parameters, as tests of
         // every launch do; addresses among them are those of memory that lives until what is queued has run.
         unsafe {
-            let blocks = (extent.threads as u32, 1, 1);
-            result::launch_kernel(function.0, (x, y, z), blocks, extent.shared as u32, self.stream, &mut addresses[..args.len()])
+            let blocks = (launch_dims.threads as u32, 1, 1);
+            result::launch_kernel(function.0, (x, y, z), blocks, launch_dims.shared as u32, self.stream, &mut addresses[..args.len()])
         }
         .map_err(DeviceError::driver)
     }

@@ -1,4 +1,4 @@
-//! The emulated machine: its memory is the host's, its kernels are C++, and its matrix product is a plain loop.
+//! The emulated device: its memory is the host's, its kernels are C++, and its matrix product is a plain loop.
 //!
 //! What is queued runs at once, or is kept in a list that runs later, as a graph does.
 
@@ -38,7 +38,7 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(&self) -> Result<(), DeviceError> {
         match self {
-            Self::Launch(kernel, extent, args) => return launch(*kernel, *extent, args),
+            Self::Launch(kernel, launch_dims, args) => return launch(*kernel, *launch_dims, args),
             Self::Product(of) => product(of),
             Self::Poison(address, bytes) => poison(*address, *bytes),
         }
@@ -111,19 +111,19 @@ fn poison(address: u64, bytes: usize) {
     unsafe { (address as *mut u8).write_bytes(POISON, bytes) }
 }
 
-fn launch(kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+fn launch(kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
     let [name, variant] = [kernel.name.to_owned(), kernel.variant.defines()].map(|s| CString::new(s).expect("no zeros in names"));
-    let grid = extent.grid.map(|n| n as u32);
+    let grid = launch_dims.grid.map(|n| n as u32);
     let (addresses, sizes): (Vec<_>, Vec<_>) = args.iter().map(|arg| (arg.address(), arg.len())).unzip();
-    // SAFETY: the machine compares number and sizes of the arguments with the kernel's parameters; that addresses among them
+    // SAFETY: the device compares number and sizes of the arguments with the kernel's parameters; that addresses among them
     // are those of memory is the promise of this crate's launches, which the guards around all memory watch.
     let said = unsafe {
         hh_emulate_launch(
             name.as_ptr(),
             variant.as_ptr(),
             grid.as_ptr(),
-            extent.threads as u32,
-            extent.shared,
+            launch_dims.threads as u32,
+            launch_dims.shared,
             addresses.as_ptr(),
             sizes.as_ptr(),
             args.len(),
@@ -132,7 +132,7 @@ fn launch(kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), Device
     if said.is_null() {
         return Ok(());
     }
-    // SAFETY: the machine's sentence ends with a zero and stays until its next launch on this thread.
+    // SAFETY: the device's sentence ends with a zero and stays until its next launch on this thread.
     Err(DeviceError::Driver(unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()))
 }
 
@@ -165,16 +165,16 @@ fn product(p: &Product) {
 
 #[cfg(test)]
 mod tests {
-    //! That the machine shows what is wrong with a kernel: those of planted.cpp, each with one fault.
+    //! That the device shows what is wrong with a kernel: those of planted.cpp, each with one fault.
     use super::*;
-    use crate::launch::{Machine, Memory, Variant};
+    use crate::launch::{GpuDevice, Memory, Variant};
     use std::sync::Arc;
 
     const THREADS: usize = 64;
 
     /// What a planted kernel leaves in memory of so many numbers.
     fn run(name: &'static str, numbers: usize) -> Result<Vec<f32>, DeviceError> {
-        let memory = Memory::new(&Arc::new(Machine::emulated()), 4 * numbers)?;
+        let memory = Memory::new(&Arc::new(GpuDevice::emulated()), 4 * numbers)?;
         let kernel = Kernel { source: "planted", name, variant: Variant::Plain };
         launch(kernel, LaunchDims { grid: [1, 1, 1], threads: THREADS, shared: 4 * THREADS }, &[memory.address().into()])?;
         let mut bytes = vec![0; 4 * numbers];

@@ -1,24 +1,24 @@
-//! The one address of unsafe code: memory of a machine, launches on it, matrix products.
+//! The one address of unsafe code: memory of a device, launches on it, matrix products.
 //!
-//! Everything else of this crate says what is to run over which addresses. The machine is a GPU behind its driver, or the
+//! Everything else of this crate says what is to run over which addresses. The device is a GPU behind its driver, or the
 //! emulated one; what lies above cannot tell them apart.
 
 mod arg;
 mod blas;
 mod compile;
 pub(crate) mod detect;
+mod device;
 mod driver;
 #[cfg(feature = "emulate")]
 mod emulated;
 mod graph;
-mod machine;
 mod memory;
 mod staging;
 
 pub(crate) use arg::Arg;
 pub(crate) use blas::Product;
+pub(crate) use device::GpuDevice;
 pub(crate) use graph::Graph;
-pub(crate) use machine::Machine;
 pub(crate) use memory::Memory;
 
 /// What a source is compiled with.
@@ -27,7 +27,7 @@ pub(crate) enum Variant {
     /// Nothing.
     Plain,
     /// So many adjacent numbers a thread: 1, 4 or 8.
-    Lanes(usize),
+    Vec(usize),
     /// Tiles of bf16 or f32, heads of up to so many columns: 16, 32, 64 or 128.
     Head(bool, usize),
 }
@@ -37,7 +37,7 @@ impl Variant {
     pub(crate) fn defines(self) -> String {
         match self {
             Self::Plain => String::new(),
-            Self::Lanes(n) => format!("LANES={n}"),
+            Self::Vec(n) => format!("VEC={n}"),
             Self::Head(bf16, head) => format!("REAL={} HEAD={head}", if bf16 { "bf16" } else { "float" }),
         }
     }

@@ -1,4 +1,4 @@
-//! The machine that kernels run on, and what it keeps an account of.
+//! The device that kernels run on, and what it keeps an account of.
 
 #[cfg(feature = "emulate")]
 use super::emulated::{Command, Emulated};
@@ -6,12 +6,12 @@ use super::{Arg, Kernel, LaunchDims, Product, driver::Driver};
 use crate::error::DeviceError;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// First address of a machine that nothing runs on, and what all its addresses are multiples of.
+/// First address of a device that nothing runs on, and what all its addresses are multiples of.
 const FIRST: u64 = 1 << 20;
 const ALIGN: u64 = 256;
 
 /// A GPU, or what pretends to be one.
-pub(crate) struct Machine {
+pub(crate) struct GpuDevice {
     pub(super) kind: DeviceKind,
     /// Bytes that are held, and the most that ever were.
     held: AtomicUsize,
@@ -33,7 +33,7 @@ pub(super) enum DeviceKind {
     Emulated(Emulated),
 }
 
-impl Machine {
+impl GpuDevice {
     fn at(kind: DeviceKind) -> Self {
         Self { kind, held: AtomicUsize::new(0), most: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
     }
@@ -65,12 +65,12 @@ impl Machine {
     }
 
     /// Queues a kernel.
-    pub(crate) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+    pub(crate) fn launch(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         match &self.kind {
-            DeviceKind::Gpu(driver) => driver.launch(kernel, extent, args),
+            DeviceKind::Gpu(driver) => driver.launch(kernel, launch_dims, args),
             DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(host) => host.queue(Command::Launch(kernel, extent, args.to_vec()), self.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Launch(kernel, launch_dims, args.to_vec()), self.recording()),
         }
     }
 
@@ -85,9 +85,9 @@ impl Machine {
     }
 
     /// Most bytes of dynamic shared memory of a block.
-    pub(crate) fn most_shared(&self) -> usize {
+    pub(crate) fn max_shared(&self) -> usize {
         match &self.kind {
-            DeviceKind::Gpu(driver) => driver.most_shared(),
+            DeviceKind::Gpu(driver) => driver.max_shared(),
             DeviceKind::Planned(_) => 227 << 10,
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(_) => 227 << 10,
