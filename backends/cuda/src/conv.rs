@@ -11,14 +11,14 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Positions of a thread, as in conv.cu.
+/// Positions per thread, as in conv.cu.
 const CHUNK: usize = 32;
 
 fn sizes(dims: &ConvDims) -> [Arg; 4] {
     [dims.batch, dims.time, dims.width, dims.taps].map(Into::into)
 }
 
-/// Channels of a thread, as conv.cu has registers for.
+/// Largest number of channels per thread: conv.cu keeps up to 4 taps of each in registers, or 16 of one channel.
 fn most(dims: &ConvDims) -> usize {
     if dims.taps > 4 { 1 } else { 4 }
 }

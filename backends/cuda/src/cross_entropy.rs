@@ -26,8 +26,8 @@ pub(crate) fn backward(
     chunks(b, op, scratch, losses, Some(d));
 }
 
-/// The logits go through `scratch` in whatever it is held in; their gradient takes their place, or, where products are of
-/// another kind, one beside it.
+/// The logits are stored in `scratch` in its precision. Their gradient overwrites them or, if matrix products use another
+/// precision, is written to separate scratch memory.
 fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor, d: Option<CrossEntropyGrad<Tensor>>) {
     let CrossEntropyDims { rows, width, vocab, chunk } = op.dims(scratch.shape(), losses.shape());
     b.reset_scratch();

@@ -1,4 +1,4 @@
-//! Rows of the tables of tokens and positions; the last position, and the average of them.
+//! Token and position embeddings, the last position, and the weighted average over positions.
 
 use crate::{
     Cuda, Indices, Tensor,
@@ -25,7 +25,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Embed<Tensor, Indices>, dy: &Tensor, d_
     b.run("embed", "embed_backward", Variant::Vec(1), LaunchDims { grid: [rows, 1, 1], threads: 128, shared: 0 }, &args);
 }
 
-/// Address of a clock, or of none.
+/// Address of a clock, or 0.
 pub(crate) fn clock(of: Option<&Indices>) -> u64 {
     of.map_or(0, Indices::address)
 }

@@ -11,7 +11,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Which of the three control columns belongs to each gate.
+/// `Controls` of gate.cu: the control column of each gate that is on.
 fn controls(on: [bool; 3]) -> Arg {
     let mut fields = [0usize; 4];
     for column in (0..3).filter(|&i| on[i]) {

@@ -1,5 +1,5 @@
-//! Classic Hopfield memory: in training the lookup of a chunk's items, weighed by γ^age, and of what earlier chunks hand on in two
-//! matrices a head; of a stream, the matrices alone.
+//! Classic Hopfield memory. Training looks up the items of a chunk, weighted by γ^age, and the state carried from earlier chunks
+//! in two matrices per head; decoding uses the matrices only.
 
 use crate::{
     Cuda, Tensor,
@@ -14,7 +14,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// With what chunks hand on, made anew.
+/// The arguments of the kernels, with the carried matrices computed.
 fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Tiles) -> Refinement {
     let MemoryDims { batch, time, width, heads, .. } = *dims;
     let qpv = columns(&op.qpv);
@@ -87,7 +87,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
     b.reset_scratch();
     let refinement = refinement(b, &op, &dims, &tiles);
-    // Nothing was saved: the refinements once more.
+    // Nothing was saved: recompute the refinements.
     let kept =
         Saved { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
     let y = b.take_compute(batch * time, width);

@@ -6,7 +6,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// The matrix in what products are computed in.
+/// The matrix in the compute precision.
 pub(crate) fn operand(b: &mut Cuda, of: Mat, rows: usize, width: usize) -> Mat {
     if of.bf16 == b.bf16() {
         return of;
@@ -16,7 +16,7 @@ pub(crate) fn operand(b: &mut Cuda, of: Mat, rows: usize, width: usize) -> Mat {
     to
 }
 
-/// A vector or matrix in another's kind.
+/// A vector or matrix in the precision of `to`.
 fn alike(b: &mut Cuda, of: Mat, to: Mat, rows: usize, width: usize) -> Mat {
     if of.bf16 == to.bf16 {
         return of;
@@ -52,7 +52,8 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
         assert_eq!(dx.shape().extents(), op.x.shape().extents(), "matmul: gradient of x");
         let (w, to) = (operand(b, op.w.for_products(), out, inp), dx.mat());
         let add = add.then_some(to);
-        let product = Product { rows, columns: inp, inner: out, a: dy_operand, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
+        let product =
+            Product { rows, columns: inp, inner: out, a: dy_operand, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
         b.product(&product);
     }
     let x = operand(b, op.x.mat(), rows, inp);

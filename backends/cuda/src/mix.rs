@@ -11,7 +11,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Widths of the paths that are on, and how many there are.
+/// Widths of the paths that are on, and `Spans` of mix.cu.
 fn spans(widths: [usize; 3]) -> ([usize; 3], Arg) {
     let mut on = [0; 3];
     let mut count = 0usize;

@@ -1,4 +1,4 @@
-//! Root-mean-square norm.
+//! Root-mean-square normalisation (RMSNorm).
 
 use crate::{
     Cuda, Tensor,

@@ -1,4 +1,4 @@
-//! The controller's running summary.
+//! The controller's exponential moving average over time.
 
 use crate::{
     Cuda, Tensor,
@@ -11,14 +11,14 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Positions of a thread, as in pool.cu.
+/// Positions per thread, as in pool.cu.
 const CHUNK: usize = 32;
 
 fn launch_dims([batch, time, width]: [usize; 3], vec: usize) -> LaunchDims {
     LaunchDims::threads(batch * time.div_ceil(CHUNK) * width / vec, 128)
 }
 
-/// Room for what each chunk hands on, and for the state of the beginning, where there are several.
+/// Scratch for the end state of each chunk and the initial state; none for a single chunk.
 fn ends(b: &mut Cuda, [batch, time, width]: [usize; 3]) -> Mat {
     let chunks = time.div_ceil(CHUNK);
     if chunks > 1 { b.take_full(batch * (chunks + 1), width) } else { Mat::NONE }

@@ -20,7 +20,7 @@ fn slots(op: &Recall<Tensor>, dims: &MemoryDims) -> Arg {
     Arg::group(&[mats[0].into(), mats[1].into(), dims.slots.into()])
 }
 
-/// What the passes read of a training chunk or, with a state, of a stream.
+/// The arguments of the kernels, with gathered items; `state` is the ring and last pattern of a decoding state.
 fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Option<(&lookup::Ring, Mat)>) -> Refinement {
     let MemoryDims { batch, time, width, heads, slots: m, .. } = *dims;
     let (qpv, ring) = (columns(&op.qpv), state.map(|(ring, _)| ring));
@@ -43,7 +43,7 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
 }
 
 fn kept(saved: &RecallSaved<Tensor>) -> Saved {
-    assert!(![&saved.reads, &saved.moved, &saved.log_sum].iter().any(|t| t.bf16), "recall: what is saved is f32");
+    assert!(![&saved.reads, &saved.moved, &saved.log_sum].iter().any(|t| t.bf16), "recall: saved tensors must be f32");
     Saved { reads: saved.reads.mat(), moved: saved.moved.mat(), log_sum: saved.log_sum.mat() }
 }
 

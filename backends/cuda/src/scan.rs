@@ -11,7 +11,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Positions of a thread, as in scan.cu.
+/// Positions per thread, as in scan.cu.
 const CHUNK: usize = 32;
 
 /// `ScanInputs` of scan.cu.
@@ -25,7 +25,7 @@ fn launch_dims(dims: &ScanDims, vec: usize) -> LaunchDims {
     LaunchDims::threads(dims.batch * dims.time.div_ceil(CHUNK) * dims.width / vec, 128)
 }
 
-/// Room for what each chunk makes of `h`, and for the `h` of the beginning, where there are several.
+/// Scratch for each chunk's map of `h` and the initial `h`; none for a single chunk.
 fn ends(b: &mut Cuda, dims: &ScanDims) -> Mat {
     let chunks = dims.time.div_ceil(CHUNK);
     if chunks > 1 { b.take_full(dims.batch * (chunks * 2 + 1), dims.width) } else { Mat::NONE }

@@ -1,4 +1,4 @@
-//! Sums over rows whose order the shape alone decides.
+//! Sums over rows in an order that depends on the shape only.
 
 use crate::{
     Cuda,
@@ -6,12 +6,12 @@ use crate::{
     tensor::Mat,
 };
 
-/// Floats of shared memory that the warps of a block share for their partial sums.
+/// Floats of shared memory per block for the partial sums of its warps.
 const SHARED: usize = 12 << 10;
-/// Most partial sums.
+/// Largest number of partial sums.
 const BLOCKS: usize = 256;
 
-/// Partial sums of a kernel that walks through rows, a warp a row at a time.
+/// Partial sums of a kernel that loops over rows, one warp per row.
 pub(crate) struct Partials {
     pub(crate) launch_dims: LaunchDims,
     /// `[blocks, width]`
@@ -20,10 +20,10 @@ pub(crate) struct Partials {
 }
 
 impl Partials {
-    /// Room for the sums of `width` columns over `rows`.
+    /// Scratch for the sums of `width` columns over `rows`.
     ///
     /// # Panics
-    /// Where the columns have no room in shared memory: no model is that wide.
+    /// If the columns exceed shared memory; no model is that wide.
     pub(crate) fn over_rows(b: &mut Cuda, rows: usize, width: usize) -> Self {
         assert!(width <= SHARED, "sums of {width} columns");
         let warps = (SHARED / width).clamp(1, 8);
@@ -32,7 +32,7 @@ impl Partials {
         Self { launch_dims, address: b.take(4 * blocks * width), width }
     }
 
-    /// Partial sums `[n, width]` that a kernel of another form leaves at an address.
+    /// Partial sums `[n, width]` at an address, written by a kernel with other launch dimensions.
     pub(crate) fn at(address: u64, n: usize, width: usize) -> Self {
         Self { launch_dims: LaunchDims { grid: [n, 1, 1], threads: 0, shared: 0 }, address, width }
     }
@@ -46,7 +46,7 @@ impl Partials {
 
 /// `target += Σ` of the rows of `x`.
 pub(crate) fn column_sums(b: &mut Cuda, x: Mat, rows: usize, width: usize, target: Mat) {
-    // Columns in bands that shared memory has room for.
+    // Bands of columns that fit shared memory.
     for start in (0..width).step_by(SHARED) {
         let band = SHARED.min(width - start);
         let x = Mat { address: x.address + (start * x.size()) as u64, ..x };

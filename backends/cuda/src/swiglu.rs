@@ -1,4 +1,4 @@
-//! The feed-forward gate.
+//! The SwiGLU gate of the feed-forward layer.
 
 use crate::{
     Cuda, Tensor,

@@ -1,6 +1,6 @@
-//! Arguments of a kernel as C++ lays them out.
+//! Kernel arguments in the memory layout of C++.
 
-/// One argument: a number, an address, or a structure of these.
+/// One argument: a scalar, an address, or a structure of these.
 #[derive(Clone, Copy)]
 pub(crate) struct Arg {
     bytes: [u8; Arg::MAX],
@@ -12,7 +12,7 @@ impl Arg {
     /// Bytes of the largest structure.
     const MAX: usize = 160;
 
-    fn number<const N: usize>(value: [u8; N]) -> Self {
+    fn scalar<const N: usize>(value: [u8; N]) -> Self {
         let mut bytes = [0; Self::MAX];
         bytes[..N].copy_from_slice(&value);
         Self { bytes, len: N, align: N }
@@ -34,17 +34,17 @@ impl Arg {
         whole
     }
 
-    /// Address of the first byte; C++ reads from there.
+    /// Address of the first byte.
     pub(super) fn address(&self) -> *const std::ffi::c_void {
         self.bytes.as_ptr().cast()
     }
 
-    /// As it lies in memory.
+    /// Its bytes in memory.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// How many bytes it has.
+    /// Number of bytes.
     #[cfg(feature = "emulate")]
     pub(super) fn len(&self) -> usize {
         self.len
@@ -53,39 +53,39 @@ impl Arg {
 
 impl From<i32> for Arg {
     fn from(value: i32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<u32> for Arg {
     fn from(value: u32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<f32> for Arg {
     fn from(value: f32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<f64> for Arg {
     fn from(value: f64) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 /// An address, or a `size_t`.
 impl From<u64> for Arg {
     fn from(value: u64) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
-/// An extent: `int` in the kernels.
+/// An extent: `int` in the kernels. Counts of elements are passed as u64.
 ///
 /// # Panics
-/// Beyond 2³¹: no tensor's extent is that long, and counts of elements are passed as u64.
+/// From 2³¹ on.
 impl From<usize> for Arg {
     fn from(value: usize) -> Self {
         i32::try_from(value).expect("an extent below 2^31").into()

@@ -1,4 +1,4 @@
-//! Queued work that runs again as one: a CUDA graph, or a list on the emulated device.
+//! Recorded work that runs again in one launch: a CUDA graph, or a list of commands on the emulated device.
 
 #[cfg(feature = "emulate")]
 use super::emulated::Command;
@@ -9,7 +9,7 @@ use super::{
 use crate::error::DeviceError;
 use std::sync::Arc;
 
-/// Work that was recorded. It holds addresses: where any memory of the device has been given back since, it runs no more.
+/// Recorded work. It contains addresses: it becomes stale when any memory of the device is freed.
 pub(crate) struct Graph {
     device: Arc<GpuDevice>,
     kept: Kept,
@@ -24,10 +24,10 @@ enum Kept {
 }
 
 impl Graph {
-    /// Records what `work` queues, which is not run.
+    /// Records the operations that `work` queues, without running them.
     ///
     /// # Errors
-    /// The device's own, and [`DeviceError::WhileRecording`] where memory was given back meanwhile.
+    /// Errors of the device, and [`DeviceError::WhileRecording`] if memory was freed meanwhile.
     pub(crate) fn record(device: &Arc<GpuDevice>, work: impl FnOnce()) -> Result<Self, DeviceError> {
         let freed = device.freed();
         if let DeviceKind::Gpu(driver) = &device.kind {
@@ -43,10 +43,10 @@ impl Graph {
             DeviceKind::Emulated(host) => Kept::Emulated(host.take()),
         };
         let graph = Self { device: device.clone(), kept, freed };
-        if graph.stale() { Err(DeviceError::WhileRecording("memory was given back")) } else { Ok(graph) }
+        if graph.stale() { Err(DeviceError::WhileRecording("memory was freed")) } else { Ok(graph) }
     }
 
-    /// Whether memory has been given back since, which the work may have been over.
+    /// Whether memory that the work may use has been freed since.
     pub(crate) fn stale(&self) -> bool {
         self.freed != self.device.freed()
     }
@@ -54,9 +54,9 @@ impl Graph {
     /// Queues the work again.
     ///
     /// # Panics
-    /// Where it is [stale](Self::stale).
+    /// If it is [stale](Self::stale).
     pub(crate) fn replay(&self) -> Result<(), DeviceError> {
-        assert!(!self.stale(), "a recording over memory that is gone");
+        assert!(!self.stale(), "replay of a recording whose memory was freed");
         match (&self.device.kind, &self.kept) {
             (DeviceKind::Gpu(driver), Kept::Gpu(work)) => driver.replay(work),
             #[cfg(feature = "emulate")]

@@ -1,4 +1,4 @@
-//! Memory of a device.
+//! Device memory.
 
 use super::device::{DeviceKind, GpuDevice};
 #[cfg(feature = "emulate")]
@@ -6,7 +6,7 @@ use super::emulated::{self, Command};
 use crate::error::DeviceError;
 use std::sync::Arc;
 
-/// Memory of a device; freed when dropped.
+/// An allocation on a device, freed when dropped.
 pub(crate) struct Memory {
     device: Arc<GpuDevice>,
     address: u64,
@@ -20,9 +20,9 @@ impl std::fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// New memory of the device, all zeros; its start is a multiple of 256.
+    /// Allocates zeroed memory, aligned to 256 bytes.
     pub(crate) fn new(device: &Arc<GpuDevice>, bytes: usize) -> Result<Self, DeviceError> {
-        device.refuse_while_recording("memory was asked for")?;
+        device.refuse_while_recording("memory was allocated")?;
         let address = match &device.kind {
             DeviceKind::Gpu(driver) => driver.alloc(bytes)?,
             DeviceKind::Planned(next) => GpuDevice::plan(next, bytes),
@@ -33,23 +33,23 @@ impl Memory {
         Ok(Self { device: device.clone(), address, bytes })
     }
 
-    /// Where it begins.
+    /// Its address.
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
 
-    /// How long it is.
+    /// Its length in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Copies from the host; the host's slice is free on return.
+    /// Copies from the host; `from` may be reused on return.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// If the lengths differ.
     pub(crate) fn upload(&mut self, from: &[u8]) -> Result<(), DeviceError> {
         assert_eq!(from.len(), self.bytes, "bytes to upload");
-        self.device.refuse_while_recording("numbers of the host were sent")?;
+        self.device.refuse_while_recording("data was uploaded")?;
         match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.upload(from, self.address),
             DeviceKind::Planned(_) => Ok(()),
@@ -61,13 +61,13 @@ impl Memory {
         }
     }
 
-    /// Waits for all that is queued, then copies to the host.
+    /// Waits for all queued work, then copies to the host.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// If the lengths differ.
     pub(crate) fn download(&self, to: &mut [u8]) -> Result<(), DeviceError> {
         assert_eq!(to.len(), self.bytes, "bytes to download");
-        self.device.refuse_while_recording("the host asked for numbers")?;
+        self.device.refuse_while_recording("data was downloaded")?;
         match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.download(self.address, to),
             DeviceKind::Planned(_) => {
@@ -82,7 +82,7 @@ impl Memory {
         }
     }
 
-    /// Makes what was left there unreadable, where the device can tell.
+    /// Fills the memory with NaN on the emulated device; a no-op elsewhere.
     pub(crate) fn poison(&mut self) -> Result<(), DeviceError> {
         match &self.device.kind {
             DeviceKind::Gpu(_) | DeviceKind::Planned(_) => Ok(()),
