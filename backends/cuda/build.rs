@@ -1,4 +1,4 @@
-//! Compiles the kernels as C++ for the emulated machine, where that is asked for; nothing otherwise.
+//! With feature `emulate`, compiles the kernels as C++ for the emulated device.
 
 #[cfg(not(feature = "emulate"))]
 fn main() {}
@@ -16,13 +16,13 @@ fn main() {
         build.flag_if_supported("-Wno-unknown-pragmas").flag_if_supported("-Wno-unused-function").cargo_metadata(false);
         build
     };
-    let mut objects = ["machine", "kernels", "planted"]
+    let mut objects = ["device", "kernels", "planted"]
         .iter()
         .fold(&mut compiler(), |build, stem| build.file(format!("src/emulate/{stem}.cpp")))
         .compile_intermediates();
     let heads = ["float", "bf16"].into_iter().flat_map(|real| ["16", "32", "64", "128"].map(|head| (real, head)));
     for (real, head) in heads {
-        // One source for all: a folder of its own for each object.
+        // All objects have the same source: each needs a separate folder.
         let folder = format!("{}/{real}-{head}", std::env::var("OUT_DIR").expect("cargo sets it"));
         std::fs::create_dir_all(&folder).expect("memory for objects");
         objects.extend(
@@ -35,7 +35,7 @@ fn main() {
     });
     library.cargo_metadata(false).compile("hh_emulate");
     println!("cargo::rustc-link-search=native={}", std::env::var("OUT_DIR").expect("cargo sets it"));
-    // Kernels register themselves when the program starts: nobody calls them by a symbol that the linker would look for.
+    // Kernels register themselves at program start and are not referenced by symbol: link the whole archive.
     println!("cargo::rustc-link-lib=static:+whole-archive=hh_emulate");
     println!("cargo::rustc-link-lib=stdc++");
 }

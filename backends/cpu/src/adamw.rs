@@ -1,4 +1,4 @@
-//! One optimiser step on one tensor.
+//! One AdamW step on one tensor.
 
 use crate::{Cpu, Float, Tensor, threads::Shared};
 use hh_core::ops::{AdamW, AdamWLeaf};
@@ -9,7 +9,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: &AdamW<Tensor<F>>, leaf: A
     let rate = lr * F::of_f32(leaf.rate);
     let norm = op.total.data()[0].sqrt();
     let clip = F::of_f32(op.clip);
-    // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
+    // The comparison is false for a norm of NaN, so that a broken gradient is not clipped into a finite one.
     let clipped = if op.clip == 0.0 || norm <= clip { F::ONE } else { clip / norm };
     let (beta1, beta2, eps, decay) = (F::of_f32(op.beta1), F::of_f32(op.beta2), F::of_f32(op.eps), F::of_f32(leaf.decay));
     let AdamWLeaf { weight, grad, first, second, ema, .. } = leaf;
@@ -20,7 +20,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: &AdamW<Tensor<F>>, leaf: A
             level,
             #[inline(always)]
             || {
-                // SAFETY: each run of elements is one task's.
+                // SAFETY: each run of elements belongs to one task.
                 let [weight, grad, first, second, ema] = shared.map(|s| unsafe { s.slice(run.start, run.len()) });
                 for ((((w, grad), m), v), ema) in weight.iter_mut().zip(grad).zip(first).zip(second).zip(ema) {
                     let g = *grad * clipped;

@@ -8,7 +8,7 @@ use crate::{
     Cpu, Float, Indices, Tensor,
     lookup::{Items, QUERIES, Queries, TILE, View, look_up},
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     share::share,
     simd::Kernel,
     strip::{Strip, StripMut},
@@ -27,15 +27,15 @@ fn scale<F: Float>(head_dim: usize) -> F {
     F::ONE / F::of(head_dim as f64).sqrt()
 }
 
-/// What came before the chunk.
+/// Keys and values of the positions before the chunk.
 #[derive(Clone, Copy)]
 struct Past<'a, F> {
     items: Strip<'a, F>,
-    /// `N`
+    /// Rows of the ring, `N`.
     rows: usize,
 }
 
-/// Some positions of one head of one sequence.
+/// A run of positions of one head of one sequence.
 struct Task<'a, F> {
     dims: MemoryDims,
     sequence: usize,
@@ -60,7 +60,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let (d, pad, width) = (dims.head_dim, padded(dims.head_dim), dims.width);
         let view = View::from(clock + from, 0, 0, dims.window);
         let (columns, sides) = (view.columns(clock + to - 1), sides(&dims));
-        let mut working = Carve(self.working);
+        let mut working = Bump(self.working);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
         let mut items = Items::new(columns, d, sides, rows, transposed);
         for c in 0..columns {
@@ -68,7 +68,7 @@ impl<F: Float> Kernel for Task<'_, F> {
             let [key, value] = match position.checked_sub(clock) {
                 Some(t) => [1, 2].map(|part| self.qkv.row(sequence * dims.time + t, part * width + column, d)),
                 None => {
-                    let past = self.past.expect("positions before the chunk lie in the ring");
+                    let past = self.past.expect("positions before the chunk are in the ring");
                     let row = sequence * past.rows + position % past.rows;
                     [0, 1].map(|part| past.items.row(row, part * width + column, d))
                 }
@@ -85,7 +85,7 @@ impl<F: Float> Kernel for Task<'_, F> {
             let queries = Queries { position: clock + first, rows: count, scaled };
             look_up::<F, FMA>(&view, &queries, &items, pad, scores, out, log_sum);
             for (i, out) in out.chunks_exact(pad).take(count).enumerate() {
-                // SAFETY: each head's positions are one task's, here and below.
+                // SAFETY: each head's positions belong to one task, here and below.
                 unsafe { self.y.row(row(i), column, d) }.copy_from_slice(&out[..d]);
                 if let Some(saved) = self.saved {
                     unsafe { saved.row(row(i), column / d, 1) }.fill(log_sum[i]);
@@ -95,7 +95,7 @@ impl<F: Float> Kernel for Task<'_, F> {
     }
 }
 
-/// A few queries are scored item by item: transposing the memory for them would cost more than it saves.
+/// How many transposed copies [`Items`] keeps. None for a few queries: transposing would cost more than it saves.
 fn sides(dims: &MemoryDims) -> usize {
     if dims.time < 4 { 0 } else { 1 }
 }
@@ -116,13 +116,13 @@ pub(crate) fn forward<F: Float>(
 
     let most = (time + past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
     let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + QUERIES * (2 * padded(d) + TILE + 1);
-    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
     share(&cpu.threads, batch * heads * runs, batch * time * width * most.min(clock + time), |task| {
         let (run, head) = (task % runs, task / runs);
         let (from, to) = (run * RUN, time.min((run + 1) * RUN));
-        // SAFETY: once in this task.
-        let working = unsafe { lanes.mine(&cpu.threads) };
+        // SAFETY: called once in this task.
+        let working = unsafe { per_thread.current(&cpu.threads) };
         let (sequence, column) = (head / heads, head % heads * d);
         F::run(level, Task { dims, sequence, column, from, to, clock, qkv, past, saved, y, working });
     });

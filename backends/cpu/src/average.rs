@@ -13,11 +13,11 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Average<Tensor<F>>, y: &mu
             #[inline(always)]
             || {
                 for b in run {
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let y = unsafe { y.slice(b * width, width) };
                     y.fill(F::ZERO);
                     for t in b * time..(b + 1) * time {
-                        // A row that is filled up has many of them.
+                        // Padding has weight 0.
                         if weights[t] != F::ZERO {
                             for (y, &x) in y.iter_mut().zip(&x[t * width..][..width]) {
                                 *y += weights[t] * x;
@@ -41,7 +41,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Average<Tensor<F>>, dy: &
             #[inline(always)]
             || {
                 for t in run {
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let dx = unsafe { dx.slice(t * width, width) };
                     for (dx, &dy) in dx.iter_mut().zip(&dy[t / time * width..][..width]) {
                         *dx = weights[t] * dy;

@@ -1,4 +1,4 @@
-//! [`Backward`], a kernel a line: `x_grad` is `x::backward`, in the file of that name.
+//! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`.
 
 use crate::{
     Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix,
@@ -6,8 +6,8 @@ use crate::{
 };
 use hh_core::{backend::Backward, ops::*};
 
-/// For both number types by name, not for every `F: Float`: so the kernels are compiled here once, and not again in each
-/// crate that runs them.
+/// Implemented for each type by name, not for every `F: Float`: the kernels are compiled once in this crate, not in each
+/// crate that calls them.
 macro_rules! rung {
     ($($F:ty)*) => {$(
         impl Backward for Cpu<$F> {

@@ -1,19 +1,19 @@
-//! Where tensors lie.
+//! Memory of tensors.
 //!
-//! Decoding reads every weight once a token, and on pages of 4 KiB the translation of addresses takes a third of the
-//! time that memory takes. So where the system has huge pages, tensors share chunks of memory that ask for them.
+//! Decoding reads every weight once per token; with pages of 4 KiB, address translation takes a third as long as the
+//! memory traffic. Where the system has huge pages, tensors are cut from chunks of memory that request them.
 
 use crate::error::OutOfMemory;
 use alloc::{vec, vec::Vec};
 
-/// What memory of zeros may be read as.
-pub trait Number: Copy + Default {}
-impl Number for f32 {}
-impl Number for f64 {}
-impl Number for u8 {}
-impl Number for [u8; 2] {}
+/// Types for which memory of zero bytes is a valid value.
+pub trait Zeroable: Copy + Default {}
+impl Zeroable for f32 {}
+impl Zeroable for f64 {}
+impl Zeroable for u8 {}
+impl Zeroable for [u8; 2] {}
 
-/// Numbers that one tensor owns; zeros at first.
+/// Elements that one tensor owns, initially zeros.
 pub(crate) struct Buffer<N>(Storage<N>);
 
 enum Storage<N> {
@@ -57,15 +57,15 @@ impl<N: core::fmt::Debug> core::fmt::Debug for Buffer<N> {
     }
 }
 
-/// Memory of its own for `count` numbers.
-pub(crate) fn own<N: Copy + Default>(count: usize) -> Result<Vec<N>, OutOfMemory> {
+/// A new vector of `count` zeros.
+pub(crate) fn zeroed<N: Copy + Default>(count: usize) -> Result<Vec<N>, OutOfMemory> {
     let bytes = count.saturating_mul(size_of::<N>());
-    // `try_reserve` asks first; `vec!` then takes zeroed pages, which cost nothing until they are touched.
+    // `try_reserve` reports a failure instead of aborting; `vec!` then maps zeroed pages, which are free until touched.
     Vec::<N>::new().try_reserve_exact(count).map_err(|_| OutOfMemory(bytes))?;
     Ok(vec![N::default(); count])
 }
 
-/// Hands out memory: a chunk is free when all tensors in it are, and the newest one is then handed out again.
+/// An allocator of tensor memory. A chunk is freed once all of its tensors are dropped; the newest chunk is then reused.
 #[derive(Default)]
 pub(crate) struct Arena {
     #[cfg(all(feature = "std", target_os = "linux"))]
@@ -73,13 +73,13 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Zeros.
-    pub(crate) fn zeros<N: Number>(&mut self, count: usize) -> Result<Buffer<N>, OutOfMemory> {
+    /// A buffer of `count` zeros.
+    pub(crate) fn zeros<N: Zeroable>(&mut self, count: usize) -> Result<Buffer<N>, OutOfMemory> {
         #[cfg(all(feature = "std", target_os = "linux"))]
         if let Some(part) = self.chunks.part(count) {
             return Ok(Buffer(Storage::Chunk(part)));
         }
-        Ok(Buffer(Storage::Owned(own(count)?)))
+        Ok(Buffer(Storage::Owned(zeroed(count)?)))
     }
 }
 
@@ -91,22 +91,22 @@ mod chunk {
 
     /// Bytes of a huge page.
     const PAGE: usize = 2 << 20;
-    /// Largest chunk, unless a tensor is larger. What the last chunk does not use is never touched.
+    /// Largest chunk in bytes, unless a tensor is larger. Unused pages of the last chunk are never touched.
     const LARGEST: usize = 64 << 20;
-    /// Bytes between the starts of tensors: a line of the cache.
+    /// Alignment of tensors in bytes: a cache line.
     const ALIGN: usize = 64;
 
     #[derive(Default)]
     pub(super) struct Chunks {
-        /// The newest, and how much of it is handed out.
+        /// The newest chunk, and how many of its bytes are used.
         newest: Option<(Arc<MmapMut>, usize)>,
-        /// Bytes asked for so far.
+        /// Bytes requested so far.
         total: usize,
     }
 
     impl Chunks {
-        /// Room for `count` numbers; `None` while all is too small for a huge page, or where the system gives none.
-        pub(super) fn part<N: super::Number>(&mut self, count: usize) -> Option<Part<N>> {
+        /// Memory for `count` elements; `None` while the total is below one huge page, or if the mapping fails.
+        pub(super) fn part<N: super::Zeroable>(&mut self, count: usize) -> Option<Part<N>> {
             let bytes = count.checked_mul(size_of::<N>())?.checked_next_multiple_of(ALIGN)?;
             self.total = self.total.saturating_add(bytes);
             if self.total < PAGE {
@@ -115,16 +115,16 @@ mod chunk {
             if let Some((chunk, used)) = &mut self.newest
                 && let Some(chunk) = Arc::get_mut(chunk)
             {
-                // Nobody else has a part of it.
+                // All tensors of the chunk were dropped.
                 let start = chunk.as_ptr().align_offset(PAGE);
                 chunk[start..*used].fill(0);
                 *used = start;
             }
             if self.newest.as_ref().is_none_or(|(chunk, used)| chunk.len() - used < bytes) {
-                // A little more than one page, so that one page is whole wherever the chunk begins.
+                // One page more, so that the chunk contains whole pages at any start address.
                 let len = bytes.max(self.total.min(LARGEST)).checked_next_multiple_of(PAGE)?.checked_add(PAGE)?;
                 let chunk = MmapOptions::new().len(len).map_anon().ok()?;
-                // Where it does not know huge pages, the system uses ordinary ones.
+                // Without huge pages the system falls back to ordinary ones.
                 let _ = chunk.advise(Advice::HugePage);
                 let used = chunk.as_ptr().align_offset(PAGE);
                 self.newest = Some((Arc::new(chunk), used));
@@ -137,7 +137,7 @@ mod chunk {
         }
     }
 
-    /// Numbers that lie in a chunk and belong to nobody else.
+    /// Elements in a chunk, exclusive to this part.
     pub(super) struct Part<N> {
         start: NonNull<N>,
         count: usize,
@@ -149,7 +149,7 @@ mod chunk {
     impl<N> Part<N> {
         #[inline(always)]
         pub(super) fn get(&self) -> &[N] {
-            // SAFETY: `part` has cut this out for us alone, of zeros, which are numbers.
+            // SAFETY: `part` made these bytes exclusive to this value and zero, which `Zeroable` allows.
             unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.count) }
         }
 
@@ -160,7 +160,7 @@ mod chunk {
         }
     }
 
-    // SAFETY: it owns its numbers, as a Vec does.
+    // SAFETY: it owns its elements, as a Vec does.
     unsafe impl<N: Send> Send for Part<N> {}
     unsafe impl<N: Sync> Sync for Part<N> {}
 }
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_that_nobody_uses_any_more_is_handed_out_again_as_zeros() {
+    fn freed_memory_is_reused_as_zeros() {
         const COUNT: usize = 1 << 20;
         let mut arena = Arena::default();
         let mut first = arena.zeros::<f32>(COUNT).expect("4 MB");
@@ -181,7 +181,7 @@ mod tests {
             first = arena.zeros(COUNT).expect("4 MB");
             assert!(first.as_ptr() == at && first.iter().all(|&x| x == 0.0));
         }
-        // What is in use stays its owner's.
+        // Memory in use is not handed out a second time.
         first.fill(1.0);
         let second = arena.zeros::<f32>(COUNT).expect("4 MB");
         assert!(first.iter().all(|&x| x == 1.0) && second.iter().all(|&x| x == 0.0));

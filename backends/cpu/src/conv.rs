@@ -2,7 +2,7 @@
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{BLOCK, Block, Lane, each_block, lane, put},
+    channels::{GROUP, Group, Lane, each_group, lane, put},
     scratch::scratch,
     simd::Kernel,
     strip::{Strip, StripMut},
@@ -13,37 +13,37 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// What both directions read.
+/// Inputs of forward and backward.
 #[derive(Clone, Copy)]
 struct Filter<'a, F> {
     time: usize,
     taps: usize,
     x: Strip<'a, F>,
-    /// The weight transposed, `[k, w]`: a vector of channels for each tap.
+    /// The weight transposed, `[k, w]`: channels are contiguous for each tap.
     weight: &'a [F],
     bias: &'a [F],
 }
 
 impl<F: Float> Filter<'_, F> {
-    /// The weights of a block's channels for the input `age` positions back.
+    /// The weights of a group's channels for the input `age` positions back.
     #[inline(always)]
-    fn tap(&self, block: Block, age: usize) -> Lane<F> {
-        block.of(&self.weight[(self.taps - 1 - age) * self.bias.len()..])
+    fn tap(&self, group: Group, age: usize) -> Lane<F> {
+        group.of(&self.weight[(self.taps - 1 - age) * self.bias.len()..])
     }
 
-    /// The sum before `silu`; `past(age)` is the input before the chunk, `None` where there is none.
+    /// The sum before `silu`; `past(age)` is an input from before the chunk, `None` without a state.
     #[inline(always)]
-    fn sum(&self, block: Block, t: usize, past: impl Fn(usize) -> Option<Lane<F>>) -> Lane<F> {
-        let mut sum = block.of(self.bias);
+    fn sum(&self, group: Group, t: usize, past: impl Fn(usize) -> Option<Lane<F>>) -> Lane<F> {
+        let mut sum = group.of(self.bias);
         for age in (0..self.taps).rev() {
             let x = match t.checked_sub(age) {
-                Some(t) => lane(self.x.row(block.sequence * self.time + t, block.start, block.count)),
+                Some(t) => lane(self.x.row(group.sequence * self.time + t, group.start, group.count)),
                 None => match past(age - t) {
                     Some(x) => x,
                     None => continue,
                 },
             };
-            add(&mut sum, &self.tap(block, age), &x);
+            add(&mut sum, &self.tap(group, age), &x);
         }
         sum
     }
@@ -52,7 +52,7 @@ impl<F: Float> Filter<'_, F> {
 /// `sum += a ∘ b`
 #[inline(always)]
 fn add<F: Float>(sum: &mut Lane<F>, a: &Lane<F>, b: &Lane<F>) {
-    for c in 0..BLOCK {
+    for c in 0..GROUP {
         sum[c] += a[c] * b[c];
     }
 }
@@ -69,7 +69,7 @@ fn transpose<F: Float>(weight: &[F], taps: usize, to: &mut [F]) {
 
 struct Run<'a, F> {
     filter: Filter<'a, F>,
-    block: Block,
+    group: Group,
     state: Option<StripMut<'a, F>>,
     y: StripMut<'a, F>,
 }
@@ -78,23 +78,23 @@ impl<F: Float> Kernel for Run<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { filter, block, .. } = self;
-        let (start, n, time, kept) = (block.start, block.count, filter.time, filter.taps - 1);
-        // SAFETY: each block is one task's, here and below.
-        let state = |row: usize| self.state.map(|s| unsafe { s.row(block.sequence * kept + row, start, n) });
+        let Self { filter, group, .. } = self;
+        let (start, n, time, kept) = (group.start, group.count, filter.time, filter.taps - 1);
+        // SAFETY: each group belongs to one task, here and below.
+        let state = |row: usize| self.state.map(|s| unsafe { s.row(group.sequence * kept + row, start, n) });
         for t in 0..time {
-            let mut y = filter.sum(block, t, |age| state(kept - age).map(|x| lane(x)));
+            let mut y = filter.sum(group, t, |age| state(kept - age).map(|x| lane(x)));
             for y in &mut y {
                 *y = y.silu();
             }
-            put(&y, unsafe { self.y.row(block.sequence * time + t, start, n) });
+            put(&y, unsafe { self.y.row(group.sequence * time + t, start, n) });
         }
-        // The last k − 1 of what was remembered, followed by this chunk; oldest first, so that no row is overwritten
-        // before it has moved.
+        // The last k − 1 rows of the old state followed by this chunk; oldest first, so that no row is overwritten
+        // before it was copied.
         for row in 0..kept {
             let Some(to) = state(row) else { break };
             match (row + time).checked_sub(kept) {
-                Some(t) => to.copy_from_slice(filter.x.row(block.sequence * time + t, start, n)),
+                Some(t) => to.copy_from_slice(filter.x.row(group.sequence * time + t, start, n)),
                 None => to.copy_from_slice(state(row + time).expect("there is a state")),
             }
         }
@@ -108,17 +108,17 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, state: Op
     transpose(op.weight.data(), taps, weight);
     let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
     let (y, state) = (StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, [dims.batch, time, dims.width], |block| F::run(level, Run { filter, block, state, y }));
+    each_group(&cpu.threads, [dims.batch, time, dims.width], |group| F::run(level, Run { filter, group, state, y }));
 }
 
 /// With `p` the sum before `silu` and `δ_t = dy_t ∘ silu'(p_t)`: `dx_t = Σ_age weight[age] ∘ δ_{t+age}`,
 /// `d_weight[age] = Σ_t δ_t ∘ x_{t−age}`, `d_bias = Σ δ`.
 struct RunBack<'a, F> {
     filter: Filter<'a, F>,
-    block: Block,
+    group: Group,
     dy: Strip<'a, F>,
     dx: StripMut<'a, F>,
-    /// Of this sequence: `[k, w]`, oldest input first, and in one row more the bias.
+    /// Per sequence `[k + 1, w]`: the taps, oldest input first, then the bias.
     d_parameters: StripMut<'a, F>,
 }
 
@@ -126,18 +126,18 @@ impl<F: Float> Kernel for RunBack<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { filter, block, .. } = self;
-        let (start, n, time, taps) = (block.start, block.count, filter.time, filter.taps);
-        let row = |t: usize| block.sequence * time + t;
-        // SAFETY: each block is one task's, here and below.
+        let Self { filter, group, .. } = self;
+        let (start, n, time, taps) = (group.start, group.count, filter.time, filter.taps);
+        let row = |t: usize| group.sequence * time + t;
+        // SAFETY: each group belongs to one task, here and below.
         let dx = |t: usize| unsafe { self.dx.row(row(t), start, n) };
-        let parameter = |i: usize| unsafe { self.d_parameters.row(block.sequence * (taps + 1) + i, start, n) };
-        // δ lies in dx until its last use.
+        let parameter = |i: usize| unsafe { self.d_parameters.row(group.sequence * (taps + 1) + i, start, n) };
+        // dx holds δ until its last use.
         let mut d_bias = lane::<F>(&[]);
         for t in 0..time {
-            let mut delta = filter.sum(block, t, |_| None);
+            let mut delta = filter.sum(group, t, |_| None);
             let dy = lane(self.dy.row(row(t), start, n));
-            for c in 0..BLOCK {
+            for c in 0..GROUP {
                 delta[c] = dy[c] * delta[c].silu_grad();
                 d_bias[c] += delta[c];
             }
@@ -154,7 +154,7 @@ impl<F: Float> Kernel for RunBack<'_, F> {
         for t in 0..time {
             let mut sum = lane::<F>(&[]);
             for age in 0..taps.min(time - t) {
-                add(&mut sum, &filter.tap(block, age), &lane(dx(t + age)));
+                add(&mut sum, &filter.tap(group, age), &lane(dx(t + age)));
             }
             put(&sum, dx(t));
         }
@@ -170,7 +170,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Conv<Tensor<F>>, dy: &Ten
     transpose(op.weight.data(), taps, weight);
     let filter = Filter { time, taps, x: Strip::of(&op.x), weight, bias: op.bias.data() };
     let (dy, dx, d_parameters) = (Strip::all(dy), StripMut::of(d.x), StripMut::over(Shared::new(partials), width));
-    each_block(&cpu.threads, [batch, time, width], |block| F::run(level, RunBack { filter, block, dy, dx, d_parameters }));
+    each_group(&cpu.threads, [batch, time, width], |group| F::run(level, RunBack { filter, group, dy, dx, d_parameters }));
     for partial in partials.chunks_exact((taps + 1) * width) {
         let (d_weight, d_bias) = partial.split_at(taps * width);
         for (i, tap) in d_weight.chunks_exact(width).enumerate() {

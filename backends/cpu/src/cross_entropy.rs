@@ -1,4 +1,4 @@
-//! Logits and cross-entropy, a chunk of rows at a time; rows without a target cost nothing.
+//! Logits and cross-entropy, one chunk of rows at a time; rows without a target are skipped.
 
 use crate::{
     Cpu, Float, Indices, Tensor,
@@ -37,84 +37,84 @@ fn chunks<F: Float>(
 ) {
     let CrossEntropyDims { rows, width, vocab, chunk } = op.dims(logits.shape(), losses.shape());
     let targets = op.targets.data();
-    let scored = targets.iter().filter(|&&t| t != IGNORE).count();
-    let slope = Slope {
+    let total_scored = targets.iter().filter(|&&t| t != IGNORE).count();
+    let weights = LossWeights {
         nll: F::of_f32(1.0 - op.smoothing),
         smooth: F::of_f32(op.smoothing),
         z: F::of_f32(op.z_weight),
-        scale: F::of(op.scale as f64 / scored.max(1) as f64),
+        scale: F::of(op.scale as f64 / total_scored.max(1) as f64),
     };
-    let mut together = take(&mut cpu.gathered);
+    let mut gathered = take(&mut cpu.gathered);
     let mut start = 0;
     while start < rows {
-        let Span { end, asked } = Span::new(targets, start, chunk);
-        // Rows that are not scored cost nothing: the others lie together while the chunk is computed.
-        let (all, targets) = (asked == end - start, &targets[start..end]);
+        let Span { end, scored } = Span::new(targets, start, chunk);
+        // Rows without a target are skipped: the others are gathered while the chunk is computed.
+        let (all, targets) = (scored == end - start, &targets[start..end]);
         let x = &op.x.data()[start * width..end * width];
-        let x = if all { x } else { gather(targets, x, width, scratch(&mut together, asked * width)) };
-        let logits = &mut logits.data_mut()[..asked * vocab];
+        let x = if all { x } else { gather(targets, x, width, scratch(&mut gathered, scored * width)) };
+        let logits = &mut logits.data_mut()[..scored * vocab];
         let losses = &mut losses.data_mut()[3 * start..3 * end];
         if !all {
             losses.fill(F::ZERO);
         }
-        if asked > 0 {
-            product(cpu, x, op.table, [asked, width, vocab], Write::Set { bias: None, add: None }, logits);
+        if scored > 0 {
+            product(cpu, x, op.table, [scored, width, vocab], Write::Set { bias: None, add: None }, logits);
         }
         let (level, shared, losses) = (cpu.level, Shared::new(logits), Shared::new(losses));
-        cpu.threads.rows(asked, vocab, |run| {
+        cpu.threads.rows(scored, vocab, |run| {
             let at = scored_rows(targets).skip(run.start);
             F::vectorise(
                 level,
                 #[inline(always)]
                 || {
                     for (row, at) in run.zip(at) {
-                        // SAFETY: each row is one task's.
+                        // SAFETY: each row belongs to one task.
                         let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * at, 3)) };
-                        losses.copy_from_slice(&score(logits, targets[at] as usize, d.is_some().then_some(&slope)));
+                        losses.copy_from_slice(&score(logits, targets[at] as usize, d.is_some().then_some(&weights)));
                     }
                 },
             );
         });
         if let Some(d) = &mut d {
             let dx = &mut d.x.data_mut()[start * width..end * width];
-            if asked > 0 {
-                let (logits, x) = (Matrix::new(logits, [asked, vocab]), Matrix::new(x, [asked, width]));
+            if scored > 0 {
+                let (logits, x) = (Matrix::new(logits, [scored, vocab]), Matrix::new(x, [scored, width]));
                 let table = Matrix::new(op.table.data(), [vocab, width]);
-                gemm(cpu, logits, table, Write::Set { bias: None, add: None }, &mut dx[..asked * width]);
+                gemm(cpu, logits, table, Write::Set { bias: None, add: None }, &mut dx[..scored * width]);
                 gemm(cpu, logits.transposed(), x, Write::Add, d.table.data_mut());
             }
             if !all {
-                spread(targets, width, asked, dx);
+                spread(targets, width, scored, dx);
             }
         }
         start = end;
     }
-    cpu.gathered = together;
+    cpu.gathered = gathered;
 }
 
-/// Rows of a chunk.
+/// The rows of one chunk.
 struct Span {
     /// The row after the last.
     end: usize,
     /// How many of them are scored.
-    asked: usize,
+    scored: usize,
 }
 
 impl Span {
-    /// From `start` as far as `most` scored rows reach, and the rows after them that are not scored.
+    /// The rows from `start` on up to at most `most` scored ones, and the rows without a target that follow them.
     fn new(targets: &[u32], start: usize, most: usize) -> Self {
-        let mut scored = targets.iter().enumerate().skip(start).filter(|&(_, &target)| target != IGNORE);
-        let asked = scored.by_ref().take(most).count();
-        Self { end: scored.next().map_or(targets.len(), |(row, _)| row), asked }
+        let mut scored_rows = targets.iter().enumerate().skip(start).filter(|&(_, &target)| target != IGNORE);
+        let scored = scored_rows.by_ref().take(most).count();
+        Self { end: scored_rows.next().map_or(targets.len(), |(row, _)| row), scored }
     }
 }
 
-/// The rows that have a target.
+/// Indices of the rows that have a target.
 fn scored_rows(targets: &[u32]) -> impl Iterator<Item = usize> {
     targets.iter().enumerate().filter(|&(_, &target)| target != IGNORE).map(|(row, _)| row)
 }
 
-/// The scored rows of `x`, one after the other.
+/// Copies the scored rows of `x` to contiguous memory.
 fn gather<'a, F: Float>(targets: &[u32], x: &[F], width: usize, into: &'a mut [F]) -> &'a [F] {
     for (row, to) in scored_rows(targets).zip(into.chunks_exact_mut(width)) {
         to.copy_from_slice(&x[row * width..][..width]);
@@ -122,10 +122,10 @@ fn gather<'a, F: Float>(targets: &[u32], x: &[F], width: usize, into: &'a mut [F
     into
 }
 
-/// Brings the first `asked` of the rows to where they belong, and makes the others zeros. From the last on: none moves down,
-/// so none is overwritten before it has moved.
-fn spread<F: Float>(targets: &[u32], width: usize, asked: usize, rows: &mut [F]) {
-    let mut from = asked;
+/// The inverse of [`gather`], in place; rows without a target become zeros. Runs from the last row to the first, so that no
+/// row is overwritten before it was moved.
+fn spread<F: Float>(targets: &[u32], width: usize, scored: usize, rows: &mut [F]) {
+    let mut from = scored;
     for (to, &target) in targets.iter().enumerate().rev() {
         if target == IGNORE {
             rows[to * width..][..width].fill(F::ZERO);
@@ -136,24 +136,24 @@ fn spread<F: Float>(targets: &[u32], width: usize, asked: usize, rows: &mut [F])
     }
 }
 
-/// Weights of the three losses in what is differentiated.
-struct Slope<F> {
+/// Weights of the three losses in the objective.
+struct LossWeights<F> {
     nll: F,
     smooth: F,
     z: F,
     scale: F,
 }
 
-/// `[nll, z, smooth]` of one row. With a slope the logits become their own gradient.
+/// `[nll, z, smooth]` of one row. With `weights` the logits are overwritten by their gradient.
 #[inline(always)]
-fn score<F: Float>(logits: &mut [F], target: usize, slope: Option<&Slope<F>>) -> [F; 3] {
+fn score<F: Float>(logits: &mut [F], target: usize, weights: Option<&LossWeights<F>>) -> [F; 3] {
     let vocab = F::of(logits.len() as f64);
     let (top, at_target, mean) = (largest(logits), logits[target], sum(logits, |l| l) / vocab);
     let lse = top + sum(logits, |l| (l - top).exp()).ln();
-    if let Some(s) = slope {
-        let (likely, even) = (s.scale * (s.nll + s.smooth + (s.z + s.z) * lse), s.scale * s.smooth / vocab);
+    if let Some(s) = weights {
+        let (softmax_weight, uniform) = (s.scale * (s.nll + s.smooth + (s.z + s.z) * lse), s.scale * s.smooth / vocab);
         for l in logits.iter_mut() {
-            *l = likely * (*l - lse).exp() - even;
+            *l = softmax_weight * (*l - lse).exp() - uniform;
         }
         logits[target] -= s.scale * s.nll;
     }

@@ -1,4 +1,4 @@
-//! Dropout with a mask that is drawn again, not kept.
+//! Dropout. The backward pass recomputes the mask from the counter-based generator instead of storing it.
 
 use crate::{Cpu, Float, Indices, Tensor, random::blocks, threads::Shared};
 use hh_core::{
@@ -30,7 +30,7 @@ fn masked<F: Float>(cpu: &mut Cpu<F>, draw: Draw<Indices>, rate: f32, y: &mut Te
     let count = y.data().len();
     let y = Shared::new(y.data_mut());
     blocks(cpu, draw, count, |start, words| {
-        // SAFETY: each block of four is one task's.
+        // SAFETY: each block of four elements belongs to one task.
         let y = unsafe { y.slice(start, 4.min(count - start)) };
         for (i, (y, word)) in y.iter_mut().zip(words).enumerate() {
             f(start + i, y, (unit_interval(word) >= rate).then_some(factor));

@@ -1,4 +1,4 @@
-//! Rows of the embedding table.
+//! Token embedding lookup.
 
 use crate::{Cpu, Float, Indices, Tensor, quant, tensor::Values, threads::Shared};
 use hh_core::{
@@ -6,7 +6,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Columns of a table that one task adds to: no two tasks meet, whatever the tokens.
+/// Columns of the table that one task adds to. Tasks split columns, not rows, so that repeated tokens cause no conflict.
 const BAND: usize = 64;
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>, y: &mut Tensor<F>) {
@@ -15,10 +15,10 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>,
     cpu.threads.rows(rows, width, |run| {
         for row in run {
             let token = op.tokens.data()[row] as usize;
-            // SAFETY: each row is one task's.
+            // SAFETY: each row belongs to one task.
             let y = unsafe { y.slice(row * width, width) };
             match op.table.values() {
-                Values::Numbers(table) => y.copy_from_slice(&table[token * width..][..width]),
+                Values::Dense(table) => y.copy_from_slice(&table[token * width..][..width]),
                 Values::Quant(table) => quant::row(table.blocks(), token, y),
             }
         }
@@ -38,7 +38,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Embed<Tensor<F>, Indices>
             || {
                 for row in 0..rows {
                     let token = op.tokens.data()[row] as usize;
-                    // SAFETY: each band of columns is one task's.
+                    // SAFETY: each band of columns belongs to one task.
                     let d = unsafe { d_table.slice(token * width + start, band) };
                     d.iter_mut().zip(&dy.data()[row * width + start..][..band]).for_each(|(d, &dy)| *d += dy);
                 }

@@ -1,15 +1,15 @@
-//! What can go wrong with the machine.
+//! Errors of the CPU backend.
 
-/// The machine had no room for a tensor of this many bytes.
+/// An allocation of this many bytes failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory(
-    /// Bytes asked for.
+    /// Bytes requested.
     pub usize,
 );
 
 impl core::fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "out of memory: no room for {:.1} MB more; choose a smaller batch, context or model", self.0 as f64 / 1e6)
+        write!(f, "out of memory: cannot allocate {:.1} MB; choose a smaller batch, context or model", self.0 as f64 / 1e6)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use hh_core::backend::Backward;
 
-/// A real number whose [`Cpu`] is a backend: the bound of functions that are generic over it.
+/// An element type whose [`Cpu`] is a backend: the bound of functions that are generic over it.
 pub trait Float:
     Real + OnCpu<Machine = Cpu<Self>> + OnCpu<Machine: Backward<Tensor = Tensor<Self>, Indices = Indices, Error = OutOfMemory>>
 {
@@ -17,7 +17,7 @@ impl Float for f32 {}
 #[cfg(any(test, feature = "f64"))]
 impl Float for f64 {}
 
-/// Lets [`Float`] say that [`Cpu<F>`](Cpu) is a backend, which is written for each type by name.
+/// Lets [`Float`] state that [`Cpu<F>`](Cpu) is a backend, which is implemented for each type by name.
 pub trait OnCpu {
     /// `Cpu<Self>`
     type Machine;

@@ -16,7 +16,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: FlowHidden<Tensor<F>>, y: 
             #[inline(always)]
             || {
                 for row in run {
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let y = unsafe { y.slice(row * width, width) };
                     for ((y, &x), &w) in y.iter_mut().zip(&x[row * width..][..width]).zip(weight) {
                         *y = (x + time[row] * w).silu();
@@ -39,7 +39,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: FlowHidden<Tensor<F>>, dy
             || {
                 for row in run {
                     let (x, dy, tau) = (&x[row * width..][..width], &dy[row * width..][..width], time[row]);
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let dx = unsafe { dx.slice(row * width, width) };
                     for ((((dx, d_weight), &x), &dy), &w) in dx.iter_mut().zip(d_weight.iter_mut()).zip(x).zip(dy).zip(weight) {
                         *dx = dy * (x + tau * w).silu_grad();

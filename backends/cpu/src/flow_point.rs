@@ -16,7 +16,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: FlowPoint<Tensor<F>, Indic
             #[inline(always)]
             || {
                 for row in run {
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let (point, velocity) = unsafe { (point.slice(row * width, width), velocity.slice(row * width, width)) };
                     let target = op.targets.data()[row];
                     if target == IGNORE {

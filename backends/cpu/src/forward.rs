@@ -1,4 +1,4 @@
-//! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
+//! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
     Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
@@ -6,8 +6,8 @@ use crate::{
 };
 use hh_core::{backend::Forward, ops::*};
 
-/// For both number types by name, not for every `F: Float`: so the kernels are compiled here once, and not again in each
-/// crate that runs them.
+/// Implemented for each type by name, not for every `F: Float`: the kernels are compiled once in this crate, not in each
+/// crate that calls them.
 macro_rules! rung {
     ($($F:ty)*) => {$(
         impl Forward for Cpu<$F> {

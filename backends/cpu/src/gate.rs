@@ -13,12 +13,12 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Which of the three control columns belongs to each gate.
+/// The control column of each gate that is on.
 fn columns(on: [bool; 3]) -> impl Iterator<Item = usize> {
     (0..3).filter(move |&i| on[i])
 }
 
-/// Hidden units whose `silu` is held at a time.
+/// Hidden units whose `silu` is computed at a time, for all gates.
 const HELD: usize = 64;
 
 struct Rows<'a, F> {
@@ -50,7 +50,7 @@ impl<F: Float> Kernel for Rows<'_, F> {
                     *logit += dot::<F, FMA>(&active[..hidden.len()], &self.weight[i * width + at * HELD..][..hidden.len()]);
                 }
             }
-            // SAFETY: each row is one task's.
+            // SAFETY: each row belongs to one task.
             let gates = unsafe { self.gates.row(row, 0, n) };
             softmax(&logits[..n], gates);
             gates.iter_mut().for_each(|g| *g *= F::of(n as f64));
@@ -67,7 +67,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &m
 
 /// Gradients of the logits: with `p = gates / n`, `δ_i = gates_i (dy_i − Σ_j p_j dy_j)`.
 #[inline(always)]
-fn slopes<F: Float>(gates: &[F], dy: &[F]) -> [F; 3] {
+fn logit_grads<F: Float>(gates: &[F], dy: &[F]) -> [F; 3] {
     let mean = gates.iter().zip(dy).fold(F::ZERO, |sum, (&g, &dy)| sum + g * dy) / F::of(gates.len() as f64);
     let mut slopes = [F::ZERO; 3];
     for (s, (&g, &dy)) in slopes.iter_mut().zip(gates.iter().zip(dy)) {
@@ -84,7 +84,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &
     assert!(d.weight.shape().count() == n * width && d.bias.shape().count() == n, "gate: gradients of the parameters");
     assert_eq!(d.control.is_some(), op.control.is_some(), "gate: gradient of the control columns");
     let (hidden, weight, gates, dy) = (Strip::all(op.hidden), op.weight.data(), Strip::all(gates), Strip::all(dy));
-    let slopes = |row: usize| slopes(gates.row(row, 0, n), dy.row(row, 0, n));
+    let row_grads = |row: usize| logit_grads(gates.row(row, 0, n), dy.row(row, 0, n));
     let (d_hidden, d_control) = (StripMut::all(d.hidden), d.control.map(StripMut::of));
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.weight.data_mut(), |run, d_weight| {
         F::vectorise(
@@ -92,8 +92,8 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &
             #[inline(always)]
             || {
                 for row in run {
-                    let slopes = slopes(row);
-                    // SAFETY: each row is one task's, here and below.
+                    let slopes = row_grads(row);
+                    // SAFETY: each row belongs to one task, here and below.
                     let d_hidden = unsafe { d_hidden.row(row, 0, width) };
                     d_hidden.fill(F::ZERO);
                     let hidden = hidden.row(row, 0, width);
@@ -118,7 +118,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Gate<Tensor<F>>, gates: &
     });
     over_rows(&cpu.threads, &mut cpu.scratch, rows, d.bias.data_mut(), |run, d_bias| {
         for row in run {
-            d_bias.iter_mut().zip(slopes(row)).for_each(|(d, slope)| *d += slope);
+            d_bias.iter_mut().zip(row_grads(row)).for_each(|(d, slope)| *d += slope);
         }
     });
 }

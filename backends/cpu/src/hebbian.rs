@@ -7,7 +7,7 @@ pub(crate) use backward::backward;
 use crate::{
     Cpu, Float, Tensor,
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     share::share,
     simd::Kernel,
     strip::{Strip, StripMut},
@@ -18,10 +18,10 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Columns of a matrix whose sums are held in registers.
+/// Columns of a matrix whose sums are kept in registers.
 const HELD: usize = 32;
 
-/// One head of one sequence, as both directions see it.
+/// One head of one sequence: inputs of forward and backward.
 #[derive(Clone, Copy)]
 struct Head<'a, F> {
     dims: MemoryDims,
@@ -80,9 +80,9 @@ struct Matrices<'a, F> {
 }
 
 impl<F: Float> Matrices<'_, F> {
-    /// Forgets a little, and takes an item in.
+    /// Decays the matrices and adds an item.
     #[inline(always)]
-    fn take_in<const FMA: bool>(&mut self, decay: F, pattern: &[F], value: &[F]) {
+    fn add_item<const FMA: bool>(&mut self, decay: F, pattern: &[F], value: &[F]) {
         decay_and_add::<F, FMA>(self.patterns, decay, pattern, pattern);
         decay_and_add::<F, FMA>(self.values, decay, pattern, value);
     }
@@ -106,7 +106,7 @@ fn times<F: Float, const FMA: bool>(x: &[F], m: &[F], y: &mut [F]) {
     let (pairs, odd) = x.as_chunks::<2>();
     for (at, y) in blocks.iter_mut().enumerate() {
         let row = |i: usize| -> &[F; HELD] { m[i * d + at * HELD..].first_chunk().expect("a whole block") };
-        // Two sums for each column: enough in flight to hide the latency of fused multiply-add.
+        // Two independent sums per column hide the latency of fused multiply-add.
         let (mut even, mut uneven) = ([F::ZERO; HELD], [F::ZERO; HELD]);
         for (p, &[a, b]) in pairs.iter().enumerate() {
             add_held::<F, FMA>(&mut even, a, row(2 * p));
@@ -147,7 +147,7 @@ fn moved<F: Float>(xi: &mut [F], beta: F, z: &[F]) {
 struct Task<'a, F> {
     head: Head<'a, F>,
     matrices: Matrices<'a, F>,
-    /// The unit pattern of the position before.
+    /// The unit pattern of the previous position.
     last: &'a mut [F],
     y: StripMut<'a, F>,
     working: &'a mut [F],
@@ -159,18 +159,18 @@ impl<F: Float> Kernel for Task<'_, F> {
     fn run<const FMA: bool>(self) {
         let Self { head, mut matrices, last, y, working } = self;
         let MemoryDims { time, head_dim: d, depth, .. } = head.dims;
-        let mut working = Carve(working);
+        let mut working = Bump(working);
         let [xi, read, pattern] = [(); 3].map(|()| working.take(d));
         let weights = working.take(depth);
         for t in 0..time {
             head.unit::<FMA>(t, 1, pattern);
             let item = if head.successor { &*last } else { &*pattern };
-            matrices.take_in::<FMA>(head.decay, item, head.part(t, 2));
+            matrices.add_item::<FMA>(head.decay, item, head.part(t, 2));
             last.copy_from_slice(pattern);
 
             softmax(head.depth.row(head.row(t), 0, depth), weights);
             head.unit::<FMA>(t, 0, xi);
-            // SAFETY: each head's columns are one task's.
+            // SAFETY: each head's columns belong to one task.
             let y = unsafe { y.row(head.row(t), head.column, d) };
             y.fill(F::ZERO);
             for (k, &weight) in weights.iter().enumerate() {
@@ -202,11 +202,11 @@ pub(crate) fn forward<F: Float>(
         (StripMut::all(matrices), StripMut::all(last))
     });
     let size = 2 * d * d + 4 * d + depth;
-    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     share(&cpu.threads, batch * heads, batch * time * width * d * (depth + 1), |task| {
         let (sequence, head) = (task / heads, task % heads);
-        // SAFETY: once in this task; each task has its own rows and columns of the state.
-        let mut working = Carve(unsafe { lanes.mine(&cpu.threads) });
+        // SAFETY: called once in this task; each task has its own rows and columns of the state.
+        let mut working = Bump(unsafe { per_thread.current(&cpu.threads) });
         let (matrices, last) = match state {
             Some((matrices, last)) => unsafe {
                 let [patterns, values] = [0, width].map(|half| matrices.rows(sequence * 2 * width + half + head * d, d));

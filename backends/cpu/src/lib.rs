@@ -1,6 +1,6 @@
 //! The CPU backend: every kernel forward and backward, generic over f32 and f64.
 //!
-//! `no_std` + alloc without features; feature `std` adds threads and the choice of vector instructions at run time.
+//! `no_std` + alloc without features; feature `std` adds threads and run-time SIMD dispatch.
 #![cfg_attr(not(feature = "std"), no_std)]
 extern crate alloc;
 

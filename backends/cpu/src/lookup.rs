@@ -1,7 +1,7 @@
-//! Softmax retrieval from a gathered memory, tile by tile: what attention and modern Hopfield memory share.
+//! Softmax retrieval from a gathered memory, tile by tile, shared by attention and the modern Hopfield memory.
 //!
-//! A memory of one head is gathered into columns: first the learned slots, then the items, oldest first. Scores exist
-//! for one tile of [`QUERIES`] × [`TILE`] at a time; the softmax is taken online (Milakov and Gimelshein 2018) and the
+//! The memory of one head is gathered into columns: first the learned slots, then the items, oldest first. Scores are
+//! computed one tile of [`QUERIES`] × [`TILE`] at a time; the softmax is online (Milakov and Gimelshein 2018) and the
 //! gradient recomputes it from the saved logarithm of its denominator (FlashAttention-2, Dao 2023).
 
 use crate::{
@@ -10,21 +10,21 @@ use crate::{
     tile::{LANES, Matrix, MatrixMut, exponentials, maximum, padded, product, product_transposed},
 };
 
-/// Queries of one tile.
+/// Queries per tile.
 pub(crate) const QUERIES: usize = 32;
-/// Columns of one tile.
+/// Columns per tile.
 pub(crate) const TILE: usize = 64;
 
-/// Which columns a query sees: all slots, and the items of its window.
+/// The attention mask: a query sees all slots, and the items of its window.
 #[derive(Clone, Copy)]
 pub(crate) struct View {
-    /// Slots, in front of all items.
+    /// Number of slots; their columns precede the items'.
     pub(crate) slots: usize,
-    /// Number of the oldest item that there is: 1 where item 0 is empty.
+    /// Index of the oldest item: 1 where item 0 is empty.
     pub(crate) oldest: usize,
-    /// Number of the item in the first column behind the slots.
+    /// Index of the item in the first column after the slots.
     pub(crate) first: usize,
-    /// How many items a query sees.
+    /// Number of items that a query sees.
     pub(crate) window: usize,
 }
 
@@ -34,20 +34,20 @@ impl View {
         Self { slots, oldest, first: (position + 1).saturating_sub(window).max(oldest), window }
     }
 
-    /// Columns that the queries up to `last` need in all.
+    /// Number of columns that the queries up to `last` see.
     pub(crate) fn columns(&self, last: usize) -> usize {
         self.slots + (last + 1).saturating_sub(self.first)
     }
 
-    /// Columns of the items that the query at `position` sees.
+    /// First and end column of the items that the query at `position` sees.
     #[inline(always)]
     fn span(&self, position: usize) -> (usize, usize) {
         let from = (position + 1).saturating_sub(self.window).max(self.oldest);
         (self.slots + from - self.first, self.slots + (position + 1).max(from) - self.first)
     }
 
-    /// Tiles that any of the queries at `position .. position + rows` sees: first column, and columns up to the last
-    /// that is seen, rounded up to [`LANES`].
+    /// Tiles that any query at `position .. position + rows` sees: first column, and the number of columns up to the last
+    /// visible one, rounded up to [`LANES`].
     #[inline(always)]
     fn tiles(&self, position: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
         let (from, to) = (self.span(position).0, self.span(position + rows - 1).1);
@@ -59,9 +59,9 @@ impl View {
             .map(move |column| (column, padded(end - column).min(TILE)))
     }
 
-    /// Sets the scores of what the query at `position` does not see to −∞.
+    /// Sets the scores of columns that the query at `position` does not see to −∞.
     #[inline(always)]
-    fn hide<F: Real>(&self, position: usize, column: usize, scores: &mut [F]) {
+    fn mask<F: Real>(&self, position: usize, column: usize, scores: &mut [F]) {
         let (from, to) = self.span(position);
         let inside = |c: usize| c.clamp(column, column + scores.len()) - column;
         let (slots, from, to) = (inside(self.slots), inside(from), inside(to));
@@ -72,29 +72,29 @@ impl View {
     }
 }
 
-/// One head's memory.
+/// The gathered memory of one head.
 pub(crate) struct Items<'a, F> {
     /// `d`
     pub(crate) head_dim: usize,
     /// `[columns, value | pattern]`, each padded to a multiple of [`LANES`].
     rows: &'a mut [F],
-    /// For each tile `[pattern | value, TILE]`; the values only where gradients are wanted.
+    /// For each tile `[pattern | value, TILE]`; values only for gradients.
     transposed: &'a mut [F],
-    /// How many of pattern and value are kept transposed.
+    /// Transposed copies: 0 none, 1 patterns, 2 patterns and values.
     sides: usize,
 }
 
 impl<'a, F: Real> Items<'a, F> {
-    /// How much working memory the rows, then the transposed tiles need.
+    /// Elements of working memory that the rows and the transposed tiles need.
     pub(crate) fn need(columns: usize, head_dim: usize, sides: usize) -> [usize; 2] {
         let columns = columns.next_multiple_of(TILE);
         [columns * 2 * padded(head_dim), columns * sides * padded(head_dim)]
     }
 
-    /// A memory of `columns` in the working memory given, to be filled by [`put`](Self::put).
+    /// An empty memory of `columns` in the given working memory, to be filled by [`put`](Self::put).
     pub(crate) fn new(columns: usize, head_dim: usize, sides: usize, rows: &'a mut [F], transposed: &'a mut [F]) -> Self {
         let items = Self { head_dim, rows, transposed, sides };
-        // Columns up to the next multiple of LANES take part in products, hidden by the mask: they must be finite.
+        // Columns up to the next multiple of LANES enter the products and are masked afterwards: they must be finite.
         let end = padded(columns);
         let pitch = items.pitch();
         items.rows[columns * pitch..end * pitch].fill(F::ZERO);
@@ -108,7 +108,7 @@ impl<'a, F: Real> Items<'a, F> {
         items
     }
 
-    /// Distance between two rows: value and pattern.
+    /// Stride of the rows: value and pattern.
     #[inline(always)]
     fn pitch(&self) -> usize {
         2 * padded(self.head_dim)
@@ -165,16 +165,16 @@ impl<'a, F: Real> Items<'a, F> {
 
 /// Consecutive queries of one head.
 pub(crate) struct Queries<'a, F> {
-    /// Position of the first.
+    /// Position of the first query.
     pub(crate) position: usize,
-    /// How many, at most [`QUERIES`].
+    /// Number of queries, at most [`QUERIES`].
     pub(crate) rows: usize,
-    /// `[rows, padded d]`, scaled by what multiplies a score; zeros in the padding.
+    /// `[rows, padded d]`, multiplied by the scale of the scores; zeros in the padding.
     pub(crate) scaled: &'a [F],
 }
 
 /// `out = softmax(queries · patternsᵀ) · items`, `[rows, width]`: the first `width` columns of value and pattern.
-/// `log_sum`: the logarithm of each softmax's denominator. A query that sees nothing reads zeros, and its `log_sum` is 0.
+/// `log_sum`: the logarithm of each softmax's denominator. A query without visible columns gets zeros and a `log_sum` of 0.
 ///
 /// `scores`: working memory of [`QUERIES`] · [`TILE`].
 #[inline(always)]
@@ -195,10 +195,10 @@ pub(crate) fn look_up<F: Real, const FMA: bool>(
         let mut new = top;
         for i in 0..rows {
             let scores = &mut scores[i * TILE..][..n];
-            view.hide(queries.position + i, column, scores);
+            view.mask(queries.position + i, column, scores);
             new[i] = maximum(scores).max(top[i]);
         }
-        // Where nothing is seen yet, any finite shift leaves zeros.
+        // Without a visible column so far, exp(−∞ − shift) is 0 for any finite shift.
         let shift = new.map(|m| if m == F::NEG_INFINITY { F::ZERO } else { m });
         let mut shrink = [F::ZERO; QUERIES];
         for i in 0..QUERIES {
@@ -224,53 +224,53 @@ pub(crate) fn look_up<F: Real, const FMA: bool>(
     }
 }
 
-/// What flows back into [`look_up`].
-pub(crate) struct Flow<'a, F> {
+/// Inputs of [`look_up_grad`] from the output of [`look_up`].
+pub(crate) struct OutGrad<'a, F> {
     /// Gradient of the output, `[rows, width]`; zeros in the padding.
     pub(crate) d_out: &'a [F],
-    /// One or two times the padded `d`.
+    /// Columns of the output: one or two times the padded `d`.
     pub(crate) width: usize,
-    /// `d_out · out` of each row.
-    pub(crate) balance: &'a [F],
-    /// As [`look_up`] left it.
+    /// `d_out · out` of each row (`D` of FlashAttention-2).
+    pub(crate) delta: &'a [F],
+    /// As written by [`look_up`].
     pub(crate) log_sum: &'a [F],
 }
 
-/// The gradient of [`look_up`]. `d_queries` `[rows, padded d]`: that of the scaled queries, written. `d_items`
-/// `[columns, value | pattern]`: added up. `working`: 2 · [`QUERIES`] · [`TILE`].
+/// The gradient of [`look_up`]. `d_queries` `[rows, padded d]`, of the scaled queries, is written. `d_items`
+/// `[columns, value | pattern]` is added to. `working`: 2 · [`QUERIES`] · [`TILE`] elements.
 #[inline(always)]
 pub(crate) fn look_up_grad<F: Real, const FMA: bool>(
     view: &View,
     queries: &Queries<'_, F>,
     items: &Items<'_, F>,
-    flow: &Flow<'_, F>,
+    out_grad: &OutGrad<'_, F>,
     working: &mut [F],
     d_queries: &mut [F],
     d_items: &mut [F],
 ) {
     let (rows, d, pad) = (queries.rows, items.head_dim, padded(items.head_dim));
     let (scores, slopes) = working.split_at_mut(QUERIES * TILE);
-    let d_out = |offset: usize| Matrix { data: &flow.d_out[offset..], stride: flow.width };
+    let d_out = |offset: usize| Matrix { data: &out_grad.d_out[offset..], stride: out_grad.width };
     d_queries[..rows * pad].fill(F::ZERO);
     for (column, n) in view.tiles(queries.position, rows) {
         items.score::<FMA>(column, n, rows, queries.scaled, scores);
         product::<F, FMA, false>(d_out(0), items.side(column, 1), MatrixMut { data: slopes, stride: TILE }, [rows, n, d]);
-        if flow.width > pad {
+        if out_grad.width > pad {
             product::<F, FMA, true>(d_out(pad), items.side(column, 0), MatrixMut { data: slopes, stride: TILE }, [rows, n, d]);
         }
         for i in 0..rows {
             let (scores, slopes) = (&mut scores[i * TILE..][..n], &mut slopes[i * TILE..][..n]);
-            view.hide(queries.position + i, column, scores);
-            let (log_sum, balance) = (flow.log_sum[i], flow.balance[i]);
+            view.mask(queries.position + i, column, scores);
+            let (log_sum, delta) = (out_grad.log_sum[i], out_grad.delta[i]);
             for (s, slope) in scores.iter_mut().zip(slopes) {
                 *s = (*s - log_sum).exp();
-                *slope = *s * (*slope - balance);
+                *slope = *s * (*slope - delta);
             }
         }
         let (weights, slopes) = (Matrix { data: scores, stride: TILE }, Matrix { data: slopes, stride: TILE });
         product::<F, FMA, true>(slopes, items.rows_of(column, pad), MatrixMut { data: d_queries, stride: pad }, [rows, pad, n]);
         let d_items = &mut d_items[column * 2 * pad..];
-        product_transposed::<F, FMA>(weights, d_out(0), MatrixMut { data: d_items, stride: 2 * pad }, [n, flow.width, rows]);
+        product_transposed::<F, FMA>(weights, d_out(0), MatrixMut { data: d_items, stride: 2 * pad }, [n, out_grad.width, rows]);
         let d_patterns = MatrixMut { data: &mut d_items[pad..], stride: 2 * pad };
         product_transposed::<F, FMA>(slopes, Matrix { data: queries.scaled, stride: pad }, d_patterns, [n, pad, rows]);
     }

@@ -1,4 +1,4 @@
-//! The fusion of the paths: each normalised, scaled, and weighed by its gate.
+//! The fusion of the paths: each is normalised, multiplied by its gain, and weighted by its gate.
 
 use crate::{
     Cpu, Float, Tensor,
@@ -20,7 +20,7 @@ fn spans(widths: [usize; 3]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// `1 / sqrt(mean(x²) + eps)`, or 1 without a norm.
+/// `1 / sqrt(mean(x²) + eps)`, or 1 without normalisation.
 #[inline(always)]
 fn scale<F: Float>(x: &[F], eps: Option<F>) -> F {
     eps.map_or(F::ONE, |eps| F::ONE / (sum(x, |x| x * x) / F::of(x.len() as f64) + eps).sqrt())
@@ -40,7 +40,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, y: &mut Te
                     for (i, span) in spans(widths).enumerate() {
                         let x = x.row(row, span.start, span.len());
                         let weight = gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]) * scale(x, eps);
-                        // SAFETY: each row is one task's.
+                        // SAFETY: each row belongs to one task.
                         let y = unsafe { y.row(row, span.start, span.len()) };
                         for ((y, &x), &gain) in y.iter_mut().zip(x).zip(&gain[span]) {
                             *y = weight * x * gain;
@@ -53,7 +53,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, y: &mut Te
 }
 
 /// With `r` the scale and `g` the gate of a path of `w` columns: `dg = r Σ dy ∘ gain ∘ x`, `d_gain += g r Σ_rows dy ∘ x`,
-/// `dx = g r (gain ∘ dy − x r² mean(gain ∘ dy ∘ x))`, without the last term where nothing is normalised.
+/// `dx = g r (gain ∘ dy − x r² mean(gain ∘ dy ∘ x))`, without the last term if the paths are not normalised.
 pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, dy: &Tensor<F>, d: MixGrad<Tensor<F>>) {
     let (rows, width) = op.dims(dy.shape());
     let (level, eps, widths) = (cpu.level, op.norm.then(|| F::of_f32(op.eps)), op.widths);
@@ -72,7 +72,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Mix<Tensor<F>>, dy: &Tens
                         let (start, w) = (span.start, span.len());
                         let (x, dy, gain, d_gain) = (x.row(row, start, w), dy.row(row, start, w), &gain[span.clone()], &mut d_gain[span]);
                         let (r, gate) = (scale(x, eps), gates.map_or(F::ONE, |g| g.row(row, 0, n)[i]));
-                        // SAFETY: each row is one task's, here and below.
+                        // SAFETY: each row belongs to one task, here and below.
                         let dx = unsafe { dx.row(row, start, w) };
                         for ((((dx, d_gain), &x), &dy), &gain) in dx.iter_mut().zip(d_gain).zip(x).zip(dy).zip(gain) {
                             *d_gain += gate * r * (dy * x);

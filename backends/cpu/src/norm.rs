@@ -1,4 +1,4 @@
-//! Root-mean-square norm.
+//! Root-mean-square normalisation (RMSNorm).
 
 use crate::{
     Cpu, Float, Tensor,
@@ -28,7 +28,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Norm<Tensor<F>>, y: &mut T
                 for row in run {
                     let x = &x[row * width..][..width];
                     let r = scale(x, eps);
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let y = unsafe { y.slice(row * width, width) };
                     for ((y, &x), &g) in y.iter_mut().zip(x).zip(gain) {
                         *y = g * x * r;
@@ -61,7 +61,7 @@ pub(crate) fn backward<F: Float>(
             || {
                 for row in run {
                     let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let dx = unsafe { dx.slice(row * width, width) };
                     let r = scale(x, eps);
                     for ((((dx, d_gain), &x), &dy), &g) in dx.iter_mut().zip(d_gain.iter_mut()).zip(x).zip(dy).zip(gain) {

@@ -1,5 +1,5 @@
 //! Branch-free f32 functions that vectorise: minimax polynomials after Cephes (Moshier), within a few units in the
-//! last place. Selects instead of branches keep every lane on one path.
+//! last place. Selects instead of branches give every SIMD lane the same control flow.
 
 /// eˣ; 0 below −87.3 (subnormal results are flushed), +∞ above 88.7.
 #[inline(always)]
@@ -18,7 +18,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = (p * r * r + r) + 1.0;
-    // The low bits of `shifted` hold n. Two factors, since 2¹²⁸ is beyond the exponent's range.
+    // The low bits of `shifted` are n. Two factors, since 2¹²⁸ exceeds the exponent's range.
     let n = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
     let half = n >> 1;
     let scale = |e: i32| f32::from_bits(((e + 127) << 23) as u32);
@@ -30,7 +30,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// eˣ − 1
 #[inline(always)]
 pub(crate) fn exp_m1(x: f32) -> f32 {
-    // Near 0 the Taylor series to the 7th power, below 2e-8 relative on |x| < 0.35; elsewhere nothing cancels badly.
+    // Near 0 the Taylor series to the 7th power, relative error below 2e-8 on |x| < 0.35; elsewhere exp(x) − 1 is accurate.
     let p = 1.984_127e-4;
     let p = p * x + 1.388_888_9e-3;
     let p = p * x + 8.333_334e-3;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_the_range_are_what_they_should_be() {
+    fn limits_and_non_finite_inputs_are_exact() {
         assert_eq!((exp(-200.0), exp(f32::NEG_INFINITY), exp(0.0)), (0.0, 0.0, 1.0));
         assert_eq!((exp(200.0), exp(f32::INFINITY)), (f32::INFINITY, f32::INFINITY));
         assert!((exp(88.7) as f64 / libm::exp(88.7f32 as f64) - 1.0).abs() < 1e-6);

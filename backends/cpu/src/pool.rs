@@ -1,8 +1,8 @@
-//! The controller's running summary.
+//! The controller's exponential moving average over time.
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{BLOCK, Block, Lane, each_block, lane, put, sum_blocks},
+    channels::{GROUP, Group, Lane, each_group, lane, put, sum_groups},
     simd::Kernel,
     strip::{Strip, StripMut},
 };
@@ -11,10 +11,10 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// `a` of a block's channels.
+/// The decay `a` of a group's channels.
 #[inline(always)]
-fn rates<F: Float>(decay: &[F], block: Block) -> Lane<F> {
-    let mut a = block.of(decay);
+fn rates<F: Float>(decay: &[F], group: Group) -> Lane<F> {
+    let mut a = group.of(decay);
     for a in &mut a {
         *a = a.sigmoid();
     }
@@ -22,7 +22,7 @@ fn rates<F: Float>(decay: &[F], block: Block) -> Lane<F> {
 }
 
 struct Run<'a, F> {
-    block: Block,
+    group: Group,
     time: usize,
     x: Strip<'a, F>,
     decay: &'a [F],
@@ -34,14 +34,14 @@ impl<F: Float> Kernel for Run<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { block, time, .. } = self;
-        let (start, n) = (block.start, block.count);
-        // SAFETY: each block is one task's, here and below.
-        let state = self.state.map(|s| unsafe { s.row(block.sequence, start, n) });
-        let (a, mut m) = (rates(self.decay, block), lane(state.as_deref().unwrap_or(&[])));
-        for row in block.sequence * time..(block.sequence + 1) * time {
+        let Self { group, time, .. } = self;
+        let (start, n) = (group.start, group.count);
+        // SAFETY: each group belongs to one task, here and below.
+        let state = self.state.map(|s| unsafe { s.row(group.sequence, start, n) });
+        let (a, mut m) = (rates(self.decay, group), lane(state.as_deref().unwrap_or(&[])));
+        for row in group.sequence * time..(group.sequence + 1) * time {
             let x = lane(self.x.row(row, start, n));
-            for c in 0..BLOCK {
+            for c in 0..GROUP {
                 m[c] = a[c] * m[c] + (F::ONE - a[c]) * x[c].silu();
             }
             put(&m, unsafe { self.y.row(row, start, n) });
@@ -56,12 +56,12 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, state: Op
     let extents = op.dims(state.as_ref().map(|s| s.shape()), y.shape());
     let (level, time) = (cpu.level, extents[1]);
     let (x, decay, y, state) = (Strip::all(op.x), op.decay.data(), StripMut::all(y), state.map(StripMut::all));
-    each_block(&cpu.threads, extents, |block| F::run(level, Run { block, time, x, decay, state, y }));
+    each_group(&cpu.threads, extents, |group| F::run(level, Run { group, time, x, decay, state, y }));
 }
 
 /// `μ_t = dy_t + a ∘ μ_{t+1}`, `dx = (1 − a) ∘ μ ∘ silu'(x)`, `da = Σ μ_t ∘ (m_{t−1} − silu(x_t))`
 struct RunBack<'a, F> {
-    block: Block,
+    group: Group,
     time: usize,
     x: Strip<'a, F>,
     decay: &'a [F],
@@ -75,21 +75,21 @@ impl<F: Float> Kernel for RunBack<'_, F> {
     type Output = [Lane<F>; 1];
     #[inline(always)]
     fn run<const FMA: bool>(self) -> [Lane<F>; 1] {
-        let (block, start, n) = (self.block, self.block.start, self.block.count);
-        let a = rates(self.decay, block);
+        let (group, start, n) = (self.group, self.group.start, self.group.count);
+        let a = rates(self.decay, group);
         let zeros = lane::<F>(&[]);
         let (mut mu, mut da, mut dx) = (zeros, zeros, zeros);
         for t in (0..self.time).rev() {
-            let row = block.sequence * self.time + t;
+            let row = group.sequence * self.time + t;
             let [x, dy] = [self.x, self.dy].map(|s| lane(s.row(row, start, n)));
             let before = if t > 0 { lane(self.y.row(row - 1, start, n)) } else { zeros };
-            for c in 0..BLOCK {
+            for c in 0..GROUP {
                 let s = x[c].sigmoid();
                 mu[c] = dy[c] + a[c] * mu[c];
                 da[c] += mu[c] * (before[c] - x[c] * s);
                 dx[c] = (F::ONE - a[c]) * mu[c] * s * (F::ONE + x[c] * (F::ONE - s));
             }
-            // SAFETY: each block is one task's.
+            // SAFETY: each group belongs to one task.
             put(&dx, unsafe { self.dx.row(row, start, n) });
         }
         [da]
@@ -102,8 +102,8 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Pool<Tensor<F>>, y: &Tens
     assert!(dy.shape() == y.shape() && d.x.shape() == y.shape(), "pool: gradients {} and {} of {}", dy.shape(), d.x.shape(), y.shape());
     let (x, decay, y, dy, dx) = (Strip::all(op.x), op.decay.data(), Strip::all(y), Strip::all(dy), StripMut::all(d.x));
     let d_decay = d.decay.data_mut();
-    let sums = |block| F::run(level, RunBack { block, time, x, decay, y, dy, dx });
-    sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |_, c, da| {
+    let sums = |group| F::run(level, RunBack { group, time, x, decay, y, dy, dx });
+    sum_groups(&cpu.threads, &mut cpu.scratch, extents, sums, |_, c, da| {
         let a = decay[c].sigmoid();
         d_decay[c] += da * a * (F::ONE - a);
     });

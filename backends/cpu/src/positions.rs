@@ -1,4 +1,4 @@
-//! Learned absolute positions.
+//! Learned absolute position embeddings.
 
 use crate::{Cpu, Float, Indices, Tensor, threads::Shared};
 use hh_core::{
@@ -6,7 +6,7 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// `[B, T, D]` and the row of the table that the chunk begins at.
+/// `[B, T, D]` and the first position of the chunk, a row of the table.
 fn dims<F>(op: &Positions<Tensor<F>, Indices>, y: Shape) -> ([usize; 3], usize) {
     let (extents, table) = (op.dims(y), op.table.shape());
     let start = op.clock.map_or(0, |clock| clock.data()[0] as usize);
@@ -24,7 +24,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indic
             || {
                 for row in run {
                     let position = &op.table.data()[(start + row % time) * width..][..width];
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     unsafe { y.slice(row * width, width) }.iter_mut().zip(position).for_each(|(y, &p)| *y += p);
                 }
             },
@@ -42,7 +42,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Positions<Tensor<F>, Indi
             #[inline(always)]
             || {
                 for t in run {
-                    // SAFETY: each position is one task's.
+                    // SAFETY: each position belongs to one task.
                     let d = unsafe { d_table.slice((start + t) * width, width) };
                     for b in 0..batch {
                         d.iter_mut().zip(&dy.data()[(b * time + t) * width..][..width]).for_each(|(d, &dy)| *d += dy);

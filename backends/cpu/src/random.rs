@@ -1,4 +1,4 @@
-//! Draws from the counter-based generator.
+//! Random tensors from the counter-based generator.
 
 use crate::{Cpu, Float, Indices, Tensor, threads::Shared};
 use hh_core::{
@@ -18,16 +18,16 @@ fn write<F: Float>(cpu: &mut Cpu<F>, draw: Draw<Indices>, y: &mut Tensor<F>, num
     let count = y.data().len();
     let y = Shared::new(y.data_mut());
     blocks(cpu, draw, count, |start, words| {
-        // SAFETY: each block of four is one task's.
+        // SAFETY: each block of four belongs to one task.
         let y = unsafe { y.slice(start, 4.min(count - start)) };
         y.iter_mut().zip(numbers(words)).for_each(|(y, x)| *y = F::of_f32(x));
     });
 }
 
-/// Calls `f(i, words)` for `i` = 0, 4, 8, … below `count`, with the random words of numbers `i .. i + 4`.
+/// Calls `f(i, words)` for `i` = 0, 4, 8, … below `count`, with the random words of elements `i .. i + 4`.
 #[inline(always)]
 pub(crate) fn blocks<F: Float>(cpu: &mut Cpu<F>, draw: Draw<Indices>, count: usize, f: impl Fn(usize, [u32; 4]) + Sync) {
-    let key: [u32; 4] = draw.key.data().try_into().expect("a random key of four numbers");
+    let key: [u32; 4] = draw.key.data().try_into().expect("a random key of four words");
     let level = cpu.level;
     cpu.threads.rows(count.div_ceil(4), 4, |run| {
         F::vectorise(

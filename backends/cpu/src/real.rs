@@ -1,13 +1,13 @@
-//! The two number types that every kernel is written for: f32 to use, f64 to check gradients with.
+//! The two element types that every kernel is generic over: f32, and f64 to check gradients with.
 
 use crate::{
-    buffer::Number,
+    buffer::Zeroable,
     simd::{Closure, Kernel, Level, Tile},
 };
 use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A floating-point number. The f32 functions are branch-free polynomials, so that loops over them vectorise;
-/// the f64 ones are libm's, since f64 is here for accuracy.
+/// A floating-point type. The f32 functions are branch-free polynomials, so that loops over them vectorise;
+/// the f64 ones are libm's, for accuracy.
 pub trait Real:
     Copy
     + Default
@@ -26,7 +26,7 @@ pub trait Real:
     + MulAssign
     + DivAssign
     + 'static
-    + Number
+    + Zeroable
 {
     /// 0
     const ZERO: Self;
@@ -42,7 +42,7 @@ pub trait Real:
     fn of_f32(x: f32) -> Self;
     /// Rounds, or is the identity.
     fn to_f32(self) -> f32;
-    /// `self · a + b`: one rounding where `FMA` says that the machine has the instruction, two elsewhere.
+    /// `self · a + b`: one rounding where `FMA` states that the processor has the instruction, two elsewhere.
     fn mul_add<const FMA: bool>(self, a: Self, b: Self) -> Self;
     /// eˣ
     fn exp(self) -> Self;
@@ -62,15 +62,15 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// The smaller; `other` where either is NaN.
     fn min(self, other: Self) -> Self;
-    /// Runs a kernel, compiled for the level's instructions. f64, which is here to check gradients with, has those that
-    /// every machine has and no others: that much less to compile.
+    /// Runs a kernel compiled for the level's instructions. f64, used to check gradients, is compiled for the baseline
+    /// only, to save compile time.
     fn run<K: Kernel>(level: Level, kernel: K) -> K::Output;
-    /// Runs the inner loops of a matrix product likewise.
+    /// As [`run`](Self::run), for the inner loops of a matrix product.
     fn tile<K: Tile>(level: Level, kernel: K);
     /// Rows and columns of [`tile`](Self::tile)'s tiles.
     fn tile_extents(level: Level) -> [usize; 2];
-    /// Runs a closure likewise: for element-wise loops that need no fused multiply-add. It must be marked
-    /// `#[inline(always)]`: a large one is otherwise compiled by itself, for the instructions of every machine.
+    /// As [`run`](Self::run), for a closure without fused multiply-add, such as an element-wise loop. It must be marked
+    /// `#[inline(always)]`: a large closure is otherwise compiled separately, for the baseline instructions.
     #[inline]
     fn vectorise<R>(level: Level, f: impl FnOnce() -> R) -> R {
         Self::run(level, Closure(f))
@@ -244,7 +244,7 @@ impl Real for f64 {
     }
 }
 
-// `mul_add` and `sqrt` are instructions where std is; core has neither, so no_std falls back to what it has.
+// std compiles `mul_add` and `sqrt` to instructions; core has neither, so no_std falls back to two roundings and libm.
 
 #[cfg(feature = "std")]
 #[inline(always)]

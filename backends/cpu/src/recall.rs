@@ -8,7 +8,7 @@ use crate::{
     Cpu, Float, Indices, Tensor,
     lookup::{Items, QUERIES, Queries, TILE, View, look_up},
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     share::share,
     simd::Kernel,
     strip::{Strip, StripMut},
@@ -22,17 +22,17 @@ use hh_core::{
 /// Positions of one task: the memory is gathered once for all of them.
 const RUN: usize = 256;
 
-/// What came before the chunk.
+/// The state from before the chunk.
 #[derive(Clone, Copy)]
 struct Past<'a, F> {
     items: Strip<'a, F>,
     /// `N`
     rows: usize,
-    /// Unit pattern of the position before the chunk.
+    /// Unit pattern of the last position before the chunk.
     last: Strip<'a, F>,
 }
 
-/// Where a memory's items come from.
+/// The sources of the memory's items: slots, ring and chunk.
 #[derive(Clone, Copy)]
 struct Source<'a, F> {
     dims: MemoryDims,
@@ -55,7 +55,7 @@ impl<'a, F: Float> Source<'a, F> {
         View::from(position, self.dims.slots, usize::from(self.successor), self.dims.window)
     }
 
-    /// Gathers the memory that the view begins with, of one head (its first column) of one sequence.
+    /// Gathers the first `columns` columns of the view, for one head (given by its first column) of one sequence.
     #[inline(always)]
     fn gather<const FMA: bool>(&self, sequence: usize, column: usize, view: &View, items: &mut Items<'_, F>, columns: usize) {
         let MemoryDims { time, width, head_dim: d, slots, .. } = self.dims;
@@ -73,7 +73,7 @@ impl<'a, F: Float> Source<'a, F> {
                     items.put(c, self.qpv.row(sequence * time + t, 2 * width + column, d), pattern, scale);
                 }
                 None => {
-                    let past = self.past.expect("items before the chunk lie in the ring");
+                    let past = self.past.expect("items before the chunk are in the ring");
                     let row = sequence * past.rows + position % past.rows;
                     items.put(c, past.items.row(row, width + column, d), past.items.row(row, column, d), F::ONE);
                 }
@@ -81,7 +81,7 @@ impl<'a, F: Float> Source<'a, F> {
         }
     }
 
-    /// The pattern of the item at position `t` of the chunk, and what makes it a unit vector.
+    /// The pattern of the item at position `t` of the chunk, and the factor that normalises it.
     #[inline(always)]
     fn pattern<const FMA: bool>(&self, sequence: usize, t: usize, column: usize) -> (&'a [F], F) {
         let MemoryDims { time, width, head_dim: d, .. } = self.dims;
@@ -95,7 +95,7 @@ impl<'a, F: Float> Source<'a, F> {
     }
 }
 
-/// What a training step keeps.
+/// Activations saved for the backward pass.
 #[derive(Clone, Copy)]
 struct Saved<'a, F> {
     reads: StripMut<'a, F>,
@@ -103,7 +103,7 @@ struct Saved<'a, F> {
     log_sum: StripMut<'a, F>,
 }
 
-/// Some positions of one head of one sequence.
+/// A run of positions of one head of one sequence.
 struct Task<'a, F> {
     source: Source<'a, F>,
     depth: Strip<'a, F>,
@@ -119,12 +119,12 @@ struct Task<'a, F> {
     working: &'a mut [F],
 }
 
-/// As in attention: a few queries are scored item by item.
+/// As in attention: no transposed copies for a few queries.
 fn sides(dims: &MemoryDims) -> usize {
     if dims.time < 4 { 0 } else { 1 }
 }
 
-/// Working memory beside the items: weights of the reads, scaled queries, ξ, sum of reads, what was read, scores.
+/// Elements of working memory in addition to the items': weights of the reads, scaled queries, ξ, sum of reads, read, scores.
 fn need(dims: &MemoryDims) -> usize {
     QUERIES * (dims.depth + 5 * padded(dims.head_dim) + TILE)
 }
@@ -138,7 +138,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let (pad, head, beta) = (padded(d), column / d, self.log_beta[column / d].exp());
         let view = source.view(source.clock + from);
         let (columns, sides) = (view.columns(source.clock + to - 1), sides(&source.dims));
-        let mut working = Carve(self.working);
+        let mut working = Bump(self.working);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
         let mut items = Items::new(columns, d, sides, rows, transposed);
         source.gather::<FMA>(sequence, column, &view, &mut items, columns);
@@ -166,7 +166,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                 for (i, out) in out.chunks_exact(read).take(count).enumerate() {
                     let (xi, sum) = (&mut xi[i * pad..][..d], &mut sum[i * pad..][..d]);
                     add_scaled::<F, FMA>(sum, weights[i * depth + k], &out[..d]);
-                    // SAFETY: each head's positions are one task's, here and below.
+                    // SAFETY: each head's positions belong to one task, here and below.
                     if let Some(saved) = self.saved {
                         unsafe { saved.reads.row(row(i), k * width + column, d) }.copy_from_slice(&out[..d]);
                         unsafe { saved.log_sum.row(row(i), k * heads + head, 1) }.fill(log_sum[i]);
@@ -213,13 +213,13 @@ pub(crate) fn forward<F: Float>(
 
     let most = slots + (time + source.past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
     let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + need(&dims);
-    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
     share(&cpu.threads, batch * heads * runs, batch * time * width * dims.depth * most.min(slots + source.clock + time), |task| {
         let (run, head) = (task % runs, task / runs);
         let (from, to) = (run * RUN, time.min((run + 1) * RUN));
-        // SAFETY: once in this task.
-        let working = unsafe { lanes.mine(&cpu.threads) };
+        // SAFETY: called once in this task.
+        let working = unsafe { per_thread.current(&cpu.threads) };
         let (sequence, column) = (head / heads, head % heads * d);
         F::run(level, Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
     });
@@ -232,7 +232,7 @@ pub(crate) fn forward<F: Float>(
     }
 }
 
-/// Puts the chunk's items into the ring, and its last pattern beside it.
+/// Writes the chunk's items to the ring, and its last pattern to the state.
 #[inline(always)]
 fn remember<F: Float>(dims: &MemoryDims, op: &Recall<Tensor<F>>, state: RecallState<Tensor<F>, Indices>) {
     let MemoryDims { batch, time, width, head_dim: d, .. } = *dims;

@@ -1,12 +1,12 @@
-//! Sums whose order is fixed by the shape, so that they are the same bits with any number of threads.
+//! Reductions whose order depends on the shape only, so that results have the same bits for any number of threads.
 //!
-//! A plain float sum is one long chain of additions, which no compiler may reorder: these keep independent lanes.
+//! A plain float sum is one chain of additions, which the compiler must not reorder: these keep independent lanes.
 
 use crate::{Real, Threads, scratch::scratch, threads::Shared};
 use alloc::vec::Vec;
 use core::{hint::black_box, ops::Range};
 
-/// Independent sums: enough for four vectors of AVX2 or two of AVX-512.
+/// Independent partial sums: four AVX2 vectors or two AVX-512 vectors.
 const LANES: usize = 32;
 
 /// `Σ a ∘ b`
@@ -48,12 +48,11 @@ pub(crate) fn largest<F: Real>(a: &[F]) -> F {
     lanes.iter().chain(rest).fold(F::NEG_INFINITY, |m, &a| a.max(m))
 }
 
-/// Sum of the lanes, a multiple of 8 of them.
+/// The sum of the lanes; `N` is a multiple of 8.
 #[inline(always)]
 pub(crate) fn total<F: Real, const N: usize>(lanes: [F; N]) -> F {
     let mut eight = [F::ZERO; 8];
-    // The compiler must not see how they end: it would keep them in pairs, as the last addition wants them, and not in
-    // whole vectors.
+    // `black_box` hides the final additions: the compiler would otherwise keep the lanes in pairs instead of whole vectors.
     for lanes in black_box(lanes).as_chunks::<8>().0 {
         for i in 0..8 {
             eight[i] += lanes[i];
@@ -63,9 +62,9 @@ pub(crate) fn total<F: Real, const N: usize>(lanes: [F; N]) -> F {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
-/// Adds sums over rows to `total`: `f(rows, partial)` adds what some rows contribute to a `partial` of `total`'s length.
+/// Adds sums over rows to `total`: `f(rows, partial)` adds the contribution of some rows to a `partial` of `total`'s length.
 ///
-/// There are at most 32 partials, each over a run of rows; the last step adds them in order.
+/// There are at most 32 partials, each over a run of rows, added in order at the end.
 pub(crate) fn over_rows<F: Real>(
     threads: &Threads,
     memory: &mut Vec<F>,

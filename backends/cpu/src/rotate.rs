@@ -1,9 +1,9 @@
-//! Rotary positions.
+//! Rotary position embeddings (RoPE).
 
-use crate::{Cpu, Float, Indices, Tensor, scratch::Lanes, scratch::scratch, share::share, strip::StripMut};
+use crate::{Cpu, Float, Indices, Tensor, scratch::PerThread, scratch::scratch, share::share, strip::StripMut};
 use hh_core::ops::{ColumnsMut, Rotate};
 
-/// Positions of one task.
+/// Positions per task.
 const RUN: usize = 32;
 
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: ColumnsMut<Tensor<F>>) {
@@ -12,10 +12,10 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: Column
     let clock = op.clock.map_or(0, |c| c.data()[0]);
     let (level, width, half, x) = (cpu.level, x.width, d / 2, StripMut::of(x));
     let size = RUN * d;
-    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     share(&cpu.threads, time.div_ceil(RUN), batch * time * width, |task| {
-        // SAFETY: once in this task.
-        let table = unsafe { lanes.mine(&cpu.threads) };
+        // SAFETY: called once in this task.
+        let table = unsafe { per_thread.current(&cpu.threads) };
         let (from, to) = (task * RUN, time.min((task + 1) * RUN));
         turns(clock as f64 + from as f64, to - from, op.base as f64, op.inverse, d, table);
         F::vectorise(
@@ -25,7 +25,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: Column
                 for (t, turn) in (from..to).zip(table.chunks_exact(d)) {
                     let (cos, sin) = turn.split_at(half);
                     for row in (0..batch).map(|b| b * time + t) {
-                        // SAFETY: each position is one task's.
+                        // SAFETY: each position belongs to one task.
                         for head in unsafe { x.row(row, 0, width) }.chunks_exact_mut(d) {
                             let (a, b) = head.split_at_mut(half);
                             for (((a, b), &cos), &sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
@@ -39,7 +39,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: Column
     });
 }
 
-/// `cos | sin` of each pair of a head, for `count` positions: by turning on from one position to the next, in f64.
+/// `cos | sin` of each pair of a head, for `count` positions, by the angle-addition recurrence in f64.
 fn turns<F: Float>(position: f64, count: usize, base: f64, inverse: bool, d: usize, table: &mut [F]) {
     for i in 0..d / 2 {
         let rate = libm::pow(base, -2.0 * i as f64 / d as f64) * if inverse { -1.0 } else { 1.0 };

@@ -1,8 +1,8 @@
-//! The gated diagonal recurrence.
+//! The gated diagonal recurrence (RG-LRU, Griffin).
 
 use crate::{
     Cpu, Float, Tensor,
-    channels::{BLOCK, Block, Lane, each_block, lane, put, sum_blocks},
+    channels::{GROUP, Group, Lane, each_group, lane, put, sum_groups},
     simd::Kernel,
     strip::{Strip, StripMut},
 };
@@ -11,7 +11,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// What a channel makes of its two gates at one position.
+/// Values derived from the two gates of a channel at one position.
 struct Gates<F> {
     /// gᵢ
     input: F,
@@ -33,7 +33,7 @@ fn gates<F: Float>(g_in: F, g_forget: F, rate: F) -> Gates<F> {
     Gates { input, forget, decay, scale }
 }
 
-/// The parameters of a block's channels.
+/// The parameters of a group's channels.
 struct Parameters<F> {
     /// −8 softplus(Λ)
     rate: Lane<F>,
@@ -42,7 +42,7 @@ struct Parameters<F> {
     bias_forget: Lane<F>,
 }
 
-/// What both directions read.
+/// Inputs of forward and backward.
 #[derive(Clone, Copy)]
 struct Inputs<'a, F> {
     time: usize,
@@ -70,26 +70,26 @@ impl<'a, F: Float> Inputs<'a, F> {
     }
 
     #[inline(always)]
-    fn parameters(&self, block: Block) -> Parameters<F> {
-        let mut rate = block.of(self.log_decay);
+    fn parameters(&self, group: Group) -> Parameters<F> {
+        let mut rate = group.of(self.log_decay);
         for r in &mut rate {
             *r = F::of(-8.0) * r.softplus();
         }
-        let [bias_in, bias_forget] = [0, 1].map(|i| block.of(self.gate_bias.row(i, 0, self.width)));
-        Parameters { rate, skip: block.of(self.skip), bias_in, bias_forget }
+        let [bias_in, bias_forget] = [0, 1].map(|i| group.of(self.gate_bias.row(i, 0, self.width)));
+        Parameters { rate, skip: group.of(self.skip), bias_in, bias_forget }
     }
 
     /// gate, g_in and g_forget of one row.
     #[inline(always)]
-    fn gates(&self, row: usize, block: Block) -> [Lane<F>; 3] {
-        let of = |part: usize| lane(self.packed.row(row, part * self.width + block.start, block.count));
+    fn gates(&self, row: usize, group: Group) -> [Lane<F>; 3] {
+        let of = |part: usize| lane(self.packed.row(row, part * self.width + group.start, group.count));
         [of(0), of(1), of(2)]
     }
 }
 
 struct Run<'a, F> {
     inputs: Inputs<'a, F>,
-    block: Block,
+    group: Group,
     state: Option<StripMut<'a, F>>,
     saved: Option<StripMut<'a, F>>,
     y: StripMut<'a, F>,
@@ -99,17 +99,17 @@ impl<F: Float> Kernel for Run<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { inputs, block, .. } = self;
-        let (start, n) = (block.start, block.count);
-        let p = inputs.parameters(block);
-        // SAFETY: each block is one task's, here and below.
-        let state = self.state.map(|s| unsafe { s.row(block.sequence, start, n) });
+        let Self { inputs, group, .. } = self;
+        let (start, n) = (group.start, group.count);
+        let p = inputs.parameters(group);
+        // SAFETY: each group belongs to one task, here and below.
+        let state = self.state.map(|s| unsafe { s.row(group.sequence, start, n) });
         let mut h = lane(state.as_deref().unwrap_or(&[]));
         let mut y = lane(&[]);
-        for row in block.sequence * inputs.time..(block.sequence + 1) * inputs.time {
+        for row in group.sequence * inputs.time..(group.sequence + 1) * inputs.time {
             let x = lane(inputs.x.row(row, start, n));
-            let [gate, g_in, g_forget] = inputs.gates(row, block);
-            for c in 0..BLOCK {
+            let [gate, g_in, g_forget] = inputs.gates(row, group);
+            for c in 0..GROUP {
                 let g = gates(g_in[c] + p.bias_in[c], g_forget[c] + p.bias_forget[c], p.rate[c]);
                 h[c] = g.decay * h[c] + g.scale * g.input * x[c];
                 y[c] = (h[c] + p.skip[c] * x[c]) * gate[c].silu();
@@ -137,10 +137,10 @@ pub(crate) fn forward<F: Float>(
     assert!(y.layout().0 == dims.batch && y.layout().1 == time && y.width == width, "scan: output of {} columns", y.width);
     let inputs = Inputs::new(&op, time, width);
     let (state, saved, y) = (state.map(StripMut::all), saved.map(StripMut::all), StripMut::of(y));
-    each_block(&cpu.threads, [dims.batch, time, width], |block| F::run(level, Run { inputs, block, state, saved, y }));
+    each_group(&cpu.threads, [dims.batch, time, width], |group| F::run(level, Run { inputs, group, state, saved, y }));
 }
 
-/// The gates are computed anew; `η_t` is the gradient of `h_t`, all of the future in it:
+/// The gates are recomputed; `η_t` is the gradient of `h_t` including all later positions:
 ///
 /// ```text
 /// e_t = dy_t ∘ silu(gate_t)       η_t = e_t + a_{t+1} ∘ η_{t+1}
@@ -148,7 +148,7 @@ pub(crate) fn forward<F: Float>(
 /// ```
 struct RunBack<'a, F> {
     inputs: Inputs<'a, F>,
-    block: Block,
+    group: Group,
     saved: Strip<'a, F>,
     dy: Strip<'a, F>,
     dx: StripMut<'a, F>,
@@ -160,18 +160,18 @@ impl<F: Float> Kernel for RunBack<'_, F> {
     type Output = [Lane<F>; 4];
     #[inline(always)]
     fn run<const FMA: bool>(self) -> [Lane<F>; 4] {
-        let Self { inputs, block, .. } = self;
-        let (start, n, width) = (block.start, block.count, inputs.width);
-        let p = inputs.parameters(block);
+        let Self { inputs, group, .. } = self;
+        let (start, n, width) = (group.start, group.count, inputs.width);
+        let p = inputs.parameters(group);
         let zeros = lane::<F>(&[]);
         let (mut eta, mut dx) = (zeros, zeros);
         let ([mut d_in, mut d_forget, mut d_rate, mut d_skip], [mut dp_gate, mut dp_in, mut dp_forget]) = ([zeros; 4], [zeros; 3]);
         for t in (0..inputs.time).rev() {
-            let row = block.sequence * inputs.time + t;
+            let row = group.sequence * inputs.time + t;
             let [x, h, dy] = [inputs.x, self.saved, self.dy].map(|s| lane(s.row(row, start, n)));
             let before = if t > 0 { lane(self.saved.row(row - 1, start, n)) } else { zeros };
-            let [gate, g_in, g_forget] = inputs.gates(row, block);
-            for c in 0..BLOCK {
+            let [gate, g_in, g_forget] = inputs.gates(row, group);
+            for c in 0..GROUP {
                 let g = gates(g_in[c] + p.bias_in[c], g_forget[c] + p.bias_forget[c], p.rate[c]);
                 let s = gate[c].sigmoid();
                 let e = dy[c] * gate[c] * s;
@@ -187,7 +187,7 @@ impl<F: Float> Kernel for RunBack<'_, F> {
                 d_forget[c] += dp_forget[c];
                 eta[c] *= g.decay;
             }
-            // SAFETY: each block is one task's, here and below.
+            // SAFETY: each group belongs to one task, here and below.
             put(&dx, unsafe { self.dx.row(row, start, n) });
             for (part, d) in [dp_gate, dp_in, dp_forget].iter().enumerate() {
                 put(d, unsafe { self.d_packed.row(row, part * width + start, n) });
@@ -207,9 +207,9 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Scan<Tensor<F>>, saved: &
     assert!(d.gate_bias.shape().count() == 2 * width, "scan: gradient of gate_bias");
     let (inputs, log_decay) = (Inputs::new(&op, time, width), op.log_decay.data());
     let (saved, dy, dx, d_packed) = (Strip::all(saved), Strip::of(&dy), StripMut::all(d.x), StripMut::of(d.gates));
-    let sums = |block| F::run(level, RunBack { inputs, block, saved, dy, dx, d_packed });
+    let sums = |group| F::run(level, RunBack { inputs, group, saved, dy, dx, d_packed });
     let (d_bias, d_log_decay, d_skip) = (d.gate_bias.data_mut(), d.log_decay.data_mut(), d.skip.data_mut());
-    sum_blocks(&cpu.threads, &mut cpu.scratch, extents, sums, |n, c, sum| match n {
+    sum_groups(&cpu.threads, &mut cpu.scratch, extents, sums, |n, c, sum| match n {
         2 => d_log_decay[c] += F::of(-8.0) * log_decay[c].sigmoid() * sum,
         3 => d_skip[c] += sum,
         gate => d_bias[gate * width + c] += sum,

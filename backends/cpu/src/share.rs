@@ -1,11 +1,11 @@
-//! Whether work is worth the other threads.
+//! Parallel loops that stay on one thread for little work.
 
 use crate::threads::Threads;
 
-/// Runs `f(0) … f(tasks − 1)`, on one thread where `work` (elements or so) is too little to be worth waking others.
+/// Runs `f(0) … f(tasks − 1)`, on one thread if `work` (roughly elements) is too little to justify waking others.
 pub(crate) fn share(threads: &Threads, tasks: usize, work: usize, f: impl Fn(usize) + Sync) {
-    const WORTH_SHARING: usize = 1 << 14;
-    if work < WORTH_SHARING {
+    const MIN_WORK: usize = 1 << 14;
+    if work < MIN_WORK {
         threads.each(1, |_| (0..tasks).for_each(&f));
     } else {
         threads.each(tasks, f);

@@ -1,13 +1,12 @@
-//! Which vector instructions this machine has, found once at run time.
+//! Run-time detection and dispatch of SIMD instruction sets.
 //!
-//! Kernels are plain loops, inlined into a function that is compiled for the instructions at hand: one source,
-//! as many machine codes as there are levels.
+//! Kernels are plain loops, inlined into a function that is compiled once per instruction set with `#[target_feature]`.
 
-/// Work that is compiled once per [`Level`]. `run` and all that it calls in its hot loop must be `#[inline(always)]`.
+/// Work that is compiled once per [`Level`]. `run` and every function in its hot loop must be `#[inline(always)]`.
 pub trait Kernel {
-    /// What it returns.
+    /// The result.
     type Output;
-    /// `FMA`: fused multiply-add is one instruction here.
+    /// Runs the kernel. `FMA`: fused multiply-add is one instruction.
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
@@ -17,13 +16,13 @@ pub trait Tile {
     fn run<const FMA: bool, const MR: usize, const NR: usize>(self);
 }
 
-/// A set of vector instructions that this machine is known to have.
+/// A SIMD instruction set that this processor is known to have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Level(Set);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Set {
-    /// What the compiler may assume anyway: SSE2, NEON, simd128 or nothing.
+    /// The compilation target's own: SSE2, NEON, simd128 or none.
     Baseline,
     #[cfg(all(target_arch = "x86_64", feature = "std"))]
     Avx2,
@@ -31,11 +30,11 @@ enum Set {
     Avx512,
 }
 
-/// Fused multiply-add belongs to the baseline: every 64-bit Arm has it.
+/// Whether the baseline has fused multiply-add; every 64-bit Arm has it.
 const BASELINE_FMA: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
 impl Level {
-    /// The widest set that this machine has.
+    /// The widest set that this processor has.
     pub fn detect() -> Self {
         #[cfg(all(target_arch = "x86_64", feature = "std"))]
         {
@@ -51,12 +50,12 @@ impl Level {
         Self::baseline()
     }
 
-    /// What every machine of this architecture has.
+    /// The set that every processor of this target has.
     pub const fn baseline() -> Self {
         Self(Set::Baseline)
     }
 
-    /// Its name, for people.
+    /// A display name, such as `AVX2+FMA`.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Set::Baseline if cfg!(target_arch = "aarch64") => "NEON",
@@ -75,7 +74,7 @@ impl Level {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Baseline => self.run_baseline(kernel),
-            // SAFETY: `detect` makes these values only where the machine has the instructions.
+            // SAFETY: `detect` returns this value only if the processor has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => unsafe { avx2(kernel) },
             // SAFETY: as above.
@@ -84,7 +83,7 @@ impl Level {
         }
     }
 
-    /// Runs a kernel with the instructions that every machine has.
+    /// Runs a kernel compiled for the baseline.
     #[inline]
     pub(crate) fn run_baseline<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run::<BASELINE_FMA>()
@@ -101,12 +100,12 @@ impl Level {
         }
     }
 
-    /// Runs a matrix product of f32 with as many sums as the registers hold beside a row of the right factor.
+    /// Runs an f32 matrix product with the largest tile that fits the registers together with a row of the right factor.
     #[inline]
     pub(crate) fn tile<K: Tile>(self, kernel: K) {
         match self.0 {
             Set::Baseline => kernel.run::<BASELINE_FMA, 4, 8>(),
-            // SAFETY: `detect` makes these values only where the machine has the instructions.
+            // SAFETY: `detect` returns this value only if the processor has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => unsafe { avx2(Tiled::<K, 6, 16>(kernel)) },
             // SAFETY: as above.
@@ -115,14 +114,14 @@ impl Level {
         }
     }
 
-    /// As [`tile`](Self::tile) for f64, with the instructions that every machine has.
+    /// As [`tile`](Self::tile) for f64, compiled for the baseline.
     #[inline]
     pub(crate) fn tile_baseline<K: Tile>(self, kernel: K) {
         kernel.run::<BASELINE_FMA, 4, 4>();
     }
 }
 
-/// Runs a part of a kernel that is compiled once, not at each of its callers.
+/// Runs a part of a kernel that is compiled once, not inlined into each caller.
 #[inline(always)]
 pub(crate) fn nested<const FMA: bool, K: Kernel>(kernel: K) -> K::Output {
     if FMA && !BASELINE_FMA { Level::detect().run(kernel) } else { baseline::<FMA, K>(kernel) }

@@ -1,4 +1,4 @@
-//! The rectified-flow loss and its gradient in one pass.
+//! The rectified-flow loss and its gradient, in one pass.
 
 use crate::{Cpu, Float, Tensor, reduce::sum, threads::Shared};
 use hh_core::{ops::SquaredError, shape::Shaped};
@@ -15,7 +15,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: SquaredError<Tensor<F>>, l
             #[inline(always)]
             || {
                 for row in run {
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let (loss, dx) = unsafe { (losses.slice(row, 1), dx.slice(row * width, width)) };
                     for ((dx, &x), &goal) in dx.iter_mut().zip(&x[row * width..][..width]).zip(&goal[row * width..][..width]) {
                         *dx = x - goal;

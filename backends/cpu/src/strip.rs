@@ -1,4 +1,4 @@
-//! Views that kernels cut their work into: columns of packed tensors.
+//! Views of columns of packed tensors.
 
 use crate::{real::Real, tensor::Tensor, threads::Shared};
 use hh_core::{
@@ -6,7 +6,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Columns of a packed tensor, read row by row.
+/// A read-only view of some columns of a tensor, row by row.
 #[derive(Clone, Copy)]
 pub(crate) struct Strip<'a, F> {
     data: &'a [F],
@@ -24,14 +24,14 @@ impl<'a, F: Real> Strip<'a, F> {
         Self { data: tensor.data(), start: 0, stride: tensor.shape().width() }
     }
 
-    /// Columns `column .. column + width` of a row; rows of all sequences are counted through.
+    /// Columns `column .. column + width` of a row; `row` counts over all sequences.
     #[inline(always)]
     pub(crate) fn row(&self, row: usize, column: usize, width: usize) -> &'a [F] {
         &self.data[row * self.stride + self.start + column..][..width]
     }
 }
 
-/// Columns of a packed tensor, written row by row by several tasks.
+/// A view of some columns of a tensor, written row by row by several tasks.
 #[derive(Clone, Copy)]
 pub(crate) struct StripMut<'a, F> {
     data: Shared<'a, F>,
@@ -45,7 +45,7 @@ impl<'a, F: Real> StripMut<'a, F> {
         Self { data: Shared::new(columns.of.data_mut()), start: columns.start, stride }
     }
 
-    /// All of a matrix with rows of `stride`.
+    /// All columns of a matrix with rows of `stride` elements.
     pub(crate) fn over(data: Shared<'a, F>, stride: usize) -> Self {
         Self { data, start: 0, stride }
     }
@@ -59,7 +59,7 @@ impl<'a, F: Real> StripMut<'a, F> {
     /// Columns `column .. column + width` of a row.
     ///
     /// # Safety
-    /// While the result lives, nobody else reads or writes these elements.
+    /// No other code may read or write these elements while the result lives.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub(crate) unsafe fn row(&self, row: usize, column: usize, width: usize) -> &'a mut [F] {
@@ -70,7 +70,7 @@ impl<'a, F: Real> StripMut<'a, F> {
     /// Whole rows.
     ///
     /// # Safety
-    /// While the result lives, nobody else reads or writes these elements.
+    /// No other code may read or write these elements while the result lives.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub(crate) unsafe fn rows(&self, row: usize, count: usize) -> &'a mut [F] {

@@ -1,12 +1,12 @@
-//! Sum of squares, for the norm of the gradient.
+//! Sum of squares, for the gradient norm.
 
 use crate::{Cpu, Float, Tensor, reduce::sum, scratch::scratch, threads::Shared};
 use hh_core::shape::Shaped;
 
-/// Elements of one partial sum.
+/// Elements per partial sum.
 const RUN: usize = 1 << 15;
 
-/// Partial sums are taken in f64; only their roundings to `F` remain.
+/// Partial sums are accumulated in f64 and rounded to `F`.
 pub(crate) fn forward<'a, F: Float>(cpu: &mut Cpu<F>, of: impl Iterator<Item = &'a Tensor<F>>, total: &mut Tensor<F>) {
     assert_eq!(total.shape().count(), 1, "sum_squares: total");
     total.data_mut()[0] = F::ZERO;
@@ -25,7 +25,7 @@ fn add<F: Float>(cpu: &mut Cpu<F>, x: &Tensor<F>, total: &mut F) {
             #[inline(always)]
             || sum(x, |x| x.to_f64() * x.to_f64()),
         );
-        // SAFETY: each partial is one task's.
+        // SAFETY: each partial belongs to one task.
         let slot = unsafe { shared.slice(task, 1) };
         slot[0] = F::of(partial);
     });

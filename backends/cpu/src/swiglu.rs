@@ -1,4 +1,4 @@
-//! The gate of the feed-forward layer.
+//! The SwiGLU gate of the feed-forward layer.
 
 use crate::{Cpu, Float, Tensor, threads::Shared};
 use hh_core::{ops::Swiglu, shape::Shaped};
@@ -13,7 +13,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Swiglu<Tensor<F>>, y: &mut
             || {
                 for row in run {
                     let (a, b) = packed[2 * row * width..][..2 * width].split_at(width);
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let y = unsafe { y.slice(row * width, width) };
                     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
                         *y = a.silu() * b;
@@ -35,7 +35,7 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Swiglu<Tensor<F>>, dy: &T
             || {
                 for row in run {
                     let (a, b) = packed[2 * row * width..][..2 * width].split_at(width);
-                    // SAFETY: each row is one task's.
+                    // SAFETY: each row belongs to one task.
                     let (da, db) = unsafe { dx.slice(2 * row * width, 2 * width) }.split_at_mut(width);
                     for ((((da, db), &a), &b), &dy) in da.iter_mut().zip(db).zip(a).zip(b).zip(&dy[row * width..][..width]) {
                         let s = a.sigmoid();

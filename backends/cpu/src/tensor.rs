@@ -1,7 +1,7 @@
-//! What the backend holds, and the backend itself.
+//! Tensors of the CPU backend, and the backend itself.
 
 use crate::{
-    buffer::{Arena, Buffer, own},
+    buffer::{Arena, Buffer, zeroed},
     error::OutOfMemory,
     quant::{matrix::Matrix, round::Rounded},
     real::Real,
@@ -15,17 +15,17 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// Numbers in row-major order; or a weight in blocks, which products and embeddings read.
+/// A row-major tensor, or a block-quantised weight, which matrix products and embeddings can read.
 #[derive(Clone, Debug)]
 pub struct Tensor<F> {
     shape: Shape,
     values: Values<F>,
 }
 
-/// What a tensor holds.
+/// The storage of a tensor.
 #[derive(Clone, Debug)]
 pub(crate) enum Values<F> {
-    Numbers(Buffer<F>),
+    Dense(Buffer<F>),
     Quant(Matrix),
 }
 
@@ -33,24 +33,24 @@ impl<F> Tensor<F> {
     /// All elements.
     ///
     /// # Panics
-    /// If it is a weight in blocks.
+    /// If it is a block-quantised weight.
     pub fn data(&self) -> &[F] {
         match &self.values {
-            Values::Numbers(numbers) => numbers,
-            Values::Quant(_) => panic!("a weight in blocks {} where only numbers can be read", self.shape),
+            Values::Dense(values) => values,
+            Values::Quant(_) => panic!("a block-quantised weight {} where a dense tensor is needed", self.shape),
         }
     }
     /// All elements.
     ///
     /// # Panics
-    /// If it is a weight in blocks.
+    /// If it is a block-quantised weight.
     pub fn data_mut(&mut self) -> &mut [F] {
         match &mut self.values {
-            Values::Numbers(numbers) => numbers,
-            Values::Quant(_) => panic!("a weight in blocks {} is only read: it cannot be trained", self.shape),
+            Values::Dense(values) => values,
+            Values::Quant(_) => panic!("a block-quantised weight {} is read-only and cannot be trained", self.shape),
         }
     }
-    /// Either of what it may hold.
+    /// The storage, dense or quantised.
     pub(crate) fn values(&self) -> &Values<F> {
         &self.values
     }
@@ -62,7 +62,7 @@ impl<F> Shaped for Tensor<F> {
     }
 }
 
-/// Token ids, clocks and random keys.
+/// A tensor of u32: token ids, clocks and random keys.
 #[derive(Clone, Debug)]
 pub struct Indices {
     shape: Shape,
@@ -85,31 +85,31 @@ impl Shaped for Indices {
     }
 }
 
-/// The CPU backend. `F` is what it computes in: f32, or f64 to check gradients.
+/// The CPU backend. `F` is the element type: f32, or f64 to check gradients.
 pub struct Cpu<F> {
     pub(crate) level: Level,
     pub(crate) threads: Threads,
-    /// Working memory of kernels; grows to the largest need during the first step and stays.
+    /// Working memory of kernels; grows to the largest size during the first step and is then reused.
     pub(crate) scratch: Vec<F>,
-    /// Likewise, of rows that lie together while products, which have the other, go over them.
+    /// Likewise, for gathered rows that matrix products, which use `scratch`, read.
     pub(crate) gathered: Vec<F>,
-    /// Likewise of products with blocks.
+    /// Likewise, for the left factor of products with quantised weights.
     pub(crate) rounded: Rounded,
     arena: Arena,
 }
 
 impl<F: Real> Cpu<F> {
-    /// A backend with these threads and the widest instructions that the machine has.
+    /// A backend with these threads and the widest SIMD level of this processor.
     pub fn new(threads: Threads) -> Self {
         Self::with_level(threads, Level::detect())
     }
 
-    /// The same with chosen instructions.
+    /// A backend with these threads and this SIMD level.
     pub fn with_level(threads: Threads, level: Level) -> Self {
         Self { level, threads, scratch: Vec::new(), gathered: Vec::new(), rounded: Rounded::default(), arena: Arena::default() }
     }
 
-    /// Its instructions.
+    /// Its SIMD level.
     pub fn level(&self) -> Level {
         self.level
     }
@@ -122,7 +122,7 @@ impl<F: Real> Cpu<F> {
 
 impl<F: Real> ZeroCopy for Cpu<F> {
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Tensor<F> {
-        Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::lent(blocks)) }
+        Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::borrowed(blocks)) }
     }
 }
 
@@ -132,10 +132,10 @@ impl<F: Real> Device for Cpu<F> {
     type Error = OutOfMemory;
 
     fn alloc(&mut self, shape: Shape, _: Precision) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape, values: Values::Numbers(self.arena.zeros(shape.count())?) })
+        Ok(Tensor { shape, values: Values::Dense(self.arena.zeros(shape.count())?) })
     }
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, OutOfMemory> {
-        Ok(Indices { shape, data: own(shape.count())? })
+        Ok(Indices { shape, data: zeroed(shape.count())? })
     }
     fn upload(&mut self, src: &[f32], dst: &mut Tensor<F>) -> Result<(), OutOfMemory> {
         assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
@@ -154,7 +154,7 @@ impl<F: Real> Device for Cpu<F> {
     fn download(&mut self, src: &Tensor<F>, dst: &mut [f32]) -> Result<(), OutOfMemory> {
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         match &src.values {
-            Values::Numbers(numbers) => dst.iter_mut().zip(numbers.iter()).for_each(|(d, s)| *d = s.to_f32()),
+            Values::Dense(values) => dst.iter_mut().zip(values.iter()).for_each(|(d, s)| *d = s.to_f32()),
             Values::Quant(matrix) => matrix.blocks().widen(dst),
         }
         Ok(())

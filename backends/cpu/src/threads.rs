@@ -1,13 +1,13 @@
-//! Sharing a kernel's work among threads.
+//! Parallel loops over the tasks of a kernel.
 //!
-//! A kernel cuts its work into tasks by its shapes alone, never by the number of threads, and no two tasks write the
-//! same element: so results are the same bits with any number of threads.
+//! A kernel divides its work into tasks by its shapes only, never by the number of threads, and no two tasks write the
+//! same element: results have the same bits for any number of threads.
 
 #[cfg(feature = "std")]
 use crate::workers::Workers;
 use core::{marker::PhantomData, ops::Range};
 
-/// Threads that kernels may use: the calling one, and workers that wait for their share.
+/// A thread pool for kernels: the calling thread and its workers.
 #[derive(Clone)]
 pub struct Threads {
     #[cfg(feature = "std")]
@@ -15,7 +15,7 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// The calling thread alone.
+    /// Only the calling thread.
     pub const fn one() -> Self {
         Self {
             #[cfg(feature = "std")]
@@ -23,21 +23,21 @@ impl Threads {
         }
     }
 
-    /// `n` threads, the calling one among them; fewer if the system gives no more.
+    /// `n` threads including the calling one; fewer if the system cannot start more.
     #[cfg(feature = "std")]
     pub fn new(n: usize) -> Self {
         Self { workers: (n > 1).then(|| std::sync::Arc::new(Workers::new(n - 1))) }
     }
 
-    /// `n` threads, the calling one among them, of which somebody else starts the others, as where a system has threads
-    /// that std does not know: `start` takes what one of them has to do, which lasts until these threads are dropped, and
-    /// says whether it will. A thread that comes late, or never, is not waited for.
+    /// `n` threads including the calling one, where the caller starts the others, for platforms without `std::thread`.
+    /// `start` receives the main function of one thread, which returns when the pool is dropped, and returns whether it
+    /// starts that thread. The pool does not wait for a thread that starts late or never.
     #[cfg(feature = "std")]
     pub fn started_by(n: usize, start: impl FnMut(std::boxed::Box<dyn FnOnce() + Send>) -> bool) -> Self {
         Self { workers: (n > 1).then(|| std::sync::Arc::new(Workers::started_by(n - 1, start))) }
     }
 
-    /// How many there are.
+    /// Number of threads, including the calling one.
     pub fn count(&self) -> usize {
         #[cfg(feature = "std")]
         if let Some(workers) = &self.workers {
@@ -57,23 +57,23 @@ impl Threads {
         (0..tasks).for_each(f);
     }
 
-    /// Which of the threads this is, below [`count`](Self::count): no two tasks that run at once have the same.
-    pub(crate) fn lane(&self) -> usize {
+    /// Index of the current thread, below [`count`](Self::count). Tasks that run at the same time have different indices.
+    pub(crate) fn index(&self) -> usize {
         #[cfg(feature = "std")]
         if self.workers.is_some() {
-            return crate::workers::lane();
+            return crate::workers::thread_index();
         }
         0
     }
 
-    /// Cuts `rows` of `width` elements into runs of some 2¹⁴ elements, and calls `f` with the rows of each.
+    /// Divides `rows` of `width` elements into runs of about 2¹⁴ elements, and calls `f` with the rows of each run.
     pub(crate) fn rows(&self, rows: usize, width: usize, f: impl Fn(Range<usize>) + Sync) {
         let run = ((1 << 14) / width.max(1)).max(1);
         self.each(rows.div_ceil(run), |task| f(task * run..rows.min((task + 1) * run)));
     }
 }
 
-/// A slice that several tasks write to, each its own elements.
+/// A slice that several tasks write to, at disjoint elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a, F> {
     start: *mut F,
@@ -93,7 +93,7 @@ impl<'a, F> Shared<'a, F> {
     /// Elements `start .. start + len`; panics outside of the slice.
     ///
     /// # Safety
-    /// While the result lives, nobody else reads or writes these elements.
+    /// No other code may read or write these elements while the result lives.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [F] {

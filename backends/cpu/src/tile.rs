@@ -1,4 +1,4 @@
-//! Products of small matrices that lie in the nearest caches, with the sums in registers.
+//! Products of small matrices in the L1 and L2 caches, with the sums in registers.
 //!
 //! Everything here is inlined into a [`Kernel`](crate::simd::Kernel).
 
@@ -8,10 +8,10 @@ use crate::{
     simd::{Kernel, nested},
 };
 
-/// Columns that are computed together: two AVX registers of f32, or one of AVX-512.
+/// Columns of a register tile: two AVX registers of f32, or one of AVX-512.
 pub(crate) const LANES: usize = 16;
-/// Rows that are computed together: with two registers of columns each, enough sums in flight to hide the latency of
-/// fused multiply-add.
+/// Rows of a register tile: with two registers of columns each, enough independent sums to hide the latency of fused
+/// multiply-add.
 const ROWS: usize = 6;
 
 /// The next multiple of [`LANES`].
@@ -19,14 +19,14 @@ pub(crate) const fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
-/// A matrix, row-major, whose rows lie `stride` apart.
+/// A row-major matrix with rows `stride` apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, F> {
     pub(crate) data: &'a [F],
     pub(crate) stride: usize,
 }
 
-/// A matrix to be written.
+/// A mutable [`Matrix`].
 pub(crate) struct MatrixMut<'a, F> {
     pub(crate) data: &'a mut [F],
     pub(crate) stride: usize,
@@ -80,11 +80,11 @@ impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F,
 }
 
 impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANSPOSED> {
-    /// R × [`LANES`] elements from row `i` and column `j` on; returns R.
+    /// Computes R × [`LANES`] elements from row `i` and column `j` on; returns R.
     #[inline(always)]
     fn rows<const FMA: bool, const R: usize>(&mut self, i: usize, j: usize, k: usize) -> usize {
         let (a, b) = (self.a, self.b);
-        // SAFETY: both factors were checked to have so many rows and columns.
+        // SAFETY: `check` verified the rows and columns of both factors.
         let left = |p| core::array::from_fn(|r| unsafe { if TRANSPOSED { a.at(p, i + r) } else { a.at(i + r, p) } });
         let right = |p| unsafe { b.lanes(p, j) };
         let sums = products::<F, FMA, R, LANES>((0..k).map(left), (0..k).map(right));
@@ -99,17 +99,17 @@ impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANS
 }
 
 impl<F: Real> Matrix<'_, F> {
-    /// Panics unless there are so many rows and columns.
+    /// Panics if the matrix has fewer rows or columns.
     #[inline(always)]
     fn check(&self, rows: usize, columns: usize) {
         assert!(columns <= self.stride && rows * self.stride <= self.data.len() + self.stride - columns, "{rows} x {columns}");
     }
 
     /// # Safety
-    /// Within what [`check`](Self::check) has seen.
+    /// The element is within the extents that [`check`](Self::check) verified.
     #[inline(always)]
     unsafe fn at(&self, row: usize, column: usize) -> F {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's promise.
         unsafe { *self.data.get_unchecked(row * self.stride + column) }
     }
 
@@ -119,13 +119,13 @@ impl<F: Real> Matrix<'_, F> {
     /// As [`at`](Self::at).
     #[inline(always)]
     unsafe fn lanes(&self, row: usize, column: usize) -> [F; LANES] {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's promise.
         unsafe { *self.data.as_ptr().add(row * self.stride + column).cast() }
     }
 }
 
-/// `Σ_k left[k][r] · right[k]`. Nothing in the loop may panic, and the sums start here and leave by value: or they would not
-/// stay in registers.
+/// `Σ_k left[k][r] · right[k]`. The sums stay in registers only if nothing in the loop can panic and they are local and
+/// returned by value.
 #[inline(always)]
 pub(crate) fn products<F: Real, const FMA: bool, const R: usize, const N: usize>(
     left: impl Iterator<Item = [F; R]>,
@@ -142,7 +142,7 @@ pub(crate) fn products<F: Real, const FMA: bool, const R: usize, const N: usize>
     sums
 }
 
-/// `to = scale · from`, zeros behind it.
+/// `to = scale · from`, padded with zeros.
 #[inline(always)]
 pub(crate) fn put_scaled<F: Real>(from: &[F], scale: F, to: &mut [F]) {
     for (to, &x) in to.iter_mut().zip(from) {
@@ -184,7 +184,7 @@ pub(crate) fn exponentials<F: Real>(x: &mut [F], shift: F) -> F {
     total(sums)
 }
 
-/// `1 / sqrt(|v|² + 1e-6)`: what makes `v` a unit vector.
+/// `1 / sqrt(|v|² + 1e-6)`, the factor that normalises `v`.
 #[inline(always)]
 pub(crate) fn unit_scale<F: Real, const FMA: bool>(v: &[F]) -> F {
     F::ONE / (dot::<F, FMA>(v, v) + F::of(1e-6)).sqrt()

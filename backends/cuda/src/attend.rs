@@ -29,7 +29,7 @@ pub(crate) fn forward(
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "attend: output of {} columns", y.width);
     let (qkv, y) = (columns(&op.qkv), columns_mut(&y));
     let Some(tiles) = Tiles::new(b, head_dim, &[qkv, y]) else { return };
-    b.begin();
+    b.reset_scratch();
     let kept = ring.as_ref().map(|ring| lookup::ring(&ring.items.mat(), ring.items.shape().extents()[1], ring.clock));
     let memory = match &kept {
         None => Memory { of: qkv, rows: time, pattern: width, value: 2 * width },
@@ -58,7 +58,7 @@ pub(crate) fn forward(
     if let Some(ring) = kept {
         let rows = time.min(ring.rows);
         let args = [qkv.into(), ring.arg, lookup::heads(&dims)];
-        b.run("memory", "attend_remember", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
+        b.run("memory", "attend_update_ring", Variant::Plain, LaunchDims::threads(batch * rows * 2 * width, 256), &args);
     }
 }
 
@@ -74,14 +74,14 @@ pub(crate) fn backward(b: &mut Cuda, op: Attend<Tensor>, y: Columns<Tensor>, sav
     }
     let (qkv, y, dy, d) = (columns(&op.qkv), columns(&y), columns(&dy), columns_mut(&d));
     let Some(tiles) = Tiles::new(b, head_dim, &[qkv, y, dy, d]) else { return };
-    b.begin();
+    b.reset_scratch();
     let memory = Memory { of: qkv, rows: time, pattern: width, value: 2 * width }.arg();
     let view = lookup::view(&dims, None, false);
     let saved: Arg = saved.mat().address.into();
-    let balance: Arg = b.take(4 * batch * time * heads).into();
+    let delta: Arg = b.take(4 * batch * time * heads).into();
     let (sizes, scale) = ([time, head_dim].map(Arg::from), scale(head_dim));
-    let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, y.into(), dy.into(), balance, d.into()];
+    let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, y.into(), dy.into(), delta, d.into()];
     tiles.run(b, Lookup { source: "attend", name: "attend_rows", dims: &dims, rows: time, tiles: [2, 2] }, &args);
-    let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, balance, dy.into(), d.into()];
+    let args = [qkv.into(), memory, view, sizes[0], sizes[1], scale, saved, delta, dy.into(), d.into()];
     tiles.run(b, Lookup { source: "attend", name: "attend_columns", dims: &dims, rows: time, tiles: [2, 2] }, &args);
 }

@@ -1,4 +1,4 @@
-//! [`Backward`], a kernel a line: `x_grad` is `x::backward`, in the file of that name where it has one.
+//! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
     Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random, recall,

@@ -1,11 +1,11 @@
-// What every kernel starts from: tensors of either kind, numbers, sums over a warp.
+// Shared by all kernels: tensors of f32 or bf16, conversions, fast math, warp reductions.
 //
-// A kernel is declared KERNEL(name, most threads of a block, parameters…). Rows, columns and counts are int, places in
-// memory size_t. LANES is how many adjacent numbers a thread takes at a time, a define of the compilation.
+// A kernel is declared KERNEL(name, maximum threads per block, parameters…). Rows, columns and counts are int, element offsets
+// size_t. VEC, a define of the compilation, is the number of adjacent elements per vector load of a thread.
 #pragma once
 
 #ifdef HH_EMULATE
-#include "emulate/machine.hpp"
+#include "emulate/device.hpp"
 #else
 #define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #define SHARED(type, name, count) __shared__ type name[count]
@@ -16,8 +16,8 @@
 
 #define DEVICE static __device__ __forceinline__
 constexpr unsigned ALL_LANES = 0xffffffffu;
-constexpr float FAR_BELOW = -1e30f;
-// A target that is not scored.
+constexpr float LOWEST = -1e30f;
+// Target id of rows without a loss.
 constexpr unsigned IGNORE_TARGET = 0xffffffffu;
 
 // A brain float: the upper half of an f32.
@@ -39,7 +39,7 @@ DEVICE void narrow(float x, bf16& y) {
 }
 DEVICE void narrow(float x, float& y) { y = x; }
 
-// Rows of numbers, `stride` apart; absent where data is null. Passed by value, 16 bytes.
+// A row-major matrix with rows `stride` elements apart; absent where data is null. Passed by value, 16 bytes.
 struct Tensor {
     void* data;
     int is_bf16;
@@ -59,10 +59,10 @@ DEVICE void put(const Tensor& t, size_t i, float x) {
         static_cast<float*>(t.data)[i] = x;
 }
 
-// N adjacent numbers in accesses of up to 16 bytes; `i` and the tensor's start are multiples of N.
-template <class Number, int N>
-struct alignas(N * sizeof(Number) < 16 ? N * sizeof(Number) : 16) Packed {
-    Number x[N];
+// N adjacent elements in accesses of up to 16 bytes; `i` and the tensor's start are multiples of N.
+template <class Element, int N>
+struct alignas(N * sizeof(Element) < 16 ? N * sizeof(Element) : 16) Packed {
+    Element x[N];
 };
 
 template <int N>
@@ -93,8 +93,8 @@ DEVICE void store(const Tensor& t, size_t i, const float (&from)[N]) {
     }
 }
 
-// What the inner loops are made of, one or two instructions each, to 22 bits: C's own take several, with branches. Numbers
-// too small for all digits of f32 are 0.
+// Approximate functions for inner loops, one or two instructions each, accurate to 22 bits: the C functions take several, with
+// branches. Subnormal values are flushed to 0.
 DEVICE float power_of_two(float x) {
 #ifdef HH_EMULATE
     return x < -126.0f ? 0.0f : exp2f(x);
@@ -136,16 +136,16 @@ DEVICE float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
 DEVICE int lane() { return threadIdx.x & 31; }
 DEVICE int warp() { return threadIdx.x >> 5; }
 DEVICE int warps() { return blockDim.x >> 5; }
-// This thread among all of the launch, which is one-dimensional.
+// Global index of this thread in a one-dimensional launch.
 DEVICE size_t thread() { return static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
 DEVICE float warp_sum(float x) {
 #pragma unroll
-    for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(ALL_LANES, x, apart);
+    for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(ALL_LANES, x, offset);
     return x;
 }
 DEVICE float warp_max(float x) {
 #pragma unroll
-    for (int apart = 16; apart > 0; apart /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, apart));
+    for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, offset));
     return x;
 }

@@ -1,20 +1,20 @@
-// Filling, copying and converting. Bytes: those of one read and one write; no operations to speak of.
+// Fill, copy and convert. Bytes: one read and one write.
 #include "common.cuh"
 
 KERNEL(fill, 256, Tensor y, size_t count, float value) {
-    float x[LANES];
+    float x[VEC];
 #pragma unroll
-    for (int n = 0; n < LANES; n++) x[n] = value;
-    const size_t i = thread() * LANES;
+    for (int n = 0; n < VEC; n++) x[n] = value;
+    const size_t i = thread() * VEC;
     if (i < count) store(y, i, x);
 }
 
 // y = x, both [rows, width].
 KERNEL(convert, 256, Tensor x, Tensor y, size_t rows, int width) {
-    const size_t i = thread() * LANES;
+    const size_t i = thread() * VEC;
     if (i >= rows * width) return;
     const size_t row = i / width, column = i % width;
-    float v[LANES];
+    float v[VEC];
     load(x, row * x.stride + column, v);
     store(y, row * y.stride + column, v);
 }

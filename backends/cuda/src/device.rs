@@ -1,11 +1,11 @@
-//! The backend itself: what it computes in, memory, and how kernels are launched.
+//! The backend: compute precision, memory, errors, and kernel launches.
 
 use crate::{
     error::DeviceError,
-    launch::{Arg, Kernel, LaunchDims, Machine, Memory, Product, Variant},
+    launch::{Arg, GpuDevice, Kernel, LaunchDims, Memory, Product, Variant},
     optimise::Tables,
     scratch::Scratch,
-    tensor::{Indices, Mat, Tensor, lanes},
+    tensor::{Indices, Mat, Tensor, vec_width},
 };
 use hh_core::{
     backend::{self, Device, Precision},
@@ -15,7 +15,7 @@ use hh_core::{
 };
 use std::sync::Arc;
 
-/// What products and activations are computed in; sums are f32 always.
+/// Precision of matrix products and activations; sums are always f32.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compute {
     /// f32.
@@ -27,50 +27,50 @@ pub enum Compute {
 
 /// The CUDA backend.
 ///
-/// Kernels return nothing, so the first fault since the last call of `alloc`, `upload` or `download` surfaces there; until
-/// then nothing more is launched.
+/// Kernels return nothing: the first error is returned by the next call of `alloc`, `upload` or `download`, and no kernel is
+/// launched until then.
 pub struct Cuda {
-    pub(crate) machine: Arc<Machine>,
+    pub(crate) device: Arc<GpuDevice>,
     pub(crate) compute: Compute,
     pub(crate) scratch: Scratch,
     pub(crate) tables: Tables,
-    pub(crate) fault: Option<DeviceError>,
-    /// Nothing is recorded.
+    pub(crate) error: Option<DeviceError>,
+    /// Nothing is recorded as a CUDA graph.
     pub(crate) eager: bool,
-    /// How many times recorded work was queued.
+    /// Number of graph launches so far.
     pub(crate) replays: u64,
-    /// Bytes on their way to the device.
+    /// A buffer for uploads and downloads.
     host: Vec<u8>,
 }
 
 impl Cuda {
-    /// The GPU of that number.
+    /// The GPU of this ordinal.
     ///
     /// # Errors
-    /// [`DeviceError`]: no driver, no such device, a device too old, a library that is missing.
+    /// [`DeviceError`]: no driver, no such device, a compute capability below 8.0, a missing library.
     pub fn new(ordinal: usize, compute: Compute) -> Result<Self, DeviceError> {
-        Ok(Self::on(Machine::gpu(ordinal)?, compute))
+        Ok(Self::on(GpuDevice::gpu(ordinal)?, compute))
     }
 
-    /// A machine that is not there: nothing is computed on it, and all that a model, a step or a text would take of a GPU's memory
-    /// is counted, in [`held`](Self::held).
+    /// A device that allocates and computes nothing, to estimate memory: the bytes that a model, a training step or generation
+    /// would allocate on a GPU are counted in [`held`](Self::held).
     pub fn planned(compute: Compute) -> Self {
-        Self::on(Machine::planned(), compute)
+        Self::on(GpuDevice::planned(), compute)
     }
 
-    /// The emulated machine: the same kernels, on the host, slowly.
+    /// The emulated device: runs the same kernels on the host, slowly.
     #[cfg(feature = "emulate")]
     pub fn emulated(compute: Compute) -> Self {
-        Self::on(Machine::emulated(), compute)
+        Self::on(GpuDevice::emulated(), compute)
     }
 
-    fn on(machine: Machine, compute: Compute) -> Self {
+    fn on(device: GpuDevice, compute: Compute) -> Self {
         Self {
-            machine: Arc::new(machine),
+            device: Arc::new(device),
             compute,
             scratch: Scratch::default(),
             tables: Tables::default(),
-            fault: None,
+            error: None,
             eager: false,
             replays: 0,
             host: Vec::new(),
@@ -79,22 +79,22 @@ impl Cuda {
 
     /// Name of the device.
     pub fn name(&self) -> String {
-        self.machine.name()
+        self.device.name()
     }
 
-    /// The same, but each kernel of a step is queued by itself, every time.
+    /// The same backend without CUDA graphs: each kernel is launched separately.
     pub fn eager(self) -> Self {
         Self { eager: true, ..self }
     }
 
-    /// How many times [recorded](crate::Recording) work was queued instead of its kernels.
+    /// Number of times that a [recorded](crate::Recording) graph was launched instead of its kernels.
     pub fn replays(&self) -> u64 {
         self.replays
     }
 
-    /// Bytes of the device's memory that tensors and scratch hold, and the most that they ever held.
+    /// Bytes of device memory allocated now for tensors and scratch, and the peak.
     pub fn held(&self) -> [usize; 2] {
-        self.machine.held()
+        self.device.held()
     }
 
     /// Whether products and activations are bf16.
@@ -102,32 +102,32 @@ impl Cuda {
         self.compute == Compute::Bf16
     }
 
-    /// Remembers the first fault.
-    pub(crate) fn note<T>(&mut self, outcome: Result<T, DeviceError>) -> Option<T> {
+    /// Stores the first error; `None` on an error.
+    pub(crate) fn check<T>(&mut self, outcome: Result<T, DeviceError>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
-            Err(fault) => {
-                self.fault.get_or_insert(fault);
+            Err(error) => {
+                self.error.get_or_insert(error);
                 None
             }
         }
     }
 
-    fn surface(&mut self) -> Result<(), DeviceError> {
-        self.fault.take().map_or(Ok(()), Err)
+    fn take_error(&mut self) -> Result<(), DeviceError> {
+        self.error.take().map_or(Ok(()), Err)
     }
 
-    /// All scratch is free again: a kernel of the contract begins.
-    pub(crate) fn begin(&mut self) {
-        let outcome = self.scratch.reset(&self.machine);
-        self.note(outcome);
+    /// Frees all scratch memory, at the start of each method of the backend traits.
+    pub(crate) fn reset_scratch(&mut self) {
+        let outcome = self.scratch.reset(&self.device);
+        self.check(outcome);
     }
 
-    /// Address of scratch memory, until the next kernel of the contract begins; where there is none, a fault is noted and
-    /// nothing that would use it is launched.
+    /// Address of scratch memory, valid until the next [`reset_scratch`](Self::reset_scratch). If the allocation fails, the error
+    /// is stored and kernels that would use the memory are not launched.
     pub(crate) fn take(&mut self, bytes: usize) -> u64 {
-        let outcome = self.scratch.take(&self.machine, bytes);
-        self.note(outcome).unwrap_or(0)
+        let outcome = self.scratch.take(&self.device, bytes);
+        self.check(outcome).unwrap_or(0)
     }
 
     /// f32 scratch `[rows, width]`.
@@ -135,40 +135,40 @@ impl Cuda {
         Mat::full(self.take(4 * rows * width), width)
     }
 
-    /// Scratch `[rows, width]` in what is computed in.
+    /// Scratch `[rows, width]` in the compute precision.
     pub(crate) fn take_compute(&mut self, rows: usize, width: usize) -> Mat {
         let bf16 = self.bf16();
         Mat { address: self.take(if bf16 { 2 } else { 4 } * rows * width), bf16, stride: width }
     }
 
-    /// Queues a kernel of `source`; nothing where there are no blocks.
-    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, extent: LaunchDims, args: &[Arg]) {
-        if self.fault.is_none() && extent.grid.iter().all(|&n| n > 0) {
-            let outcome = self.machine.launch(Kernel { source, name, variant }, extent, args);
-            self.note(outcome);
+    /// Launches a kernel of `source`, unless the grid is empty.
+    pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, launch_dims: LaunchDims, args: &[Arg]) {
+        if self.error.is_none() && launch_dims.grid.iter().all(|&n| n > 0) {
+            let outcome = self.device.launch(Kernel { source, name, variant }, launch_dims, args);
+            self.check(outcome);
         }
     }
 
     /// Queues a matrix product.
     pub(crate) fn product(&mut self, product: &Product) {
-        if self.fault.is_none() {
-            let outcome = self.machine.product(product);
-            self.note(outcome);
+        if self.error.is_none() {
+            let outcome = self.device.product(product);
+            self.check(outcome);
         }
     }
 
-    /// Makes the copy for products of a weight that was written what the weight is.
+    /// Updates the bf16 copy of a weight that was written.
     fn cast_shadow(&mut self, of: &Tensor) {
         if of.shadow.is_some() {
             self.convert(of.mat(), of.for_products(), of.shape.rows(), of.shape.width());
         }
     }
 
-    /// `to = from`, `[rows, width]`, whatever they are held in.
+    /// `to = from`, `[rows, width]`, in any precisions.
     pub(crate) fn convert(&mut self, from: Mat, to: Mat, rows: usize, width: usize) {
-        let n = lanes(8, &[width], &[from, to]);
+        let n = vec_width(8, &[width], &[from, to]);
         let args = [from.into(), to.into(), (rows as u64).into(), width.into()];
-        self.run("convert", "convert", Variant::Lanes(n), LaunchDims::threads(rows * width / n, 256), &args);
+        self.run("convert", "convert", Variant::Vec(n), LaunchDims::threads(rows * width / n, 256), &args);
     }
 }
 
@@ -178,22 +178,22 @@ impl Device for Cuda {
     type Error = DeviceError;
 
     fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         let bf16 = self.bf16() && precision == Precision::Compute;
         let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
         let shadowed = self.bf16() && precision == Precision::Master && shape.rank() == 2;
-        let shadow = if shadowed { Some(Memory::new(&self.machine, shape.count().saturating_mul(2))?) } else { None };
-        Ok(Tensor { memory: Memory::new(&self.machine, bytes)?, shape, bf16, shadow })
+        let shadow = if shadowed { Some(Memory::new(&self.device, shape.count().saturating_mul(2))?) } else { None };
+        Ok(Tensor { memory: Memory::new(&self.device, bytes)?, shape, bf16, shadow })
     }
 
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
-        self.surface()?;
-        Ok(Indices { memory: Memory::new(&self.machine, shape.count().saturating_mul(4))?, shape })
+        self.take_error()?;
+        Ok(Indices { memory: Memory::new(&self.device, shape.count().saturating_mul(4))?, shape })
     }
 
     fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), DeviceError> {
-        self.surface()?;
-        assert_eq!(src.len(), dst.shape.count(), "numbers to upload");
+        self.take_error()?;
+        assert_eq!(src.len(), dst.shape.count(), "elements to upload");
         self.host.clear();
         if dst.bf16 {
             self.host.extend(src.iter().flat_map(|&x| half::f32_to_bf16(x).to_ne_bytes()));
@@ -206,7 +206,7 @@ impl Device for Cuda {
     }
 
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.len(), dst.shape.count(), "indices to upload");
         self.host.clear();
         self.host.extend(src.iter().flat_map(|x| x.to_ne_bytes()));
@@ -218,12 +218,12 @@ impl Device for Cuda {
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         src.read(dst)
     }
 
     fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(dst.len(), src.shape.count(), "indices to download");
         self.host.resize(4 * dst.len(), 0);
         src.memory.download(&mut self.host)?;
@@ -233,11 +233,11 @@ impl Device for Cuda {
 
     fn fill(&mut self, value: f32, dst: &mut Tensor) {
         let (count, to) = (dst.shape.count(), dst.flat());
-        let n = lanes(8, &[count], &[to]);
+        let n = vec_width(8, &[count], &[to]);
         self.run(
             "convert",
             "fill",
-            Variant::Lanes(n),
+            Variant::Vec(n),
             LaunchDims::threads(count / n, 256),
             &[to.into(), (count as u64).into(), value.into()],
         );
@@ -245,7 +245,7 @@ impl Device for Cuda {
     }
 
     fn copy(&mut self, src: &Tensor, dst: &mut Tensor) {
-        assert_eq!(src.shape.extents(), dst.shape.extents(), "copy between two shapes");
+        assert_eq!(src.shape.extents(), dst.shape.extents(), "copy between different shapes");
         let (rows, width) = (src.shape.rows(), src.shape.width());
         self.convert(src.mat(), dst.mat(), rows, width);
         self.cast_shadow(dst);

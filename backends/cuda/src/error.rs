@@ -1,51 +1,51 @@
-//! What can go wrong with a GPU.
+//! Errors of the CUDA backend.
 
 use cudarc::driver::result::DriverError;
 
-/// Why something could not be had of the device. Each message says what was wrong and what to do.
+/// An error of the device, the driver or a library.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// There is no NVIDIA driver on this machine.
+    /// No NVIDIA driver is installed.
     NoDriver,
     /// The driver has no such device.
     Absent {
-        /// Number that was asked for.
-        asked: usize,
-        /// How many devices there are.
-        there: usize,
+        /// The requested ordinal.
+        ordinal: usize,
+        /// Number of devices.
+        count: usize,
     },
-    /// The device is older than the kernels' instructions.
-    Old {
+    /// The compute capability of the device is below 8.0.
+    TooOld {
         /// Its name.
         name: String,
         /// Its compute capability, times ten.
         capability: i32,
     },
-    /// A library that comes with the CUDA toolkit was not found.
+    /// A library of the CUDA toolkit was not found.
     NoLibrary {
-        /// Which one.
+        /// The library.
         name: &'static str,
     },
-    /// The device has no room.
+    /// An allocation on the device failed.
     OutOfMemory {
-        /// Bytes that were asked for.
-        asked: usize,
-        /// Bytes that were free, of how many.
+        /// Bytes requested.
+        requested: usize,
+        /// Free and total bytes of the device.
         free: [usize; 2],
     },
-    /// Work that is to be replayed did what a replay would not do again.
+    /// An operation that a graph cannot repeat, during recording.
     WhileRecording(&'static str),
-    /// The kernels do not do that.
+    /// A configuration that the kernels do not support.
     Unsupported(String),
-    /// Anything else, in the driver's or a library's words.
+    /// Any other error, with the message of the driver or library.
     Driver(String),
 }
 
 impl DeviceError {
-    /// What the driver says of it.
+    /// An error with the driver's message.
     pub(crate) fn driver(e: DriverError) -> Self {
-        Self::Driver(e.error_string().map_or_else(|_| format!("{e:?}"), |said| said.to_string_lossy().into_owned()))
+        Self::Driver(e.error_string().map_or_else(|_| format!("{e:?}"), |message| message.to_string_lossy().into_owned()))
     }
 }
 
@@ -54,38 +54,38 @@ impl std::fmt::Display for DeviceError {
         let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         match self {
             Self::NoDriver => {
-                write!(f, "there is no NVIDIA driver on this machine (libcuda was not found); install it, or choose --backend cpu")
+                write!(f, "no NVIDIA driver is installed (libcuda was not found); install it, or choose --backend cpu")
             }
-            Self::Absent { asked, there: 0 } => {
-                write!(f, "cuda:{asked} is not there: the NVIDIA driver sees no device; choose --backend cpu")
+            Self::Absent { ordinal, count: 0 } => {
+                write!(f, "cuda:{ordinal} does not exist: the NVIDIA driver finds no device; choose --backend cpu")
             }
-            Self::Absent { asked, there } => {
-                write!(f, "cuda:{asked} is not there: devices are cuda:0 to cuda:{}; choose one of these", there - 1)
+            Self::Absent { ordinal, count } => {
+                write!(f, "cuda:{ordinal} does not exist: devices are cuda:0 to cuda:{}; choose one of these", count - 1)
             }
-            Self::Old { name, capability } => write!(
+            Self::TooOld { name, capability } => write!(
                 f,
-                "{name} has compute capability {}.{}, and the cuda backend needs 8.0; choose --backend cpu",
+                "{name} has compute capability {}.{}, and the cuda backend needs 8.0 or newer; choose --backend cpu",
                 capability / 10,
                 capability % 10
             ),
             Self::NoLibrary { name } => write!(
                 f,
-                "{name} of CUDA 13 was not found; install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc nvidia-cublas` and name their lib folder in LD_LIBRARY_PATH"
+                "{name} of CUDA 13 was not found; install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc nvidia-cublas` and add their lib folders to LD_LIBRARY_PATH"
             ),
-            Self::OutOfMemory { asked, free: [free, total] } => write!(
+            Self::OutOfMemory { requested, free: [free, total] } => write!(
                 f,
-                "the GPU is out of memory: {:.2} GiB were asked for, {:.2} of {:.2} GiB are free; choose a smaller batch, context or model",
-                gib(*asked),
+                "the GPU is out of memory: {:.2} GiB requested, {:.2} of {:.2} GiB free; choose a smaller batch, context or model",
+                gib(*requested),
                 gib(*free),
                 gib(*total)
             ),
             Self::WhileRecording(what) => {
-                write!(f, "{what} while work was being recorded to be replayed; what such work needs must be there after its first time")
+                write!(f, "{what} while a graph was being recorded; repeated work must allocate, upload and download only in its first run")
             }
             Self::Unsupported(what) => {
-                write!(f, "the cuda backend does not do that: {what}; choose another configuration or --backend cpu")
+                write!(f, "the cuda backend does not support {what}; choose another configuration or --backend cpu")
             }
-            Self::Driver(what) => write!(f, "CUDA failed: {what}; if the device was lost, start again"),
+            Self::Driver(what) => write!(f, "CUDA error: {what}; if the device was lost, restart the program"),
         }
     }
 }

@@ -1,7 +1,7 @@
-// The rectified-flow head, a warp a row where a row has a sum. Bytes: each tensor once; under ten operations a number.
+// The rectified-flow head; one warp per row for kernels with a row sum. Bytes: each tensor once; under ten operations per element.
 #include "common.cuh"
 
-// x₁ = √E · unit(table[target]); point = (1 − τ) noise + τ x₁; velocity = x₁ − noise. Zeros where nothing is scored.
+// x₁ = √E · unit(table[target]); point = (1 − τ) noise + τ x₁; velocity = x₁ − noise. Zeros for rows without a target.
 KERNEL(flow_point, 256, const unsigned* targets, Tensor table, Tensor noise, Tensor time, int rows, int width, Tensor point, Tensor velocity) {
     const int row = blockIdx.x * warps() + warp();
     if (row >= rows) return;

@@ -34,11 +34,11 @@ pub(crate) fn hidden(b: &mut Cuda, op: FlowHidden<Tensor>, y: &mut Tensor) {
 pub(crate) fn hidden_grad(b: &mut Cuda, op: FlowHidden<Tensor>, dy: &Tensor, d: FlowHiddenGrad<Tensor>) {
     let (rows, width) = op.dims(dy.shape());
     assert!(d.x.shape().extents() == dy.shape().extents() && d.weight.shape().count() == width, "flow_hidden: gradients");
-    b.begin();
+    b.reset_scratch();
     let partials = Partials::over_rows(b, rows, width);
     let (x, time, weight) = (op.x.mat().into(), op.time.flat().into(), op.weight.mat().into());
     let args = [x, time, weight, rows.into(), width.into(), dy.mat().into(), d.x.mat().into(), partials.address.into()];
-    b.run("flow", "flow_hidden_backward", Variant::Plain, partials.extent, &args);
+    b.run("flow", "flow_hidden_backward", Variant::Plain, partials.launch_dims, &args);
     partials.add_to(b, 0, width, d.weight.flat());
 }
 

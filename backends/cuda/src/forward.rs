@@ -1,4 +1,4 @@
-//! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name where it has one.
+//! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
     Cuda, Indices, Recording, Tensor, attend, conv, cross_entropy, embed, gate, hebbian,

@@ -1,7 +1,7 @@
-// The gates of the mixer, a warp a row. Bytes: the hidden layer once (twice backward); 2n operations a hidden unit.
+// The gates of the mixer, one warp per row. Bytes: the hidden layer once (twice backward); 2n operations per hidden unit.
 #include "common.cuh"
 
-// Which of the three control columns belongs to each gate.
+// The control column of each gate that is on, and the number of gates.
 struct Controls {
     int column[3];
     int count;
@@ -17,7 +17,7 @@ KERNEL(gate_forward, 256, Tensor hidden, Tensor weight, Tensor bias, Tensor cont
         for (int i = 0; i < 3; i++)
             if (i < on.count) logits[i] += active * get(weight, at(weight, i, c));
     }
-    float top = FAR_BELOW, sum = 0.0f;
+    float top = LOWEST, sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < 3; i++) {
         if (i >= on.count) continue;
@@ -33,7 +33,7 @@ KERNEL(gate_forward, 256, Tensor hidden, Tensor weight, Tensor bias, Tensor cont
         if (i < on.count) put(gates, at(gates, row, i), on.count * logits[i] / sum);
 }
 
-// slope_i = g_i (dy_i − Σ_j g_j dy_j / n): the gradient of the logits. The partial is [n, G] of the weight, then [n] of the bias.
+// slope_i = g_i (dy_i − Σ_j g_j dy_j / n) is the gradient of the logits. Partial gradients: [n, G] of the weight, then [n] of the bias.
 KERNEL(gate_backward, 256, Tensor hidden, Tensor weight, Tensor gates, Tensor dy, Controls on, int rows, int width, Tensor d_hidden,
        Tensor d_control, float* partial) {
     DYNAMIC_SHARED(float, sums);  // [warps, n · G + n]

@@ -11,7 +11,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Which of the three control columns belongs to each gate.
+/// `Controls` of gate.cu: the control column of each gate that is on.
 fn controls(on: [bool; 3]) -> Arg {
     let mut fields = [0usize; 4];
     for column in (0..3).filter(|&i| on[i]) {
@@ -43,7 +43,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Gate<Tensor>, gates: &Tensor, dy: &Tens
     assert_eq!(d.hidden.shape().extents(), op.hidden.shape().extents(), "gate: gradient of hidden");
     assert!(d.weight.shape().count() == paths * hidden && d.bias.shape().count() == paths, "gate: gradients of the parameters");
     assert_eq!(d.control.is_some(), op.control.is_some(), "gate: gradient of the control columns");
-    b.begin();
+    b.reset_scratch();
     let partials = Partials::over_rows(b, rows, paths * hidden + paths);
     let d_control = d.control.as_ref().map_or(Mat::NONE, columns_mut);
     let args = [
@@ -58,7 +58,7 @@ pub(crate) fn backward(b: &mut Cuda, op: Gate<Tensor>, gates: &Tensor, dy: &Tens
         d_control.into(),
         partials.address.into(),
     ];
-    b.run("gate", "gate_backward", Variant::Plain, partials.extent, &args);
+    b.run("gate", "gate_backward", Variant::Plain, partials.launch_dims, &args);
     partials.add_to(b, 0, paths * hidden, d.weight.flat());
     partials.add_to(b, paths * hidden, paths, d.bias.flat());
 }

@@ -1,22 +1,22 @@
-// Classic Hopfield memory of a training chunk: see refine.cuh and carry.cuh. For a stream, step.cu.
+// Classic Hopfield memory in training, see refine.cuh and carry.cuh. Decoding is in step.cu.
 #include "refine.cuh"
 
-KERNEL(hebbian_forward, 128, Refinement a, const unsigned* clock, Kept kept, Tensor y) { refine<HEBBIAN>(a, clock, kept, y); }
-KERNEL(hebbian_rows, 128, Refinement a, Kept kept, Tensor dy, Chain chain, Tensor d_qpv, float* partial) {
-    refine_rows<HEBBIAN>(a, kept, dy, chain, d_qpv, partial);
+KERNEL(hebbian_forward, 128, Refinement a, const unsigned* clock, Saved kept, Tensor y) { refine<HEBBIAN>(a, clock, kept, y); }
+KERNEL(hebbian_rows, 128, Refinement a, Saved kept, Tensor dy, RowPass row_pass, Tensor d_qpv, float* partial) {
+    refine_rows<HEBBIAN>(a, kept, dy, row_pass, d_qpv, partial);
 }
-KERNEL(hebbian_columns, 128, Refinement a, Kept kept, Chain chain, int successor, Tensor d_qpv, float* partial) {
-    refine_columns<HEBBIAN>(a, kept, chain, successor, d_qpv, partial);
+KERNEL(hebbian_columns, 128, Refinement a, Saved kept, RowPass row_pass, int successor, Tensor d_qpv, float* partial) {
+    refine_columns<HEBBIAN>(a, kept, row_pass, successor, d_qpv, partial);
 }
 
-// The matrices before each chunk: a block ROWS rows of them, one chunk after the other.
+// The matrices before each chunk; one block per ROWS rows of them, for all chunks in order.
 KERNEL(hebbian_carry, 128, Refinement a) {
     DYNAMIC_SHARED(REAL, tiles);  // 2 · COLUMNS rows
     const int first = blockIdx.x * ROWS, head = blockIdx.y, sequence = blockIdx.z, d = a.head_dim, rows = min(ROWS, d - first);
     const Items items = items_of(a.memory, sequence, head, d);
-    const float decay = log2_decay(a, head), over = forgotten(decay, ROWS);
+    const float decay = log2_decay(a, head), over = decay_power(decay, ROWS);
     REAL* values = tiles + COLUMNS * PITCH;
-    float by_pattern[BLOCKS][4], by_value[BLOCKS][4];
+    float by_pattern[FRAGMENTS][4], by_value[FRAGMENTS][4];
     clear(by_pattern);
     clear(by_value);
 #pragma unroll 1
@@ -42,15 +42,15 @@ KERNEL(hebbian_carry, 128, Refinement a) {
     }
 }
 
-// The gradient of the matrices behind each chunk, from what all refinements of the queries after it read, and that of the decay
-// by which chunks pass: partial, [B · blocks, H].
-KERNEL(hebbian_carry_back, 128, Refinement a, Chain chain, Carry d_carry, float* partial) {
+// The gradient of the matrices after each chunk, from the reads of all later queries in all refinements; and the gradient of the
+// decay between chunks: partial, [B · blocks, H].
+KERNEL(hebbian_carry_back, 128, Refinement a, RowPass row_pass, Carry d_carry, float* partial) {
     DYNAMIC_SHARED(REAL, tiles);  // 3 · COLUMNS rows
     SHARED(float, sums, TILE_WARPS);
     const int first = blockIdx.x * ROWS, head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.z, d = a.head_dim, rows = min(ROWS, d - first);
-    const float decay = log2_decay(a, head), over = forgotten(decay, ROWS);
+    const float decay = log2_decay(a, head), over = decay_power(decay, ROWS);
     REAL *d_read = tiles + COLUMNS * PITCH, *d_moved = tiles + 2 * COLUMNS * PITCH;
-    float by_pattern[BLOCKS][4], by_value[BLOCKS][4], before[BLOCKS][4], d_age = 0.0f;
+    float by_pattern[FRAGMENTS][4], by_value[FRAGMENTS][4], before[FRAGMENTS][4], d_age = 0.0f;
     clear(by_pattern);
     clear(by_value);
 #pragma unroll 1
@@ -71,11 +71,11 @@ KERNEL(hebbian_carry_back, 128, Refinement a, Chain chain, Carry d_carry, float*
             const bool move = k + 1 < a.depth;
 #pragma unroll 1
             for (int query = chunk * ROWS; query < end; query += COLUMNS) {
-                const size_t from = static_cast<size_t>(k) * chain.rows + static_cast<size_t>(sequence) * a.time + query;
+                const size_t from = static_cast<size_t>(k) * row_pass.rows + static_cast<size_t>(sequence) * a.time + query;
                 __syncthreads();
-                load_tile(chain.scaled, from, end - query, COLUMNS, head * d, d, 1.0f, tiles);
-                load_tile(chain.d_read, from, end - query, COLUMNS, head * d, d, 1.0f, d_read);
-                if (move) load_tile(chain.d_moved, from, end - query, COLUMNS, head * d, d, 1.0f, d_moved);
+                load_tile(row_pass.scaled, from, end - query, COLUMNS, head * d, d, 1.0f, tiles);
+                load_tile(row_pass.d_read, from, end - query, COLUMNS, head * d, d, 1.0f, d_read);
+                if (move) load_tile(row_pass.d_moved, from, end - query, COLUMNS, head * d, d, 1.0f, d_moved);
                 __syncthreads();
                 float part[SCORES][4];
                 transposed_rows(tiles, first, d, decay, query - chunk * ROWS, 1, part);

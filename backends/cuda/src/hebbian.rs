@@ -1,11 +1,11 @@
-//! Classic Hopfield memory: in training the lookup of a chunk's items, weighed by γ^age, and of what earlier chunks hand on in two
-//! matrices a head; of a stream, the matrices alone.
+//! Classic Hopfield memory. Training looks up the items of a chunk, weighted by γ^age, and the state carried from earlier chunks
+//! in two matrices per head; decoding uses the matrices only.
 
 use crate::{
     Cuda, Tensor,
     launch::{Arg, LaunchDims, Variant},
     lookup::{self, Lookup, Memory, Tiles},
-    refine::{self, Carry, Chain, Kept, Refinement},
+    refine::{self, Carry, Refinement, RowPass, Saved},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
 };
@@ -14,7 +14,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// With what chunks hand on, made anew.
+/// The arguments of the kernels, with the carried matrices computed.
 fn refinement(b: &mut Cuda, op: &Hebbian<Tensor>, dims: &MemoryDims, tiles: &Tiles) -> Refinement {
     let MemoryDims { batch, time, width, heads, .. } = *dims;
     let qpv = columns(&op.qpv);
@@ -44,18 +44,18 @@ pub(crate) fn forward(b: &mut Cuda, op: Hebbian<Tensor>, state: Option<HebbianSt
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "hebbian: output of {} columns", y.width);
     let y = columns_mut(&y);
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), y]) else { return };
-    b.begin();
+    b.reset_scratch();
     match state {
-        Some(state) => stream(b, op, &dims, state, y),
+        Some(state) => step(b, op, &dims, state, y),
         None => {
             let refinement = refinement(b, &op, &dims, &tiles);
-            let args = [refinement.arg(), 0u64.into(), Kept::NONE.arg(), y.into()];
+            let args = [refinement.arg(), 0u64.into(), Saved::NONE.arg(), y.into()];
             tiles.run(b, Lookup { source: "hebbian", name: "hebbian_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
         }
     }
 }
 
-fn stream(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianState<Tensor>, y: Mat) {
+fn step(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianState<Tensor>, y: Mat) {
     let MemoryDims { batch, time, width, heads, head_dim, depth, .. } = *dims;
     assert_eq!((state.last.shape().rows(), state.last.shape().width()), (batch, width), "hebbian: last pattern");
     let weights = refine::weights(b, op.depth, depth);
@@ -72,8 +72,8 @@ fn stream(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianSt
         state.last.mat().address.into(),
         y.into(),
     ];
-    let extent = LaunchDims { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
-    b.run("step", "hebbian_stream", Variant::Plain, extent, &args);
+    let launch_dims = LaunchDims { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
+    b.run("step", "hebbian_step", Variant::Plain, launch_dims, &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d: HebbianGrad<Tensor>) {
@@ -85,11 +85,11 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     assert!(d.log_beta.shape().count() == heads && d.decay.shape().count() == heads, "hebbian: gradients of the parameters");
     let (dy, d_qpv) = (columns(&dy), columns_mut(&d.qpv));
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
-    b.begin();
+    b.reset_scratch();
     let refinement = refinement(b, &op, &dims, &tiles);
-    // Nothing was saved: the refinements once more.
+    // Nothing was saved: recompute the refinements.
     let kept =
-        Kept { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
+        Saved { reads: b.take_full(batch * time, depth * width), moved: b.take_full(batch * time, depth * width), log_sum: Mat::NONE };
     let y = b.take_compute(batch * time, width);
     tiles.run(
         b,
@@ -97,10 +97,10 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
         &[refinement.arg(), 0u64.into(), kept.arg(), y.into()],
     );
 
-    let chain = Chain::new(b, &dims);
+    let row_pass = RowPass::new(b, &dims);
     let blocks = batch * Tiles::blocks(time);
     let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
-    let args = [refinement.arg(), kept.arg(), dy.into(), chain.arg(), d_qpv.into(), scalars.address.into()];
+    let args = [refinement.arg(), kept.arg(), dy.into(), row_pass.arg(), d_qpv.into(), scalars.address.into()];
     tiles.run(b, Lookup { source: "hebbian", name: "hebbian_rows", dims: &dims, rows: time, tiles: [3, 2] }, &args);
     scalars.add_to(b, 0, heads, d.log_beta.flat());
     scalars.add_to(b, heads, heads, d.decay.flat());
@@ -109,11 +109,11 @@ pub(crate) fn backward(b: &mut Cuda, op: Hebbian<Tensor>, dy: Columns<Tensor>, d
     let rows = batch * Tiles::blocks(head_dim);
     let [passing, handing] = [rows, blocks].map(|n| Partials::at(b.take(4 * n * heads), n, heads));
     if d_carry.is_some() {
-        let args = [refinement.arg(), chain.arg(), d_carry.arg(), passing.address.into()];
+        let args = [refinement.arg(), row_pass.arg(), d_carry.arg(), passing.address.into()];
         tiles.run(b, Lookup { source: "hebbian", name: "hebbian_carry_back", dims: &dims, rows: head_dim, tiles: [0, 3] }, &args);
     }
     let of_columns = Refinement { carry: d_carry, ..refinement };
-    let args = [of_columns.arg(), kept.arg(), chain.arg(), op.successor.into(), d_qpv.into(), handing.address.into()];
+    let args = [of_columns.arg(), kept.arg(), row_pass.arg(), op.successor.into(), d_qpv.into(), handing.address.into()];
     tiles.run(b, Lookup { source: "hebbian", name: "hebbian_columns", dims: &dims, rows: time, tiles: [2, 3] }, &args);
     if d_carry.is_some() {
         passing.add_to(b, 0, heads, d.decay.flat());

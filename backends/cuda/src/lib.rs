@@ -1,8 +1,8 @@
-//! The hh language model on NVIDIA GPUs, compute capability 8.0 and newer.
+//! The CUDA backend of hh, for NVIDIA GPUs of compute capability 8.0 and newer.
 //!
-//! A kernel `x` is `x.cu`, in CUDA C++, and `x.rs`, which launches it. `launch` is the one address of unsafe code: memory,
-//! launches and matrix products, on the driver or, with feature `emulate`, on a machine in C++ that runs the same sources.
-//! Nothing of NVIDIA's is needed to build this crate; the driver, NVRTC and cuBLASLt are looked for when a program runs.
+//! Kernel `x` is `x.cu`, in CUDA C++, and `x.rs`, which launches it. All unsafe code is in `launch`: memory, kernel launches
+//! and matrix products, on the driver or, with feature `emulate`, on an emulated device in C++ that runs the same sources.
+//! Building this crate needs no NVIDIA software; the driver, NVRTC and cuBLASLt are loaded at run time.
 
 mod attend;
 mod backward;

@@ -1,4 +1,4 @@
-//! What attention and both Hopfield memories have in common: tiles, views, items in a row.
+//! Shared by attention and both Hopfield memories: tiles, masks, gathered items.
 
 use crate::{
     Cuda, Indices,
@@ -8,10 +8,10 @@ use crate::{
 };
 use hh_core::ops::MemoryDims;
 
-/// Rows of a block, as in tile.cuh.
+/// Rows per block, as in tile.cuh.
 const ROWS: usize = 64;
 
-/// The tiles that heads of some width need.
+/// Tile sizes for a head width.
 pub(crate) struct Tiles {
     bf16: bool,
     /// Columns of a head, rounded up.
@@ -19,16 +19,17 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// Tiles for heads of `head_dim`, filled from and written to these; a fault is noted where there are none as wide.
+    /// Tiles for heads of `head_dim`, which load and store the given tensors; stores an error and returns `None` for heads
+    /// that are too wide.
     ///
     /// # Panics
-    /// Where one of the tensors is in another precision than products are: tiles are loaded as they lie.
+    /// If a tensor is not in the compute precision: tiles are loaded without conversion.
     pub(crate) fn new(b: &mut Cuda, head_dim: usize, of: &[Mat]) -> Option<Self> {
         assert!(of.iter().all(|mat| mat.bf16 == b.bf16()), "lookups over columns of another precision than products");
         let head = [16, 32, 64, 128].into_iter().find(|&head| head >= head_dim);
         let head = head.ok_or_else(|| DeviceError::Unsupported(format!("heads of {head_dim} columns, more than 128")));
         let bf16 = b.bf16();
-        b.note(head).map(|head| Self { bf16, head })
+        b.check(head).map(|head| Self { bf16, head })
     }
 
     /// Queues a kernel.
@@ -39,26 +40,26 @@ impl Tiles {
         // As in tile.cuh and pipeline.cuh.
         let columns = if self.bf16 && self.head <= 64 { 64 } else { 32 };
         let stages = if self.bf16 { 2 } else { 1 };
-        // Behind the tiles the numbers of a pass over columns.
+        // After the tiles, log sums and deltas of a pass over columns.
         let shared = (tall * ROWS + stages * flat * columns) * pitch * size + stages * 2 * columns * 4;
-        if shared > b.machine.most_shared() {
+        if shared > b.device.max_shared() {
             let what = format!("heads of {} columns in f32 on {}", self.head, b.name());
-            b.note::<()>(Err(DeviceError::Unsupported(what)));
+            b.check::<()>(Err(DeviceError::Unsupported(what)));
             return;
         }
-        let extent = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
-        b.run(source, name, Variant::Head(self.bf16, self.head), extent, args);
+        let launch_dims = LaunchDims { grid: [rows.div_ceil(ROWS), dims.heads, dims.batch], threads: 2 * ROWS, shared };
+        b.run(source, name, Variant::Head(self.bf16, self.head), launch_dims, args);
     }
 
-    /// How many blocks of rows there are.
+    /// Number of blocks for `rows` rows.
     pub(crate) fn blocks(rows: usize) -> usize {
         rows.div_ceil(ROWS)
     }
 }
 
-/// A kernel that runs for all heads, a block for `ROWS` rows.
+/// A kernel that runs for all heads, with one block per `ROWS` rows.
 pub(crate) struct Lookup<'a> {
-    /// The file that it stands in.
+    /// Stem of its source file.
     pub(crate) source: &'static str,
     pub(crate) name: &'static str,
     pub(crate) dims: &'a MemoryDims,
@@ -69,7 +70,7 @@ pub(crate) struct Lookup<'a> {
     pub(crate) tiles: [usize; 2],
 }
 
-/// Rows that hold the items of all heads: `Memory` of lookup.cuh.
+/// `Memory` of lookup.cuh: rows with the items of all heads.
 pub(crate) struct Memory {
     pub(crate) of: Mat,
     /// Rows of a sequence.
@@ -86,7 +87,7 @@ impl Memory {
     }
 }
 
-/// A ring of a stream: `Ring` of memory.cu.
+/// `Ring` of memory.cu: the ring buffer of a decoding state.
 pub(crate) struct Ring {
     pub(crate) arg: Arg,
     /// `N`
@@ -97,7 +98,7 @@ pub(crate) fn ring(items: &Mat, rows: usize, clock: &Indices) -> Ring {
     Ring { arg: Arg::group(&[(*items).into(), rows.into(), clock.address().into()]), rows }
 }
 
-/// A ring that is not there.
+/// An absent ring.
 pub(crate) fn no_ring() -> Arg {
     Arg::group(&[Mat::NONE.into(), 0usize.into(), 0u64.into()])
 }
@@ -107,7 +108,7 @@ pub(crate) fn heads(dims: &MemoryDims) -> Arg {
     Arg::group(&[dims.batch.into(), dims.time.into(), dims.heads.into(), dims.head_dim.into()])
 }
 
-/// `View` of lookup.cuh; a successor memory has no item 0.
+/// `View` of mask.cuh; a successor memory has no item 0.
 pub(crate) fn view(dims: &MemoryDims, ring: Option<&Ring>, successor: bool) -> Arg {
     let window = dims.window.min(1 << 30);
     Arg::group(&[dims.slots.into(), ring.map_or(0, |r| r.rows - 1).into(), successor.into(), window.into()])

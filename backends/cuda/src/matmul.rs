@@ -6,7 +6,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// The matrix in what products are computed in.
+/// The matrix in the compute precision.
 pub(crate) fn operand(b: &mut Cuda, of: Mat, rows: usize, width: usize) -> Mat {
     if of.bf16 == b.bf16() {
         return of;
@@ -16,7 +16,7 @@ pub(crate) fn operand(b: &mut Cuda, of: Mat, rows: usize, width: usize) -> Mat {
     to
 }
 
-/// A vector or matrix in another's kind.
+/// A vector or matrix in the precision of `to`.
 fn alike(b: &mut Cuda, of: Mat, to: Mat, rows: usize, width: usize) -> Mat {
     if of.bf16 == to.bf16 {
         return of;
@@ -28,7 +28,7 @@ fn alike(b: &mut Cuda, of: Mat, to: Mat, rows: usize, width: usize) -> Mat {
 
 pub(crate) fn forward(b: &mut Cuda, op: Matmul<Tensor>, y: &mut Tensor) {
     let MatmulDims { rows, inp, out } = op.dims(y.shape());
-    b.begin();
+    b.reset_scratch();
     let (x, w) = (operand(b, op.x.mat(), rows, inp), operand(b, op.w.for_products(), out, inp));
     let to = y.mat();
     let bias = op.bias.map(|bias| alike(b, bias.mat(), to, 1, out));
@@ -41,8 +41,8 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
     let MatmulDims { rows, inp, out } = op.dims(dy.shape());
     assert_eq!(d.w.shape(), op.w.shape(), "matmul: gradient of the weight");
     assert_eq!(d.bias.is_some(), op.bias.is_some(), "matmul: gradient of the bias");
-    b.begin();
-    let slopes = operand(b, dy.mat(), rows, out);
+    b.reset_scratch();
+    let dy_operand = operand(b, dy.mat(), rows, out);
     let (dx, add) = match d.x {
         GradOut::Write(dx) => (Some(dx), false),
         GradOut::Add(dx) => (Some(dx), true),
@@ -53,29 +53,19 @@ pub(crate) fn backward(b: &mut Cuda, op: Matmul<Tensor>, dy: &Tensor, d: MatmulG
         let (w, to) = (operand(b, op.w.for_products(), out, inp), dx.mat());
         let add = add.then_some(to);
         let product =
-            Product { rows, columns: inp, inner: out, a: slopes, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
+            Product { rows, columns: inp, inner: out, a: dy_operand, transpose_a: false, b: w, transpose_b: false, bias: None, add, to };
         b.product(&product);
     }
     let x = operand(b, op.x.mat(), rows, inp);
-    accumulate(b, slopes, x, [rows, out, inp], d.w.mat());
+    accumulate(b, dy_operand, x, [rows, out, inp], d.w.mat());
     if let Some(bias) = d.bias {
         column_sums(b, dy.mat(), rows, out, bias.mat());
     }
 }
 
 /// `to += aᵀ · b`, `a` `[rows, out]`, `b` `[rows, inp]`.
-pub(crate) fn accumulate(b: &mut Cuda, slopes: Mat, x: Mat, [rows, out, inp]: [usize; 3], to: Mat) {
-    let product = Product {
-        rows: out,
-        columns: inp,
-        inner: rows,
-        a: slopes,
-        transpose_a: true,
-        b: x,
-        transpose_b: false,
-        bias: None,
-        add: Some(to),
-        to,
-    };
+pub(crate) fn accumulate(b: &mut Cuda, dy: Mat, x: Mat, [rows, out, inp]: [usize; 3], to: Mat) {
+    let product =
+        Product { rows: out, columns: inp, inner: rows, a: dy, transpose_a: true, b: x, transpose_b: false, bias: None, add: Some(to), to };
     b.product(&product);
 }

@@ -1,5 +1,5 @@
-// What surrounds the lookups: the items of a memory in a row, rings of a stream, the mixture over refinements. A warp a head of a
-// position where a pattern is made a unit vector. Bytes: what is read and written, once; a handful of operations a number.
+// Kernels around the lookups: gathering the items of a memory, rings of decoding states, the mixture over refinements. One warp per
+// head and position in kernels that normalise patterns. Bytes: each input and output once; under ten operations per element.
 #include "common.cuh"
 
 // 1 / sqrt(|v|² + 1e-6) of `d` columns.
@@ -16,14 +16,14 @@ DEVICE void copy_columns(const Tensor& from, size_t start, int d, float factor, 
     for (int c = lane(); c < d; c += 32) put(to, end + c, factor == 0.0f ? 0.0f : factor * get(from, start + c));
 }
 
-// A ring of N rows [B, N, 2w]: position p lies in row p mod N.
+// A ring buffer of N rows [B, N, 2w]: position p is in row p mod N.
 struct Ring {
     Tensor items;
     int rows;
     const unsigned* clock;
 };
 
-// Row of the position t of the chunk, before it where t is negative; −1 where there was none.
+// Row of position t relative to the chunk; −1 for a position before the beginning of the sequence.
 DEVICE int ring_row(const Ring& ring, int t) {
     const unsigned clock = *ring.clock;
     return t >= 0 || clock >= static_cast<unsigned>(-t) ? static_cast<int>((clock + t) % static_cast<unsigned>(ring.rows)) : -1;
@@ -33,7 +33,7 @@ struct Heads {
     int batch, time, heads, head_dim;
 };
 
-// items [B, lead + T, 2w] = the ring's keys and values in front of the chunk's, lead = N − 1.
+// items [B, lead + T, 2w] = the ring's keys and values followed by the chunk's, lead = N − 1.
 KERNEL(attend_gather, 256, Tensor qkv, Ring ring, Heads dims, Tensor items) {
     const int width = dims.heads * dims.head_dim, lead = ring.rows - 1, columns = lead + dims.time;
     const size_t index = thread();
@@ -48,8 +48,8 @@ KERNEL(attend_gather, 256, Tensor qkv, Ring ring, Heads dims, Tensor items) {
     put(items, at(items, sequence * columns + column, c), x);
 }
 
-// The chunk's newest N keys and values into the ring.
-KERNEL(attend_remember, 256, Tensor qkv, Ring ring, Heads dims) {
+// Writes the chunk's newest N keys and values to the ring.
+KERNEL(attend_update_ring, 256, Tensor qkv, Ring ring, Heads dims) {
     const int width = dims.heads * dims.head_dim, kept = min(dims.time, ring.rows);
     const size_t index = thread();
     const int c = index % (2 * width), t = dims.time - kept + static_cast<int>(index / (2 * width) % kept), sequence = index / (2 * width) / kept;
@@ -64,8 +64,8 @@ struct Slots {
     int count;
 };
 
-// items [B, M + lead + T, unit patterns | values]: slots, the ring's in front of the chunk's (lead = N − 1, or 0 without a
-// ring). `last`: unit pattern of the position before the chunk.
+// items [B, M + lead + T, unit patterns | values]: slots, then the ring's items, then the chunk's (lead = N − 1, or 0 without a
+// ring). `last`: unit pattern of the last position before the chunk.
 KERNEL(recall_gather, 256, Tensor qpv, Slots slots, Ring ring, Tensor last, Heads dims, int successor, Tensor items) {
     const int d = dims.head_dim, width = dims.heads * d, lead = max(0, ring.rows - 1), columns = slots.count + lead + dims.time;
     const size_t index = static_cast<size_t>(blockIdx.x) * warps() + warp();
@@ -97,8 +97,8 @@ KERNEL(recall_gather, 256, Tensor qpv, Slots slots, Ring ring, Tensor last, Head
     }
 }
 
-// The chunk's newest N items into the ring.
-KERNEL(recall_remember, 256, Tensor qpv, Ring ring, Tensor last, Heads dims, int successor) {
+// Writes the chunk's newest N items to the ring.
+KERNEL(recall_update_ring, 256, Tensor qpv, Ring ring, Tensor last, Heads dims, int successor) {
     const int d = dims.head_dim, width = dims.heads * d, kept = min(dims.time, ring.rows);
     const size_t index = static_cast<size_t>(blockIdx.x) * warps() + warp();
     const int head = index % dims.heads, t = dims.time - kept + static_cast<int>(index / dims.heads % kept), sequence = index / dims.heads / kept;
@@ -122,7 +122,7 @@ KERNEL(recall_last, 256, Tensor qpv, Heads dims, Tensor last) {
     copy_columns(qpv, start, d, unit_scale(qpv, start, d), last, at(last, sequence, head * d));
 }
 
-// clock += by, once a chunk is done.
+// clock += by, after each chunk.
 KERNEL(advance, 32, unsigned* clock, unsigned by) {
     if (threadIdx.x == 0) *clock += by;
 }
@@ -131,13 +131,13 @@ KERNEL(advance, 32, unsigned* clock, unsigned by) {
 KERNEL(depth_forward, 256, Tensor logits, int rows, int depth, float* weights) {
     const int row = thread();
     if (row >= rows) return;
-    float top = FAR_BELOW, sum = 0.0f;
+    float top = LOWEST, sum = 0.0f;
     for (int k = 0; k < depth; k++) top = fmaxf(top, get(logits, at(logits, row, k)));
     for (int k = 0; k < depth; k++) sum += expf(get(logits, at(logits, row, k)) - top);
     for (int k = 0; k < depth; k++) weights[static_cast<size_t>(row) * depth + k] = expf(get(logits, at(logits, row, k)) - top) / sum;
 }
 
-// The gradient of those logits: with f_k = dy · r^k over all heads, d_k = w_k (f_k − Σ_j w_j f_j). A warp a row.
+// The gradient of those logits: with f_k = dy · r^k over all heads, d_k = w_k (f_k − Σ_j w_j f_j). One warp per row.
 KERNEL(depth_backward, 256, const float* weights, Tensor reads, Tensor dy, int rows, int width, int depth, Tensor d) {
     const int row = blockIdx.x * warps() + warp();
     if (row >= rows) return;
@@ -156,7 +156,7 @@ KERNEL(depth_backward, 256, const float* weights, Tensor reads, Tensor dy, int r
     }
 }
 
-// The gradients of the slots from those of their unit patterns and values, [B, H, M, unit pattern | value].
+// The gradients of the slots from the gradients of their unit patterns and values, [B, H, M, unit pattern | value].
 KERNEL(recall_slots, 256, Slots slots, Heads dims, const float* partial, Tensor d_patterns, Tensor d_values) {
     const int d = dims.head_dim, all = dims.heads * slots.count, slot = blockIdx.x * warps() + warp();
     if (slot >= all) return;

@@ -1,10 +1,10 @@
-//! Root-mean-square norm.
+//! Root-mean-square normalisation (RMSNorm).
 
 use crate::{
     Cuda, Tensor,
     launch::{LaunchDims, Variant},
     sums::Partials,
-    tensor::{lanes, maybe},
+    tensor::{maybe, vec_width},
 };
 use hh_core::{
     ops::{Norm, NormGrad},
@@ -14,9 +14,9 @@ use hh_core::{
 pub(crate) fn forward(b: &mut Cuda, op: Norm<Tensor>, y: &mut Tensor) {
     let (rows, width) = op.dims(y.shape());
     let (x, gain, y) = (op.x.mat(), op.gain.mat(), y.mat());
-    let n = lanes(8, &[width], &[x, gain, y]);
+    let n = vec_width(8, &[width], &[x, gain, y]);
     let args = [x.into(), gain.into(), rows.into(), width.into(), op.eps.into(), y.into()];
-    b.run("norm", "norm_forward", Variant::Lanes(n), LaunchDims::warps(rows), &args);
+    b.run("norm", "norm_forward", Variant::Vec(n), LaunchDims::warps(rows), &args);
 }
 
 pub(crate) fn backward(b: &mut Cuda, op: Norm<Tensor>, dy: &Tensor, residual: Option<&Tensor>, d: NormGrad<Tensor>) {
@@ -25,12 +25,12 @@ pub(crate) fn backward(b: &mut Cuda, op: Norm<Tensor>, dy: &Tensor, residual: Op
     if let Some(residual) = residual {
         assert_eq!(residual.shape().extents(), dy.shape().extents(), "norm: residual's gradient");
     }
-    b.begin();
+    b.reset_scratch();
     let (x, gain, dy, residual, dx) = (op.x.mat(), op.gain.mat(), dy.mat(), maybe(residual), d.x.mat());
-    let n = lanes(8, &[width], &[x, gain, dy, residual, dx]);
+    let n = vec_width(8, &[width], &[x, gain, dy, residual, dx]);
     let partials = Partials::over_rows(b, rows, width);
     let (sizes, sums) = ([rows, width].map(Into::into), partials.address.into());
     let args = [x.into(), gain.into(), sizes[0], sizes[1], op.eps.into(), dy.into(), residual.into(), dx.into(), sums];
-    b.run("norm", "norm_backward", Variant::Lanes(n), partials.extent, &args);
+    b.run("norm", "norm_backward", Variant::Vec(n), partials.launch_dims, &args);
     partials.add_to(b, 0, width, d.gain.mat());
 }

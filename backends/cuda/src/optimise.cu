@@ -1,19 +1,19 @@
-// The optimiser, over all tensors of a model at once: a table says where they lie, and a chunk of numbers after the other is dealt
-// to the blocks. Sum of squares: bytes of the gradients once. AdamW: bytes of five tensors read and written, 40 a weight in f32,
-// and 2 of its copy in bf16; about 20 operations a weight.
+// The optimiser, over all tensors of a model in one launch: a table holds their addresses, and blocks take chunks of elements.
+// Sum of squares: bytes of the gradients once. AdamW: five tensors read and written, 40 bytes per weight in f32, and 2 for its
+// bf16 copy; about 20 operations per weight.
 #include "common.cuh"
 
-// A tensor of the model; those that a kernel does not touch are null.
+// A tensor of the model; pointers that a kernel does not use are null.
 struct Leaf {
     float* weight;
     float* grad;
     float* first;
     float* second;
     float* ema;
-    // The weight once more, for products.
+    // A bf16 copy of the weight for matrix products, or null.
     bf16* shadow;
     size_t count;
-    // Number of its first chunk among those of all tensors.
+    // Index of its first chunk among the chunks of all tensors.
     int chunk;
     float decay, rate;
     int unused;
@@ -22,7 +22,7 @@ struct Leaf {
 constexpr int CHUNK = 4096;
 constexpr int ADJACENT = 4;
 
-// The tensor that has this chunk.
+// The tensor that contains this chunk.
 DEVICE Leaf leaf_of(const Leaf* leaves, int n, int chunk) {
     int low = 0, high = n;
     while (high - low > 1) {
@@ -32,8 +32,8 @@ DEVICE Leaf leaf_of(const Leaf* leaves, int n, int chunk) {
     return leaves[low];
 }
 
-// Up to four adjacent numbers; zeros in place of those behind the end.
-DEVICE void load_some(float* from, size_t i, int n, float (&to)[ADJACENT]) {
+// Loads `n` of four adjacent elements, padded with zeros.
+DEVICE void load_partial(float* from, size_t i, int n, float (&to)[ADJACENT]) {
     if (n == ADJACENT) {
         load(Tensor{from, 0, 0}, i, to);
     } else {
@@ -42,10 +42,10 @@ DEVICE void load_some(float* from, size_t i, int n, float (&to)[ADJACENT]) {
     }
 }
 
-template <class Number>
-DEVICE void store_some(Number* to, size_t i, int n, const float (&from)[ADJACENT]) {
+template <class Element>
+DEVICE void store_partial(Element* to, size_t i, int n, const float (&from)[ADJACENT]) {
     if (n == ADJACENT) {
-        store(Tensor{to, sizeof(Number) == 2, 0}, i, from);
+        store(Tensor{to, sizeof(Element) == 2, 0}, i, from);
     } else {
 #pragma unroll
         for (int k = 0; k < ADJACENT; k++)
@@ -53,7 +53,7 @@ DEVICE void store_some(Number* to, size_t i, int n, const float (&from)[ADJACENT
     }
 }
 
-// Σ of x over the block, which thread 0 has.
+// Σ of x over the block, valid in thread 0.
 DEVICE float block_sum(float x, float* sums) {
     x = warp_sum(x);
     if (lane() == 0) sums[warp()] = x;
@@ -73,7 +73,7 @@ KERNEL(sum_squares, 256, const Leaf* leaves, int n, int chunks, float* partial) 
         const size_t start = static_cast<size_t>(chunk - leaf.chunk) * CHUNK, end = min(start + CHUNK, leaf.count);
         for (size_t i = start + ADJACENT * threadIdx.x; i < end; i += ADJACENT * blockDim.x) {
             float g[ADJACENT];
-            load_some(leaf.grad, i, static_cast<int>(min(end - i, size_t(ADJACENT))), g);
+            load_partial(leaf.grad, i, static_cast<int>(min(end - i, size_t(ADJACENT))), g);
 #pragma unroll
             for (int k = 0; k < ADJACENT; k++) sum += g[k] * g[k];
         }
@@ -95,21 +95,21 @@ struct Rates {
     float clip, beta1, beta2, eps;
 };
 
-// A chunk a block. `schedule`: lr, 1 / (1 − β₁ᵗ), 1 / (1 − β₂ᵗ), ema_rate.
+// One block per chunk. `schedule`: lr, 1 / (1 − β₁ᵗ), 1 / (1 − β₂ᵗ), ema_rate.
 KERNEL(adamw, 256, Tensor schedule, Tensor total, Rates r, const Leaf* leaves, int n) {
     const Leaf leaf = leaf_of(leaves, n, blockIdx.x);
     const float lr = leaf.rate * get(schedule, 0), first_scale = get(schedule, 1), second_scale = get(schedule, 2), ema_rate = get(schedule, 3);
-    // Written so that a gradient without a norm (NaN, ∞) is not quietly clipped into a finite one.
+    // The comparison is false for a norm of NaN, so that a broken gradient is not clipped into a finite one.
     const float norm = sqrtf(get(total, 0)), scale = r.clip == 0.0f || norm <= r.clip ? 1.0f : r.clip / norm;
     const size_t start = static_cast<size_t>(blockIdx.x - leaf.chunk) * CHUNK, end = min(start + CHUNK, leaf.count);
     for (size_t i = start + ADJACENT * threadIdx.x; i < end; i += ADJACENT * blockDim.x) {
         const int here = static_cast<int>(min(end - i, size_t(ADJACENT)));
         float w[ADJACENT], g[ADJACENT], m[ADJACENT], v[ADJACENT], average[ADJACENT];
-        load_some(leaf.weight, i, here, w);
-        load_some(leaf.grad, i, here, g);
-        load_some(leaf.first, i, here, m);
-        load_some(leaf.second, i, here, v);
-        load_some(leaf.ema, i, here, average);
+        load_partial(leaf.weight, i, here, w);
+        load_partial(leaf.grad, i, here, g);
+        load_partial(leaf.first, i, here, m);
+        load_partial(leaf.second, i, here, v);
+        load_partial(leaf.ema, i, here, average);
 #pragma unroll
         for (int k = 0; k < ADJACENT; k++) {
             const float slope = g[k] * scale;
@@ -119,11 +119,11 @@ KERNEL(adamw, 256, Tensor schedule, Tensor total, Rates r, const Leaf* leaves, i
             average[k] += (1.0f - ema_rate) * (w[k] - average[k]);
             g[k] = 0.0f;
         }
-        store_some(leaf.weight, i, here, w);
-        if (leaf.shadow) store_some(leaf.shadow, i, here, w);
-        store_some(leaf.grad, i, here, g);
-        store_some(leaf.first, i, here, m);
-        store_some(leaf.second, i, here, v);
-        store_some(leaf.ema, i, here, average);
+        store_partial(leaf.weight, i, here, w);
+        if (leaf.shadow) store_partial(leaf.shadow, i, here, w);
+        store_partial(leaf.grad, i, here, g);
+        store_partial(leaf.first, i, here, m);
+        store_partial(leaf.second, i, here, v);
+        store_partial(leaf.ema, i, here, average);
     }
 }

@@ -1,4 +1,4 @@
-//! The optimiser, over all tensors of a model in one launch: a table on the device says where they lie.
+//! The optimiser, over all tensors of a model in one launch: a table on the device holds their addresses.
 
 use crate::{
     Cuda, Tensor,
@@ -10,12 +10,12 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Numbers of a chunk, as in optimise.cu.
+/// Elements per chunk, as in optimise.cu.
 const CHUNK: usize = 4096;
-/// Most partial sums of squares.
+/// Largest number of partial sums of squares.
 const BLOCKS: usize = 512;
 
-/// Tables that lie on the device: of the gradients, and of all that AdamW changes.
+/// Tables on the device: of the gradients, and of all tensors that AdamW updates.
 #[derive(Default)]
 pub(crate) struct Tables {
     gradients: Option<Table>,
@@ -27,7 +27,7 @@ struct Table {
     memory: Memory,
 }
 
-/// A table as it is made: `Leaf` of optimise.cu, one behind the other.
+/// A table under construction: an array of `Leaf` of optimise.cu.
 #[derive(Default)]
 struct Leaves {
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ struct Leaves {
 }
 
 impl Leaves {
-    /// Adds tensors of one size: weight, gradient, both moments, average.
+    /// Adds one parameter: weight, gradient, both moments, moving average, all of one size.
     fn push(&mut self, [weight, grad, first, second, ema]: [Option<&Tensor>; 5], decay: f32, rate: f32) {
         let of = [weight, grad, first, second, ema];
         assert!(of.iter().flatten().all(|t| !t.bf16), "the optimiser works on f32");
@@ -49,38 +49,38 @@ impl Leaves {
         self.chunks += count.div_ceil(CHUNK);
     }
 
-    /// Its address on the device. It goes there once: it is the same at every step.
-    fn place(self, b: &mut Cuda, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
-        let machine = b.machine.clone();
-        let place = choose(&mut b.tables);
-        if let Some(table) = place.as_ref().filter(|table| table.bytes == self.bytes) {
+    /// Its address on the device. It is uploaded once, since it is the same in every step.
+    fn upload(self, b: &mut Cuda, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
+        let device = b.device.clone();
+        let cached = choose(&mut b.tables);
+        if let Some(table) = cached.as_ref().filter(|table| table.bytes == self.bytes) {
             return table.memory.address();
         }
         let made = || -> Result<Table, DeviceError> {
-            let mut memory = Memory::new(&machine, self.bytes.len())?;
+            let mut memory = Memory::new(&device, self.bytes.len())?;
             memory.upload(&self.bytes)?;
             Ok(Table { bytes: self.bytes, memory })
         };
         let made = made();
-        let made = b.note(made);
-        let place = choose(&mut b.tables);
-        *place = made;
-        place.as_ref().map_or(0, |table| table.memory.address())
+        let made = b.check(made);
+        let cached = choose(&mut b.tables);
+        *cached = made;
+        cached.as_ref().map_or(0, |table| table.memory.address())
     }
 }
 
 pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
     assert_eq!(total.shape().count(), 1, "sum_squares: total");
-    b.begin();
+    b.reset_scratch();
     let mut leaves = Leaves::default();
     of.for_each(|grad| leaves.push([None, Some(grad), None, None, None], 0.0, 0.0));
     let (count, chunks) = (leaves.count, leaves.chunks);
-    let table = leaves.place(b, |tables| &mut tables.gradients);
+    let table = leaves.upload(b, |tables| &mut tables.gradients);
     let blocks = chunks.min(BLOCKS);
     let partial = b.take(4 * blocks);
-    let extent = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
-    b.run("optimise", "sum_squares", Variant::Plain, extent(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
-    b.run("optimise", "sum_partials", Variant::Plain, extent(1), &[partial.into(), blocks.into(), total.flat().into()]);
+    let launch_dims = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
+    b.run("optimise", "sum_squares", Variant::Plain, launch_dims(blocks), &[table.into(), count.into(), chunks.into(), partial.into()]);
+    b.run("optimise", "sum_partials", Variant::Plain, launch_dims(1), &[partial.into(), blocks.into(), total.flat().into()]);
 }
 
 pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
@@ -91,7 +91,7 @@ pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item 
         leaves.push([weight, grad, first, second, ema].map(|t| Some(&*t)), decay, rate);
     }
     let (count, chunks) = (leaves.count, leaves.chunks);
-    let table = leaves.place(b, |tables| &mut tables.all);
+    let table = leaves.upload(b, |tables| &mut tables.all);
     let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps].map(Into::into));
     let args = [op.schedule.flat().into(), op.total.flat().into(), rates, table.into(), count.into()];
     b.run("optimise", "adamw", Variant::Plain, LaunchDims { grid: [chunks, 1, 1], threads: 256, shared: 0 }, &args);

@@ -1,13 +1,13 @@
-// Draws from the counter-based generator Philox4x32-10 (Salmon et al. 2011): number i is a function of (key, site, i), the same
-// as the processor's. A thread takes the four numbers of one block. About 60 integer operations a block; bytes of the tensors once.
+// Random numbers from the counter-based generator Philox4x32-10 (Salmon et al. 2011): element i is a function of (key, site, i),
+// the same as on the CPU. A thread computes the four words of one counter: about 60 integer operations; bytes of the tensors once.
 #include "common.cuh"
 
 struct Words {
     unsigned x[4];
 };
 
-DEVICE Words philox(const unsigned* key, unsigned site, unsigned block) {
-    unsigned k0 = key[0], k1 = key[1], c0 = block, c1 = site, c2 = key[2], c3 = key[3];
+DEVICE Words philox(const unsigned* key, unsigned site, unsigned counter) {
+    unsigned k0 = key[0], k1 = key[1], c0 = counter, c1 = site, c2 = key[2], c3 = key[3];
 #pragma unroll
     for (int round = 0; round < 10; round++) {
         const unsigned high0 = __umulhi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
@@ -20,11 +20,11 @@ DEVICE Words philox(const unsigned* key, unsigned site, unsigned block) {
 
 DEVICE float unit_interval(unsigned word) { return (word >> 8) * (1.0f / (1 << 24)); }
 
-// y = residual + mask ∘ x / (1 − rate); x may be y. Number i is kept where it is at least `rate`.
+// y = residual + mask ∘ x / (1 − rate); x may be y. Element i is kept if its uniform number is at least `rate`.
 KERNEL(dropout, 256, const unsigned* key, unsigned site, float rate, Tensor x, Tensor residual, size_t count, Tensor y) {
-    const size_t block = thread(), start = block * 4;
+    const size_t counter = thread(), start = counter * 4;
     if (start >= count) return;
-    const Words words = philox(key, site, block);
+    const Words words = philox(key, site, counter);
     const float factor = 1.0f / (1.0f - rate);
     if (start + 4 <= count) {
         float v[4], past[4] = {};
@@ -42,17 +42,17 @@ KERNEL(dropout, 256, const unsigned* key, unsigned site, float rate, Tensor x, T
 }
 
 KERNEL(uniform, 256, const unsigned* key, unsigned site, size_t count, Tensor y) {
-    const size_t block = thread(), start = block * 4;
+    const size_t counter = thread(), start = counter * 4;
     if (start >= count) return;
-    const Words words = philox(key, site, block);
+    const Words words = philox(key, site, counter);
     for (size_t i = start; i < count && i < start + 4; i++) put(y, i, unit_interval(words.x[i - start]));
 }
 
-// Box and Muller (1958).
+// Normal numbers by the transform of Box and Muller (1958).
 KERNEL(normal, 256, const unsigned* key, unsigned site, size_t count, Tensor y) {
-    const size_t block = thread(), start = block * 4;
+    const size_t counter = thread(), start = counter * 4;
     if (start >= count) return;
-    const Words words = philox(key, site, block);
+    const Words words = philox(key, site, counter);
     for (size_t i = start; i < count && i < start + 4; i++) {
         const int pair = (i - start) & 2;
         const float radius = sqrtf(-2.0f * logf(1.0f - unit_interval(words.x[pair])));

@@ -1,4 +1,4 @@
-//! Draws, and dropout with a mask that is drawn again, not kept.
+//! Random numbers, and dropout, whose backward pass recomputes the mask from the counter-based generator.
 
 use crate::{
     Cuda, Indices, Tensor,

@@ -5,7 +5,7 @@ use crate::{
     embed::clock,
     launch::{Arg, LaunchDims, Variant},
     lookup::{self, Lookup, Memory, Tiles},
-    refine::{self, Carry, Chain, Kept, Refinement},
+    refine::{self, Carry, Refinement, RowPass, Saved},
     sums::Partials,
     tensor::{Mat, columns, columns_mut},
 };
@@ -20,7 +20,7 @@ fn slots(op: &Recall<Tensor>, dims: &MemoryDims) -> Arg {
     Arg::group(&[mats[0].into(), mats[1].into(), dims.slots.into()])
 }
 
-/// What the passes read of a training chunk or, with a state, of a stream.
+/// The arguments of the kernels, with gathered items; `state` is the ring and last pattern of a decoding state.
 fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Option<(&lookup::Ring, Mat)>) -> Refinement {
     let MemoryDims { batch, time, width, heads, slots: m, .. } = *dims;
     let (qpv, ring) = (columns(&op.qpv), state.map(|(ring, _)| ring));
@@ -42,9 +42,9 @@ fn refinement(b: &mut Cuda, op: &Recall<Tensor>, dims: &MemoryDims, state: Optio
     }
 }
 
-fn kept(saved: &RecallSaved<Tensor>) -> Kept {
-    assert!(![&saved.reads, &saved.moved, &saved.log_sum].iter().any(|t| t.bf16), "recall: what is saved is f32");
-    Kept { reads: saved.reads.mat(), moved: saved.moved.mat(), log_sum: saved.log_sum.mat() }
+fn kept(saved: &RecallSaved<Tensor>) -> Saved {
+    assert!(![&saved.reads, &saved.moved, &saved.log_sum].iter().any(|t| t.bf16), "recall: saved tensors must be f32");
+    Saved { reads: saved.reads.mat(), moved: saved.moved.mat(), log_sum: saved.log_sum.mat() }
 }
 
 pub(crate) fn forward(
@@ -59,20 +59,20 @@ pub(crate) fn forward(
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "recall: output of {} columns", y.width);
     let y = columns_mut(&y);
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), y]) else { return };
-    b.begin();
+    b.reset_scratch();
     let ring = state.as_ref().map(|s| {
         assert_eq!((s.last.shape().rows(), s.last.shape().width()), (batch, width), "recall: last pattern");
         (lookup::ring(&s.ring.items.mat(), s.ring.items.shape().extents()[1], s.ring.clock), s.last.mat())
     });
     let refinement = refinement(b, &op, &dims, ring.as_ref().map(|(ring, last)| (ring, *last)));
-    let saved = saved.map_or(Kept::NONE, |s| kept(s));
+    let saved = saved.map_or(Saved::NONE, |s| kept(s));
     let clock = clock(state.as_ref().map(|s| s.ring.clock)).into();
     let args = [refinement.arg(), clock, saved.arg(), y.into()];
     tiles.run(b, Lookup { source: "recall", name: "recall_forward", dims: &dims, rows: time, tiles: [1, 2] }, &args);
     if let Some((ring, last)) = ring {
         let qpv = refinement.qpv.into();
         let args = [qpv, ring.arg, last.into(), lookup::heads(&dims), op.successor.into()];
-        b.run("memory", "recall_remember", Variant::Plain, LaunchDims::warps(batch * time.min(ring.rows) * heads), &args);
+        b.run("memory", "recall_update_ring", Variant::Plain, LaunchDims::warps(batch * time.min(ring.rows) * heads), &args);
         b.run("memory", "recall_last", Variant::Plain, LaunchDims::warps(batch * heads), &[qpv, lookup::heads(&dims), last.into()]);
     }
 }
@@ -86,17 +86,17 @@ pub(crate) fn backward(b: &mut Cuda, op: Recall<Tensor>, saved: &RecallSaved<Ten
     assert_eq!(d.slots.is_some(), op.slots.is_some(), "recall: gradient of the slots");
     let (saved, dy, d_qpv) = (kept(saved), columns(&dy), columns_mut(&d.qpv));
     let Some(tiles) = Tiles::new(b, head_dim, &[columns(&op.qpv), dy, d_qpv]) else { return };
-    b.begin();
+    b.reset_scratch();
     let refinement = refinement(b, &op, &dims, None);
-    let chain = Chain::new(b, &dims);
+    let row_pass = RowPass::new(b, &dims);
     let blocks = batch * Tiles::blocks(time);
     let scalars = Partials::at(b.take(4 * blocks * 2 * heads), blocks, 2 * heads);
-    let args = [refinement.arg(), saved.arg(), dy.into(), chain.arg(), d_qpv.into(), scalars.address.into()];
+    let args = [refinement.arg(), saved.arg(), dy.into(), row_pass.arg(), d_qpv.into(), scalars.address.into()];
     tiles.run(b, Lookup { source: "recall", name: "recall_rows", dims: &dims, rows: time, tiles: [3, 2] }, &args);
     scalars.add_to(b, 0, heads, d.log_beta.flat());
 
     let partial: Arg = b.take(4 * batch * heads * m * 2 * head_dim).into();
-    let args = [refinement.arg(), saved.arg(), chain.arg(), op.successor.into(), d_qpv.into(), partial];
+    let args = [refinement.arg(), saved.arg(), row_pass.arg(), op.successor.into(), d_qpv.into(), partial];
     tiles.run(b, Lookup { source: "recall", name: "recall_columns", dims: &dims, rows: m + time, tiles: [2, 3] }, &args);
     if let Some(d) = d.slots {
         let args = [slots(&op, &dims), lookup::heads(&dims), partial, d.patterns.flat().into(), d.values.flat().into()];

@@ -1,12 +1,12 @@
-//! Work that repeats: queued kernel by kernel the first time, recorded the second, and one launch from then on.
+//! Repeated work: the first run launches kernels, the second records a CUDA graph, later ones launch the graph.
 
 use crate::{Cuda, launch::Graph};
 
-/// What a [`Cuda`] keeps of work that repeats.
+/// The recorded CUDA graph of repeated work.
 ///
-/// The first time scratch grows, kernels are compiled and products planned; recording allows none of this. A recording
-/// holds addresses, so that it is dropped where the device's memory has been given back since: scratch that has grown, a tensor that is
-/// gone. The work is queued kernel by kernel then, and recorded anew the next time.
+/// The first run grows scratch memory, compiles kernels and plans matrix products, none of which is possible during recording.
+/// A recording contains addresses: it is dropped if device memory has been freed since, such as outgrown scratch or a tensor.
+/// Then the next run launches kernels again, and the one after it records a new graph.
 #[derive(Default)]
 pub struct Recording(Stage);
 
@@ -14,43 +14,43 @@ pub struct Recording(Stage);
 enum Stage {
     #[default]
     New,
-    /// All that the work needs is there.
-    Known,
-    Kept(Graph),
+    /// The work has run once.
+    Prepared,
+    Recorded(Graph),
 }
 
-/// Queues the work, or what was recorded of it.
+/// Runs the work, or its recorded graph.
 pub(crate) fn repeat(b: &mut Cuda, recording: &mut Recording, work: impl FnOnce(&mut Cuda)) {
-    if b.eager || b.fault.is_some() {
+    if b.eager || b.error.is_some() {
         return work(b);
     }
     match std::mem::take(&mut recording.0) {
-        Stage::Kept(graph) if !graph.stale() => replay(b, recording, graph),
-        Stage::Known => {
+        Stage::Recorded(graph) if !graph.stale() => replay(b, recording, graph),
+        Stage::Prepared => {
             if let Some(graph) = record(b, work) {
                 replay(b, recording, graph);
             }
         }
-        Stage::New | Stage::Kept(_) => {
+        Stage::New | Stage::Recorded(_) => {
             work(b);
-            recording.0 = Stage::Known;
+            recording.0 = Stage::Prepared;
         }
     }
 }
 
 fn replay(b: &mut Cuda, recording: &mut Recording, graph: Graph) {
     let outcome = graph.replay();
-    b.note(outcome);
+    b.check(outcome);
     b.replays += 1;
-    recording.0 = Stage::Kept(graph);
+    recording.0 = Stage::Recorded(graph);
 }
 
-/// None where there was a fault, which is noted.
+/// `None` on an error, which is stored.
 fn record(b: &mut Cuda, work: impl FnOnce(&mut Cuda)) -> Option<Graph> {
-    let machine = b.machine.clone();
-    let settled = b.scratch.settle(&machine);
-    b.note(settled)?;
-    let graph = Graph::record(&machine, || work(b));
-    let graph = b.note(graph)?;
-    b.fault.is_none().then_some(graph)
+    let device = b.device.clone();
+    let settled = b.scratch.settle(&device);
+    b.check(settled)?;
+    let graph = Graph::record(&device, || work(b));
+    let graph = b.check(graph)?;
+    b.error.is_none().then_some(graph)
 }

@@ -1,4 +1,4 @@
-//! What both Hopfield memories hand to the kernels of refine.cuh.
+//! Arguments of the kernels of refine.cuh, shared by both Hopfield memories.
 
 use crate::{
     Cuda, Tensor,
@@ -29,10 +29,10 @@ pub(crate) struct Carry {
 }
 
 impl Carry {
-    /// Nothing is handed on.
+    /// No carried state.
     pub(crate) const NONE: Self = Self { of: Mat::NONE, chunks: 1 };
 
-    /// Room for both matrices of all chunks but a lone one.
+    /// Scratch for both matrices of all chunks; none for a single chunk.
     pub(crate) fn new(b: &mut Cuda, dims: &MemoryDims) -> Self {
         let MemoryDims { batch, time, heads, head_dim, .. } = *dims;
         let chunks = Tiles::blocks(time);
@@ -66,7 +66,7 @@ impl Refinement {
         ])
     }
 
-    /// The gradient of the mixture's logits from all that was read.
+    /// The gradient of the mixture's logits from the reads of all refinements.
     pub(crate) fn depth_grad(&self, b: &mut Cuda, reads: Mat, dy: Mat, d: &mut Tensor) {
         let MemoryDims { batch, time, width, depth, .. } = self.dims;
         let rows = batch * time;
@@ -84,15 +84,15 @@ pub(crate) fn weights(b: &mut Cuda, logits: &Tensor, depth: usize) -> u64 {
     weights
 }
 
-/// `Kept` of refine.cuh.
-pub(crate) struct Kept {
+/// `Saved` of refine.cuh: activations of the forward pass.
+pub(crate) struct Saved {
     pub(crate) reads: Mat,
     pub(crate) moved: Mat,
     pub(crate) log_sum: Mat,
 }
 
-impl Kept {
-    /// Nothing is kept.
+impl Saved {
+    /// Nothing is saved.
     pub(crate) const NONE: Self = Self { reads: Mat::NONE, moved: Mat::NONE, log_sum: Mat::NONE };
 
     pub(crate) fn arg(&self) -> Arg {
@@ -100,18 +100,18 @@ impl Kept {
     }
 }
 
-/// `Chain` of refine.cuh: what the pass over rows leaves for the one over columns.
-pub(crate) struct Chain {
+/// `RowPass` of refine.cuh: outputs of the pass over rows that the pass over columns reads.
+pub(crate) struct RowPass {
     arg: Arg,
 }
 
-impl Chain {
+impl RowPass {
     pub(crate) fn new(b: &mut Cuda, dims: &MemoryDims) -> Self {
         let MemoryDims { batch, time, width, heads, depth, .. } = *dims;
         let rows = batch * time;
         let [scaled, d_read, d_moved] = [(); 3].map(|()| Arg::from(b.take_compute(depth * rows, width)));
-        let balance = b.take(4 * depth * rows * heads);
-        Self { arg: Arg::group(&[scaled, d_read, d_moved, balance.into(), rows.into()]) }
+        let delta = b.take(4 * depth * rows * heads);
+        Self { arg: Arg::group(&[scaled, d_read, d_moved, delta.into(), rows.into()]) }
     }
 
     pub(crate) fn arg(&self) -> Arg {

@@ -1,5 +1,5 @@
-// Rotary positions, in place. A thread turns one pair of one position in all heads and sequences: the angle is found once, in
-// f64, since a late position times a rate has no digits of f32 left behind the point. Bytes: the columns twice; 6 operations a pair.
+// Rotary position embeddings, in place. A thread rotates one pair of one position in all heads and sequences. The angle is computed
+// once, in f64, since position times rate loses its fraction in f32 at late positions. Bytes: the columns twice; 6 operations per pair.
 #include "common.cuh"
 
 KERNEL(rotate, 128, const unsigned* clock, Tensor x, int batch, int time, int width, int head_dim, double base, int inverse) {

@@ -1,4 +1,4 @@
-//! Rotary positions.
+//! Rotary position embeddings (RoPE).
 
 use crate::{
     Cuda, Indices, Tensor,

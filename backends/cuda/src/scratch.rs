@@ -2,58 +2,58 @@
 
 use crate::{
     error::DeviceError,
-    launch::{Machine, Memory},
+    launch::{GpuDevice, Memory},
 };
 use std::sync::Arc;
 
-/// Bytes between the starts of two pieces.
+/// Alignment of allocations in bytes.
 const ALIGN: usize = 256;
-/// Fewest bytes of a block.
+/// Smallest chunk in bytes.
 const LEAST: usize = 1 << 16;
 
-/// Memory that each kernel has for itself while it runs: all run one after another.
+/// Memory that each backend method uses while its kernels run: all kernels run in order.
 ///
-/// What a step needs is known after its first time; from then on nothing is allocated.
+/// After the first step the memory is large enough, and nothing more is allocated.
 #[derive(Default)]
 pub(crate) struct Scratch {
     blocks: Vec<Memory>,
-    /// Bytes of the last block that are taken.
+    /// Used bytes of the last chunk.
     used: usize,
-    /// Bytes that the kernel at hand has taken of all blocks, and the most that one ever took.
+    /// Bytes that the current method has taken from all chunks, and their peak.
     taken: usize,
-    most: usize,
+    peak: usize,
 }
 
 impl Scratch {
-    /// All of it is free again.
-    pub(crate) fn reset(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
-        self.settle(machine)?;
+    /// Frees all of it.
+    pub(crate) fn reset(&mut self, device: &Arc<GpuDevice>) -> Result<(), DeviceError> {
+        self.settle(device)?;
         self.blocks.iter_mut().try_for_each(Memory::poison)
     }
 
-    /// Where it has grown, one block that is long enough for all takes the place of several. All of it is free again.
-    pub(crate) fn settle(&mut self, machine: &Arc<Machine>) -> Result<(), DeviceError> {
+    /// Frees all of it; if it has grown, replaces several chunks by one of the peak size.
+    pub(crate) fn settle(&mut self, device: &Arc<GpuDevice>) -> Result<(), DeviceError> {
         (self.used, self.taken) = (0, 0);
         if self.blocks.len() > 1 {
             self.blocks.clear();
-            self.blocks.push(Memory::new(machine, self.most)?);
+            self.blocks.push(Memory::new(device, self.peak)?);
         }
         Ok(())
     }
 
-    /// Address of so many bytes, until the next reset.
-    pub(crate) fn take(&mut self, machine: &Arc<Machine>, bytes: usize) -> Result<u64, DeviceError> {
+    /// Address of this many bytes, valid until the next reset.
+    pub(crate) fn take(&mut self, device: &Arc<GpuDevice>, bytes: usize) -> Result<u64, DeviceError> {
         let bytes = bytes.next_multiple_of(ALIGN);
         if self.blocks.last().is_none_or(|block| block.bytes() - self.used < bytes) {
-            let mut block = Memory::new(machine, bytes.max(LEAST))?;
+            let mut block = Memory::new(device, bytes.max(LEAST))?;
             block.poison()?;
             self.blocks.push(block);
             self.used = 0;
         }
-        let block = self.blocks.last().expect("a block with room");
+        let block = self.blocks.last().expect("a chunk was added above");
         self.used += bytes;
         self.taken += bytes;
-        self.most = self.most.max(self.taken).max(LEAST);
+        self.peak = self.peak.max(self.taken).max(LEAST);
         Ok(block.address() + (self.used - bytes) as u64)
     }
 }

@@ -1,12 +1,12 @@
-// Classic Hopfield memory of a stream: one position after the other, a block a head of a sequence, a thread a column of its two
-// matrices. For each position bytes of both matrices twice and, for each refinement, once more, from L1 or L2; about
-// (4 + 4K) d² operations a head.
+// Decoding steps of the classic Hopfield memory: positions in order, one block per head of a sequence, one thread per column of its
+// two matrices. Bytes per position: both matrices twice and, for each refinement, once more, from L1 or L2; about (4 + 4K) d²
+// operations per head.
 #include "common.cuh"
 
-constexpr int MOST_COLUMNS = 128;
+constexpr int MAX_COLUMNS = 128;
 
-// v = unit(v) in shared memory, and wait for all of it.
-DEVICE void stream_unit(float* v, int d) {
+// v = unit(v) in shared memory, with a barrier after it.
+DEVICE void normalise(float* v, int d) {
     float sum = 1e-6f;
     for (int c = 0; c < d; c++) sum += v[c] * v[c];
     __syncthreads();
@@ -15,12 +15,12 @@ DEVICE void stream_unit(float* v, int d) {
     __syncthreads();
 }
 
-// `matrices` [B, 2w, d] and `last` [B, w] go on from where they are.
-KERNEL(hebbian_stream, MOST_COLUMNS, Tensor qpv, const float* weights, Tensor log_beta, Tensor decay, int time, int head_dim, int depth,
+// Updates the state, `matrices` [B, 2w, d] and `last` [B, w].
+KERNEL(hebbian_step, MAX_COLUMNS, Tensor qpv, const float* weights, Tensor log_beta, Tensor decay, int time, int head_dim, int depth,
        int successor, float* matrices, float* last, Tensor y) {
-    SHARED(float, xi, MOST_COLUMNS);
-    SHARED(float, pattern, MOST_COLUMNS);
-    SHARED(float, item, MOST_COLUMNS);
+    SHARED(float, xi, MAX_COLUMNS);
+    SHARED(float, pattern, MAX_COLUMNS);
+    SHARED(float, item, MAX_COLUMNS);
     const int head = blockIdx.x, heads = gridDim.x, sequence = blockIdx.y, d = head_dim, width = heads * d, column = head * d, c = threadIdx.x;
     const bool mine = c < d;
     const float beta = expf(get(log_beta, head)), keep = sigmoid(get(decay, head));
@@ -35,8 +35,8 @@ KERNEL(hebbian_stream, MOST_COLUMNS, Tensor qpv, const float* weights, Tensor lo
             pattern[c] = get(qpv, at(qpv, row, width + column + c));
         }
         __syncthreads();
-        stream_unit(xi, d);
-        stream_unit(pattern, d);
+        normalise(xi, d);
+        normalise(pattern, d);
         const float now = mine ? pattern[c] : 0.0f, value = mine ? get(qpv, at(qpv, row, 2 * width + column + c)) : 0.0f;
         if (mine) item[c] = successor ? before : now;
         __syncthreads();
@@ -58,7 +58,7 @@ KERNEL(hebbian_stream, MOST_COLUMNS, Tensor qpv, const float* weights, Tensor lo
             __syncthreads();
             if (mine) xi[c] += tanhf(beta * pull);
             __syncthreads();
-            stream_unit(xi, d);
+            normalise(xi, d);
         }
         if (mine) put(y, at(y, row, column + c), sum);
     }

@@ -1,8 +1,8 @@
-// Sums over rows, in an order that the shape alone decides: each block of a kernel that goes through rows leaves a partial
-// sum of every column, and add_columns adds those to the target.
+// Sums over rows, in an order that depends on the shape only: each block of a kernel that loops over rows writes a partial sum
+// of every column, and add_columns adds those to the target.
 #include "common.cuh"
 
-// partial[block] = Σ of x over the block's rows. Bytes: x once. Operations: one a number.
+// partial[block] = Σ of x over the block's rows. Bytes: x once. Operations: one per element.
 KERNEL(column_sums, 256, Tensor x, int rows, int width, float* partial) {
     DYNAMIC_SHARED(float, sums);  // [warps, width]
     float* mine = sums + static_cast<size_t>(warp()) * width;
@@ -17,7 +17,7 @@ KERNEL(column_sums, 256, Tensor x, int rows, int width, float* partial) {
     }
 }
 
-// target[c] += Σ over n partials of [n, width], columns start … start + count. 32 columns a block, 8 runs of partials.
+// target[c] += Σ over n partials of [n, width], columns start … start + count. 32 columns per block, 8 runs of partials.
 KERNEL(add_columns, 256, const float* partial, int n, int width, int start, int count, Tensor target) {
     SHARED(float, sums, 256);
     const int c = blockIdx.x * 32 + lane();

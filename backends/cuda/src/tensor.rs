@@ -1,4 +1,4 @@
-//! Numbers on the machine.
+//! Tensors in device memory.
 
 use crate::{
     error::DeviceError,
@@ -10,17 +10,17 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// f32 or bf16 numbers on the machine, row-major.
+/// A row-major tensor of f32 or bf16 in device memory.
 #[derive(Debug)]
 pub struct Tensor {
     pub(crate) memory: Memory,
     pub(crate) shape: Shape,
     pub(crate) bf16: bool,
-    /// The same in bf16, for products, where this is the f32 of a weight: whatever writes the one writes the other.
+    /// For an f32 master weight, its bf16 copy for matrix products; every write updates both.
     pub(crate) shadow: Option<Memory>,
 }
 
-/// u32 numbers on the machine.
+/// A tensor of u32 in device memory.
 #[derive(Debug)]
 pub struct Indices {
     pub(crate) memory: Memory,
@@ -39,26 +39,26 @@ impl Shaped for Indices {
     }
 }
 
-/// Rows of numbers as kernels see them: `Tensor` of common.cuh.
+/// `Tensor` of common.cuh: a matrix as kernels see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mat {
-    /// 0 where it is absent.
+    /// 0 if absent.
     pub(crate) address: u64,
     pub(crate) bf16: bool,
-    /// Numbers from one row to the next.
+    /// Elements from one row to the next.
     pub(crate) stride: usize,
 }
 
 impl Mat {
-    /// One that is not there.
+    /// An absent matrix.
     pub(crate) const NONE: Self = Self { address: 0, bf16: false, stride: 0 };
 
-    /// f32 numbers at an address.
+    /// An f32 matrix at an address.
     pub(crate) fn full(address: u64, stride: usize) -> Self {
         Self { address, bf16: false, stride }
     }
 
-    /// Bytes of a number.
+    /// Bytes of an element.
     pub(crate) fn size(&self) -> usize {
         if self.bf16 { 2 } else { 4 }
     }
@@ -72,8 +72,8 @@ impl Mat {
         Arg::group(&[self.address.into(), self.bf16.into(), self.stride.into()])
     }
 
-    /// Whether `n` adjacent numbers can be taken at a time, at every multiple of `n` columns.
-    fn takes(&self, n: usize) -> bool {
+    /// Whether `n` adjacent elements can be loaded as a vector, at every multiple of `n` columns.
+    fn allows_vec(&self, n: usize) -> bool {
         self.address == 0 || (self.stride.is_multiple_of(n) && self.address.is_multiple_of((n * self.size()).min(16) as u64))
     }
 }
@@ -84,9 +84,9 @@ impl From<Mat> for Arg {
     }
 }
 
-/// How many adjacent numbers a thread can take at a time of all these, up to `most`, where rows are divided at multiples of `widths`.
-pub(crate) fn lanes(most: usize, widths: &[usize], mats: &[Mat]) -> usize {
-    let fits = |&n: &usize| n <= most && widths.iter().all(|w| w.is_multiple_of(n)) && mats.iter().all(|m| m.takes(n));
+/// The largest vector width, up to `max`, for loads from all these matrices, if rows are divided at multiples of `widths`.
+pub(crate) fn vec_width(max: usize, widths: &[usize], mats: &[Mat]) -> usize {
+    let fits = |&n: &usize| n <= max && widths.iter().all(|w| w.is_multiple_of(n)) && mats.iter().all(|m| m.allows_vec(n));
     [8, 4].into_iter().find(fits).unwrap_or(1)
 }
 
@@ -96,7 +96,7 @@ impl Tensor {
         Mat { address: self.memory.address(), bf16: self.bf16, stride: self.shape.width() }
     }
 
-    /// All of it in what products are computed in, as far as there is such a copy.
+    /// All of it in bf16 if there is such a copy, else as it is.
     pub(crate) fn for_products(&self) -> Mat {
         self.shadow.as_ref().map_or(self.mat(), |shadow| Mat { address: shadow.address(), bf16: true, ..self.mat() })
     }
@@ -106,10 +106,10 @@ impl Tensor {
         Mat { stride: 0, ..self.mat() }
     }
 
-    /// All elements; waits for the machine.
+    /// All elements; waits for the device.
     ///
     /// # Errors
-    /// [`DeviceError`] where the machine fails.
+    /// [`DeviceError`] of the device.
     pub fn numbers(&self) -> Result<Vec<f32>, DeviceError> {
         let mut numbers = vec![0.0; self.shape.count()];
         self.read(&mut numbers)?;
@@ -117,7 +117,7 @@ impl Tensor {
     }
 
     pub(crate) fn read(&self, to: &mut [f32]) -> Result<(), DeviceError> {
-        assert_eq!(to.len(), self.shape.count(), "numbers to download");
+        assert_eq!(to.len(), self.shape.count(), "elements to download");
         let mut bytes = vec![0; self.memory.bytes()];
         self.memory.download(&mut bytes)?;
         if self.bf16 {
@@ -136,19 +136,19 @@ impl Indices {
     }
 }
 
-/// Columns of a packed tensor.
+/// The view of columns of a packed tensor.
 pub(crate) fn columns(columns: &Columns<Tensor>) -> Mat {
     columns.layout();
     let whole = columns.of.mat();
     Mat { address: whole.address + (columns.start * whole.size()) as u64, ..whole }
 }
 
-/// Columns of a packed tensor, to be written.
+/// As [`columns`], for an output.
 pub(crate) fn columns_mut(of: &ColumnsMut<Tensor>) -> Mat {
     columns(&Columns { of: &*of.of, start: of.start, width: of.width })
 }
 
-/// The tensor, or one that is not there.
+/// The tensor, or an absent matrix.
 pub(crate) fn maybe(tensor: Option<&Tensor>) -> Mat {
     tensor.map_or(Mat::NONE, Tensor::mat)
 }

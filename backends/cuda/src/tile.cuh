@@ -1,22 +1,22 @@
-// Products of tiles, a warp sixteen rows: on tensor cores in bf16 (mma.sync m16n8k16), by fused multiply-add in f32, both with
-// the same layout, so that what is built on them is written once.
+// Products of tiles, sixteen rows per warp: on tensor cores in bf16 (mma.sync m16n8k16), by fused multiply-add in f32, both with
+// the same register layout, so that callers are written once.
 //
-// REAL (float or bf16) and HEAD (the head's width, rounded up) are defines of the compilation. A tile lies in shared memory
-// in rows of PITCH numbers, which no two rows of a fragment begin in the same bank. A result is held in registers, C[n][4] in
-// each lane: rows `group` and `group + 8`, columns 8n + 2·pair and the one after it: (row, column) = C[n][0], C[n][1] and,
-// eight rows below, C[n][2], C[n][3].
+// REAL (float or bf16) and HEAD (the head's width, rounded up) are defines of the compilation. A tile is stored in shared memory
+// in rows of PITCH elements, so that no two rows of a fragment begin in the same bank. An accumulator is C[n][4] in each lane:
+// rows `group` and `group + 8`, columns 8n + 2·pair and the next: C[n][0] and C[n][1] are of row `group`, C[n][2] and C[n][3]
+// of row `group + 8`.
 #pragma once
 #include "common.cuh"
 
 constexpr int TILE_WARPS = 4;
 // Rows of a block.
 constexpr int ROWS = 16 * TILE_WARPS;
-// Columns of a tile, as in lookup.rs: what is done once a tile is spread over more of them where registers and shared memory have room.
+// Columns of a tile, as in lookup.rs: larger where registers and shared memory allow, to amortise the cost per tile.
 constexpr int COLUMNS = sizeof(REAL) == 2 && HEAD <= 64 ? 64 : 32;
 constexpr int PITCH = HEAD + 16 / sizeof(REAL);
-// Column blocks of eight of a tile of scores, and of a head.
+// Fragments of eight columns of a tile of scores, and of a head.
 constexpr int SCORES = COLUMNS / 8;
-constexpr int BLOCKS = HEAD / 8;
+constexpr int FRAGMENTS = HEAD / 8;
 
 DEVICE int group() { return lane() >> 2; }
 DEVICE int pair() { return lane() & 3; }
@@ -66,8 +66,8 @@ DEVICE void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #endif
 }
 
-// Four matrices of 8 × 8 numbers from shared memory, of which lane 8i + j names row j of the i-th: a lane gets row `group`, columns
-// 2·pair and the one after it; TRANSPOSED, rows 2·pair and the one after it of column `group`.
+// Four 8 × 8 matrices from shared memory; lane 8i + j passes the address of row j of matrix i. A lane gets row `group`, columns
+// 2·pair and the next; with TRANSPOSED, column `group`, rows 2·pair and the next.
 template <bool TRANSPOSED>
 DEVICE void load_matrices(unsigned (&x)[4], const bf16* row) {
 #ifdef HH_EMULATE
@@ -89,7 +89,7 @@ DEVICE void load_matrices(unsigned (&x)[4], const bf16* row) {
 #endif
 }
 
-// c += a · bᵀ: sixteen rows of `a` with 8N rows of `b`, N even, over HEAD.
+// c += a · bᵀ: sixteen rows of `a` and 8N rows of `b`, N even, over HEAD columns.
 template <int N>
 DEVICE void scores(const bf16* a, const bf16* b, float (&c)[N][4]) {
     const bf16 *left_row = a + (lane() & 15) * PITCH + (lane() >> 4) * 8,
@@ -129,14 +129,14 @@ DEVICE void scores(const float* a, const float* b, float (&c)[N][4]) {
     }
 }
 
-// out += p · v: sixteen rows of weights in registers with the tile's COLUMNS rows.
-DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[BLOCKS][4]) {
+// out += p · v: sixteen rows of weights in registers and the tile's COLUMNS rows.
+DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[FRAGMENTS][4]) {
     const bf16* row = v + (lane() & 15) * PITCH + (lane() >> 4) * 8;
 #pragma unroll
     for (int k = 0; k < SCORES; k += 2) {
         const unsigned left[4] = {pack(p[k][0], p[k][1]), pack(p[k][2], p[k][3]), pack(p[k + 1][0], p[k + 1][1]), pack(p[k + 1][2], p[k + 1][3])};
 #pragma unroll
-        for (int n = 0; n < BLOCKS; n += 2) {
+        for (int n = 0; n < FRAGMENTS; n += 2) {
             unsigned right[4];
             load_matrices<true>(right, row + 8 * k * PITCH + 8 * n);
             mma(out[n], left, {right[0], right[1]});
@@ -145,7 +145,7 @@ DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[BLOCK
     }
 }
 
-DEVICE void weigh(const float (&p)[SCORES][4], const float* v, float (&out)[BLOCKS][4]) {
+DEVICE void weigh(const float (&p)[SCORES][4], const float* v, float (&out)[FRAGMENTS][4]) {
 #pragma unroll
     for (int k = 0; k < SCORES; k++) {
 #pragma unroll
@@ -155,7 +155,7 @@ DEVICE void weigh(const float (&p)[SCORES][4], const float* v, float (&out)[BLOC
             const float x = __shfl_sync(ALL_LANES, p[k][column & 1], holder), y = __shfl_sync(ALL_LANES, p[k][2 + (column & 1)], holder);
             const float* row = v + (8 * k + column) * PITCH + 2 * pair();
 #pragma unroll
-            for (int n = 0; n < BLOCKS; n++) {
+            for (int n = 0; n < FRAGMENTS; n++) {
                 const auto u = *reinterpret_cast<const Packed<float, 2>*>(row + 8 * n);
                 out[n][0] += x * u.x[0];
                 out[n][1] += x * u.x[1];
@@ -182,7 +182,7 @@ DEVICE void scale(float (&c)[N][4], float factor) {
         for (int i = 0; i < 4; i++) c[n][i] *= factor;
 }
 
-// This lane's part of the inner product of two results.
+// This lane's part of the inner product of two accumulators.
 template <int N>
 DEVICE float dot(const float (&x)[N][4], const float (&y)[N][4]) {
     float sum = 0.0f;
@@ -193,13 +193,13 @@ DEVICE float dot(const float (&x)[N][4], const float (&y)[N][4]) {
     return sum;
 }
 
-// Row (0 or 1 of this lane's two) and column of element i of block n.
+// Row (0 or 1 of this lane's two) and column of element i of fragment n.
 DEVICE int half_of(int i) { return i >> 1; }
 DEVICE int column_of(int n, int i) { return 8 * n + 2 * pair() + (i & 1); }
 // Row within the block of this lane's row `half`.
 DEVICE int row_of(int half) { return warp() * 16 + group() + 8 * half; }
 
-// The inner product of two results, for each of this lane's rows.
+// The inner products of the rows of two accumulators, for each of this lane's rows.
 template <int N>
 DEVICE void row_dots(const float (&x)[N][4], const float (&y)[N][4], float (&dot)[2]) {
     dot[0] = dot[1] = 0.0f;
@@ -211,7 +211,7 @@ DEVICE void row_dots(const float (&x)[N][4], const float (&y)[N][4], float (&dot
     dot[1] = quad_sum(dot[1]);
 }
 
-// The sum over all threads of the block, in its first one. `room`: TILE_WARPS, of shared memory, not used before.
+// The sum over all threads of the block, valid in thread 0. `room`: TILE_WARPS floats of shared memory, used once.
 DEVICE float block_sum(float x, float* room) {
     x = warp_sum(x);
     if (lane() == 0) room[warp()] = x;
@@ -222,28 +222,28 @@ DEVICE float block_sum(float x, float* room) {
 }
 
 // 1 / sqrt(|v|² + 1e-6) of this lane's rows.
-DEVICE void unit_scales(const float (&v)[BLOCKS][4], float (&scale)[2]) {
+DEVICE void unit_scales(const float (&v)[FRAGMENTS][4], float (&scale)[2]) {
     row_dots(v, v, scale);
     scale[0] = 1.0f / sqrtf(scale[0] + 1e-6f);
     scale[1] = 1.0f / sqrtf(scale[1] + 1e-6f);
 }
 
-DEVICE void make_unit(float (&v)[BLOCKS][4]) {
+DEVICE void make_unit(float (&v)[FRAGMENTS][4]) {
     float scale[2];
     unit_scales(v, scale);
 #pragma unroll
-    for (int n = 0; n < BLOCKS; n++)
+    for (int n = 0; n < FRAGMENTS; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) v[n][i] *= scale[half_of(i)];
 }
 
-// In place of the gradient of unit(v), that of v: dv = r (du − r² (v · du) v).
-DEVICE void unit_grad(const float (&v)[BLOCKS][4], float (&d)[BLOCKS][4]) {
+// Replaces the gradient of unit(v) by that of v: dv = r (du − r² (v · du) v).
+DEVICE void unit_grad(const float (&v)[FRAGMENTS][4], float (&d)[FRAGMENTS][4]) {
     float scale[2], along[2];
     unit_scales(v, scale);
     row_dots(v, d, along);
 #pragma unroll
-    for (int n = 0; n < BLOCKS; n++)
+    for (int n = 0; n < FRAGMENTS; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const float r = scale[half_of(i)];
@@ -251,11 +251,10 @@ DEVICE void unit_grad(const float (&v)[BLOCKS][4], float (&d)[BLOCKS][4]) {
         }
 }
 
-// Tensors of these kernels hold REAL, but for statistics, which hold float: a kind that is known when compiling keeps the
-// loops free of branches.
+// The element type of a tensor is a template parameter here, REAL or float for statistics, so that loops have no branches.
 
-// `count` rows of `d` columns from (row, column) on into a tile of `room` rows, times `factor`; zeros around them. All threads
-// of the block take part.
+// Copies `count` rows of `d` columns from (row, column) on, times `factor`, to a tile of `room` rows, padded with zeros. Called
+// by all threads of the block.
 DEVICE void load_tile(const Tensor& from, size_t row, int count, int room, int column, int d, float factor, REAL* tile) {
     const bool vectors = ((from.stride | column | d) & 7) == 0 && (reinterpret_cast<size_t>(from.data) & 15) == 0;
     const REAL* start = static_cast<const REAL*>(from.data) + row * from.stride + column;
@@ -279,12 +278,12 @@ DEVICE void load_tile(const Tensor& from, size_t row, int count, int room, int c
     }
 }
 
-// This lane's numbers of a row-major tensor, `d` columns from `column` on; zeros where a row is not wanted.
-template <class Number>
-DEVICE void load_rows(const Tensor& from, size_t first, int rows, int column, int d, float (&c)[BLOCKS][4]) {
-    const Number* start = static_cast<const Number*>(from.data) + first * from.stride + column;
+// Loads this lane's elements of a row-major tensor, `d` columns from `column` on; zeros beyond `rows` and `d`.
+template <class Element>
+DEVICE void load_rows(const Tensor& from, size_t first, int rows, int column, int d, float (&c)[FRAGMENTS][4]) {
+    const Element* start = static_cast<const Element*>(from.data) + first * from.stride + column;
 #pragma unroll
-    for (int n = 0; n < BLOCKS; n++)
+    for (int n = 0; n < FRAGMENTS; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int row = row_of(half_of(i)), col = column_of(n, i);
@@ -292,11 +291,11 @@ DEVICE void load_rows(const Tensor& from, size_t first, int rows, int column, in
         }
 }
 
-template <class Number>
-DEVICE void store_rows(const float (&c)[BLOCKS][4], const Tensor& to, size_t first, int rows, int column, int d) {
-    Number* start = static_cast<Number*>(to.data) + first * to.stride + column;
+template <class Element>
+DEVICE void store_rows(const float (&c)[FRAGMENTS][4], const Tensor& to, size_t first, int rows, int column, int d) {
+    Element* start = static_cast<Element*>(to.data) + first * to.stride + column;
 #pragma unroll
-    for (int n = 0; n < BLOCKS; n++)
+    for (int n = 0; n < FRAGMENTS; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int row = row_of(half_of(i)), col = column_of(n, i);
@@ -304,10 +303,10 @@ DEVICE void store_rows(const float (&c)[BLOCKS][4], const Tensor& to, size_t fir
         }
 }
 
-// This warp's rows times `factor` into its part of a tile of ROWS.
-DEVICE void put_tile(const float (&c)[BLOCKS][4], float factor, REAL* tile) {
+// Writes this warp's rows times `factor` to its part of a tile of ROWS.
+DEVICE void put_tile(const float (&c)[FRAGMENTS][4], float factor, REAL* tile) {
 #pragma unroll
-    for (int n = 0; n < BLOCKS; n++)
+    for (int n = 0; n < FRAGMENTS; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) narrow(c[n][i] * factor, tile[row_of(half_of(i)) * PITCH + column_of(n, i)]);
 }

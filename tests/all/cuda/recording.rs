@@ -116,9 +116,9 @@ fn a_replayed_step_of_a_session_is_the_step_bit_for_bit() {
 fn what_a_replay_would_not_do_again_is_a_fault() {
     type Deed = fn(&mut Cuda, &mut hh_cuda::Tensor) -> Result<(), hh_cuda::DeviceError>;
     let deeds: [(&str, Deed); 3] = [
-        ("memory was asked for", |b, _| b.alloc(Shape::vector(3), Precision::Full).map(drop)),
-        ("numbers of the host were sent", |b, t| b.upload(&[1.0; 3], t)),
-        ("the host asked for numbers", |b, t| b.download(t, &mut [0.0; 3])),
+        ("memory was allocated", |b, _| b.alloc(Shape::vector(3), Precision::Full).map(drop)),
+        ("data was uploaded", |b, t| b.upload(&[1.0; 3], t)),
+        ("data was downloaded", |b, t| b.download(t, &mut [0.0; 3])),
     ];
     for (wanted, deed) in deeds {
         let mut b = cuda(Compute::F32);
@@ -137,7 +137,7 @@ fn what_a_replay_would_not_do_again_is_a_fault() {
     b.repeat(&mut recording, |_| ());
     b.repeat(&mut recording, |_| drop(tensors.pop()));
     let said = b.alloc(Shape::vector(3), Precision::Full).expect_err("a tensor was dropped").to_string();
-    assert!(said.contains("memory was given back"), "{said}");
+    assert!(said.contains("memory was freed"), "{said}");
     b.repeat(&mut recording, |b| b.fill(2.0, &mut tensors[0]));
     assert_eq!(tensors[0].numbers().expect("no device to lose"), [2.0; 3], "it goes on afterwards");
 }

@@ -1,12 +1,12 @@
-//! The gradient of attention, one head of one sequence a task.
+//! The gradient of attention. One task is one head of one sequence.
 
 use super::scale;
 use crate::{
     Cpu, Float, Tensor,
-    lookup::{Flow, Items, QUERIES, Queries, TILE, View, look_up_grad},
+    lookup::{Items, OutGrad, QUERIES, Queries, TILE, View, look_up_grad},
     reduce::dot,
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     simd::Kernel,
     strip::{Strip, StripMut},
     tile::{padded, put_scaled},
@@ -37,7 +37,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let (pad, column, scale) = (padded(d), self.column, scale::<F>(d));
         let row = |t: usize| self.sequence * time + t;
         let view = View::from(0, 0, 0, window);
-        let mut working = Carve(self.working);
+        let mut working = Bump(self.working);
         let [rows, transposed] = Items::<F>::need(time, d, 2).map(|n| working.take(n));
         let d_items = working.take(rows.len());
         d_items.fill(F::ZERO);
@@ -49,20 +49,20 @@ impl<F: Float> Kernel for Task<'_, F> {
         let [scaled, d_queries, d_out] = [working.take(QUERIES * pad), working.take(QUERIES * pad), working.take(QUERIES * pad)];
         for first in (0..time).step_by(QUERIES) {
             let count = QUERIES.min(time - first);
-            let (mut balance, mut log_sum) = ([F::ZERO; QUERIES], [F::ZERO; QUERIES]);
+            let (mut delta, mut log_sum) = ([F::ZERO; QUERIES], [F::ZERO; QUERIES]);
             for i in 0..count {
                 let (row, at) = (row(first + i), i * pad);
                 let dy = self.dy.row(row, column, d);
                 put_scaled(self.qkv.row(row, column, d), scale, &mut scaled[at..at + pad]);
                 put_scaled(dy, F::ONE, &mut d_out[at..at + pad]);
-                balance[i] = dot::<F, FMA>(dy, self.y.row(row, column, d));
+                delta[i] = dot::<F, FMA>(dy, self.y.row(row, column, d));
                 log_sum[i] = self.saved.row(row, column / d, 1)[0];
             }
             let queries = Queries { position: first, rows: count, scaled };
-            let flow = Flow { d_out, width: pad, balance: &balance, log_sum: &log_sum };
-            look_up_grad::<F, FMA>(&view, &queries, &items, &flow, working.0, d_queries, d_items);
+            let out_grad = OutGrad { d_out, width: pad, delta: &delta, log_sum: &log_sum };
+            look_up_grad::<F, FMA>(&view, &queries, &items, &out_grad, working.0, d_queries, d_items);
             for (i, dq) in d_queries.chunks_exact(pad).take(count).enumerate() {
-                // SAFETY: each head's columns are one task's, here and below.
+                // SAFETY: each head's columns belong to one task, here and below.
                 put_scaled(&dq[..d], scale, unsafe { self.d.row(row(first + i), column, d) });
             }
         }
@@ -95,10 +95,10 @@ pub(crate) fn backward<F: Float>(
     let (dy, d) = (Strip::of(&dy), StripMut::of(d));
     let [rows, transposed] = Items::<F>::need(time, head_dim, 2);
     let size = 2 * rows + transposed + QUERIES * (3 * padded(head_dim) + 2 * TILE);
-    let lanes = Lanes::new(scratch(&mut cpu.scratch, Lanes::<F>::need(&cpu.threads, size)), size);
+    let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     cpu.threads.each(batch * heads, |task| {
-        // SAFETY: once in this task.
-        let working = unsafe { lanes.mine(&cpu.threads) };
+        // SAFETY: called once in this task.
+        let working = unsafe { per_thread.current(&cpu.threads) };
         let (sequence, column) = (task / heads, task % heads * head_dim);
         F::run(level, Task { dims, sequence, column, qkv, y, saved, dy, d, working });
     });

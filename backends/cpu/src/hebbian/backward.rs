@@ -1,9 +1,9 @@
-//! The gradient of the Hebbian memory in two sweeps over time; one head of one sequence a task.
+//! The gradient of the Hebbian memory in two sweeps over time. One task is one head of one sequence.
 //!
 //! With `W_t = Σ γ^{t−j} p_j value_jᵀ`, `M_t = Σ γ^{t−j} p_j p_jᵀ`, `ρ_k` the gradient of `r^{k+1}` and `ζ_k` that of
 //! `z = M_t ξᵏ`, the first sweep follows the matrices forward and each position's refinements back:
-//! `dξᵏ = dmoved + W_t ρ_k + M_t ζ_k`. The second runs from the last position to the first with what all later
-//! queries want of an item:
+//! `dξᵏ = dmoved + W_t ρ_k + M_t ζ_k`. The second runs from the last position to the first and accumulates the gradients
+//! that all later queries send to an item:
 //!
 //! ```text
 //! G_j = γ G_{j+1} + Σ_k ξᵏ_j ρ_kᵀ        N_j = γ N_{j+1} + Σ_k (ξᵏ_j ζ_kᵀ + ζ_k ξᵏ_jᵀ)
@@ -18,7 +18,7 @@ use crate::{
     Cpu, Float, Tensor,
     reduce::dot,
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     simd::Kernel,
     strip::{Strip, StripMut},
     threads::Shared,
@@ -35,12 +35,12 @@ struct Task<'a, F> {
     d_qpv: StripMut<'a, F>,
     /// `dy · r^{k+1}` of this head, `[T, K]`.
     d_weights: &'a mut [F],
-    /// This task's part of the gradients of log_beta and decay.
+    /// This task's partial gradients of log_beta and decay.
     d_scalars: &'a mut [F],
     working: &'a mut [F],
 }
 
-/// Two matrices; for each position and refinement ξ and ζ; a dozen vectors.
+/// Elements of working memory: two matrices; ξ and ζ of each position and refinement; two vectors per refinement; five more.
 fn working_len(dims: &MemoryDims) -> usize {
     let MemoryDims { time, head_dim: d, depth, .. } = *dims;
     2 * d * d + time * depth * 2 * d + depth * 2 * d + 5 * d + depth
@@ -52,10 +52,10 @@ impl<F: Float> Kernel for Task<'_, F> {
     fn run<const FMA: bool>(self) {
         let Self { head, dy, d_qpv, d_weights, d_scalars, working } = self;
         let MemoryDims { time, width, head_dim: d, depth, .. } = head.dims;
-        let mut working = Carve(working);
+        let mut working = Bump(working);
         let [first, second] = [(); 2].map(|()| working.take(d * d));
         let steps = working.take(time * depth * 2 * d);
-        // Of one position: moved and z of each refinement.
+        // `moved` and `z` of each refinement of one position.
         let chain = working.take(depth * 2 * d);
         let [read, item, d_xi, pull, part] = [(); 5].map(|()| working.take(d));
         let weights = working.take(depth);
@@ -66,7 +66,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let mut matrices = Matrices { patterns: first, values: second };
         for (t, steps) in steps.chunks_exact_mut(depth * 2 * d).enumerate() {
             self::item::<F, FMA>(&head, t, item);
-            matrices.take_in::<FMA>(head.decay, item, head.part(t, 2));
+            matrices.add_item::<FMA>(head.decay, item, head.part(t, 2));
             softmax(head.depth.row(head.row(t), 0, depth), weights);
             let dy = dy.row(head.row(t), head.column, d);
             let mut flow = F::ZERO;
@@ -111,7 +111,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                 add_scaled::<F, FMA>(d_xi, weights[k], pull);
             }
             d_log_decay += t as f64 * flow.to_f64();
-            // SAFETY: each head's columns are one task's, here and below.
+            // SAFETY: each head's columns belong to one task, here and below.
             unit_grad::<F, FMA>(head.part(t, 0), d_xi, unsafe { d_qpv.row(head.row(t), head.column, d) });
         }
 
@@ -156,7 +156,7 @@ impl<F: Float> Kernel for Task<'_, F> {
     }
 }
 
-/// The unit pattern of item `t`; zeros where there is none.
+/// The unit pattern of item `t`; zeros for item 0, which has none.
 #[inline(always)]
 fn item<F: Float, const FMA: bool>(head: &Head<'_, F>, t: usize, to: &mut [F]) {
     match t.checked_sub(usize::from(head.successor)) {
@@ -175,13 +175,13 @@ pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Hebbian<Tensor<F>>, dy: C
 
     let (level, dy, d_qpv) = (cpu.level, Strip::of(&dy), StripMut::of(d.qpv));
     let (tasks, size, weights) = (batch * heads, working_len(&dims), time * depth);
-    let memory = scratch(&mut cpu.scratch, tasks * (weights + 2) + Lanes::<F>::need(&cpu.threads, size));
+    let memory = scratch(&mut cpu.scratch, tasks * (weights + 2) + PerThread::<F>::len(&cpu.threads, size));
     let (partials, working) = memory.split_at_mut(tasks * (weights + 2));
-    let (shared, lanes) = (Shared::new(partials), Lanes::new(working, size));
+    let (shared, per_thread) = (Shared::new(partials), PerThread::new(working, size));
     cpu.threads.each(tasks, |task| {
         let head = Head::new(dims, &op, task / heads, task % heads);
-        // SAFETY: once in this task; each task has its own partial gradients.
-        let (working, partial) = unsafe { (lanes.mine(&cpu.threads), shared.slice(task * (weights + 2), weights + 2)) };
+        // SAFETY: called once in this task; each task owns its partial gradients.
+        let (working, partial) = unsafe { (per_thread.current(&cpu.threads), shared.slice(task * (weights + 2), weights + 2)) };
         let (d_scalars, d_weights) = partial.split_at_mut(2);
         F::run(level, Task { head, dy, d_qpv, d_weights, d_scalars, working });
     });

@@ -1,6 +1,6 @@
 //! The factors of a product.
 
-/// A factor: element `(i, j)` at `i · strides[0] + j · strides[1]`, one of them 1.
+/// A factor: element `(i, j)` is at `i · strides[0] + j · strides[1]`; one stride is 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, F> {
     pub(super) data: &'a [F],
@@ -15,13 +15,13 @@ impl<'a, F> Matrix<'a, F> {
         Self { data, extents, strides: [extents[1], 1] }
     }
 
-    /// The same numbers seen the other way.
+    /// The transpose, as a view.
     pub(crate) fn transposed(self) -> Self {
         let ([rows, columns], [down, across]) = (self.extents, self.strides);
         Self { data: self.data, extents: [columns, rows], strides: [across, down] }
     }
 
-    /// Its numbers where they lie.
+    /// The elements.
     pub(crate) fn data(&self) -> &'a [F] {
         self.data
     }

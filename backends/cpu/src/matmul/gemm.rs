@@ -1,5 +1,5 @@
-//! A blocked matrix product after Goto and van de Geijn (2008), as BLIS does it: both factors are packed into panels
-//! that a small tile of the result, held in registers, streams over.
+//! A blocked matrix product after Goto and van de Geijn (2008), as in BLIS: both factors are packed into panels, and a
+//! micro-kernel accumulates small tiles of the result in registers.
 
 use super::{
     factor::Matrix,
@@ -9,21 +9,20 @@ use super::{
 };
 use crate::{Cpu, Real, scratch::scratch, threads::Shared};
 
-/// Largest depth of a block: a tile's rows of the left factor stay in the first-level cache, and the result is gone over
-/// rarely.
+/// Largest depth of a block (`k_c`): a tile's rows of the left factor fit the L1 cache, and the result is updated rarely.
 const DEPTH: usize = 512;
-/// Rows of a task, at most.
+/// Largest number of rows of a task.
 const TASK_ROWS: usize = 96;
-/// Fewer tasks than this are made smaller.
+/// Below this number of tasks, tasks get fewer rows.
 const TASKS: usize = 16;
-/// Columns of a task: its block of the right factor stays in the second-level cache.
+/// Columns of a task: its block of the right factor fits the L2 cache.
 const TASK_COLUMNS: usize = 256;
 /// Columns that one task packs.
 const PACK_COLUMNS: usize = 64;
-/// Elements of a packed block of the right factor: it stays in the last-level cache, whatever the vocabulary.
+/// Elements of a packed block of the right factor: it fits the last-level cache for any vocabulary.
 const RIGHT: usize = 1 << 20;
 
-/// `c = a · b`, as `write` says; `c` row-major.
+/// `c = a · b`, written as `write` specifies; `c` is row-major.
 pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
     let ([m, depth], [same, n]) = (a.extents, b.extents);
     assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
@@ -34,7 +33,7 @@ pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write:
     let few = m.div_ceil(TASK_ROWS) * n.div_ceil(tc) < TASKS;
     let mc = if few { m.div_ceil(TASKS).clamp(1, TASK_ROWS) } else { TASK_ROWS }.next_multiple_of(mr);
     let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
-    // Rows that lie along the depth are read where they are.
+    // Rows that are contiguous along the depth are read without packing.
     let packed = a.strides[1] != 1;
     let left = if packed { m.next_multiple_of(mr) * kc } else { 0 };
     let (left, right) = scratch(&mut cpu.scratch, left + nc * kc).split_at_mut(left);
@@ -46,13 +45,13 @@ pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write:
         let kc = ks.len();
         for first in (0..n).step_by(nc.max(1)) {
             let columns = nc.min(n - first);
-            // The left factor is packed once a depth, with the first columns.
+            // The left factor is packed once per depth, together with the first columns.
             let left_tasks = if packed && first == 0 { m.div_ceil(mc) } else { 0 };
             let (pack_left, pack_right) = (Shared::new(left), Shared::new(right));
             threads.each(left_tasks + columns.div_ceil(pc), |task| {
                 if task < left_tasks {
                     let rows = task * mc..m.min((task + 1) * mc);
-                    // SAFETY: each run of panels is one task's.
+                    // SAFETY: each run of panels belongs to one task.
                     let to = unsafe { pack_left.slice(rows.start * kc, rows.len().next_multiple_of(mr) * kc) };
                     pack(level, Side::Left, a, rows, ks.clone(), to);
                 } else {

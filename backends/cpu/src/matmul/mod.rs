@@ -1,7 +1,7 @@
 //! Matrix products: `y = x · wᵀ` and its gradients.
 //!
-//! Many rows go through packed panels ([`gemm`]); few rows, as in decoding, read each weight once
-//! where it lies ([`vector`]). Weights in blocks have products of their own ([`quant`]).
+//! Many rows use packed panels ([`gemm`]); few rows, as in decoding, read each weight once without
+//! packing ([`vector`]). Block-quantised weights have separate kernels ([`quant`]).
 
 pub(crate) mod factor;
 pub(crate) mod gemm;
@@ -29,8 +29,8 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut
 pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &Tensor<F>, [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
     match w.values() {
         Values::Quant(w) => quant::product(cpu, x, w.blocks(), rows, write, y),
-        Values::Numbers(w) if rows <= vector::ROWS => vector::product(cpu, x, w, [rows, inp, out], write, y),
-        Values::Numbers(w) => gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y),
+        Values::Dense(w) if rows <= vector::ROWS => vector::product(cpu, x, w, [rows, inp, out], write, y),
+        Values::Dense(w) => gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Panels of a factor: as many rows side by side as a tile has, depth outermost, zeros in place of rows that are missing.
+//! Packs a factor into panels: the rows of a tile are contiguous for each depth; missing rows are zeros.
 
 use super::factor::Matrix;
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
 };
 use core::ops::Range;
 
-/// A factor of a product; the right one is packed by columns, as the transpose that it is given as.
+/// A factor of a product. The right one is packed by columns and passed as its transpose.
 pub(super) enum Side {
     Left,
     Right,
 }
 
-/// Packs rows and depths of a matrix into whole panels of the height that a tile wants on its `side`.
+/// Packs rows and depths of a matrix into panels of the height of a tile on its `side`.
 pub(super) fn pack<F: Real>(level: Level, side: Side, a: Matrix<F>, rows: Range<usize>, depths: Range<usize>, to: &mut [F]) {
     F::tile(level, Pack { side, a, rows, depths, to });
 }
@@ -59,7 +59,7 @@ fn panels<F: Real, const P: usize>(pack: Pack<F>) {
         }
         let row = |i: usize| &a.data[(start + i) * a.strides[0] + depths.start..][..depth];
         let mut i = 0;
-        // Four rows at a time: four streams to read, and neighbours to write.
+        // Four rows at a time: four sequential reads, and writes of four adjacent elements.
         while i + 4 <= height {
             let from = row(i).iter().zip(row(i + 1)).zip(row(i + 2)).zip(row(i + 3));
             for (to, (((&x0, &x1), &x2), &x3)) in panel.iter_mut().zip(from) {

@@ -1,4 +1,4 @@
-//! The innermost loops of a matrix product: a tile of the result in registers.
+//! The micro-kernel of a matrix product: a tile of the result in registers.
 
 use super::write::Write;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use core::ops::Range;
 
-/// A part of the result that one task computes.
+/// The part of the result that one task computes.
 pub(super) struct Block {
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
@@ -21,9 +21,9 @@ pub(super) struct Block {
 /// The left factor of a block.
 #[derive(Clone, Copy)]
 pub(super) enum Left<'a, F> {
-    /// Packed, from the block's first row on.
+    /// Packed panels, from the block's first row on.
     Panels(&'a [F]),
-    /// Where it lies, from the first row of the whole and the block's first depth on; rows are `stride` apart.
+    /// Not packed: from the matrix's first row and the block's first depth on; rows are `stride` apart.
     Rows { data: &'a [F], stride: usize },
 }
 
@@ -51,7 +51,7 @@ impl<F: Real> Tile for Product<'_, F> {
                     self.across::<FMA, MR, NR>(top, panel.iter().copied());
                 }
                 Left::Rows { data, stride } => {
-                    // Rows that the last tile lacks: any other, whose sums are not written.
+                    // Rows beyond the last one repeat it; their sums are not written.
                     let rows: [&[F]; MR] = core::array::from_fn(|i| &data[(top + i).min(rows.end - 1) * stride..][..depth]);
                     // SAFETY: each of the rows has `depth` elements.
                     let at = |k: usize| core::array::from_fn(|i| unsafe { *rows[i].get_unchecked(k) });
@@ -63,7 +63,7 @@ impl<F: Real> Tile for Product<'_, F> {
 }
 
 impl<F: Real> Product<'_, F> {
-    /// The tiles side by side of the rows from `top` on; `left`: those rows, depth by depth.
+    /// All tiles of the rows from `top` on; `left` yields those rows' elements for each depth.
     #[inline(always)]
     fn across<const FMA: bool, const MR: usize, const NR: usize>(&self, top: usize, left: impl Iterator<Item = [F; MR]> + Clone) {
         let Block { rows, columns, depth, stride } = &self.block;
@@ -73,9 +73,9 @@ impl<F: Real> Product<'_, F> {
             let sums = products::<F, FMA, MR, NR>(left.clone(), right.iter().copied());
             for (sums, row) in sums.iter().zip(top..rows.end) {
                 let at = row * stride + first;
-                // SAFETY: each block is one task's.
+                // SAFETY: each block belongs to one task.
                 let c = unsafe { self.c.slice(at, width) };
-                // The usual width is known to the compiler: a few vectors, and no loop.
+                // A full tile has a width known at compile time: a few vectors and no loop.
                 match c.as_mut_array::<NR>() {
                     Some(c) => write(sums, self.write, first, at, c),
                     None => write(&sums[..width], self.write, first, at, c),

@@ -1,13 +1,13 @@
-//! Products of few rows: each weight is read once, where it lies, at the speed of memory.
+//! Products of few rows: memory-bound, each weight is read once without packing.
 
 use super::write::Write;
 use crate::{Cpu, Real, reduce::dot, simd::Kernel, threads::Shared};
 use core::ops::Range;
 
-/// Up to this many rows the weights are read where they lie. Packing them pays from 5 rows if they come from a cache, from
-/// some 20 if they come from memory.
+/// Up to this many rows the weights are not packed. Packing pays off from 5 rows for weights in cache, from about 20 for
+/// weights in memory.
 pub(super) const ROWS: usize = 8;
-/// Weights of one task: some 20 µs of memory traffic on one thread, far above the cost of a hand-over.
+/// Weights per task: about 20 µs of memory traffic on one thread, far above the cost of dispatching a task.
 const TASK: usize = 1 << 16;
 
 /// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
@@ -41,7 +41,7 @@ impl<F: Real> Kernel for Dots<'_, F> {
             for r in 0..rows {
                 let sum = dot::<F, FMA>(&self.x[r * inp..][..inp], w);
                 let at = r * out + o;
-                // SAFETY: each column of `y` is one task's.
+                // SAFETY: each column of `y` belongs to one task.
                 let y = unsafe { self.y.slice(at, 1) };
                 y[0] = self.write.element(y[0], sum, at, o);
             }

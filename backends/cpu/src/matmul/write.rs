@@ -1,13 +1,13 @@
-//! How a product is written.
+//! The epilogue of a product.
 
 use crate::real::Real;
 
-/// How a product is written.
+/// The epilogue of a product: overwrite with optional terms, or accumulate.
 #[derive(Clone, Copy)]
 pub(crate) enum Write<'a, F> {
     /// `c = a · b (+ bias) (+ add)`
     Set {
-        /// A number for each column of `c`.
+        /// One value per column of `c`.
         bias: Option<&'a [F]>,
         /// Of `c`'s shape.
         add: Option<&'a [F]>,
@@ -17,7 +17,7 @@ pub(crate) enum Write<'a, F> {
 }
 
 impl<F: Real> Write<'_, F> {
-    /// What element `at` of the result, in column `o`, becomes of `old` once its sum is known.
+    /// The new value of element `at` of the result, in column `o`, from its `old` value and its sum.
     #[inline(always)]
     pub(crate) fn element(self, old: F, sum: F, at: usize, o: usize) -> F {
         match self {

@@ -1,14 +1,14 @@
-//! Products of integers. Every machine computes the same sums, so they are defined by their lanes: sum `l` of a block is over
-//! the elements `2l, 2l + 1, 2l + 16, 2l + 17`.
+//! Integer dot products. All implementations compute the same partial sums: sum `l` of a block is over the elements
+//! `2l, 2l + 1, 2l + 16, 2l + 17`.
 
 use hh_core::quant::BLOCK;
 
-/// Sums that are kept side by side.
+/// Partial sums per block.
 pub(super) const SUMS: usize = 8;
 
-/// A block of q8 as 16-bit integers.
+/// Unpacks a q8 block to 16-bit integers.
 #[inline(always)]
-pub(super) fn eights(codes: &[u8; BLOCK]) -> [i16; BLOCK] {
+pub(super) fn unpack_q8(codes: &[u8; BLOCK]) -> [i16; BLOCK] {
     let mut w = [0; BLOCK];
     for (w, &q) in w.iter_mut().zip(codes) {
         *w = i16::from(q as i8);
@@ -16,9 +16,9 @@ pub(super) fn eights(codes: &[u8; BLOCK]) -> [i16; BLOCK] {
     w
 }
 
-/// A block of q4 as 16-bit integers.
+/// Unpacks a q4 block to 16-bit integers.
 #[inline(always)]
-pub(super) fn fours(codes: &[u8; BLOCK / 2]) -> [i16; BLOCK] {
+pub(super) fn unpack_q4(codes: &[u8; BLOCK / 2]) -> [i16; BLOCK] {
     let mut w = [0; BLOCK];
     for (j, &q) in codes.iter().enumerate() {
         w[j] = (q & 15) as i16 - 8;
@@ -27,12 +27,12 @@ pub(super) fn fours(codes: &[u8; BLOCK / 2]) -> [i16; BLOCK] {
     w
 }
 
-/// The sums of a block.
+/// The partial sums of `w · x` for one block.
 #[inline(always)]
 pub(super) fn dot<const FMA: bool>(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; SUMS] {
     #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
     if FMA && (cfg!(target_feature = "avx2") || !cfg!(target_feature = "fma")) {
-        // SAFETY: without `fma` for the whole program, kernels run with FMA on machines with AVX2 alone.
+        // SAFETY: unless the whole program is compiled with `fma`, kernels run with FMA only on processors with AVX2.
         return unsafe { x86::dot(w, x) };
     }
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -48,9 +48,9 @@ pub(super) fn dot<const FMA: bool>(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; 
     }
 }
 
-/// Asks for memory that is read soon.
+/// Prefetches memory that is read soon.
 #[inline(always)]
-pub(super) fn ahead(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint, whatever the address.
     unsafe {
@@ -60,10 +60,10 @@ pub(super) fn ahead(at: *const u8) {
     let _ = at;
 }
 
-/// The sum of all in one order.
+/// The sum of the partial sums, in a fixed order.
 #[inline(always)]
-pub(super) fn ordered(s: [f32; SUMS]) -> f32 {
-    // As in `reduce::total`: the compiler must not see how they end.
+pub(super) fn sum_ordered(s: [f32; SUMS]) -> f32 {
+    // As in `reduce::total`: hides this reduction from the vectoriser.
     let s = core::hint::black_box(s);
     ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
@@ -74,12 +74,12 @@ mod x86 {
     use core::arch::x86_64::*;
 
     /// # Safety
-    /// The machine has AVX2.
+    /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn dot(w: &[i16; BLOCK], x: &[i16; BLOCK]) -> [i32; SUMS] {
         let (w, x) = (w.as_ptr().cast::<__m256i>(), x.as_ptr().cast::<__m256i>());
-        // SAFETY: 32 numbers of 16 bits are two vectors; eight of 32 bits are one.
+        // SAFETY: 32 16-bit integers are two vectors; eight 32-bit integers are one.
         unsafe {
             let low = _mm256_madd_epi16(_mm256_loadu_si256(w), _mm256_loadu_si256(x));
             let high = _mm256_madd_epi16(_mm256_loadu_si256(w.add(1)), _mm256_loadu_si256(x.add(1)));

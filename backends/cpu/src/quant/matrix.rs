@@ -1,4 +1,4 @@
-//! How a weight in blocks lies in memory.
+//! Storage of a block-quantised weight.
 
 use crate::{
     buffer::{Arena, Buffer},
@@ -9,7 +9,7 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// A weight in blocks.
+/// A block-quantised weight.
 #[derive(Clone, Debug)]
 pub(crate) struct Matrix {
     format: Format,
@@ -24,7 +24,7 @@ enum Storage {
 }
 
 impl Matrix {
-    /// A copy.
+    /// A copy in memory from `arena`.
     pub(crate) fn copied(from: QuantView<'_>, arena: &mut Arena) -> Result<Self, OutOfMemory> {
         let (mut codes, mut scales) = (arena.zeros(from.codes().len())?, arena.zeros(from.scales().len())?);
         codes.copy_from_slice(from.codes());
@@ -32,16 +32,16 @@ impl Matrix {
         Ok(Self { format: from.format(), shape: from.shape(), storage: Storage::Owned { codes, scales } })
     }
 
-    /// Where it lies.
-    pub(crate) fn lent(from: QuantView<'static>) -> Self {
+    /// A view without a copy.
+    pub(crate) fn borrowed(from: QuantView<'static>) -> Self {
         Self { format: from.format(), shape: from.shape(), storage: Storage::Borrowed(from) }
     }
 
-    /// To be read.
+    /// A view of the codes and scales.
     pub(crate) fn blocks(&self) -> QuantView<'_> {
         match &self.storage {
             Storage::Owned { codes, scales } => {
-                QuantView::new(self.format, self.shape, codes, scales).expect("as many bytes as when it was made")
+                QuantView::new(self.format, self.shape, codes, scales).expect("the sizes were checked at construction")
             }
             Storage::Borrowed(blocks) => *blocks,
         }

@@ -1,9 +1,9 @@
-//! Weights in blocks of small integers ([`hh_core::quant`]): how they lie, and products with them.
+//! Block-quantised weights ([`hh_core::quant`]): storage and products.
 //!
-//! The left factor is rounded to 16-bit integers, a scale to a block as the weights have it. Its error is thousands of
-//! times below that of eight-bit weights, and an instruction that multiplies 16-bit integers takes no less at a time than
-//! any that x86 or WebAssembly have for mixed eight-bit ones without saturation. The sums of a block are exact and the order of
-//! all others is fixed, without fused operations: a product is the same bits on every machine.
+//! The left factor is rounded to 16-bit integers with one scale per block, like the weights. Its error is thousands of
+//! times below that of 8-bit weights, and 16-bit multiplies have the throughput of the mixed 8-bit ones that x86 and
+//! WebAssembly offer without saturation. The sums of a block are exact and the order of all others is fixed, without fused
+//! operations: a product has the same bits on every processor.
 
 mod dot;
 pub(crate) mod matrix;
@@ -11,7 +11,7 @@ pub(crate) mod round;
 
 use crate::{Cpu, Real, matmul::write::Write, simd::Kernel, threads::Shared};
 use core::ops::Range;
-use dot::{SUMS, ahead, dot, eights, fours, ordered};
+use dot::{SUMS, dot, prefetch, sum_ordered, unpack_q4, unpack_q8};
 use hh_core::{
     half::bf16_to_f32,
     quant::{BLOCK, Format, QuantView},
@@ -19,7 +19,7 @@ use hh_core::{
 };
 use round::Rounded;
 
-/// A row, widened.
+/// Dequantises one row.
 pub(crate) fn row<F: Real>(w: QuantView<'_>, row: usize, y: &mut [F]) {
     let mut piece = [0.0; BLOCK];
     for (block, y) in y.chunks_mut(BLOCK).enumerate() {
@@ -28,14 +28,14 @@ pub(crate) fn row<F: Real>(w: QuantView<'_>, row: usize, y: &mut [F]) {
     }
 }
 
-/// Weights of one task: as of plain numbers, by bytes.
+/// Weights per task: about as many bytes as for f32 weights.
 const TASK: usize = 1 << 17;
-/// Bytes that are asked for ahead of their use: the rows of a task lie one after the other.
-const AHEAD: usize = 2048;
-/// Rows of the left factor that a block of weights meets once it is unpacked.
+/// Bytes to prefetch ahead; the rows of a task are contiguous.
+const PREFETCH: usize = 2048;
+/// Rows of the left factor that share one unpacking of a block of weights.
 const ROWS: usize = 4;
 
-/// `y = x · wᵀ` of `rows` rows.
+/// `y = x · wᵀ` for `rows` rows of `x`.
 pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
     let [_, out, inp] = w.shape().extents();
     assert!(x.len() == rows * inp && y.len() == rows * out, "product of {rows} rows with {}", w.shape());
@@ -64,14 +64,14 @@ impl<F: Real> Kernel for Dots<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         match self.w.format() {
-            Format::Q8 => self.each::<FMA, BLOCK>(eights),
-            Format::Q4 => self.each::<FMA, { BLOCK / 2 }>(fours),
+            Format::Q8 => self.each::<FMA, BLOCK>(unpack_q8),
+            Format::Q4 => self.each::<FMA, { BLOCK / 2 }>(unpack_q4),
         }
     }
 }
 
 impl<F: Real> Dots<'_, F> {
-    /// Every row of the weights, whose blocks have `BYTES` bytes, with every row of the left factor.
+    /// The products of every row of the weights, with blocks of `BYTES` bytes, and every row of the left factor.
     #[inline(always)]
     fn each<const FMA: bool, const BYTES: usize>(self, unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK] + Copy) {
         let [_, out, inp] = self.w.shape().extents();
@@ -82,7 +82,7 @@ impl<F: Real> Dots<'_, F> {
             let mut first = 0;
             while first + ROWS <= self.rows {
                 let x = self.x.rows(first, ROWS, blocks);
-                let sums = several::<FMA, BYTES>(codes, scales, unpack, x);
+                let sums = dot_rows::<FMA, BYTES>(codes, scales, unpack, x);
                 for (r, sum) in (first..).zip(sums) {
                     self.write(r * out + o, o, sum);
                 }
@@ -90,25 +90,25 @@ impl<F: Real> Dots<'_, F> {
             }
             for r in first..self.rows {
                 let x = self.x.rows(r, 1, blocks);
-                self.write(r * out + o, o, one::<FMA, BYTES>(codes, scales, unpack, x));
+                self.write(r * out + o, o, dot_row::<FMA, BYTES>(codes, scales, unpack, x));
             }
         }
     }
 
     #[inline(always)]
     fn write(&self, at: usize, o: usize, sum: f32) {
-        // SAFETY: each column of `y` is one task's.
+        // SAFETY: each column of `y` belongs to one task.
         let y = unsafe { self.y.slice(at, 1) };
         y[0] = self.write.element(y[0], F::of_f32(sum), at, o);
     }
 }
 
-/// Rows of the left factor, and their scales.
+/// Integers and scales of rows of the left factor.
 type Left<'a> = (&'a [[i16; BLOCK]], &'a [f32]);
 
 /// `Σ over blocks of scale · scale · (integers · integers)`
 #[inline(always)]
-fn one<const FMA: bool, const BYTES: usize>(
+fn dot_row<const FMA: bool, const BYTES: usize>(
     codes: &[[u8; BYTES]],
     scales: &[[u8; 2]],
     unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
@@ -116,15 +116,15 @@ fn one<const FMA: bool, const BYTES: usize>(
 ) -> f32 {
     let mut sums = [0.0; SUMS];
     for ((codes, scale), (x, x_scale)) in codes.iter().zip(scales).zip(x.iter().zip(x_scales)) {
-        ahead(codes.as_ptr().wrapping_add(AHEAD));
-        add(&mut sums, dot::<FMA>(&unpack(codes), x), widened(scale) * x_scale);
+        prefetch(codes.as_ptr().wrapping_add(PREFETCH));
+        add(&mut sums, dot::<FMA>(&unpack(codes), x), scale_of(scale) * x_scale);
     }
-    ordered(sums)
+    sum_ordered(sums)
 }
 
-/// The same for [`ROWS`] left rows.
+/// As [`dot_row`], for [`ROWS`] rows of the left factor.
 #[inline(always)]
-fn several<const FMA: bool, const BYTES: usize>(
+fn dot_rows<const FMA: bool, const BYTES: usize>(
     codes: &[[u8; BYTES]],
     scales: &[[u8; 2]],
     unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
@@ -137,20 +137,20 @@ fn several<const FMA: bool, const BYTES: usize>(
         rows[r] = (&x[r * n..][..n], &x_scales[r * n..][..n]);
     }
     for b in 0..n {
-        let (w, scale) = (unpack(&codes[b]), widened(&scales[b]));
+        let (w, scale) = (unpack(&codes[b]), scale_of(&scales[b]));
         for r in 0..ROWS {
             add(&mut sums[r], dot::<FMA>(&w, &rows[r].0[b]), scale * rows[r].1[b]);
         }
     }
     let mut totals = [0.0; ROWS];
     for r in 0..ROWS {
-        totals[r] = ordered(sums[r]);
+        totals[r] = sum_ordered(sums[r]);
     }
     totals
 }
 
 #[inline(always)]
-fn widened(scale: &[u8; 2]) -> f32 {
+fn scale_of(scale: &[u8; 2]) -> f32 {
     bf16_to_f32(u16::from_le_bytes(*scale))
 }
 

@@ -1,16 +1,16 @@
-//! The left factor of a product with blocks, as integers.
+//! Rounds the left factor of a product with quantised weights to integers.
 
 use crate::{Real, simd::Level};
 use alloc::vec::Vec;
 use hh_core::quant::BLOCK;
 
-/// Largest integer that a number becomes. With weights of eight bits a block sums to `32 · 127 · 32767 < 2³¹`.
-const MOST: f32 = 32767.0;
-/// 1.5 · 2²³: what is added to a small number rounds to a whole one, whose bits are the lowest of the sum.
+/// Largest integer. With 8-bit weights a block sums to at most `32 · 127 · 32767 < 2³¹`.
+const MAX_CODE: f32 = 32767.0;
+/// 1.5 · 2²³: adding it rounds a small float to an integer, which is in the low bits of the sum.
 const MAGIC: f32 = 12_582_912.0;
 
-/// Rows in blocks of 16-bit integers, each block with a scale, the last one of a row filled up with zeros. Grows to the
-/// largest need during the first step and stays.
+/// Rows in blocks of 16-bit integers with one scale per block; the last block of a row is padded with zeros. The buffer
+/// grows to the largest size during the first step and is then reused.
 #[derive(Default)]
 pub(crate) struct Rounded {
     codes: Vec<[i16; BLOCK]>,
@@ -18,7 +18,7 @@ pub(crate) struct Rounded {
 }
 
 impl Rounded {
-    /// Rounds rows of `width` numbers. Where a number is not finite, its block's scale is NaN.
+    /// Rounds rows of `width` elements. The scale of a block with a non-finite element is NaN.
     pub(super) fn round<F: Real>(&mut self, level: Level, x: &[F], width: usize) {
         let blocks = width.div_ceil(BLOCK);
         let needed = blocks * (x.len() / width.max(1));
@@ -51,23 +51,23 @@ impl Rounded {
 
 #[inline(always)]
 fn rounded(x: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
-    let mut most = [0.0f32; 8];
-    let mut broken = [0.0f32; 8];
+    let mut max = [0.0f32; 8];
+    let mut non_finite = [0.0f32; 8];
     for x in x.as_chunks::<8>().0 {
         for i in 0..8 {
-            most[i] = Real::max(x[i].abs(), most[i]);
-            broken[i] += x[i] * 0.0;
+            max[i] = Real::max(x[i].abs(), max[i]);
+            non_finite[i] += x[i] * 0.0;
         }
     }
-    let most = most.into_iter().fold(0.0, Real::max);
+    let max = max.into_iter().fold(0.0, Real::max);
     // 0, or NaN.
-    let broken = broken.into_iter().fold(0.0, |sum, b| sum + b);
-    let up = if most > 0.0 { MOST / most } else { 0.0 };
-    // What is tiny has no finite inverse; as zero it is off by less than anything here can tell.
-    let up = if up.is_finite() { up } else { 0.0 };
+    let non_finite = non_finite.into_iter().fold(0.0, |sum, b| sum + b);
+    let inverse = if max > 0.0 { MAX_CODE / max } else { 0.0 };
+    // A tiny maximum has no finite inverse; rounding its block to zero is below every tolerance.
+    let inverse = if inverse.is_finite() { inverse } else { 0.0 };
     let mut codes = [0; BLOCK];
     for (q, &x) in codes.iter_mut().zip(x) {
-        *q = (x * up + MAGIC).to_bits() as i16;
+        *q = (x * inverse + MAGIC).to_bits() as i16;
     }
-    (codes, most / MOST + broken)
+    (codes, max / MAX_CODE + non_finite)
 }

@@ -1,12 +1,12 @@
-//! The gradient of the refinements, from the last to the first; one head of one sequence a task.
+//! The gradient of the refinements, from the last to the first. One task is one head of one sequence.
 
 use super::{Source, check_saved};
 use crate::{
     Cpu, Float, Tensor,
-    lookup::{Flow, Items, QUERIES, Queries, TILE, look_up_grad},
+    lookup::{Items, OutGrad, QUERIES, Queries, TILE, look_up_grad},
     reduce::dot,
     scratch::scratch,
-    scratch::{Carve, Lanes},
+    scratch::{Bump, PerThread},
     simd::Kernel,
     strip::{Strip, StripMut},
     threads::Shared,
@@ -30,7 +30,7 @@ struct Task<'a, F> {
     log_sum: Strip<'a, F>,
     dy: Strip<'a, F>,
     d_qpv: StripMut<'a, F>,
-    /// This sequence's and head's part of the parameters' gradients: log_beta, then the slots' `[M, value | unit pattern]`.
+    /// Partial gradients of the parameters for this sequence and head: log_beta, then the slots' `[M, value | unit pattern]`.
     partial: &'a mut [F],
     working: &'a mut [F],
 }
@@ -46,7 +46,7 @@ fn working_len<F: Float>(dims: &MemoryDims) -> usize {
 }
 
 impl<F: Float> Task<'_, F> {
-    /// ξᵏ, before (`None` of the scale: as it is) and after `unit`.
+    /// ξᵏ before `unit`.
     #[inline(always)]
     fn before_unit(&self, row: usize, k: usize) -> &[F] {
         let MemoryDims { width, head_dim: d, .. } = self.source.dims;
@@ -67,7 +67,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         let row = |t: usize| sequence * time + t;
         let view = source.view(0);
         let columns = view.columns(time - 1);
-        let mut working = Carve(core::mem::take(&mut self.working));
+        let mut working = Bump(core::mem::take(&mut self.working));
         let [rows, transposed] = Items::<F>::need(columns, d, 2).map(|n| working.take(n));
         let d_items = working.take(rows.len());
         d_items.fill(F::ZERO);
@@ -75,7 +75,7 @@ impl<F: Float> Kernel for Task<'_, F> {
         source.gather::<FMA>(sequence, column, &view, &mut items, columns);
 
         let weights = working.take(QUERIES * depth);
-        // ξ and its gradient from the refinement after; β ξ and its gradient; gradients of what was read.
+        // ξ and its gradient from the next refinement; β ξ and its gradient; gradients of the reads.
         let [xi, d_next, scaled, d_scaled] = [(); 4].map(|()| working.take(QUERIES * pad));
         let d_out = working.take(QUERIES * 2 * pad);
         let mut d_log_beta = F::ZERO;
@@ -87,7 +87,7 @@ impl<F: Float> Kernel for Task<'_, F> {
             for k in (0..depth).rev() {
                 let last = k + 1 == depth;
                 let read = if last { pad } else { 2 * pad };
-                let (mut balance, mut log_sum) = ([F::ZERO; QUERIES], [F::ZERO; QUERIES]);
+                let (mut delta, mut log_sum) = ([F::ZERO; QUERIES], [F::ZERO; QUERIES]);
                 for i in 0..count {
                     let (row, xi) = (row(first + i), &mut xi[i * pad..][..pad]);
                     let before = self.before_unit(row, k);
@@ -96,18 +96,18 @@ impl<F: Float> Kernel for Task<'_, F> {
                     log_sum[i] = self.log_sum.row(row, k * heads + head, 1)[0];
                     let (d_read, d_moved) = d_out[i * read..][..read].split_at_mut(pad);
                     put_scaled(self.dy.row(row, column, d), weights[i * depth + k], d_read);
-                    balance[i] = dot::<F, FMA>(&d_read[..d], self.reads.row(row, k * width + column, d));
+                    delta[i] = dot::<F, FMA>(&d_read[..d], self.reads.row(row, k * width + column, d));
                     if !last {
                         let moved = self.before_unit(row, k + 1);
                         unit_grad::<F, FMA>(moved, &d_next[i * pad..][..d], &mut d_moved[..d]);
                         d_moved[d..].fill(F::ZERO);
                         // Σ s_j p_j = moved − ξ
-                        balance[i] += dot::<F, FMA>(&d_moved[..d], moved) - dot::<F, FMA>(d_moved, xi);
+                        delta[i] += dot::<F, FMA>(&d_moved[..d], moved) - dot::<F, FMA>(d_moved, xi);
                     }
                 }
                 let queries = Queries { position: first, rows: count, scaled };
-                let flow = Flow { d_out, width: read, balance: &balance, log_sum: &log_sum };
-                look_up_grad::<F, FMA>(&view, &queries, &items, &flow, working.0, d_scaled, d_items);
+                let out_grad = OutGrad { d_out, width: read, delta: &delta, log_sum: &log_sum };
+                look_up_grad::<F, FMA>(&view, &queries, &items, &out_grad, working.0, d_scaled, d_items);
                 for i in 0..count {
                     let (d_next, d_scaled) = (&mut d_next[i * pad..][..pad], &d_scaled[i * pad..][..pad]);
                     d_log_beta += dot::<F, FMA>(&scaled[i * pad..][..pad], d_scaled);
@@ -118,7 +118,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                 }
             }
             for (i, d_xi) in d_next.chunks_exact(pad).take(count).enumerate() {
-                // SAFETY: each head's columns are one task's, here and below.
+                // SAFETY: each head's columns belong to one task, here and below.
                 let dq = unsafe { self.d_qpv.row(row(first + i), column, d) };
                 unit_grad::<F, FMA>(self.before_unit(row(first + i), 0), &d_xi[..d], dq);
             }
@@ -163,12 +163,12 @@ pub(crate) fn backward<F: Float>(
     let (reads, moved, log_sum) = (Strip::all(&saved.reads), Strip::all(&saved.moved), Strip::all(&saved.log_sum));
     let (dy, d_qpv) = (Strip::of(&dy), StripMut::of(d.qpv));
     let (len, size) = (partial_len(&dims), working_len::<F>(&dims));
-    let memory = scratch(&mut cpu.scratch, batch * heads * len + Lanes::<F>::need(&cpu.threads, size));
+    let memory = scratch(&mut cpu.scratch, batch * heads * len + PerThread::<F>::len(&cpu.threads, size));
     let (partials, working) = memory.split_at_mut(batch * heads * len);
-    let (shared, lanes) = (Shared::new(partials), Lanes::new(working, size));
+    let (shared, per_thread) = (Shared::new(partials), PerThread::new(working, size));
     cpu.threads.each(batch * heads, |task| {
-        // SAFETY: once in this task; each task has its own partial gradients.
-        let (working, partial) = unsafe { (lanes.mine(&cpu.threads), shared.slice(task * len, len)) };
+        // SAFETY: called once in this task; each task owns its partial gradients.
+        let (working, partial) = unsafe { (per_thread.current(&cpu.threads), shared.slice(task * len, len)) };
         let (sequence, column) = (task / heads, task % heads * head_dim);
         F::run(level, Task { source, depth: logits, log_beta, sequence, column, reads, moved, log_sum, dy, d_qpv, partial, working });
     });
@@ -196,7 +196,7 @@ pub(crate) fn backward<F: Float>(
     cpu.threads.rows(batch * time, depth * width, |run| F::run(level, Depth { run, width, depth, reads, logits, dy, d_depth }));
 }
 
-/// The gradient of the mixture's logits, all heads together.
+/// The gradient of the mixture's logits, summed over heads.
 struct Depth<'a, F> {
     run: Range<usize>,
     width: usize,
@@ -212,7 +212,7 @@ impl<F: Float> Kernel for Depth<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         for row in self.run {
-            // SAFETY: each row is one task's.
+            // SAFETY: each row belongs to one task.
             let d = unsafe { self.d_depth.row(row, 0, self.depth) };
             for (k, d) in d.iter_mut().enumerate() {
                 *d = dot::<F, FMA>(self.dy.row(row, 0, self.width), self.reads.row(row, k * self.width, self.width));

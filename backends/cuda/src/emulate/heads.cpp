@@ -1,4 +1,4 @@
-// The lookups for the emulated machine: REAL and HEAD are defines of the compilation, and this file is compiled for each pair.
+// The lookups for the emulated device: REAL and HEAD are defines of the compilation, and this file is compiled for each pair.
 #include "../common.cuh"
 
 #define LITERAL(x) #x

@@ -1,8 +1,8 @@
-// All kernels for the emulated machine, in every variant that one may be asked for.
+// All kernels without head variants for the emulated device, in every variant that the backend launches.
 #include "../common.cuh"
 
 #define VARIANT ""
-#define LANES 1
+#define VEC 1
 namespace plain {
 #include "../sums.cu"
 #include "../optimise.cu"
@@ -14,28 +14,28 @@ namespace plain {
 #include "../step.cu"
 }
 #undef VARIANT
-#undef LANES
+#undef VEC
 
-#define VARIANT "LANES=1"
-#define LANES 1
-namespace lanes_1 {
-#include "lanes.inc"
+#define VARIANT "VEC=1"
+#define VEC 1
+namespace vec_1 {
+#include "vec.inc"
 }
 #undef VARIANT
-#undef LANES
+#undef VEC
 
-#define VARIANT "LANES=4"
-#define LANES 4
-namespace lanes_4 {
-#include "lanes.inc"
+#define VARIANT "VEC=4"
+#define VEC 4
+namespace vec_4 {
+#include "vec.inc"
 }
 #undef VARIANT
-#undef LANES
+#undef VEC
 
-#define VARIANT "LANES=8"
-#define LANES 8
-namespace lanes_8 {
-#include "lanes.inc"
+#define VARIANT "VEC=8"
+#define VEC 8
+namespace vec_8 {
+#include "vec.inc"
 }
 #undef VARIANT
-#undef LANES
+#undef VEC

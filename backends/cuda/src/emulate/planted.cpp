@@ -1,4 +1,4 @@
-// Kernels with one fault each, by which tests see that the emulated machine shows it.
+// Kernels with one planted fault each, to test that the emulated device detects it.
 #define REAL float
 #define HEAD 16
 #include "../pipeline.cuh"
@@ -6,7 +6,7 @@
 #define VARIANT ""
 namespace planted {
 
-// Nothing is wrong with this one: thread i learns what thread i ^ 33, of the other warp, wrote.
+// Correct: thread i reads the value that thread i ^ 33, of the other warp, wrote.
 KERNEL(planted_none, 64, float* y) {
     DYNAMIC_SHARED(float, x);
     x[threadIdx.x] = static_cast<float>(threadIdx.x);
@@ -20,7 +20,7 @@ KERNEL(planted_no_barrier, 64, float* y) {
     y[threadIdx.x] = x[threadIdx.x ^ 33];
 }
 
-// What is read was written before, by a barrier's account: poison alone would not show it.
+// The value read was written before the first barrier: poison alone would not detect the missing second one.
 KERNEL(planted_no_second_barrier, 64, float* y) {
     DYNAMIC_SHARED(float, x);
     x[threadIdx.x] = 0.0f;
@@ -29,7 +29,7 @@ KERNEL(planted_no_second_barrier, 64, float* y) {
     y[threadIdx.x] = x[threadIdx.x ^ 33];
 }
 
-// Every fourth thread copies what four wrote.
+// Every fourth thread copies the values of four threads.
 template <bool WAIT, bool BARRIER>
 DEVICE void copied(float* y) {
     DYNAMIC_SHARED(float, x);
@@ -44,10 +44,10 @@ DEVICE void copied(float* y) {
     y[threadIdx.x] = found;
 }
 
-// Nothing is wrong with this one.
+// Correct.
 KERNEL(planted_copied, 64, float* y) { copied<true, true>(y); }
 KERNEL(planted_not_waited_for, 64, float* y) { copied<false, true>(y); }
-// Each has waited for its own copies alone.
+// Each thread waits for its own copies only, without a barrier.
 KERNEL(planted_waited_alone, 64, float* y) { copied<true, false>(y); }
 
 KERNEL(planted_last_wins, 64, float* y) { y[0] = static_cast<float>(threadIdx.x); }

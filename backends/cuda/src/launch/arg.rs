@@ -1,19 +1,19 @@
-//! Arguments of a kernel as C++ lays them out.
+//! Kernel arguments in the memory layout of C++.
 
-/// One argument: a number, an address, or a structure of these.
+/// One argument: a scalar, an address, or a structure of these.
 #[derive(Clone, Copy)]
 pub(crate) struct Arg {
-    bytes: [u8; Arg::MOST],
+    bytes: [u8; Arg::MAX],
     len: usize,
     align: usize,
 }
 
 impl Arg {
     /// Bytes of the largest structure.
-    const MOST: usize = 160;
+    const MAX: usize = 160;
 
-    fn number<const N: usize>(value: [u8; N]) -> Self {
-        let mut bytes = [0; Self::MOST];
+    fn scalar<const N: usize>(value: [u8; N]) -> Self {
+        let mut bytes = [0; Self::MAX];
         bytes[..N].copy_from_slice(&value);
         Self { bytes, len: N, align: N }
     }
@@ -21,9 +21,9 @@ impl Arg {
     /// A structure: each field at the next multiple of its alignment, and the whole a multiple of the widest.
     ///
     /// # Panics
-    /// Beyond [`MOST`](Self::MOST) bytes.
+    /// Beyond [`MAX`](Self::MAX) bytes.
     pub(crate) fn group(fields: &[Self]) -> Self {
-        let mut whole = Self { bytes: [0; Self::MOST], len: 0, align: 1 };
+        let mut whole = Self { bytes: [0; Self::MAX], len: 0, align: 1 };
         for field in fields {
             let start = whole.len.next_multiple_of(field.align);
             whole.bytes[start..start + field.len].copy_from_slice(&field.bytes[..field.len]);
@@ -34,17 +34,17 @@ impl Arg {
         whole
     }
 
-    /// Address of the first byte; C++ reads from there.
+    /// Address of the first byte.
     pub(super) fn address(&self) -> *const std::ffi::c_void {
         self.bytes.as_ptr().cast()
     }
 
-    /// As it lies in memory.
+    /// Its bytes in memory.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// How many bytes it has.
+    /// Number of bytes.
     #[cfg(feature = "emulate")]
     pub(super) fn len(&self) -> usize {
         self.len
@@ -53,39 +53,39 @@ impl Arg {
 
 impl From<i32> for Arg {
     fn from(value: i32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<u32> for Arg {
     fn from(value: u32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<f32> for Arg {
     fn from(value: f32) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 impl From<f64> for Arg {
     fn from(value: f64) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
 /// An address, or a `size_t`.
 impl From<u64> for Arg {
     fn from(value: u64) -> Self {
-        Self::number(value.to_ne_bytes())
+        Self::scalar(value.to_ne_bytes())
     }
 }
 
-/// An extent: `int` in the kernels.
+/// An extent: `int` in the kernels. Counts of elements are passed as u64.
 ///
 /// # Panics
-/// Beyond 2³¹: no tensor's extent is that long, and counts of elements are passed as u64.
+/// From 2³¹ on.
 impl From<usize> for Arg {
     fn from(value: usize) -> Self {
         i32::try_from(value).expect("an extent below 2^31").into()

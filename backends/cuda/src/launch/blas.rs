@@ -1,4 +1,4 @@
-//! Matrix products by cuBLASLt, with bias and sum fused.
+//! Matrix products by cuBLASLt, with fused bias and residual.
 
 use crate::{error::DeviceError, tensor::Mat};
 use cudarc::{
@@ -16,8 +16,8 @@ use std::{
 
 /// `to = a · b (+ bias) (+ add)`, row-major, `[rows, inner] · [inner, columns]`; either factor may be stored transposed.
 ///
-/// `a` and `b` are of one kind; `add` and `bias` of the kind of `to`, and `add` may be `to` itself. Operations: two for each
-/// of rows · columns · inner; bytes: each matrix once, if it were to stay on the chip.
+/// `a` and `b` have one element type; `add` and `bias` have that of `to`, and `add` may be `to` itself. Operations:
+/// 2 · rows · columns · inner; bytes: at least each matrix once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(crate) rows: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Product {
     pub(crate) to: Mat,
 }
 
-/// Bytes that the library may work in; what it recommends for Hopper.
+/// Workspace of the library in bytes, as recommended for Hopper.
 const WORKSPACE: usize = 32 << 20;
 
 pub(super) struct Blas {
@@ -41,20 +41,20 @@ pub(super) struct Blas {
     plans: Mutex<HashMap<Key, Plan>>,
 }
 
-/// What a plan depends on.
+/// The properties of a product that determine its plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     extents: [usize; 3],
     transposed: [bool; 2],
     kinds: [bool; 2],
     strides: [usize; 4],
-    /// Bytes, up to 256, that addresses are multiples of.
+    /// Alignment of the addresses in bytes, up to 256.
     aligned: [u32; 4],
     bias: bool,
     add: bool,
 }
 
-/// Descriptions of matrices, and the algorithm that was chosen for them.
+/// Matrix descriptors, and the algorithm chosen for them.
 #[derive(Clone, Copy)]
 struct Plan {
     product: sys::cublasLtMatmulDesc_t,
@@ -86,16 +86,16 @@ impl Blas {
         Ok(Self { handle, workspace, plans: Mutex::default() })
     }
 
-    /// Ends the library's handle and gives its memory back.
+    /// Destroys the library's handle and frees its workspace.
     pub(super) fn free(&self) {
-        // SAFETY: the driver calls this once, at its end.
+        // SAFETY: the driver calls this once, when it is dropped.
         unsafe {
             let _ = driver::result::free_sync(self.workspace);
             let _ = result::destroy_handle(self.handle);
         }
     }
 
-    /// Queues the product. The library's matrices are column-major, so what it computes is `toᵀ = bᵀ · aᵀ`.
+    /// Queues the product. The library's matrices are column-major, so it computes `toᵀ = bᵀ · aᵀ`.
     pub(super) fn product(&self, p: &Product, stream: driver::sys::CUstream) -> Result<(), DeviceError> {
         let c = p.add.unwrap_or(p.to);
         let key = Key {
@@ -121,7 +121,7 @@ impl Blas {
         }
         let (alpha, beta) = (1.0f32, if p.add.is_some() { 1.0f32 } else { 0.0 });
         let [b, a, from, to] = plan.layouts;
-        // SAFETY: the addresses are of matrices of the extents in the plan, and live until what is queued has run.
+        // SAFETY: the addresses are of matrices of the extents in the plan, and live until the queued work has run.
         unsafe {
             result::matmul(
                 self.handle,
@@ -160,7 +160,7 @@ impl Blas {
         let [rows, columns, inner] = key.extents;
         let layout = |bf16, transposed: bool, [rows, columns]: [usize; 2], stride: usize| {
             let [rows, columns] = if transposed { [columns, rows] } else { [rows, columns] };
-            // A row of ours is a column of theirs.
+            // A row here is a column of the library's matrix.
             result::create_matrix_layout(kind(bf16), columns as u64, rows as u64, stride as i64).map_err(fault)
         };
         let [a, b, c, to] = key.strides;
@@ -172,12 +172,12 @@ impl Blas {
         ];
         let wishes = result::create_matmul_pref().map_err(fault)?;
         let wish = |attribute, value: *const c_void, size| {
-            // SAFETY: the preference lives until the end of this function, and the value is as long as said.
+            // SAFETY: the preference lives until the end of this function, and the value has `size` bytes.
             unsafe { result::set_matmul_pref_attribute(wishes, attribute, value, size) }.map_err(fault)
         };
         let most = WORKSPACE;
         wish(Wish::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const most).cast(), size_of::<usize>())?;
-        // Theirs: A, B, C, D are our b, a, add and to.
+        // The library's A, B, C, D are b, a, add and to.
         let [a, b, c, to] = key.aligned;
         for (attribute, bytes) in [
             (Wish::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b),
@@ -188,7 +188,7 @@ impl Blas {
             wish(attribute, (&raw const bytes).cast(), size_of::<u32>())?;
         }
         let [left, right, from, onto] = layouts;
-        // SAFETY: all descriptions were made above and live as long as the plan, the preference until here.
+        // SAFETY: the descriptors created above live as long as the plan, the preference until the next call.
         let found = unsafe { result::get_matmul_algo_heuristic(self.handle, product, left, right, from, onto, wishes) };
         // SAFETY: as above.
         unsafe { result::destroy_matmul_pref(wishes) }.map_err(fault)?;
@@ -201,8 +201,8 @@ impl Blas {
     }
 }
 
-/// Sets one attribute of a product's description.
+/// Sets one attribute of a product's descriptor.
 fn set<T>(of: sys::cublasLtMatmulDesc_t, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> Result<(), DeviceError> {
-    // SAFETY: the description lives, and the value is as long as said.
+    // SAFETY: the descriptor is alive, and the value has the size passed.
     unsafe { result::set_matmul_desc_attribute(of, attribute, std::ptr::from_ref(value).cast(), size_of::<T>()) }.map_err(fault)
 }

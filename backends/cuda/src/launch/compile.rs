@@ -1,4 +1,4 @@
-//! Kernels as machine code of a device: compiled by NVRTC, once for each source, variant, architecture and driver.
+//! Compiles kernels by NVRTC, with a cache on disk: once for each source, variant, architecture and driver.
 
 use super::Variant;
 use crate::error::DeviceError;
@@ -38,14 +38,14 @@ const HEADERS: [(&str, &str); 7] = [
     ("common.cuh", include_str!("../common.cuh")),
     ("tile.cuh", include_str!("../tile.cuh")),
     ("pipeline.cuh", include_str!("../pipeline.cuh")),
-    ("sight.cuh", include_str!("../sight.cuh")),
+    ("mask.cuh", include_str!("../mask.cuh")),
     ("lookup.cuh", include_str!("../lookup.cuh")),
     ("carry.cuh", include_str!("../carry.cuh")),
     ("refine.cuh", include_str!("../refine.cuh")),
 ];
 
-/// The source with its headers in place.
-fn whole(source: &str) -> String {
+/// The source with its headers inlined.
+fn inlined(source: &str) -> String {
     let text = SOURCES.iter().find(|(stem, _)| *stem == source).map_or("", |(_, text)| text);
     let mut out = String::new();
     paste(text, &mut Vec::new(), &mut out);
@@ -70,7 +70,7 @@ fn paste(text: &str, seen: &mut Vec<&'static str>, out: &mut String) {
     }
 }
 
-/// What NVRTC is told.
+/// Options for NVRTC.
 fn options(variant: Variant, architecture: i32) -> Vec<String> {
     let defines = variant.defines();
     let defines = defines.split_whitespace().map(|define| format!("-D{define}"));
@@ -80,28 +80,28 @@ fn options(variant: Variant, architecture: i32) -> Vec<String> {
         .collect()
 }
 
-/// Machine code of a source, from the cache where it has been compiled before.
+/// The compiled source (a cubin), from the cache if present.
 pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i32) -> Result<Vec<u8>, DeviceError> {
-    let (text, options) = (whole(source), options(variant, architecture));
+    let (text, options) = (inlined(source), options(variant, architecture));
     let mut hash = Sha256::new();
     for part in [&text, &options.join(" "), &format!("driver {driver}, compiler {:?}", compiler()?)] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
     let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    let place = cache().map(|folder| folder.join(format!("{source}-{name}.cubin")));
-    if let Some(kept) = place.as_ref().and_then(|place| fs::read(place).ok()) {
+    let path = cache().map(|folder| folder.join(format!("{source}-{name}.cubin")));
+    if let Some(kept) = path.as_ref().and_then(|path| fs::read(path).ok()) {
         return Ok(kept);
     }
     let image = compile(source, &text, &options)?;
     // A cache that cannot be written to costs time, not the run.
-    if let Some(place) = place {
-        let _ = keep(&place, &image);
+    if let Some(path) = path {
+        let _ = keep(&path, &image);
     }
     Ok(image)
 }
 
-/// Where machine code is kept between runs.
+/// Folder of the cache.
 fn cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("HH_CUDA_CACHE")
@@ -110,20 +110,20 @@ fn cache() -> Option<PathBuf> {
         .or_else(|| named("LOCALAPPDATA").map(|folder| folder.join("hh-cuda")))
 }
 
-/// Written beside and renamed: other processes see all of it or nothing.
-fn keep(place: &std::path::Path, image: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = place.parent() {
+/// Writes a temporary file and renames it: other processes see the whole file or none.
+fn keep(path: &std::path::Path, image: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let beside = place.with_extension(format!("{}.part", std::process::id()));
-    fs::write(&beside, image)?;
-    fs::rename(&beside, place)
+    let temporary = path.with_extension(format!("{}.part", std::process::id()));
+    fs::write(&temporary, image)?;
+    fs::rename(&temporary, path)
 }
 
 /// Version of the compiler.
 fn compiler() -> Result<[i32; 2], DeviceError> {
     let [mut major, mut minor] = [0; 2];
-    // SAFETY: NVRTC writes two numbers.
+    // SAFETY: NVRTC writes two integers.
     unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().map_err(|e| DeviceError::Driver(format!("NVRTC: {e}")))?;
     Ok([major, minor])
 }
@@ -131,21 +131,21 @@ fn compiler() -> Result<[i32; 2], DeviceError> {
 /// Compiles a source.
 pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Vec<u8>, DeviceError> {
     let [text, name] = [text.to_owned(), format!("{source}.cu")].map(|s| CString::new(s).expect("no zeros in sources"));
-    let said = |e: result::NvrtcError| DeviceError::Driver(format!("NVRTC: {e}"));
-    let program = result::create_program(&text, Some(&name)).map_err(said)?;
+    let error = |e: result::NvrtcError| DeviceError::Driver(format!("NVRTC: {e}"));
+    let program = result::create_program(&text, Some(&name)).map_err(error)?;
     // SAFETY: the program is the one just created, destroyed once; sizes are NVRTC's own.
     unsafe {
         let outcome = result::compile_program(program, options);
         let image = outcome.map_err(|e| {
             let log = result::get_program_log(program).unwrap_or_default();
             let log: String = log.iter().take_while(|&&c| c != 0).map(|&c| c as u8 as char).collect();
-            DeviceError::Driver(format!("NVRTC refuses {source}.cu with {}: {e}: {}", options.join(" "), log.trim()))
+            DeviceError::Driver(format!("NVRTC cannot compile {source}.cu with {}: {e}: {}", options.join(" "), log.trim()))
         });
         let image = image.and_then(|()| {
             let mut size = 0;
-            sys::nvrtcGetCUBINSize(program, &mut size).result().map_err(said)?;
+            sys::nvrtcGetCUBINSize(program, &mut size).result().map_err(error)?;
             let mut image = vec![0u8; size];
-            sys::nvrtcGetCUBIN(program, image.as_mut_ptr().cast::<c_char>()).result().map_err(said)?;
+            sys::nvrtcGetCUBIN(program, image.as_mut_ptr().cast::<c_char>()).result().map_err(error)?;
             Ok(image)
         });
         let _ = result::destroy_program(program);
@@ -157,13 +157,13 @@ pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Ve
 mod tests {
     use super::*;
 
-    /// The variants that a source is asked for in.
+    /// Variants of a source that the backend launches.
     fn variants(source: &str) -> Vec<Variant> {
-        let text = whole(source);
+        let text = inlined(source);
         if text.contains("HEAD") {
             vec![Variant::Head(false, 32), Variant::Head(true, 64)]
-        } else if text.contains("KERNEL") && SOURCES.iter().any(|(stem, text)| *stem == source && text.contains("LANES")) {
-            [1, 4, 8].map(Variant::Lanes).into()
+        } else if text.contains("KERNEL") && SOURCES.iter().any(|(stem, text)| *stem == source && text.contains("VEC")) {
+            [1, 4, 8].map(Variant::Vec).into()
         } else {
             vec![Variant::Plain]
         }
@@ -171,30 +171,30 @@ mod tests {
 
     #[test]
     fn a_source_has_its_headers_once() {
-        let text = whole("recall");
+        let text = inlined("recall");
         assert_eq!(text.matches("struct Tensor {").count(), 1);
         assert!(!text.contains("#include \"common.cuh\"") && text.contains("KERNEL(recall_rows"));
     }
 
-    /// One test for each architecture, side by side.
+    /// Called by one test per architecture, which run in parallel.
     fn compiles_for(architecture: i32) {
         for (source, _) in SOURCES {
             for variant in variants(source) {
                 let options = options(variant, architecture);
-                let image = compile(source, &whole(source), &options).unwrap_or_else(|e| panic!("{e}"));
+                let image = compile(source, &inlined(source), &options).unwrap_or_else(|e| panic!("{e}"));
                 assert!(image.starts_with(b"\x7fELF"), "{source} with {}", options.join(" "));
             }
         }
     }
 
     #[test]
-    #[ignore = "needs NVRTC: `cargo xtask ci cuda` brings it"]
+    #[ignore = "needs NVRTC: `cargo xtask ci cuda` installs it"]
     fn every_source_compiles_for_ampere() {
         compiles_for(80);
     }
 
     #[test]
-    #[ignore = "needs NVRTC: `cargo xtask ci cuda` brings it"]
+    #[ignore = "needs NVRTC: `cargo xtask ci cuda` installs it"]
     fn every_source_compiles_for_hopper() {
         compiles_for(90);
     }

@@ -1,4 +1,4 @@
-//! What of CUDA is on this machine. Nothing here panics where a library is missing: presence is asked for first.
+//! Detection of devices and libraries. Nothing here panics if a library is missing: its presence is checked first.
 
 use crate::error::DeviceError;
 use cudarc::{
@@ -9,7 +9,7 @@ use cudarc::{
 
 /// Number of devices.
 pub(super) fn devices() -> Result<usize, DeviceError> {
-    // SAFETY: this looks for a library and lets go of it.
+    // SAFETY: this opens a library and closes it.
     if !unsafe { sys::is_culib_present() } {
         return Err(DeviceError::NoDriver);
     }
@@ -20,7 +20,7 @@ pub(super) fn devices() -> Result<usize, DeviceError> {
     Ok(result::device::get_count().map_err(DeviceError::driver)?.max(0) as usize)
 }
 
-/// Whether the libraries of the toolkit are there.
+/// Checks that the libraries of the toolkit can be loaded.
 pub(super) fn libraries() -> Result<(), DeviceError> {
     // SAFETY: as in `devices`.
     if !unsafe { nvrtc::sys::is_culib_present() } {
@@ -36,17 +36,17 @@ pub(super) fn libraries() -> Result<(), DeviceError> {
 /// Compute capability times ten.
 pub(super) fn capability(device: sys::CUdevice) -> Result<i32, DeviceError> {
     use sys::CUdevice_attribute_enum::{CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR};
-    let ask = |attribute| {
+    let get = |attribute| {
         // SAFETY: the device came from the driver.
         unsafe { result::device::get_attribute(device, attribute) }.map_err(DeviceError::driver)
     };
-    Ok(10 * ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? + ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?)
+    Ok(10 * get(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? + get(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?)
 }
 
-/// A device that is there.
+/// Properties of a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Its number.
+    /// Its ordinal.
     pub ordinal: usize,
     /// Its name.
     pub name: String,
@@ -56,10 +56,10 @@ pub struct Found {
     pub memory: usize,
 }
 
-/// All devices; none is no fault.
+/// All devices; an empty list is not an error.
 ///
 /// # Errors
-/// [`DeviceError`]: no driver, or one that fails.
+/// [`DeviceError`]: no driver, or an error of the driver.
 pub fn look() -> Result<Vec<Found>, DeviceError> {
     (0..devices()?).map(about).collect()
 }
@@ -72,17 +72,17 @@ fn about(ordinal: usize) -> Result<Found, DeviceError> {
     Ok(Found { ordinal, name, capability: capability(device)?, memory })
 }
 
-/// Bytes of the device's memory that are free.
+/// Free bytes of the device's memory.
 ///
 /// # Errors
-/// [`DeviceError`] where there is no such device.
+/// [`DeviceError`] if there is no such device.
 pub fn free(ordinal: usize) -> Result<usize, DeviceError> {
-    let there = devices()?;
-    if ordinal >= there {
-        return Err(DeviceError::Absent { asked: ordinal, there });
+    let count = devices()?;
+    if ordinal >= count {
+        return Err(DeviceError::Absent { ordinal, count });
     }
     let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
-    // SAFETY: the context is this device's own, current while it is asked, and given back once.
+    // SAFETY: the primary context of this device is retained, current during the query, and released once.
     unsafe {
         result::ctx::set_current(result::primary_ctx::retain(device).map_err(DeviceError::driver)?).map_err(DeviceError::driver)?;
         let found = result::mem_get_info().map_err(DeviceError::driver);
@@ -91,18 +91,18 @@ pub fn free(ordinal: usize) -> Result<usize, DeviceError> {
     }
 }
 
-/// The device of that number, which this backend can use.
+/// The device of this ordinal, if the backend can use it.
 ///
 /// # Errors
-/// [`DeviceError`] where it cannot: no driver, no such device, a device too old, a library that is missing beside the driver.
+/// [`DeviceError`]: no driver, no such device, a compute capability below 8.0, a missing library of the toolkit.
 pub fn find(ordinal: usize) -> Result<Found, DeviceError> {
-    let there = devices()?;
-    if ordinal >= there {
-        return Err(DeviceError::Absent { asked: ordinal, there });
+    let count = devices()?;
+    if ordinal >= count {
+        return Err(DeviceError::Absent { ordinal, count });
     }
     let found = about(ordinal)?;
     if found.capability < 80 {
-        return Err(DeviceError::Old { name: found.name, capability: found.capability });
+        return Err(DeviceError::TooOld { name: found.name, capability: found.capability });
     }
     libraries()?;
     Ok(found)

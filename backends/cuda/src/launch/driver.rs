@@ -1,4 +1,4 @@
-//! A GPU behind its driver: one context, one stream, everything in order.
+//! A GPU through the CUDA driver API: one context, one stream, all work in order.
 
 use super::{Arg, Kernel, LaunchDims, Product, blas::Blas, compile, detect, staging::Staging};
 use crate::error::DeviceError;
@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Kernels may take this much more shared memory than their launches ask for as dynamic.
+/// Bytes of static shared memory that kernels may use in addition to dynamic shared memory.
 const STATIC_SHARED: usize = 4 << 10;
 
 pub(crate) struct Driver {
@@ -21,14 +21,14 @@ pub(crate) struct Driver {
     stream: sys::CUstream,
     /// Compute capability times ten.
     architecture: i32,
-    most_shared: usize,
+    max_shared: usize,
     version: i32,
     loaded: Mutex<Loaded>,
     staging: Mutex<Staging>,
     blas: Blas,
 }
 
-/// What was compiled and loaded so far.
+/// Modules and functions loaded so far.
 #[derive(Default)]
 struct Loaded {
     modules: HashMap<(&'static str, super::Variant), Module>,
@@ -41,7 +41,7 @@ struct Module(sys::CUmodule);
 #[derive(Clone, Copy)]
 struct Function(sys::CUfunction);
 
-/// Recorded work.
+/// An executable CUDA graph.
 pub(super) struct Executable(sys::CUgraphExec);
 
 // SAFETY: handles of the driver may be used from any thread that has made their context current, as every call here does.
@@ -50,7 +50,7 @@ unsafe impl Send for Module {}
 unsafe impl Send for Function {}
 // SAFETY: as above.
 unsafe impl Send for Driver {}
-// SAFETY: as above; what changes is behind a lock, and the stream orders what is queued.
+// SAFETY: as above; mutable state is behind locks, and the stream orders queued work.
 unsafe impl Sync for Driver {}
 
 impl Driver {
@@ -64,15 +64,15 @@ impl Driver {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(DeviceError::driver)?;
         let shared = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         // SAFETY: the device came from the driver.
-        let most_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
+        let max_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
         let mut version = 0;
-        // SAFETY: the driver writes one number.
+        // SAFETY: the driver writes one integer.
         unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(DeviceError::driver)?;
         let (staging, blas) = (Mutex::new(Staging::new()?), Blas::new()?);
-        Ok(Self { device, context, stream, architecture, most_shared, version, loaded: Mutex::default(), staging, blas })
+        Ok(Self { device, context, stream, architecture, max_shared, version, loaded: Mutex::default(), staging, blas })
     }
 
-    /// Makes the context this thread's.
+    /// Makes the context current on this thread.
     fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context lives as long as this.
         unsafe { result::ctx::set_current(self.context) }.map_err(DeviceError::driver)
@@ -82,18 +82,18 @@ impl Driver {
         result::device::get_name(self.device).unwrap_or_else(|_| "a GPU".into())
     }
 
-    pub(super) fn most_shared(&self) -> usize {
-        self.most_shared.saturating_sub(STATIC_SHARED)
+    pub(super) fn max_shared(&self) -> usize {
+        self.max_shared.saturating_sub(STATIC_SHARED)
     }
 
     pub(super) fn alloc(&self, bytes: usize) -> Result<u64, DeviceError> {
         self.enter()?;
-        // SAFETY: the memory is freed once, when its owner is dropped, and zeroed here before anyone reads it.
+        // SAFETY: the memory is freed once, when its owner is dropped, and zeroed here before it is read.
         unsafe {
             let address = match result::malloc_sync(bytes.max(1)) {
                 Err(DriverError(sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY)) => {
                     let (free, total) = result::mem_get_info().map_err(DeviceError::driver)?;
-                    return Err(DeviceError::OutOfMemory { asked: bytes, free: [free, total] });
+                    return Err(DeviceError::OutOfMemory { requested: bytes, free: [free, total] });
                 }
                 other => other.map_err(DeviceError::driver)?,
             };
@@ -103,9 +103,9 @@ impl Driver {
     }
 
     pub(super) fn free(&self, address: u64) {
-        // A device that is lost has nothing left to free: faults of this have been said before.
+        // A lost device has nothing left to free, and its error was reported before.
         if self.enter().is_ok() {
-            // SAFETY: `address` came from `alloc` and is freed once, when nothing that is queued can be over it.
+            // SAFETY: `address` came from `alloc` and is freed once, after all queued work has run.
             unsafe {
                 let _ = result::stream::synchronize(self.stream);
                 let _ = result::free_sync(address);
@@ -127,7 +127,7 @@ impl Driver {
         }
     }
 
-    /// The kernel's function: compiled, or read from the cache, where it is asked for the first time.
+    /// The kernel's function; the first call compiles it or reads it from the cache.
     fn function(&self, kernel: Kernel) -> Result<Function, DeviceError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&function) = loaded.functions.get(&kernel) {
@@ -137,7 +137,7 @@ impl Driver {
             Some(&module) => module,
             None => {
                 let image = compile::cubin(kernel.source, kernel.variant, self.architecture, self.version)?;
-                // SAFETY: the image is what NVRTC made; the module is never unloaded.
+                // SAFETY: the image is a cubin from NVRTC; the module is never unloaded.
                 let module = Module(unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(DeviceError::driver)?);
                 loaded.modules.insert((kernel.source, kernel.variant), module);
                 module
@@ -149,43 +149,43 @@ impl Driver {
         let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         if let super::Variant::Head(..) = kernel.variant {
             // SAFETY: the function is loaded.
-            unsafe { result::function::set_function_attribute(function.0, shared, self.most_shared() as i32) }
+            unsafe { result::function::set_function_attribute(function.0, shared, self.max_shared() as i32) }
                 .map_err(DeviceError::driver)?;
         }
         loaded.functions.insert(kernel, function);
         Ok(function)
     }
 
-    pub(super) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+    pub(super) fn launch(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         self.enter()?;
         let function = self.function(kernel)?;
-        /// Most parameters that a kernel has.
-        const MOST: usize = 16;
-        let mut addresses = [std::ptr::null_mut(); MOST];
+        /// Largest number of parameters of a kernel.
+        const MAX: usize = 16;
+        let mut addresses = [std::ptr::null_mut(); MAX];
         addresses.iter_mut().zip(args).for_each(|(to, arg)| *to = arg.address().cast_mut());
-        let [x, y, z] = extent.grid.map(|n| n as u32);
-        // SAFETY: the emulated machine has compared the arguments of this launch with the kernel's parameters, as tests of
-        // every launch do; addresses among them are those of memory that lives until what is queued has run.
+        let [x, y, z] = launch_dims.grid.map(|n| n as u32);
+        // SAFETY: tests of every launch on the emulated device check the arguments against the kernel's parameters; addresses
+        // among them are of memory that lives until the queued work has run.
         unsafe {
-            let blocks = (extent.threads as u32, 1, 1);
-            result::launch_kernel(function.0, (x, y, z), blocks, extent.shared as u32, self.stream, &mut addresses[..args.len()])
+            let blocks = (launch_dims.threads as u32, 1, 1);
+            result::launch_kernel(function.0, (x, y, z), blocks, launch_dims.shared as u32, self.stream, &mut addresses[..args.len()])
         }
         .map_err(DeviceError::driver)
     }
 
-    /// From here on what is queued is recorded and not run.
+    /// Starts stream capture: work is recorded and not run.
     pub(super) fn begin(&self) -> Result<(), DeviceError> {
         self.enter()?;
-        // Of this thread alone: what others do to their devices is their own affair.
+        // Thread-local: calls of other threads on their devices are not affected.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(DeviceError::driver)
     }
 
-    /// What was queued since [`begin`](Self::begin).
+    /// Ends the capture that [`begin`](Self::begin) started.
     pub(super) fn end(&self) -> Result<Executable, DeviceError> {
         self.enter()?;
-        // SAFETY: the stream is this driver's; the description is not needed once it is made executable.
+        // SAFETY: the stream is this driver's; the graph is not needed after instantiation.
         unsafe {
             let graph = result::stream::end_capture(self.stream).map_err(DeviceError::driver)?;
             let work = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)).map_err(DeviceError::driver);
@@ -194,17 +194,17 @@ impl Driver {
         }
     }
 
-    /// Queues recorded work.
+    /// Launches a graph.
     pub(super) fn replay(&self, work: &Executable) -> Result<(), DeviceError> {
         self.enter()?;
-        // SAFETY: the work is of this driver's stream and not destroyed; that the memory it is over is there is the caller's promise.
+        // SAFETY: the graph was recorded on this driver's stream and is not destroyed; the caller ensures that its memory is alive.
         unsafe { result::graph::launch(work.0, self.stream) }.map_err(DeviceError::driver)
     }
 
-    /// Ends recorded work, when it has run.
+    /// Destroys a graph, after it has run.
     pub(super) fn forget(&self, work: &Executable) {
         if self.enter().is_ok() {
-            // SAFETY: the owner calls this once, at its end.
+            // SAFETY: the owner calls this once, when it is dropped.
             unsafe {
                 let _ = result::stream::synchronize(self.stream);
                 let _ = result::graph::exec_destroy(work.0);
@@ -221,7 +221,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if self.enter().is_ok() {
-            // SAFETY: all are this driver's own, and nobody uses them after it.
+            // SAFETY: this driver owns all of them, and they are not used afterwards.
             unsafe {
                 let _ = result::stream::synchronize(self.stream);
                 self.blas.free();

@@ -1,6 +1,6 @@
-//! The emulated machine: its memory is the host's, its kernels are C++, and its matrix product is a plain loop.
+//! The emulated device: host memory, kernels compiled as C++, and a matrix product as a plain loop.
 //!
-//! What is queued runs at once, or is kept in a list that runs later, as a graph does.
+//! Queued commands run immediately or, while recording, are stored in a list that runs later, like a graph.
 
 use super::{Arg, Kernel, LaunchDims, Product};
 use crate::{error::DeviceError, tensor::Mat};
@@ -23,22 +23,22 @@ unsafe extern "C" {
     ) -> *const c_char;
 }
 
-/// Bytes around each piece of memory that nobody may write to; all ones, NaN in every kind of number.
+/// Guard bytes before and after each allocation; all ones, NaN in f32 and bf16.
 const GUARD: usize = 256;
 const POISON: u8 = 0xff;
 
-/// What can be queued.
+/// A queued operation.
 pub(super) enum Command {
     Launch(Kernel, LaunchDims, Vec<Arg>),
     Product(Product),
-    /// Marks so many bytes from an address as read by nobody.
+    /// Fills this many bytes from an address on with NaN.
     Poison(u64, usize),
 }
 
 impl Command {
     pub(super) fn run(&self) -> Result<(), DeviceError> {
         match self {
-            Self::Launch(kernel, extent, args) => return launch(*kernel, *extent, args),
+            Self::Launch(kernel, launch_dims, args) => return launch(*kernel, *launch_dims, args),
             Self::Product(of) => product(of),
             Self::Poison(address, bytes) => poison(*address, *bytes),
         }
@@ -52,7 +52,7 @@ pub(super) struct Emulated {
 }
 
 impl Emulated {
-    /// Runs a command, or keeps it.
+    /// Runs a command, or records it.
     pub(super) fn queue(&self, command: Command, recording: bool) -> Result<(), DeviceError> {
         if !recording {
             return command.run();
@@ -61,7 +61,7 @@ impl Emulated {
         Ok(())
     }
 
-    /// The commands that were kept.
+    /// Takes the recorded commands.
     pub(super) fn take(&self) -> Vec<Command> {
         std::mem::take(&mut self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -76,7 +76,7 @@ pub(super) fn alloc(bytes: usize) -> u64 {
     // SAFETY: the layout has a size; all of it is written before it is read.
     unsafe {
         let start = std::alloc::alloc(layout(bytes));
-        assert!(!start.is_null(), "room for {bytes} bytes");
+        assert!(!start.is_null(), "cannot allocate {bytes} bytes");
         start.write_bytes(POISON, bytes + 2 * GUARD);
         start.add(GUARD).write_bytes(0, bytes);
         start.add(GUARD) as u64
@@ -84,7 +84,7 @@ pub(super) fn alloc(bytes: usize) -> u64 {
 }
 
 /// # Panics
-/// Where a kernel has written outside of the memory.
+/// If a kernel has written outside of the memory.
 pub(super) fn free(address: u64, bytes: usize) {
     let start = (address as *mut u8).wrapping_sub(GUARD);
     // SAFETY: `address` came from `alloc` with the same size, and is freed once.
@@ -97,7 +97,7 @@ pub(super) fn free(address: u64, bytes: usize) {
 }
 
 pub(super) fn upload(from: &[u8], to: u64) {
-    // SAFETY: the memory has as many bytes, and is not the host's slice.
+    // SAFETY: the memory has at least as many bytes, and does not overlap the slice.
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to as *mut u8, from.len()) }
 }
 
@@ -107,38 +107,38 @@ pub(super) fn download(from: u64, to: &mut [u8]) {
 }
 
 fn poison(address: u64, bytes: usize) {
-    // SAFETY: the memory has as many bytes.
+    // SAFETY: the memory has at least as many bytes.
     unsafe { (address as *mut u8).write_bytes(POISON, bytes) }
 }
 
-fn launch(kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+fn launch(kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
     let [name, variant] = [kernel.name.to_owned(), kernel.variant.defines()].map(|s| CString::new(s).expect("no zeros in names"));
-    let grid = extent.grid.map(|n| n as u32);
+    let grid = launch_dims.grid.map(|n| n as u32);
     let (addresses, sizes): (Vec<_>, Vec<_>) = args.iter().map(|arg| (arg.address(), arg.len())).unzip();
-    // SAFETY: the machine compares number and sizes of the arguments with the kernel's parameters; that addresses among them
-    // are those of memory is the promise of this crate's launches, which the guards around all memory watch.
-    let said = unsafe {
+    // SAFETY: the callee checks number and sizes of the arguments against the kernel's parameters; addresses among them are
+    // of memory allocated here, whose guards detect writes outside.
+    let message = unsafe {
         hh_emulate_launch(
             name.as_ptr(),
             variant.as_ptr(),
             grid.as_ptr(),
-            extent.threads as u32,
-            extent.shared,
+            launch_dims.threads as u32,
+            launch_dims.shared,
             addresses.as_ptr(),
             sizes.as_ptr(),
             args.len(),
         )
     };
-    if said.is_null() {
+    if message.is_null() {
         return Ok(());
     }
-    // SAFETY: the machine's sentence ends with a zero and stays until its next launch on this thread.
-    Err(DeviceError::Driver(unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()))
+    // SAFETY: the message is zero-terminated and valid until the next launch on this thread.
+    Err(DeviceError::Driver(unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()))
 }
 
 fn get(m: Mat, row: usize, column: usize) -> f32 {
     let i = row * m.stride + column;
-    // SAFETY: products are over memory of the extents that they say.
+    // SAFETY: the matrices of a product have the extents that it states.
     unsafe { if m.bf16 { f32::from_bits(u32::from(*(m.address as *const u16).add(i)) << 16) } else { *(m.address as *const f32).add(i) } }
 }
 
@@ -165,72 +165,72 @@ fn product(p: &Product) {
 
 #[cfg(test)]
 mod tests {
-    //! That the machine shows what is wrong with a kernel: those of planted.cpp, each with one fault.
+    //! The emulated device detects the faults of the kernels in planted.cpp.
     use super::*;
-    use crate::launch::{Machine, Memory, Variant};
+    use crate::launch::{GpuDevice, Memory, Variant};
     use std::sync::Arc;
 
     const THREADS: usize = 64;
 
-    /// What a planted kernel leaves in memory of so many numbers.
-    fn run(name: &'static str, numbers: usize) -> Result<Vec<f32>, DeviceError> {
-        let memory = Memory::new(&Arc::new(Machine::emulated()), 4 * numbers)?;
+    /// The output of a planted kernel, of `count` floats.
+    fn run(name: &'static str, count: usize) -> Result<Vec<f32>, DeviceError> {
+        let memory = Memory::new(&Arc::new(GpuDevice::emulated()), 4 * count)?;
         let kernel = Kernel { source: "planted", name, variant: Variant::Plain };
         launch(kernel, LaunchDims { grid: [1, 1, 1], threads: THREADS, shared: 4 * THREADS }, &[memory.address().into()])?;
-        let mut bytes = vec![0; 4 * numbers];
+        let mut bytes = vec![0; 4 * count];
         memory.download(&mut bytes)?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect())
     }
 
     #[test]
-    fn a_barrier_makes_neighbours_see_each_other() {
-        let wanted: Vec<f32> = (0..THREADS).map(|i| (i ^ 33) as f32).collect();
+    fn a_barrier_makes_writes_of_other_warps_visible() {
+        let expected: Vec<f32> = (0..THREADS).map(|i| (i ^ 33) as f32).collect();
         for _ in 0..16 {
-            assert_eq!(run("planted_none", THREADS).unwrap(), wanted);
-            assert_eq!(run("planted_copied", THREADS).unwrap(), wanted);
+            assert_eq!(run("planted_none", THREADS).unwrap(), expected);
+            assert_eq!(run("planted_copied", THREADS).unwrap(), expected);
         }
     }
 
     #[test]
-    fn a_missing_barrier_shows_and_a_copy_that_nobody_waited_for() {
-        let wanted = run("planted_none", THREADS).unwrap();
+    fn a_missing_barrier_and_a_missing_wait_are_detected() {
+        let expected = run("planted_none", THREADS).unwrap();
         for name in ["planted_no_barrier", "planted_no_second_barrier", "planted_not_waited_for", "planted_waited_alone"] {
-            let wrong = (0..16).filter(|_| run(name, THREADS).unwrap() != wanted).count();
-            assert!(wrong >= 15, "{name} came out right {} times of 16", 16 - wrong);
+            let wrong = (0..16).filter(|_| run(name, THREADS).unwrap() != expected).count();
+            assert!(wrong >= 15, "{name} was correct {} times of 16", 16 - wrong);
         }
     }
 
     #[test]
-    fn a_race_between_blocks_or_warps_changes_from_launch_to_launch() {
+    fn the_result_of_a_race_changes_from_launch_to_launch() {
         let all: Vec<_> = (0..16).map(|_| run("planted_last_wins", 1).unwrap()).collect();
         assert!(all.iter().any(|found| *found != all[0]), "{all:?}");
     }
 
     #[test]
-    fn what_nobody_wrote_is_no_number() {
+    fn unwritten_shared_memory_is_nan() {
         assert!(run("planted_unwritten", THREADS).unwrap().iter().all(|x| x.is_nan()));
     }
 
     #[test]
-    fn a_barrier_that_some_never_reach_is_said() {
+    fn a_barrier_that_some_threads_never_reach_is_an_error() {
         let said = run("planted_divergent", THREADS).unwrap_err().to_string();
         assert!(said.contains("planted_divergent") && said.contains("barrier"), "{said}");
     }
 
     #[test]
-    fn a_write_behind_shared_memory_is_said() {
+    fn a_write_beyond_shared_memory_is_an_error() {
         let said = run("planted_beyond_shared", THREADS).unwrap_err().to_string();
         assert!(said.contains("beyond its shared memory"), "{said}");
     }
 
     #[test]
     #[should_panic(expected = "a kernel wrote outside of 252 bytes")]
-    fn a_write_outside_of_memory_is_said_when_it_is_freed() {
+    fn a_write_outside_of_memory_panics_when_it_is_freed() {
         let _ = run("planted_none", THREADS - 1);
     }
 
     #[test]
-    fn an_argument_of_another_size_is_said() {
+    fn an_argument_of_the_wrong_size_is_an_error() {
         let kernel = Kernel { source: "planted", name: "planted_none", variant: Variant::Plain };
         let said = launch(kernel, LaunchDims::threads(1, 32), &[1.0f32.into()]).unwrap_err().to_string();
         assert!(said.contains("argument 0") && said.contains("8 bytes, not 4"), "{said}");

@@ -1,17 +1,17 @@
-//! Queued work that runs again as one: a CUDA graph, or a list on the emulated machine.
+//! Recorded work that runs again in one launch: a CUDA graph, or a list of commands on the emulated device.
 
 #[cfg(feature = "emulate")]
 use super::emulated::Command;
 use super::{
+    device::{DeviceKind, GpuDevice},
     driver::Executable,
-    machine::{DeviceKind, Machine},
 };
 use crate::error::DeviceError;
 use std::sync::Arc;
 
-/// Work that was recorded. It holds addresses: where any memory of the machine has been given back since, it runs no more.
+/// Recorded work. It contains addresses: it becomes stale when any memory of the device is freed.
 pub(crate) struct Graph {
-    machine: Arc<Machine>,
+    device: Arc<GpuDevice>,
     kept: Kept,
     freed: u64,
 }
@@ -24,40 +24,40 @@ enum Kept {
 }
 
 impl Graph {
-    /// Records what `work` queues, which is not run.
+    /// Records the operations that `work` queues, without running them.
     ///
     /// # Errors
-    /// The machine's own, and [`DeviceError::WhileRecording`] where memory was given back meanwhile.
-    pub(crate) fn record(machine: &Arc<Machine>, work: impl FnOnce()) -> Result<Self, DeviceError> {
-        let freed = machine.freed();
-        if let DeviceKind::Gpu(driver) = &machine.kind {
+    /// Errors of the device, and [`DeviceError::WhileRecording`] if memory was freed meanwhile.
+    pub(crate) fn record(device: &Arc<GpuDevice>, work: impl FnOnce()) -> Result<Self, DeviceError> {
+        let freed = device.freed();
+        if let DeviceKind::Gpu(driver) = &device.kind {
             driver.begin()?;
         }
-        machine.set_recording(true);
+        device.set_recording(true);
         work();
-        machine.set_recording(false);
-        let kept = match &machine.kind {
+        device.set_recording(false);
+        let kept = match &device.kind {
             DeviceKind::Gpu(driver) => Kept::Gpu(driver.end()?),
             DeviceKind::Planned(_) => Kept::Nothing,
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(host) => Kept::Emulated(host.take()),
         };
-        let graph = Self { machine: machine.clone(), kept, freed };
-        if graph.stale() { Err(DeviceError::WhileRecording("memory was given back")) } else { Ok(graph) }
+        let graph = Self { device: device.clone(), kept, freed };
+        if graph.stale() { Err(DeviceError::WhileRecording("memory was freed")) } else { Ok(graph) }
     }
 
-    /// Whether memory has been given back since, which the work may have been over.
+    /// Whether memory that the work may use has been freed since.
     pub(crate) fn stale(&self) -> bool {
-        self.freed != self.machine.freed()
+        self.freed != self.device.freed()
     }
 
     /// Queues the work again.
     ///
     /// # Panics
-    /// Where it is [stale](Self::stale).
+    /// If it is [stale](Self::stale).
     pub(crate) fn replay(&self) -> Result<(), DeviceError> {
-        assert!(!self.stale(), "a recording over memory that is gone");
-        match (&self.machine.kind, &self.kept) {
+        assert!(!self.stale(), "replay of a recording whose memory was freed");
+        match (&self.device.kind, &self.kept) {
             (DeviceKind::Gpu(driver), Kept::Gpu(work)) => driver.replay(work),
             #[cfg(feature = "emulate")]
             (_, Kept::Emulated(commands)) => commands.iter().try_for_each(Command::run),
@@ -68,7 +68,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if let (DeviceKind::Gpu(driver), Kept::Gpu(work)) = (&self.machine.kind, &self.kept) {
+        if let (DeviceKind::Gpu(driver), Kept::Gpu(work)) = (&self.device.kind, &self.kept) {
             driver.forget(work);
         }
     }

@@ -1,56 +1,56 @@
-//! Memory of a machine.
+//! Device memory.
 
+use super::device::{DeviceKind, GpuDevice};
 #[cfg(feature = "emulate")]
 use super::emulated::{self, Command};
-use super::machine::{DeviceKind, Machine};
 use crate::error::DeviceError;
 use std::sync::Arc;
 
-/// Memory of a machine; freed when dropped.
+/// An allocation on a device, freed when dropped.
 pub(crate) struct Memory {
-    machine: Arc<Machine>,
+    device: Arc<GpuDevice>,
     address: u64,
     bytes: usize,
 }
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes on {}", self.bytes, self.machine.name())
+        write!(f, "{} bytes on {}", self.bytes, self.device.name())
     }
 }
 
 impl Memory {
-    /// New memory of the machine, all zeros; its start is a multiple of 256.
-    pub(crate) fn new(machine: &Arc<Machine>, bytes: usize) -> Result<Self, DeviceError> {
-        machine.refuse_while_recording("memory was asked for")?;
-        let address = match &machine.kind {
+    /// Allocates zeroed memory, aligned to 256 bytes.
+    pub(crate) fn new(device: &Arc<GpuDevice>, bytes: usize) -> Result<Self, DeviceError> {
+        device.refuse_while_recording("memory was allocated")?;
+        let address = match &device.kind {
             DeviceKind::Gpu(driver) => driver.alloc(bytes)?,
-            DeviceKind::Planned(next) => Machine::plan(next, bytes),
+            DeviceKind::Planned(next) => GpuDevice::plan(next, bytes),
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(_) => emulated::alloc(bytes),
         };
-        machine.count_taken(bytes);
-        Ok(Self { machine: machine.clone(), address, bytes })
+        device.count_taken(bytes);
+        Ok(Self { device: device.clone(), address, bytes })
     }
 
-    /// Where it begins.
+    /// Its address.
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
 
-    /// How long it is.
+    /// Its length in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Copies from the host; the host's slice is free on return.
+    /// Copies from the host; `from` may be reused on return.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// If the lengths differ.
     pub(crate) fn upload(&mut self, from: &[u8]) -> Result<(), DeviceError> {
         assert_eq!(from.len(), self.bytes, "bytes to upload");
-        self.machine.refuse_while_recording("numbers of the host were sent")?;
-        match &self.machine.kind {
+        self.device.refuse_while_recording("data was uploaded")?;
+        match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.upload(from, self.address),
             DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
@@ -61,14 +61,14 @@ impl Memory {
         }
     }
 
-    /// Waits for all that is queued, then copies to the host.
+    /// Waits for all queued work, then copies to the host.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// If the lengths differ.
     pub(crate) fn download(&self, to: &mut [u8]) -> Result<(), DeviceError> {
         assert_eq!(to.len(), self.bytes, "bytes to download");
-        self.machine.refuse_while_recording("the host asked for numbers")?;
-        match &self.machine.kind {
+        self.device.refuse_while_recording("data was downloaded")?;
+        match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.download(self.address, to),
             DeviceKind::Planned(_) => {
                 to.fill(0);
@@ -82,24 +82,24 @@ impl Memory {
         }
     }
 
-    /// Makes what was left there unreadable, where the machine can tell.
+    /// Fills the memory with NaN on the emulated device; a no-op elsewhere.
     pub(crate) fn poison(&mut self) -> Result<(), DeviceError> {
-        match &self.machine.kind {
+        match &self.device.kind {
             DeviceKind::Gpu(_) | DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(host) => host.queue(Command::Poison(self.address, self.bytes), self.machine.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Poison(self.address, self.bytes), self.device.recording()),
         }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match &self.machine.kind {
+        match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.free(self.address),
             DeviceKind::Planned(_) => {}
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(_) => emulated::free(self.address, self.bytes),
         }
-        self.machine.count_freed(self.bytes);
+        self.device.count_freed(self.bytes);
     }
 }

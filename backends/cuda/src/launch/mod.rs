@@ -1,34 +1,34 @@
-//! The one address of unsafe code: memory of a machine, launches on it, matrix products.
+//! All unsafe code of this crate: device memory, kernel launches, matrix products.
 //!
-//! Everything else of this crate says what is to run over which addresses. The machine is a GPU behind its driver, or the
-//! emulated one; what lies above cannot tell them apart.
+//! The rest of the crate passes kernels and addresses. The device is a GPU through its driver, or the emulated one, behind
+//! one interface.
 
 mod arg;
 mod blas;
 mod compile;
 pub(crate) mod detect;
+mod device;
 mod driver;
 #[cfg(feature = "emulate")]
 mod emulated;
 mod graph;
-mod machine;
 mod memory;
 mod staging;
 
 pub(crate) use arg::Arg;
 pub(crate) use blas::Product;
+pub(crate) use device::GpuDevice;
 pub(crate) use graph::Graph;
-pub(crate) use machine::Machine;
 pub(crate) use memory::Memory;
 
-/// What a source is compiled with.
+/// The defines that a source is compiled with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Variant {
-    /// Nothing.
+    /// None.
     Plain,
-    /// So many adjacent numbers a thread: 1, 4 or 8.
-    Lanes(usize),
-    /// Tiles of bf16 or f32, heads of up to so many columns: 16, 32, 64 or 128.
+    /// Adjacent elements per vector load of a thread: 1, 4 or 8.
+    Vec(usize),
+    /// Tiles of bf16 (or f32), for heads of up to this many columns: 16, 32, 64 or 128.
     Head(bool, usize),
 }
 
@@ -37,13 +37,13 @@ impl Variant {
     pub(crate) fn defines(self) -> String {
         match self {
             Self::Plain => String::new(),
-            Self::Lanes(n) => format!("LANES={n}"),
+            Self::Vec(n) => format!("VEC={n}"),
             Self::Head(bf16, head) => format!("REAL={} HEAD={head}", if bf16 { "bf16" } else { "float" }),
         }
     }
 }
 
-/// A kernel: the stem of its source, its name, and what the source is compiled with.
+/// A kernel: the stem of its source file, its name, and its variant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Kernel {
     pub(crate) source: &'static str,
@@ -51,7 +51,7 @@ pub(crate) struct Kernel {
     pub(crate) variant: Variant,
 }
 
-/// Blocks, threads of a block, and bytes of dynamic shared memory.
+/// Grid of blocks, threads per block, and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaunchDims {
     pub(crate) grid: [usize; 3],
@@ -60,12 +60,12 @@ pub(crate) struct LaunchDims {
 }
 
 impl LaunchDims {
-    /// As many blocks of `threads` as it takes for `count` threads.
+    /// Enough blocks of `threads` for `count` threads.
     pub(crate) fn threads(count: usize, threads: usize) -> Self {
         Self { grid: [count.div_ceil(threads), 1, 1], threads, shared: 0 }
     }
 
-    /// A warp for each of `count` rows, eight a block.
+    /// One warp for each of `count` rows, eight per block.
     pub(crate) fn warps(count: usize) -> Self {
         Self { grid: [count.div_ceil(8), 1, 1], threads: 256, shared: 0 }
     }

@@ -1,4 +1,4 @@
-//! The machine that kernels run on, and what it keeps an account of.
+//! The device that kernels run on, with accounts of its memory.
 
 #[cfg(feature = "emulate")]
 use super::emulated::{Command, Emulated};
@@ -6,55 +6,55 @@ use super::{Arg, Kernel, LaunchDims, Product, driver::Driver};
 use crate::error::DeviceError;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// First address of a machine that nothing runs on, and what all its addresses are multiples of.
+/// First address of a planned device, and the alignment of its addresses.
 const FIRST: u64 = 1 << 20;
 const ALIGN: u64 = 256;
 
-/// A GPU, or what pretends to be one.
-pub(crate) struct Machine {
+/// A GPU, a planned device or the emulated device.
+pub(crate) struct GpuDevice {
     pub(super) kind: DeviceKind,
-    /// Bytes that are held, and the most that ever were.
+    /// Allocated bytes, and their peak.
     held: AtomicUsize,
-    most: AtomicUsize,
-    /// Pieces of memory that were given back.
+    peak: AtomicUsize,
+    /// Number of allocations freed so far.
     freed: AtomicU64,
-    /// What is queued is kept and not run.
+    /// Work is recorded and not run.
     recording: AtomicBool,
 }
 
-/// Where kernels run.
+/// The kind of device.
 pub(super) enum DeviceKind {
     /// A GPU.
     Gpu(Box<Driver>),
-    /// Nowhere: it gives addresses, and does nothing.
+    /// Hands out addresses and runs nothing, to estimate memory.
     Planned(AtomicU64),
-    /// The host.
+    /// Runs kernels on the host.
     #[cfg(feature = "emulate")]
     Emulated(Emulated),
 }
 
-impl Machine {
+impl GpuDevice {
     fn at(kind: DeviceKind) -> Self {
-        Self { kind, held: AtomicUsize::new(0), most: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
+        Self { kind, held: AtomicUsize::new(0), peak: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
     }
 
-    /// The GPU of that number.
+    /// The GPU of this ordinal.
     pub(crate) fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
         Ok(Self::at(DeviceKind::Gpu(Box::new(Driver::new(ordinal)?))))
     }
 
-    /// One that nothing runs on, which counts the memory that it is asked for.
+    /// A device that counts allocations and runs nothing.
     pub(crate) fn planned() -> Self {
         Self::at(DeviceKind::Planned(AtomicU64::new(FIRST)))
     }
 
-    /// The emulated one.
+    /// The emulated device.
     #[cfg(feature = "emulate")]
     pub(crate) fn emulated() -> Self {
         Self::at(DeviceKind::Emulated(Emulated::default()))
     }
 
-    /// What it is called.
+    /// Its name.
     pub(crate) fn name(&self) -> String {
         match &self.kind {
             DeviceKind::Gpu(driver) => driver.name(),
@@ -65,12 +65,12 @@ impl Machine {
     }
 
     /// Queues a kernel.
-    pub(crate) fn launch(&self, kernel: Kernel, extent: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+    pub(crate) fn launch(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         match &self.kind {
-            DeviceKind::Gpu(driver) => driver.launch(kernel, extent, args),
+            DeviceKind::Gpu(driver) => driver.launch(kernel, launch_dims, args),
             DeviceKind::Planned(_) => Ok(()),
             #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(host) => host.queue(Command::Launch(kernel, extent, args.to_vec()), self.recording()),
+            DeviceKind::Emulated(host) => host.queue(Command::Launch(kernel, launch_dims, args.to_vec()), self.recording()),
         }
     }
 
@@ -84,22 +84,22 @@ impl Machine {
         }
     }
 
-    /// Most bytes of dynamic shared memory of a block.
-    pub(crate) fn most_shared(&self) -> usize {
+    /// Largest dynamic shared memory of a block, in bytes.
+    pub(crate) fn max_shared(&self) -> usize {
         match &self.kind {
-            DeviceKind::Gpu(driver) => driver.most_shared(),
+            DeviceKind::Gpu(driver) => driver.max_shared(),
             DeviceKind::Planned(_) => 227 << 10,
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(_) => 227 << 10,
         }
     }
 
-    /// An address for so many bytes, where nothing runs.
+    /// An address for this many bytes of a planned device.
     pub(super) fn plan(next: &AtomicU64, bytes: usize) -> u64 {
         next.fetch_add((bytes as u64).next_multiple_of(ALIGN).max(ALIGN), Relaxed)
     }
 
-    /// Whether what is queued is kept and not run.
+    /// Whether work is recorded and not run.
     pub(super) fn recording(&self) -> bool {
         self.recording.load(Relaxed)
     }
@@ -108,24 +108,24 @@ impl Machine {
         self.recording.store(on, Relaxed);
     }
 
-    /// Says no while work is recorded: it would be done now, and not again when the work is replayed.
+    /// An error while recording: the operation would happen once and not in replays.
     pub(super) fn refuse_while_recording(&self, what: &'static str) -> Result<(), DeviceError> {
         if self.recording() { Err(DeviceError::WhileRecording(what)) } else { Ok(()) }
     }
 
-    /// Bytes that are held, and the most that ever were.
+    /// Allocated bytes, and their peak.
     pub(crate) fn held(&self) -> [usize; 2] {
-        [self.held.load(Relaxed), self.most.load(Relaxed)]
+        [self.held.load(Relaxed), self.peak.load(Relaxed)]
     }
 
-    /// How many pieces of memory have been given back.
+    /// Number of allocations freed so far.
     pub(super) fn freed(&self) -> u64 {
         self.freed.load(Relaxed)
     }
 
     pub(super) fn count_taken(&self, bytes: usize) {
         let now = self.held.fetch_add(bytes, Relaxed) + bytes;
-        self.most.fetch_max(now, Relaxed);
+        self.peak.fetch_max(now, Relaxed);
     }
 
     pub(super) fn count_freed(&self, bytes: usize) {

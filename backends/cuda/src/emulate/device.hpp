@@ -1,9 +1,9 @@
-// A GPU in C++: the kernels' own sources run on the host, so that they can be tested where there is no device.
+// An emulated GPU in C++: runs the kernels' own sources on the host, for tests without a device.
 //
-// Blocks run one after another, in shuffled order. The threads of a block are fibres on stacks of their own; between two
-// barriers they run in shuffled order, so that a result that depends on the order, which is a race, changes from launch to
-// launch. Shared memory holds NaN when a block starts. A barrier that some thread never reaches is an error, as is an
-// argument of another size than the kernel's parameter.
+// Blocks run one after another, in shuffled order. The threads of a block are fibres, each with its own stack; between two
+// barriers they run in shuffled order, so that a result with a data race changes from launch to launch. Shared memory is NaN
+// when a block starts. A barrier that some thread never reaches is an error, as is an argument whose size differs from the
+// kernel's parameter.
 #pragma once
 
 #include <cmath>
@@ -21,12 +21,12 @@
 struct Dim {
     unsigned x, y, z;
 };
-// __thread and not thread_local: those are read without asking whether they have been made yet.
+// __thread and not thread_local: access needs no check for initialisation.
 extern __thread Dim threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulate {
 
-// A kernel as it is found by its name.
+// A registered kernel, found by name and variant.
 struct Entry {
     const char* name;
     const char* variant;
@@ -50,22 +50,22 @@ struct Entry {
     }
 };
 
-// Marks of memory that nobody has written: NaN in every kind of number.
+// The byte of unwritten memory: NaN in f32 and bf16.
 constexpr unsigned char POISON = 0xff;
 
-// Waits for all threads of the block; true where `flag` is for any of them.
+// Waits for all threads of the block; true if `flag` is true for any of them.
 bool block_barrier(bool flag);
 void warp_barrier();
-// Room for what lanes of a warp tell each other, and the one that this collective uses.
+// Bytes per lane exchanged by a warp collective, and the buffer of the current collective.
 constexpr size_t SLOT = 64;
 unsigned char* slots();
 char* dynamic_shared();
-// Number of the block that runs, to poison static shared memory once in each.
+// Number of the running block, to poison static shared memory once per block.
 uint64_t block_number();
 
 template <class T>
 T exchange(T mine, unsigned from) {
-    static_assert(sizeof(T) <= SLOT, "room in a slot");
+    static_assert(sizeof(T) <= SLOT, "fits a slot");
     unsigned char* all = slots();
     std::memcpy(all + (threadIdx.x & 31) * SLOT, &mine, sizeof(T));
     warp_barrier();
@@ -74,10 +74,10 @@ T exchange(T mine, unsigned from) {
     return theirs;
 }
 
-// What all lanes of the warp deposit; to be read before the collective after the next.
+// The values of all lanes of the warp, valid until the collective after the next.
 template <class T>
 const T* gather(T mine) {
-    static_assert(sizeof(T) <= SLOT, "room in a slot");
+    static_assert(sizeof(T) <= SLOT, "fits a slot");
     auto* all = reinterpret_cast<T*>(slots());
     all[threadIdx.x & 31] = mine;
     warp_barrier();
@@ -109,7 +109,7 @@ inline void __syncwarp() { emulate::warp_barrier(); }
 template <class T>
 T __shfl_sync(unsigned, T x, int from) { return emulate::exchange(x, from); }
 template <class T>
-T __shfl_xor_sync(unsigned, T x, int apart) { return emulate::exchange(x, (threadIdx.x & 31) ^ apart); }
+T __shfl_xor_sync(unsigned, T x, int offset) { return emulate::exchange(x, (threadIdx.x & 31) ^ offset); }
 unsigned __ballot_sync(unsigned, int flag);
 
 inline float __uint_as_float(unsigned u) {

@@ -1,15 +1,15 @@
-// Fibres, barriers and the launch of the emulated machine.
-#include "machine.hpp"
+// Fibres, barriers and the launch of the emulated device.
+#include "device.hpp"
 
 #include <memory>
 
 __thread Dim threadIdx, blockIdx, blockDim, gridDim;
 
 #ifndef __x86_64__
-#error "the emulated machine switches fibres in x86-64 assembly; on other processors test on a GPU"
+#error "the emulated device switches fibres in x86-64 assembly; on other processors test on a GPU"
 #endif
 
-// Saves what a call must preserve on the running stack, and goes on with another.
+// Saves the callee-saved registers on the current stack and switches to another stack.
 extern "C" void hh_emulate_switch(void** save, void* load);
 asm(R"(
 .text
@@ -45,7 +45,7 @@ struct Fibre {
     std::vector<unsigned char> memory = std::vector<unsigned char>(STACK);
     void* stack = nullptr;
     Wait wait = Wait::Done;
-    // Collectives of the warp so far: two slots take turns.
+    // Number of warp collectives so far; they alternate between two slots.
     unsigned turn = 0;
 };
 
@@ -53,7 +53,7 @@ struct Warp {
     unsigned char slots[2][32 * SLOT];
 };
 
-struct Machine {
+struct Device {
     std::vector<Fibre> fibres;
     std::vector<Warp> warps;
     std::vector<char> shared;
@@ -73,23 +73,23 @@ struct Machine {
     }
 };
 
-// One for each thread of the host, made at its first launch.
-__thread Machine* machine;
-thread_local std::unique_ptr<Machine> owner;
+// One per host thread, created at its first launch.
+__thread Device* device;
+thread_local std::unique_ptr<Device> owner;
 
 void leave(Wait wait) {
-    Fibre& me = machine->fibres[machine->now];
+    Fibre& me = device->fibres[device->now];
     me.wait = wait;
-    hh_emulate_switch(&me.stack, machine->scheduler);
+    hh_emulate_switch(&me.stack, device->scheduler);
 }
 
 void body() {
-    machine->kernel->call(machine->args);
+    device->kernel->call(device->args);
     leave(Wait::Done);
 }
 
 void start(Fibre& fibre) {
-    // The stack as hh_emulate_switch leaves one: six registers, then where to go on. A function begins 8 bytes off 16.
+    // The stack layout of hh_emulate_switch: six registers, then the return address. At function entry rsp is 8 mod 16.
     auto top = reinterpret_cast<uintptr_t>(fibre.memory.data() + STACK) & ~uintptr_t(15);
     auto* stack = reinterpret_cast<void**>(top - 16);
     *stack = reinterpret_cast<void*>(&body);
@@ -99,14 +99,14 @@ void start(Fibre& fibre) {
     fibre.turn = 0;
 }
 
-// Runs a warp until it ends or waits for others; false if nothing of it could run.
+// Runs a warp until it ends or waits for other warps; false if none of its threads could run.
 bool run_warp(unsigned warp) {
     const unsigned first = warp * 32, count = std::min(32u, blockDim.x - first);
-    Machine* const machine = emulate::machine;
-    Fibre* const fibres = machine->fibres.data() + first;
+    Device* const device = emulate::device;
+    Fibre* const fibres = device->fibres.data() + first;
     bool ran = false;
     for (;;) {
-        const uint64_t random = machine->draw();
+        const uint64_t random = device->draw();
         const unsigned step = (random & 31) | 1, offset = random >> 8 & 31;
         unsigned waiting = 0, alive = 0;
         for (unsigned i = 0; i < 32; i++) {
@@ -114,9 +114,9 @@ bool run_warp(unsigned warp) {
             if (lane >= count) continue;
             Fibre& fibre = fibres[lane];
             if (fibre.wait == Wait::None) {
-                machine->now = first + lane;
+                device->now = first + lane;
                 threadIdx = {first + lane, 0, 0};
-                hh_emulate_switch(&machine->scheduler, fibre.stack);
+                hh_emulate_switch(&device->scheduler, fibre.stack);
                 ran = true;
             }
         }
@@ -132,32 +132,32 @@ bool run_warp(unsigned warp) {
     }
 }
 
-// Runs the block to its end; false where some threads wait for what never comes.
+// Runs the block to its end; false on a deadlock.
 bool run_block() {
-    machine->block++;
-    machine->any = false;
-    std::memset(machine->shared.data(), POISON, machine->shared.size());
-    for (unsigned i = 0; i < blockDim.x; i++) start(machine->fibres[i]);
+    device->block++;
+    device->any = false;
+    std::memset(device->shared.data(), POISON, device->shared.size());
+    for (unsigned i = 0; i < blockDim.x; i++) start(device->fibres[i]);
     const unsigned warps = (blockDim.x + 31) / 32;
     for (;;) {
         bool ran = false;
-        const unsigned offset = machine->draw() % warps;
-        const bool backwards = machine->draw() & 1;
+        const unsigned offset = device->draw() % warps;
+        const bool backwards = device->draw() & 1;
         for (unsigned i = 0; i < warps; i++) {
             const unsigned warp = (offset + (backwards ? warps - i : i)) % warps;
             ran |= run_warp(warp);
         }
         unsigned alive = 0, waiting = 0;
         for (unsigned i = 0; i < blockDim.x; i++) {
-            alive += machine->fibres[i].wait != Wait::Done;
-            waiting += machine->fibres[i].wait == Wait::Block;
+            alive += device->fibres[i].wait != Wait::Done;
+            waiting += device->fibres[i].wait == Wait::Block;
         }
         if (alive == 0) return true;
         if (waiting == alive) {
-            machine->any_before = machine->any;
-            machine->any = false;
+            device->any_before = device->any;
+            device->any = false;
             for (unsigned i = 0; i < blockDim.x; i++)
-                if (machine->fibres[i].wait == Wait::Block) machine->fibres[i].wait = Wait::None;
+                if (device->fibres[i].wait == Wait::Block) device->fibres[i].wait = Wait::None;
         } else if (!ran) {
             return false;
         }
@@ -167,64 +167,64 @@ bool run_block() {
 }  // namespace
 
 bool block_barrier(bool flag) {
-    machine->any |= flag;
+    device->any |= flag;
     leave(Wait::Block);
-    return machine->any_before;
+    return device->any_before;
 }
 
 void warp_barrier() { leave(Wait::Warp); }
 
 unsigned char* slots() {
-    Fibre& me = machine->fibres[machine->now];
-    return machine->warps[machine->now / 32].slots[me.turn++ & 1];
+    Fibre& me = device->fibres[device->now];
+    return device->warps[device->now / 32].slots[me.turn++ & 1];
 }
 
-char* dynamic_shared() { return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(machine->shared.data()) + 15) & ~uintptr_t(15)); }
+char* dynamic_shared() { return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(device->shared.data()) + 15) & ~uintptr_t(15)); }
 
-uint64_t block_number() { return machine->block; }
+uint64_t block_number() { return device->block; }
 
 namespace {
 
-thread_local char said[256];
+thread_local char message[256];
 
 template <class... A>
-const char* say(const char* format, A... a) {
-    std::snprintf(said, sizeof said, format, a...);
-    return said;
+const char* error(const char* format, A... a) {
+    std::snprintf(message, sizeof message, format, a...);
+    return message;
 }
 
 }  // namespace
 
-// Runs a kernel; says what is wrong with it, null if nothing.
+// Runs a kernel; returns an error message, or null on success.
 extern "C" const char* hh_emulate_launch(const char* name, const char* variant, const unsigned* grid, unsigned threads, size_t shared,
                                          const void* const* args, const size_t* sizes, size_t count) {
     const Entry* entry = Entry::first;
     while (entry && (std::strcmp(entry->name, name) || std::strcmp(entry->variant, variant))) entry = entry->next;
-    if (!entry) return say("there is no kernel %s [%s]", name, variant);
-    if (count != entry->sizes.size()) return say("%s takes %zu arguments, not %zu", name, entry->sizes.size(), count);
+    if (!entry) return error("there is no kernel %s [%s]", name, variant);
+    if (count != entry->sizes.size()) return error("%s takes %zu arguments, not %zu", name, entry->sizes.size(), count);
     for (size_t i = 0; i < count; i++)
-        if (sizes[i] != entry->sizes[i]) return say("argument %zu of %s has %zu bytes, not %zu", i, name, entry->sizes[i], sizes[i]);
-    if (threads == 0 || threads > entry->most_threads) return say("%s runs on at most %u threads, not %u", name, entry->most_threads, threads);
-    if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return say("%s has no blocks", name);
+        if (sizes[i] != entry->sizes[i]) return error("argument %zu of %s has %zu bytes, not %zu", i, name, entry->sizes[i], sizes[i]);
+    if (threads == 0 || threads > entry->most_threads) return error("%s runs on at most %u threads, not %u", name, entry->most_threads, threads);
+    if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return error("%s has no blocks", name);
 
-    if (!machine) machine = (owner = std::make_unique<Machine>()).get();
-    machine->kernel = entry;
-    machine->args = args;
-    if (machine->fibres.size() < threads) machine->fibres.resize(threads);
-    machine->warps.resize(std::max(machine->warps.size(), size_t(threads + 31) / 32));
-    // What lies behind the shared memory that was asked for stays NaN.
-    constexpr size_t BEHIND = 256;
-    machine->shared.assign(shared + 16 + BEHIND, 0);
+    if (!device) device = (owner = std::make_unique<Device>()).get();
+    device->kernel = entry;
+    device->args = args;
+    if (device->fibres.size() < threads) device->fibres.resize(threads);
+    device->warps.resize(std::max(device->warps.size(), size_t(threads + 31) / 32));
+    // The memory after the requested shared memory must stay NaN.
+    constexpr size_t GUARD = 256;
+    device->shared.assign(shared + 16 + GUARD, 0);
     blockDim = {threads, 1, 1};
     gridDim = {grid[0], grid[1], grid[2]};
-    const uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2], offset = machine->draw() % blocks;
+    const uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2], offset = device->draw() % blocks;
     for (uint64_t i = 0; i < blocks; i++) {
         const uint64_t n = (i + offset) % blocks;
         blockIdx = {unsigned(n % grid[0]), unsigned(n / grid[0] % grid[1]), unsigned(n / grid[0] / grid[1])};
-        if (!run_block()) return say("threads of %s wait for a barrier that others never reach", name);
-        const char* behind = dynamic_shared() + shared;
-        for (size_t b = 0; b < BEHIND; b++)
-            if (static_cast<unsigned char>(behind[b]) != POISON) return say("%s wrote beyond its shared memory", name);
+        if (!run_block()) return error("threads of %s wait for a barrier that others never reach", name);
+        const char* guard = dynamic_shared() + shared;
+        for (size_t b = 0; b < GUARD; b++)
+            if (static_cast<unsigned char>(guard[b]) != POISON) return error("%s wrote beyond its shared memory", name);
     }
     return nullptr;
 }
