@@ -1,4 +1,4 @@
-//! The CPU backend: every kernel forward and backward, generic over f32 and f64.
+//! The CPU backend: every kernel forward and backward, for f32, and with the feature `f64` for f64.
 //!
 //! `no_std` + alloc without features; feature `std` adds threads and run-time SIMD dispatch.
 #![cfg_attr(not(feature = "std"), no_std)]
