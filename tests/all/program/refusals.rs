@@ -124,7 +124,7 @@ fn invalid_flags_are_refused() {
         ("train --config tiny.json --data text.txt --out run", "not empty"),
         ("train --config tiny.json --data text.txt --validation text.txt --holdout 0.2 --out x", "only one of them"),
         ("train --nonsense", "--nonsense"),
-        ("sample run --batch 2 --state talk", "--batch is 2"),
+        ("sample run --batch 2 --state talk", "--batch 2"),
         ("sample run --batch 0", "batch"),
         ("sample run --tokens -3", "--tokens"),
         ("sample run --temperature=-1", "temperature"),
