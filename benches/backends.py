@@ -1,11 +1,12 @@
-"""The backends beside each other and the reference, in one run on one machine.
+"""Compares the backends with each other and with the reference, in one run on one machine.
 
     python benches/backends.py REFERENCE_DIR --data TINYSHAKESPEARE [--backends cpu,tch:cpu] [--runs N] [--threads N]
 
-REFERENCE_DIR holds reference.py and configs/; this Python needs torch and safetensors. PROGRAM names an hh-runtime built
-with what the backends need (`cargo build --release -p hh-runtime --features tch`); target/release/hh-runtime otherwise.
-Trains char-4.5m at 8 x 256 for a few steps on each backend in turn (A B A B ...) and prints median tokens/s and peak memory;
-then trains char-0.8m for 200 calm steps (a spike of the loss would magnify rounding) on each from one seed and prints how far apart the validation curves are.
+REFERENCE_DIR holds reference.py and configs/; this Python needs torch and safetensors. The environment variable PROGRAM names an
+hh-runtime built with the backends (`cargo build --release -p hh-runtime --features tch`); default target/release/hh-runtime.
+Trains char-4.5m at 8 x 256 for a few steps on each backend, alternating (A B A B ...), and prints median tokens/s and peak memory.
+Then trains char-0.8m for 200 steps on each backend from one seed, at a learning rate without loss spikes (a spike would amplify
+rounding), and prints the largest difference between the validation curves.
 """
 import argparse, json, os, re, statistics, sys, tempfile
 
@@ -20,14 +21,14 @@ def lines(folder):
 
 
 def train(backend, a, folder, *flags):
-    """The lines of metrics.jsonl of a short run, and its peak memory."""
+    """The lines of metrics.jsonl of a short run, and its peak memory in MB."""
     out = os.path.join(folder, "run")
     _, memory = run([PROGRAM, "train", "--data", a.data, "--backend", backend, "--threads", str(a.threads), "--out", out, *flags])
     return lines(out), memory
 
 
 def speed(backend, a):
-    """Tokens/s once warm: of the second half of the steps."""
+    """Median tokens/s of the second half of the steps (after warm-up), and peak memory in MB."""
     shape = ["--preset", "char-4.5m", "--batch", "8", "--context", "256", "--steps", "8", "--log-every", "1", "--eval-tokens", "300",
              "--eval-every", "8", "--holdout", "0.001"]
     with tempfile.TemporaryDirectory() as folder:

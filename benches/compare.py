@@ -1,9 +1,9 @@
-"""hh beside its peers, in one run on one machine.
+"""Compares hh with its peers, in one run on one machine.
 
     python benches/compare.py REFERENCE_DIR [--data TINYSHAKESPEARE] [--runs N] [--threads N]
 
 REFERENCE_DIR holds reference.py and configs/; this Python needs torch, safetensors, numpy. Builds the release programs,
-then runs ours and the peer's in turn (A B A B …) and prints medians, ratios and peak memory; figures.json keeps them.
+then runs hh and the peer alternating (A B A B …), prints medians, ratios and peak memory, and writes them to figures.json.
 With --data it also trains char-0.8m for 2000 steps of 12 x 64 (minutes).
 """
 import argparse, json, os, re, statistics, subprocess, sys, tempfile, time
@@ -11,8 +11,8 @@ import argparse, json, os, re, statistics, subprocess, sys, tempfile, time
 from measure import HERE, print, run
 
 
-def in_turn(runs, **commands):
-    """For each name the median of the first number before a unit, and the largest memory, of commands run in turn."""
+def alternate(runs, **commands):
+    """Runs the commands alternating. Returns, by name, the median of the first tokens/s or steps/s printed and the peak memory in MB."""
     rates, memory = {k: [] for k in commands}, {k: 0.0 for k in commands}
     for _ in range(runs):
         for name, command in commands.items():
@@ -23,14 +23,14 @@ def in_turn(runs, **commands):
 
 
 def has_bf16():
-    """Whether bf16 is an instruction here; elsewhere the peer takes minutes a step."""
+    """Whether the CPU has bf16 instructions; without them the peer takes minutes per step."""
     with open("/proc/cpuinfo") as f:
         flags = f.read()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def first_token(program, threads):
-    """Milliseconds from start to the first token of a 4.5M checkpoint: the median of 20 starts."""
+    """Milliseconds from program start to the first token of a 4.5M checkpoint: the median of 20 starts."""
     with tempfile.TemporaryDirectory() as folder:
         text = os.path.join(folder, "corpus.txt")
         run([program, "data", "builtin", "--out", text])
@@ -65,7 +65,7 @@ def main():
                     hh_gpt=[ours, "train", "gpt-4.5m", *shape], gpt=[*peer, config("gpt-4.5m"), *shape])
     if has_bf16():
         commands["bf16"] = [*peer, config("char-4.5m"), *shape, "--bf16"]
-    r = in_turn(a.runs, **commands)
+    r = alternate(a.runs, **commands)
     for name, (rate, memory) in r.items():
         figures["train " + name] = {"tokens/s": rate, "peak MB": round(memory)}
         print(f"train 8x256  {name:10} {rate:8.0f} tokens/s  {memory:6.0f} MB")

@@ -1,9 +1,9 @@
-"""What NVRTC makes of the kernels, without a GPU: registers, bytes that spill, and the instructions of each inner loop.
+"""Compiles the kernels with NVRTC, without a GPU, and prints registers, stack bytes and the instructions of each inner loop.
 
-    python backends/cuda/instructions.py [ARCHITECTURE] [SOURCE…]        such as 90 attend scan
+    python backends/cuda/instructions.py [ARCHITECTURE] [SOURCE…]        for example 90 attend scan
 
-Any Python with PyTorch for CUDA has the tools: NVRTC, and cuobjdump and nvdisasm in triton. A loop's instructions are those on the
-way that full tiles of aligned tensors take: not the blocks that copy number by number, mask, or rescale a softmax.
+Needs a Python with PyTorch for CUDA, which brings NVRTC, and cuobjdump and nvdisasm in triton. Counted are the instructions on the
+path of full tiles of aligned tensors, without the basic blocks that copy element by element, mask, or rescale a softmax.
 """
 import ctypes, importlib.util, pathlib, re, subprocess, sys, tempfile
 from collections import Counter
@@ -24,29 +24,29 @@ def nvrtc():
     return ctypes.CDLL(str(next(folder.glob("libnvrtc.so.*"))))
 
 
-def whole(name, seen):
-    """The source with its headers in place."""
+def inlined(name, seen):
+    """The lines of a source with its headers inlined; `seen` holds the headers already included."""
     lines = []
     for line in (SOURCES / name).read_text().splitlines():
         header = re.match(r'#include "(\w+\.cuh)"', line)
         if header and header[1] not in seen:
             seen.add(header[1])
-            lines += whole(header[1], seen)
+            lines += inlined(header[1], seen)
         elif not header and line != "#pragma once":
             lines.append(line)
     return lines
 
 
 def variants(stem):
-    """What a source is compiled with, as the backend asks for it in training."""
-    if any("HEAD" in line for line in whole(stem + ".cu", set())):
+    """The sets of defines that the backend compiles a source with for training."""
+    if any("HEAD" in line for line in inlined(stem + ".cu", set())):
         return [["REAL=bf16", f"HEAD={head}"] for head in (32, 64, 128)]
     return [["LANES=4"]] if "LANES" in (SOURCES / f"{stem}.cu").read_text() else [[]]
 
 
 def compiled(library, stem, defines, architecture):
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    library.nvrtcCreateProgram(ctypes.byref(program), "\n".join(whole(stem + ".cu", set())).encode(), b"", 0, None, None)
+    library.nvrtcCreateProgram(ctypes.byref(program), "\n".join(inlined(stem + ".cu", set())).encode(), b"", 0, None, None)
     options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "--disable-warnings", *(f"-D{define}" for define in defines)]
     failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*(o.encode() for o in options)))
     of = "ProgramLog" if failed else "CUBIN"
@@ -63,7 +63,7 @@ def tool(name, *words):
 
 
 def blocks(text):
-    """Basic blocks, each its label and the operations in it, with where the last one goes back to."""
+    """Yields the basic blocks of a disassembly: (label, operations, target of the final branch or None)."""
     label, operations = None, []
     for line in text.splitlines():
         if at := re.match(r"(\.L_x_\d+):", line):
@@ -79,19 +79,20 @@ def blocks(text):
         yield label, operations, None
 
 
-def off_the_way(count):
-    by_number = count["LDG"] and count["STS"]
-    return by_number or not count["HMMA"] and not count["MUFU"] and (count["FSEL"] >= 8 or count["FMUL"] >= 24)
+def off_path(count):
+    """Whether a basic block is off the path of full, aligned tiles: element-wise copies, masks, softmax rescaling."""
+    elementwise_copy = count["LDG"] and count["STS"]
+    return elementwise_copy or not count["HMMA"] and not count["MUFU"] and (count["FSEL"] >= 8 or count["FMUL"] >= 24)
 
 
 def loops(text):
-    """(instructions on the way, of those matrix products) of each loop that goes back to a label before it."""
+    """Yields (instructions on the path, HMMA among them) of each loop: a branch back to an earlier label."""
     found = list(blocks(text))
     at = {label: i for i, (label, _, _) in enumerate(found) if label}
     for end, (_, _, back) in enumerate(found):
         if at.get(back, end + 1) <= end:
             counts = [Counter(op.split(".")[0] for op in operations) for _, operations, _ in found[at[back]:end + 1]]
-            taken = sum((count for count in counts if not off_the_way(count)), Counter())
+            taken = sum((count for count in counts if not off_path(count)), Counter())
             yield taken.total(), taken["HMMA"]
 
 
@@ -100,7 +101,7 @@ def main():
     library = nvrtc()
     for stem in sys.argv[2:]:
         if not (SOURCES / f"{stem}.cu").exists():
-            sys.exit(f"there is no {stem}.cu in {SOURCES}; name a source without its ending, such as attend")
+            sys.exit(f"no {stem}.cu in {SOURCES}: name a source without its extension, for example attend")
     for stem in sys.argv[2:] or sorted(path.stem for path in SOURCES.glob("*.cu")):
         for defines in variants(stem):
             with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -109,8 +110,8 @@ def main():
                 used = dict(re.findall(r"Function (\w+):\s*(REG:\d+ STACK:\d+)", tool("cuobjdump", "--dump-resource-usage", file.name)))
                 for part in tool("nvdisasm", "-c", file.name).split(".section\t.text.")[1:]:
                     name = re.match(r"\w+", part)[0]
-                    spoken = ", ".join(f"{n} ({mma} HMMA)" if mma else str(n) for n, mma in loops(part) if n > 4)
-                    print(f"{name:22} {' '.join(defines):18} {used.get(name, ''):20} {spoken}", flush=True)
+                    counted = ", ".join(f"{n} ({mma} HMMA)" if mma else str(n) for n, mma in loops(part) if n > 4)
+                    print(f"{name:22} {' '.join(defines):18} {used.get(name, ''):20} {counted}", flush=True)
 
 
 main()

@@ -25,13 +25,13 @@ tree! {
         /// Of tokens and positions, shared by input and output.
         embedding: embedding::Params<T> as tree = embedding::Params::new(c, leaf)?,
         /// The blocks.
-        blocks: Vec<block::Params<T>> as train_state = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
+        blocks: Vec<block::Params<T>> as trees = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
         /// `[D]`
         norm: T as leaf = leaf("norm_out.weight", Shape::vector(c.width))?,
         /// Between segments.
-        controller: Option<controller::Params<T>> as train_state = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
+        controller: Option<controller::Params<T>> as trees = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
         /// Training only.
-        flow: Option<flow::Params<T>> as train_state = when(c.flow_hidden > 0, || flow::Params::new(c, leaf))?,
+        flow: Option<flow::Params<T>> as trees = when(c.flow_hidden > 0, || flow::Params::new(c, leaf))?,
         /// `[pooled_dim, D]`: from pooled hidden states to a text's vector, if the model has one.
         pooled: Option<T> as option = when(c.pooled_dim > 0, || leaf("pooled.weight", Shape::matrix(c.pooled_dim, c.width)))?,
     }
@@ -83,11 +83,11 @@ impl<T, I> State<T, I> {
         Ok(Self { clock: b.alloc_indices(Shape::vector(1))?, segments })
     }
 
-    tree!(leaves(segments as train_state,));
+    tree!(leaves(segments as trees,));
 }
 
 impl<T> SegmentState<T> {
-    tree!(leaves(blocks as train_state, controller as option,));
+    tree!(leaves(blocks as trees, controller as option,));
 }
 
 /// From token ids `[B, T]` to normalised hidden states in `a.hidden`, in as many segments as the pass has. Trains on a whole

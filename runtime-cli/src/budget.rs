@@ -1,25 +1,25 @@
-//! Models of equal size: the width of the feed-forward half pays for what the paths cost or save.
+//! Models of equal size: the feed-forward width is adjusted to match a number of parameters.
 
 use crate::costs::Parameters;
 use anyhow::{Result, bail};
 use hh_core::config::Config;
 
-/// Numbers that a model learns.
+/// Number of parameters of a model.
 pub fn parameters(config: &Config) -> usize {
     Parameters::of(config).total()
 }
 
-/// This model with the `ffn` that brings its [`parameters`] nearest to `target`.
+/// This model with the `ffn` whose number of [`parameters`] is nearest to `target`.
 ///
 /// # Errors
-/// One sentence where its paths alone have more.
+/// A model that has more parameters than `target` even with an `ffn` of 1.
 pub fn with_ffn_for(config: &Config, target: usize) -> Result<Config> {
     let at = |ffn| Config { ffn, ..config.clone() };
-    // Every unit of the hidden width costs the same, in each layer.
+    // The number of parameters is linear in the feed-forward width.
     let least = parameters(&at(1));
     let unit = parameters(&at(2)) - least;
     if least > target {
-        bail!("its paths alone have {least} parameters, more than the {target} of the model that it is compared with: narrow its paths");
+        bail!("its paths alone have {least} parameters, more than the {target} of the base model: reduce the path widths");
     }
     Ok(at(1 + (target - least + unit / 2) / unit))
 }
@@ -30,18 +30,18 @@ mod tests {
     use hh_core::presets::preset;
 
     #[test]
-    fn the_feed_forward_half_pays_for_the_paths() {
+    fn the_feed_forward_width_matches_the_number_of_parameters() {
         let whole = preset("char-0.8m").unwrap();
-        let wanted = parameters(&whole);
-        assert_eq!(with_ffn_for(&Config { ffn: 7, ..whole.clone() }, wanted).unwrap(), whole);
+        let target = parameters(&whole);
+        assert_eq!(with_ffn_for(&Config { ffn: 7, ..whole.clone() }, target).unwrap(), whole);
         for (ssm, attention) in [(0, 64), (32, 64), (192, 0), (128, 0)] {
             let other =
                 Config { ssm_width: vec![ssm; 4], attention_width: vec![attention; 4], hopfield_width: vec![0; 4], ..whole.clone() };
-            let other = with_ffn_for(&other, wanted).unwrap();
-            let off = parameters(&other).abs_diff(wanted);
+            let other = with_ffn_for(&other, target).unwrap();
+            let off = parameters(&other).abs_diff(target);
             assert!(off <= 4 * 3 * 128 / 2, "{off} parameters off");
         }
-        let error = with_ffn_for(&Config { ssm_width: vec![4096; 4], ..whole }, wanted).unwrap_err();
-        assert!(error.to_string().contains("narrow its paths"), "{error}");
+        let error = with_ffn_for(&Config { ssm_width: vec![4096; 4], ..whole }, target).unwrap_err();
+        assert!(error.to_string().contains("reduce the path widths"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a model costs, counted and not measured: parameters, bytes of state, floating-point operations.
+//! Analytic costs of a model: number of parameters, bytes of state, floating-point operations.
 
 use hh_core::backend::{Device, Precision};
 use hh_core::config::{Config, HopfieldKind};
@@ -8,10 +8,10 @@ use hh_core::shape::{Shape, Shaped};
 use serde::Serialize;
 use std::convert::Infallible;
 
-/// Parameters by what they belong to. A path's share of the packed projections around it is the path's.
+/// Number of parameters by component. A path includes its share of the packed projections.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Parameters {
-    /// The table of ids, shared by input and output, its factors, and learned positions.
+    /// The token embedding, shared by input and output, its factors, and learned positions.
     pub embedding: usize,
     /// The state-space paths.
     pub ssm: usize,
@@ -19,20 +19,20 @@ pub struct Parameters {
     pub hopfield: usize,
     /// The attention paths.
     pub attention: usize,
-    /// The gates and the norms that they weigh.
+    /// The gates, and the norms of the path outputs.
     pub mixer: usize,
     /// The feed-forward networks.
     pub ffn: usize,
-    /// Norms of the residual stream.
+    /// The norms of the residual stream.
     pub norms: usize,
-    /// Between segments.
+    /// The controller between segments.
     pub controller: usize,
-    /// The rectified-flow head, which only training needs.
+    /// The rectified-flow head, used only in training.
     pub flow: usize,
 }
 
 impl Parameters {
-    /// Counts a configuration's.
+    /// Counts the parameters of a configuration.
     pub fn of(c: &Config) -> Self {
         let mut n = Self::default();
         for (name, shape) in model::shapes(c) {
@@ -61,7 +61,7 @@ impl Parameters {
         n
     }
 
-    /// The parts by name.
+    /// The components by name.
     pub fn parts(&self) -> [(&'static str, usize); 9] {
         [
             ("embedding", self.embedding),
@@ -76,25 +76,25 @@ impl Parameters {
         ]
     }
 
-    /// All of them.
+    /// Total number of parameters.
     pub fn total(&self) -> usize {
         self.parts().iter().map(|(_, n)| n).sum()
     }
 }
 
-/// Bytes of what one sequence remembers.
+/// Bytes of the recurrent state of one sequence.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateBytes {
-    /// What each further position adds, as long as no window is full.
+    /// Bytes that each further position adds, until a window is full.
     pub per_position: usize,
-    /// What is there whatever the length: recurrences, convolutions, Hebbian matrices, summaries.
+    /// Bytes independent of the length: recurrences, convolutions, Hebbian matrices, summaries.
     pub constant: usize,
-    /// All of it at the context asked for.
+    /// Total bytes at the given context.
     pub total: usize,
 }
 
 impl StateBytes {
-    /// Counts the state that a session of this context has room for.
+    /// Counts the state that a session of this context allocates.
     pub fn of(c: &Config, context: usize, segments: usize) -> Self {
         let bytes = |c: &Config, context| {
             let Ok(state) = State::new(&mut MemoryMeter::new(Numbers::SINGLE), c, 1, context, segments);
@@ -108,18 +108,18 @@ impl StateBytes {
     }
 }
 
-/// Bytes that a backend holds a number in, by what it is for.
+/// Bytes per element of a backend's tensors, by precision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Numbers {
     compute: usize,
-    /// Of the copy for products of a weight that is a matrix, beside its four.
+    /// Of the additional compute copy of a weight matrix.
     copy: usize,
 }
 
 impl Numbers {
     /// f32 throughout.
     pub const SINGLE: Self = Self { compute: 4, copy: 0 };
-    /// bf16 activations, and such copies of the matrices.
+    /// bf16 activations, and bf16 copies of the weight matrices.
     pub const HALF: Self = Self { compute: 2, copy: 2 };
 
     fn bytes(self, shape: Shape, precision: Precision) -> usize {
@@ -132,7 +132,7 @@ impl Numbers {
     }
 }
 
-/// A device without a machine: its tensors are their shapes, and it adds up their bytes.
+/// A device that allocates nothing: its tensors are shapes, and it adds up their bytes.
 pub(crate) struct MemoryMeter {
     numbers: Numbers,
     bytes: usize,
@@ -143,7 +143,7 @@ impl MemoryMeter {
         Self { numbers, bytes: 0 }
     }
 
-    /// Bytes since this was last asked.
+    /// Returns the bytes since the last call and resets the counter.
     pub(crate) fn settle(&mut self) -> usize {
         std::mem::take(&mut self.bytes)
     }
@@ -193,16 +193,16 @@ impl Device for MemoryMeter {
     fn copy(&mut self, _: &Extents, _: &mut Extents) {}
 }
 
-/// Floating-point operations for each token; a multiplication and an addition are two. Products are counted, element-wise
-/// work is not.
+/// Floating-point operations per token; a multiply-add counts as two. Matrix products are counted, element-wise operations
+/// are not.
 ///
-/// With `P` weights of the blocks' products, `P_c` of the controller's, `E·V` (and `2·D·E` where E and D differ) of the
+/// With `P` weights in the blocks' products, `P_c` in the controller's, `E·V` (and `2·D·E` where E and D differ) in the
 /// embedding's, `S` segments, and `m` the operations of the memories:
 ///
 /// ```text
 /// memory of layer l   m_l = 4 w_attention n + 4 w_hopfield K n'        modern
 ///                         = … + 4 w_hopfield d (1 + K)                 classic
-/// n, n'               positions that a query sees: min(t, window), and the learned slots beside it
+/// n, n'               positions that a query sees: n = min(t, window), n' = n + learned slots
 /// segment             s = 2 P + Σ m_l
 /// decoding            S·s + (S−1)·2 P_c + 2 E V                        at t = T
 /// training            forward as above at the mean over t = 1..T; backward twice that of the last segment, of the controller
@@ -212,17 +212,17 @@ impl Device for MemoryMeter {
 /// With one segment and one attention path this is the usual 6 N + 6 L w T.
 #[derive(Serialize, Clone, Copy, PartialEq, Debug)]
 pub struct Flops {
-    /// To decode a token after a full context.
+    /// Operations to decode one token after a full context.
     pub decoding: f64,
-    /// To train on a token of a sequence as long as the context, forward and backward.
+    /// Operations to train on one token of a sequence as long as the context, forward and backward.
     pub training: f64,
 }
 
 impl Flops {
-    /// Counts a configuration's.
+    /// Counts the operations of a configuration.
     pub fn of(c: &Config, context: usize, segments: usize) -> Self {
         let n = Parameters::of(c);
-        // Vectors (gains, biases, decays) are element-wise; so are slots, which m counts as positions.
+        // Vectors (gains, biases, decays) are element-wise; slots are counted in m, as positions.
         let products: usize = model::shapes(c)
             .iter()
             .filter(|(name, shape)| name.starts_with("blocks.") && shape.rank() == 2 && name.ends_with("weight"))
@@ -245,7 +245,7 @@ impl Flops {
     }
 }
 
-/// Operations of a layer's memories, forward, where a query sees `seen(window)` positions.
+/// Forward operations of a layer's memories, where a query sees `seen(window)` positions.
 fn memory(c: &Config, layer: usize, seen: &dyn Fn(usize) -> f64) -> f64 {
     let [_, h, a] = c.widths(layer).map(|w| w as f64);
     let k = c.depth(layer) as f64;
@@ -269,7 +269,7 @@ mod tests {
     use hh_core::presets::{PRESETS, preset};
 
     #[test]
-    fn the_parts_are_the_whole() {
+    fn the_components_sum_to_all_parameters() {
         for (name, _) in PRESETS {
             let c = preset(name).unwrap();
             let all: usize = model::shapes(&c).iter().map(|(_, shape)| shape.count()).sum();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn attention_alone_has_the_usual_count() {
+    fn attention_alone_has_the_standard_count() {
         let c = preset("gpt-4.5m").unwrap();
         let n: usize = model::shapes(&c).iter().filter(|(_, shape)| shape.rank() == 2).map(|(_, shape)| shape.count()).sum();
         let flops = Flops::of(&c, 255, 1);
@@ -303,11 +303,11 @@ mod tests {
 
     #[test]
     fn the_state_is_what_a_session_allocates() {
-        // Six layers, two segments; rings of attention and Hopfield hold two numbers a channel.
+        // Six layers, two segments; rings of attention and Hopfield hold two values per channel.
         let c = preset("char-4.5m").unwrap();
         let state = StateBytes::of(&c, 256, 2);
         assert_eq!(state.per_position, 2 * 6 * 2 * (64 + 64) * 4);
-        // Recurrence, three inputs of the convolution, previous pattern; the summary that the first segment leaves.
+        // Recurrence, three inputs of the convolution, previous pattern; the summary of the first segment.
         assert_eq!(state.constant, 2 * 6 * (160 + 3 * 160 + 64) * 4 + 128 * 4);
         assert_eq!(state.total, state.constant + 256 * state.per_position);
     }

@@ -1,4 +1,4 @@
-//! How well a model predicts a text.
+//! Evaluation of a model on a text: nll, perplexity, bits per byte.
 
 use crate::data::Windows;
 use anyhow::Result;
@@ -15,34 +15,34 @@ use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
 use std::ops::Deref;
 
-/// Sums over the targets that were scored.
+/// Sums over the scored targets.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Score {
     /// Negative log-likelihood, in nats.
     pub nats: f64,
-    /// Targets.
+    /// Number of targets.
     pub tokens: u64,
-    /// Bytes of text that the targets stand for.
+    /// Bytes of the targets' text.
     pub bytes: u64,
 }
 
-/// What is reported of a [`Score`].
+/// The metrics of a [`Score`].
 #[derive(Serialize, Clone, Copy, PartialEq, Debug)]
 pub struct Figures {
     /// Mean negative log-likelihood, in nats per token.
     pub nll: f64,
     /// `exp(nll)`
     pub perplexity: f64,
-    /// Bits for each byte of the text: comparable between tokenizers.
+    /// Bits per byte of the text, comparable between tokenizers.
     pub bits_per_byte: f64,
-    /// Targets that were scored.
+    /// Number of targets.
     pub tokens: u64,
-    /// Bytes that they stand for.
+    /// Bytes of the targets' text.
     pub bytes: u64,
 }
 
 impl Score {
-    /// Means.
+    /// The means over the targets.
     pub fn figures(&self) -> Figures {
         let nll = self.nats / self.tokens.max(1) as f64;
         let bits_per_byte = self.nats / std::f64::consts::LN_2 / self.bytes.max(1) as f64;
@@ -53,14 +53,14 @@ impl Score {
 /// The losses of a batch.
 #[derive(Clone, Copy)]
 pub struct Losses<'a> {
-    /// Three numbers a position, the first of them its negative log-likelihood.
+    /// `[B, T, 3]`, as written by the cross-entropy kernel; the first value is the negative log-likelihood.
     rows: &'a [f32],
     targets: &'a [u32],
     time: usize,
 }
 
 impl<'a> Losses<'a> {
-    /// Window of the batch, target, and its negative log-likelihood in nats, for each target that counts.
+    /// Row of the batch, target, and its negative log-likelihood in nats, for each target that is not [`IGNORE`].
     pub fn iter(self) -> impl Iterator<Item = (usize, u32, f64)> + 'a {
         let all = self.rows.chunks_exact(3).zip(self.targets).enumerate();
         let counted = all.filter(|&(_, (_, &target))| target != IGNORE);
@@ -68,8 +68,8 @@ impl<'a> Losses<'a> {
     }
 }
 
-/// Room to score batches of `batch` windows of `time` tokens; what training has beside it is not there. `M` is anything that
-/// leads to the model: a reference, a `&mut` one.
+/// Scores batches of `batch` windows of `time` tokens in preallocated inference buffers. `M` is a reference to the model, `&` or
+/// `&mut`.
 pub struct Evaluator<B: Forward, M> {
     backend: B,
     model: M,
@@ -82,15 +82,15 @@ pub struct Evaluator<B: Forward, M> {
     batch: usize,
     time: usize,
     host: Vec<f32>,
-    /// Tokens and targets of the batch at hand.
+    /// Tokens and targets of the current batch.
     ids: [Vec<u32>; 2],
 }
 
 impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
-    /// Makes the room.
+    /// Allocates the buffers.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine has none.
+    /// [`Error::Device`] if the device is out of memory.
     pub fn new(mut backend: B, model: M, batch: usize, time: usize) -> Result<Self, Error> {
         let (b, c) = (&mut backend, &model.config);
         let (ids, x) = (Shape::matrix(batch, time), ChunkShape { batch, time, saved: false });
@@ -104,14 +104,14 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         Ok(Self { backend, model, tokens, targets, acts, head, scratch, losses, batch, time, host, ids })
     }
 
-    /// Scores a text in windows that lie one after the other and begin with an empty past each: every token but the first is a
-    /// target exactly once. `each` hears of every batch, and how many there are.
+    /// Scores a text in consecutive windows, each from an empty state, so every token except the first is a target exactly once.
+    /// `each` is called after every batch with the number of batches done and the total.
     ///
     /// # Errors
-    /// What reading the text says, or the machine.
+    /// A text that cannot be read, or a device error.
     ///
     /// # Panics
-    /// Where the windows are not as long as the room.
+    /// If the windows are not `time` tokens long.
     pub fn score(
         &mut self,
         windows: Windows<'_>,
@@ -132,13 +132,13 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         Ok(score)
     }
 
-    /// Scores windows `index · batch ..`, as many as the room is made for, with somebody in the middle of it.
+    /// Scores the windows from `index · batch` on, a full batch where the text has as many, with hooks in the forward pass.
     ///
     /// # Errors
-    /// What reading the text says, the hooks, or the machine.
+    /// A text that cannot be read, an error of the hooks, or a device error.
     ///
     /// # Panics
-    /// Where the windows are not as long as the room.
+    /// If the windows are not `time` tokens long.
     pub fn batch<H>(&mut self, windows: Windows<'_>, index: u64, segments: usize, hooks: &mut H) -> Result<Losses<'_>>
     where
         H: Hooks<B, Error: std::error::Error + Send + Sync + 'static>,
@@ -154,12 +154,12 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         Ok(Losses { rows: &self.host, targets: &self.ids[1], time: self.time })
     }
 
-    /// The model, and the machine that it lies on.
+    /// The backend and the model reference.
     pub fn parts(&mut self) -> (&mut B, &mut M) {
         (&mut self.backend, &mut self.model)
     }
 
-    /// From the hidden states to losses on the host.
+    /// Computes the losses from the hidden states and downloads them.
     fn losses(&mut self) -> Result<(), B::Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
         let loss = Loss::evaluation(&self.targets, &mut self.scratch, &mut self.losses);
@@ -176,7 +176,7 @@ mod tests {
     use hh_core::session::{Options, Session};
 
     #[test]
-    fn a_score_is_what_stepping_through_the_windows_gives() {
+    fn a_score_equals_that_of_stepping_through_the_windows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.safetensors");
         std::fs::write(&path, models::good()).unwrap();

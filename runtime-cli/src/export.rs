@@ -1,4 +1,4 @@
-//! A checkpoint made smaller: without what only training needs, and in a narrower number type.
+//! Export of a checkpoint for inference: without training-only parameters, and optionally in a smaller data type.
 
 use crate::files;
 use crate::loading::Source;
@@ -10,22 +10,22 @@ use hh_core::shape::Shape;
 use std::io;
 use std::path::Path;
 
-/// What an export changed.
+/// The result of an export.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Exported {
-    /// Numbers that were left out, since only training needs them.
+    /// Number of training-only parameters that were left out.
     pub stripped: usize,
-    /// Numbers that were written.
+    /// Number of parameters written.
     pub written: usize,
-    /// Bytes of the file that was read, and of the one that was written.
+    /// Sizes of the input and output files in bytes.
     pub bytes: [u64; 2],
-    /// The largest rounding error, and the tensor that it is in.
+    /// The largest absolute rounding error and the name of its tensor.
     pub largest: (f32, String),
-    /// Root of the summed squared errors over that of the summed squares.
+    /// Relative root-mean-square error over all parameters: `sqrt(Σ (x − y)² / Σ x²)`.
     pub relative: f64,
 }
 
-/// A failure of the file or of the weights, as the file's.
+/// An error of the file or of the weights, as an I/O error.
 struct Failure(io::Error);
 
 impl From<Error> for Failure {
@@ -40,11 +40,10 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Writes a checkpoint anew, whole or not at all, with its metadata, without a rectified-flow head, stored as `stored` says.
+/// Writes a checkpoint atomically in the format `stored`, with its metadata and without the rectified-flow head.
 ///
 /// # Errors
-/// One sentence for a source that is no checkpoint or is damaged, a value too large for the type, and a place that cannot be
-/// written to.
+/// An invalid or damaged source, a value too large for the data type, or a file that cannot be written.
 pub fn export(source: &Source, out: &Path, stored: Stored) -> Result<Exported> {
     let from = source.checkpoint()?;
     let mut config = from.config().clone();
@@ -80,7 +79,7 @@ pub fn export(source: &Source, out: &Path, stored: Stored) -> Result<Exported> {
     Ok(Exported { stripped, written, bytes: [source.bytes().len() as u64, bytes], largest, relative })
 }
 
-/// The largest difference of two checkpoints and its tensor; and the relative root mean square of all.
+/// The largest absolute difference of two checkpoints with its tensor, and the relative root-mean-square difference.
 fn distance(from: &Checkpoint<'_>, made: &Checkpoint<'_>, all: &[(String, Shape)]) -> Result<((f32, String), f64)> {
     let (mut largest, mut errors, mut squares) = ((0.0f32, String::new()), 0.0f64, 0.0f64);
     let (mut before, mut after) = (Vec::new(), Vec::new());
@@ -112,7 +111,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn an_export_has_the_same_weights_but_the_flow_head_and_is_a_checkpoint_again() {
+    fn an_export_is_a_checkpoint_with_the_same_weights_without_the_flow_head() {
         let folder = tempfile::tempdir().unwrap();
         let (model, out) = (folder.path().join("m.safetensors"), folder.path().join("out.safetensors"));
         fs::write(&model, models::good()).unwrap();
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_in_blocks_is_smaller_and_can_be_exported_again() {
+    fn a_quantised_export_is_smaller_and_can_be_exported_again() {
         let folder = tempfile::tempdir().unwrap();
         let [model, small, again] = ["m", "small", "again"].map(|name| folder.path().join(name));
         let config = Config { width: 64, embed_dim: 64, ffn: 96, ..models::config() };

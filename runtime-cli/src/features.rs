@@ -1,27 +1,27 @@
-//! The cargo features: which of them this build has, and the sentence for each that it lacks.
+//! The cargo features: which of them this build has, and the error message for the absent ones.
 
 use crate::files::shown;
 use std::fmt;
 use std::path::Path;
 
-/// A part of the program that a build may leave out.
+/// An optional part of the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Feature {
-    /// Rows of columns in files.
+    /// Tables of texts in files.
     Tables,
     /// Byte-level BPE.
     Tokenizers,
-    /// Data sets from the network.
+    /// Download of data sets.
     Download,
     /// Pictures and the report.
     Plots,
     /// The small English model.
     English,
-    /// What the example of a server is built of.
+    /// The example server.
     Serve,
 }
 
-/// The parts of what is said of one feature, from its name and what it does.
+/// Description of a feature.
 struct Words {
     name: &'static str,
     gives: &'static str,
@@ -70,18 +70,18 @@ impl Feature {
         self.words().present
     }
 
-    /// The path of a file that this feature writes; where it is absent, the sentence that says so.
+    /// The path of a file that this feature writes, or its absence message.
     pub(crate) fn file(self, path: &Path) -> String {
         if self.is_present() { shown(path) } else { self.absent().to_owned() }
     }
 
-    /// The sentence for a build without it: what is missing, what that does, and how to build with it.
+    /// The message for a build without it: its name, what it does, and how to build with it.
     pub const fn absent(self) -> &'static str {
         self.words().absent
     }
 }
 
-/// What was asked for needs a feature that this build lacks.
+/// The error for a feature that this build lacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Absent(pub Feature);
 

@@ -1,4 +1,4 @@
-//! Files that are opened with a clear word, and written whole or not at all.
+//! File access with clear errors and atomic writes.
 
 use anyhow::{Context, Result, anyhow, bail};
 use memmap2::Mmap;
@@ -6,27 +6,27 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file so that `path` holds either what it held before or all that `write` wrote, whatever fails in between:
-/// beside it first, synced to the disk, then renamed, and the folder synced too.
+/// Writes a file atomically: `path` has either its previous content or the complete output of `write`, whatever fails in
+/// between. The output goes to a temporary file in the same folder, which is synced and renamed; then the folder is synced.
 ///
 /// # Errors
-/// One sentence naming the path, the cause and the remedy; nothing half-written stays.
+/// A file that cannot be written, with path, cause and remedy; the temporary file is removed.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     if path.is_dir() {
-        bail!("cannot write {}: it is a folder; give a file's name", path.display());
+        bail!("cannot write {}: it is a folder; give the name of a file", path.display());
     }
     replace(path, write).map_err(|e| anyhow!("cannot write {}: {}", path.display(), remedy(&e)))
 }
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut beside = temporary(0o666).tempfile_in(&folder)?;
-    let mut buffered = BufWriter::with_capacity(1 << 20, beside.as_file_mut());
+    let mut unfinished = temporary(0o666).tempfile_in(&folder)?;
+    let mut buffered = BufWriter::with_capacity(1 << 20, unfinished.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;
     drop(buffered);
-    beside.as_file().sync_all()?;
-    beside.persist(path).map_err(|e| e.error)?;
+    unfinished.as_file().sync_all()?;
+    unfinished.persist(path).map_err(|e| e.error)?;
     sync_folder(&folder)
 }
 
@@ -36,11 +36,11 @@ pub(crate) fn shown(path: &Path) -> String {
     if path.contains(' ') { format!("'{path}'") } else { path }
 }
 
-/// What the names of unfinished files begin with.
+/// Prefix of the names of unfinished files.
 pub(crate) const TEMPORARY: &str = ".hh-";
 
-/// Names what is not yet whole; a run that was killed may leave one, and it is safe to delete. `mode` is what a new file
-/// (`0o666`) or folder (`0o777`) has before the umask: the crate's own choice can be read by its owner alone.
+/// A builder of temporary files and folders. A killed process may leave one behind, which is safe to delete. `mode` is that of
+/// a new file (`0o666`) or folder (`0o777`) before the umask; the default of the crate is readable only by its owner.
 pub(crate) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY).suffix(".unfinished");
@@ -51,7 +51,7 @@ pub(crate) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// The folder that holds a path.
+/// The parent folder of a path.
 pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -59,25 +59,25 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Makes a rename survive a power cut, where the system can sync a folder.
+/// Syncs a folder, on Unix, so that a rename in it survives a power failure.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 ///
 /// # Errors
-/// One sentence naming the folder, the cause and the remedy.
+/// A folder that cannot be created, with cause and remedy.
 pub fn make_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| match e.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            anyhow!("cannot make the folder {}: a file stands in its place; give another name", folder.display())
+            anyhow!("cannot make the folder {}: a file has that name; give another name", folder.display())
         }
         _ => anyhow!("cannot make the folder {}: {}", folder.display(), remedy(&e)),
     })
 }
 
-/// The folders of a path that are not there yet, innermost first.
+/// The folders of a path that do not exist yet, innermost first.
 pub(crate) fn missing(path: &Path) -> Vec<PathBuf> {
     let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
     parts.take_while(|part| !part.exists()).map(Path::to_path_buf).collect()
@@ -86,30 +86,30 @@ pub(crate) fn missing(path: &Path) -> Vec<PathBuf> {
 /// Opens a file for reading.
 ///
 /// # Errors
-/// One sentence for a missing file, a folder, and a file that may not be read.
+/// A missing file, a folder, or a file that cannot be read.
 pub fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|e| anyhow!("cannot read {}: {}", path.display(), obstacle(&e)))?;
+    let file = File::open(path).map_err(|e| anyhow!("cannot read {}: {}", path.display(), read_remedy(&e)))?;
     if file.metadata().with_context(|| format!("cannot read {}", path.display()))?.is_dir() {
-        bail!("cannot read {}: it is a folder; give a file's name", path.display());
+        bail!("cannot read {}: it is a folder; give the name of a file", path.display());
     }
     Ok(file)
 }
 
-/// Maps a file into memory, to be read.
+/// Maps a file into memory, read-only.
 ///
 /// # Errors
-/// As [`open`], and where the system cannot map it.
+/// As [`open`], and a file that cannot be mapped.
 pub(crate) fn map(path: &Path) -> Result<Mmap> {
     let file = open(path)?;
-    // SAFETY: the map is only read, as bytes, of which any value is valid. A program that shortens the file while it is
-    // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
+    // SAFETY: the map is only read, as bytes, of which any value is valid. Truncating the file while it is mapped ends this
+    // program with a bus error; this program never truncates or writes such files in place.
     unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))
 }
 
-/// Reads a whole text file, of a size for memory: a configuration, a tokenizer, a manifest.
+/// Reads a whole text file into memory: a configuration, a tokenizer, a manifest.
 ///
 /// # Errors
-/// As [`open`], and where the file is not UTF-8.
+/// As [`open`], and a file that is not UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     io::read_to_string(open(path)?).map_err(|e| match e.kind() {
         io::ErrorKind::InvalidData => anyhow!("cannot read {}: it is not UTF-8 text", path.display()),
@@ -117,7 +117,7 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     })
 }
 
-fn obstacle(e: &io::Error) -> String {
+fn read_remedy(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::NotFound => "there is no such file; check the name".into(),
         io::ErrorKind::PermissionDenied => "you may not read it; change its permissions".into(),
@@ -126,7 +126,7 @@ fn obstacle(e: &io::Error) -> String {
     }
 }
 
-/// What a failed write means to whoever asked for it.
+/// The cause of a failed write, with a remedy.
 pub(crate) fn remedy(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; free some space, or write to another disk".into(),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole() {
+    fn a_file_is_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         write_atomically(&path, |w| w.write_all(b"one")).unwrap();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_leaves_what_was_there() {
+    fn a_full_disk_keeps_the_previous_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         write_atomically(&path, |w| w.write_all(b"one")).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_named() {
+    fn a_path_that_cannot_be_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
@@ -185,7 +185,7 @@ mod tests {
         assert!(fail(&folder.path().join("no/such")).contains("its folder does not exist"));
         assert!(fail(folder.path()).contains("it is a folder"));
         assert!(fail(&file.join("below")).contains("not a folder"));
-        assert!(make_folder(&file).unwrap_err().to_string().contains("a file stands in its place"));
+        assert!(make_folder(&file).unwrap_err().to_string().contains("a file has that name"));
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_new_file_has_the_permissions_of_any_new_file() {
+    fn a_new_file_has_default_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));

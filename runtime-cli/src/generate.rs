@@ -13,7 +13,7 @@ use std::io::Write;
 use std::ops::Deref;
 use std::time::Instant;
 
-/// What [`write`] did.
+/// What [`write()`] did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// Tokens that were drawn.

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the work at hand is finished and saved, and a second Ctrl-C quits at once.
+//! Ctrl-C and SIGTERM: the current step is finished and saved; a second Ctrl-C quits immediately.
 
 use crate::stderr::say;
 use anyhow::{Context, Result};
@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit code of work that was stopped, as shells have it for Ctrl-C: what follows it in a script does not start.
+/// Exit code of a stopped command, as shells use it for Ctrl-C, so that a script does not continue after it.
 pub const STOPPED: u8 = 130;
 
-/// How a command ended, where nothing went wrong.
+/// How a command ended, if it did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Ending {
-    /// Everything is done.
+    /// Complete.
     Done,
-    /// It was stopped; what there was is saved.
+    /// Stopped early; the state is saved.
     Stopped,
 }
 
@@ -28,26 +28,26 @@ impl From<Ending> for ExitCode {
     }
 }
 
-/// What listens to the signals, once a command asks for it: until then they end the program.
+/// Installs the signal handlers; until a command does so, signals end the program.
 #[derive(Clone, Copy)]
 pub struct Interrupt {
     quit: fn(),
 }
 
 impl Interrupt {
-    /// `quit` ends the program: it is called, on a thread of its own, by the second Ctrl-C.
+    /// `quit` ends the program; the second Ctrl-C calls it, on a separate thread.
     pub fn new(quit: fn()) -> Self {
         Self { quit }
     }
 
-    /// What becomes true when the work should stop: by Ctrl-C, or by SIGTERM where the system has it. SIGHUP stays what it
-    /// was, so that `nohup` works. Ctrl-C is answered by a line on the standard error stream.
+    /// A flag that Ctrl-C, or SIGTERM on Unix, sets to stop the work. SIGHUP is not handled, so that `nohup` works. Ctrl-C
+    /// prints a line to the standard error.
     ///
     /// # Errors
-    /// One sentence where the system refuses, or something in the process listens already.
+    /// Handlers that cannot be installed, for example because the process has one already.
     pub fn listen(&self) -> Result<Arc<AtomicBool>> {
-        // A progress bar clears the two lines above the cursor when it draws itself again: not this one.
-        self.watch("\nfinishing what is at hand and saving; press Ctrl-C again to quit now\n")
+        // With line breaks around it, because a redrawn progress bar clears the two lines above the cursor.
+        self.watch("\nfinishing the current step and saving; press Ctrl-C again to quit now\n")
     }
 
     /// [`listen`](Self::listen) without that line.
@@ -69,9 +69,9 @@ impl Interrupt {
                 say(notice);
             }
         })
-        .context("cannot listen to Ctrl-C")?;
+        .context("cannot handle Ctrl-C")?;
         #[cfg(unix)]
-        signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).context("cannot listen to SIGTERM")?;
+        signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).context("cannot handle SIGTERM")?;
         Ok(stop)
     }
 }

@@ -1,4 +1,4 @@
-//! The program `hh-runtime` and the library behind it.
+//! The program `hh-runtime` as a library: training, evaluation, data, and the commands.
 
 pub mod ablate;
 pub mod budget;

@@ -1,4 +1,4 @@
-//! Which machine runs the model: the flags that every command shares, and who follows them.
+//! Selection of the backend and device: the shared command-line options, and the dispatch to a backend.
 
 use crate::costs::Numbers;
 use crate::train::memory_estimate::{self, MemoryEstimate};
@@ -11,17 +11,17 @@ use hh_cuda::{Compute, Cuda, Found};
 use std::str::FromStr;
 use std::thread::available_parallelism;
 
-/// A backend by its name.
+/// A backend and device, parsed from `--backend`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Backend {
-    /// The processor: the cuda backend, which has not been on a device yet, runs where it is asked for.
+    /// The default: the CPU.
     #[default]
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// The NVIDIA GPU of that number.
+    /// The NVIDIA GPU with this ordinal.
     Cuda(u16),
-    /// libtorch, on the device of that name, or on the best that there is.
+    /// libtorch, on the named device, or on the best available one.
     Tch(Option<String>),
 }
 
@@ -38,12 +38,12 @@ impl FromStr for Backend {
             None if name == "tch" => Ok(Self::Tch(None)),
             Some(("cuda", n)) if n.parse::<u16>().is_ok() => Ok(Self::Cuda(n.parse().unwrap_or_default())),
             Some(("tch", of)) if device(of) => Ok(Self::Tch(Some(of.to_owned()))),
-            _ => Err("there are auto, cpu, cuda, cuda:N, tch, tch:cpu, tch:cuda, tch:cuda:N and tch:mps".to_owned()),
+            _ => Err("the backends are auto, cpu, cuda, cuda:N, tch, tch:cpu, tch:cuda, tch:cuda:N and tch:mps".to_owned()),
         }
     }
 }
 
-/// What products and activations are computed in.
+/// Data type of matrix products and activations.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Precision {
     /// 32 bits.
@@ -53,29 +53,29 @@ pub enum Precision {
     Bf16,
 }
 
-/// Where a model runs.
+/// Backend options.
 #[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Machine")]
+#[command(next_help_heading = "Backend")]
 pub struct Machine {
-    /// What computes: cpu, an NVIDIA GPU (cuda, cuda:N), or libtorch's best device (tch) or a chosen one (tch:cpu, tch:cuda,
-    /// tch:cuda:N, tch:mps); auto is cpu. `hh-runtime doctor` tells what is there
+    /// Backend: cpu, an NVIDIA GPU (cuda, cuda:N), or libtorch on its best device (tch) or a given one (tch:cpu, tch:cuda,
+    /// tch:cuda:N, tch:mps); auto is cpu. `hh-runtime doctor` lists the available ones
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: Backend,
-    /// What it computes in; bf16 on NVIDIA GPUs, and on devices of libtorch that know it
+    /// Compute precision; bf16 needs an NVIDIA GPU or a libtorch device that supports it
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
-    /// Threads of the processor; results of the cpu backend do not depend on it [default: all cores]
+    /// CPU threads; results of the cpu backend do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 
 impl Machine {
-    /// Threads to use: those asked for, or as many as there are cores.
+    /// Number of CPU threads: `--threads`, or the number of cores.
     pub fn threads(&self) -> usize {
         self.threads.map_or_else(|| available_parallelism().map_or(1, |n| n.get()), usize::from)
     }
 
-    /// The flags that ask for the same backend again, with a space before them; none for the cpu backend.
+    /// The flags that select the same backend again, with a leading space; empty for the cpu backend.
     pub fn again(&self) -> String {
         let name = match &self.backend {
             Backend::Auto | Backend::Cpu => return String::new(),
@@ -87,49 +87,49 @@ impl Machine {
         format!(" --backend {name}{precision}")
     }
 
-    /// Whether libtorch is asked for.
+    /// Whether the backend is libtorch.
     pub fn wants_libtorch(&self) -> bool {
         matches!(self.backend, Backend::Tch(_))
     }
 }
 
-/// Something to be done on whichever backend the command line asks for.
+/// A job that is generic over the backend.
 pub trait BackendJob {
-    /// What comes of it.
+    /// The result.
     type Output;
 
-    /// Does it; `make` makes the backend, as often as it is wanted.
+    /// Runs the job; `make` creates a backend and may be called repeatedly.
     ///
     /// # Errors
-    /// The work's own, and those of `make`: a device that is not there.
+    /// Those of the job, and those of `make`: a device that is unavailable.
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Self::Output>;
 }
 
-/// The backends that a program has. A backend is chosen here, once; below, everything is generic over it.
+/// The backends of a program. This is the only place that selects a backend; everything called from it is generic.
 pub trait Backends: Sync {
-    /// Where the work would be done, in words.
+    /// Describes the selected device for messages.
     ///
     /// # Errors
-    /// One sentence where it cannot be done there.
+    /// A device or precision that is unavailable.
     fn place(&self, machine: &Machine) -> Result<String>;
 
-    /// What training by this recipe will take of the machine's memory, where that can be told before.
+    /// Estimates the memory that training with this recipe takes on the device; `None` if it cannot be estimated.
     ///
     /// # Errors
-    /// One sentence with the numbers where there is less.
+    /// A device that is unavailable or has less free memory.
     fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>>;
 
-    /// Does the work there.
+    /// Runs a job on the selected backend.
     ///
     /// # Errors
-    /// The work's own; one sentence where it cannot be done there.
+    /// Those of the job, and a device or precision that is unavailable.
     fn run<W: BackendJob>(&self, machine: &Machine, work: W) -> Result<W::Output>;
 }
 
-/// What needs no program of its own: the processor, and NVIDIA GPUs.
+/// The backends of `hh-runtime` itself: CPU and NVIDIA GPUs.
 pub struct NativeBackends;
 
-/// The GPU that the command line asks for, `None` if that is the processor.
+/// The selected GPU; `None` if the backend is another one.
 fn gpu(machine: &Machine) -> Result<Option<Found>> {
     match machine.backend {
         Backend::Cuda(n) => Ok(Some(hh_cuda::find(n.into())?)),
@@ -147,20 +147,20 @@ fn compute(machine: &Machine) -> Compute {
 impl Backends for NativeBackends {
     fn place(&self, machine: &Machine) -> Result<String> {
         if machine.wants_libtorch() {
-            bail!("libtorch is in a program of its own, {}: start that one", crate::libtorch::PROGRAM);
+            bail!("libtorch is in the separate program {}: run that one", crate::libtorch::PROGRAM);
         }
         if let Some(gpu) = gpu(machine)? {
             let precision = if machine.precision == Precision::Bf16 { "bf16" } else { "f32" };
             return Ok(format!("{}, cuda:{}, in {precision}", gpu.name, gpu.ordinal));
         }
         if machine.precision != Precision::F32 {
-            bail!("the cpu backend computes in f32; --precision bf16 goes with --backend cuda or --backend tch");
+            bail!("the cpu backend computes in f32; --precision bf16 needs --backend cuda or --backend tch");
         }
         Ok(format!("the CPU, threads: {}", machine.threads()))
     }
 
     fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
-        // Texts get room as their lengths come.
+        // Embedding objectives allocate by the lengths of the texts, which are not known yet.
         if recipe.objective.is_some() {
             return Ok(None);
         }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backend_is_what_its_name_says() {
+    fn backend_names_are_parsed() {
         let tch = |device: Option<&str>| Ok(Backend::Tch(device.map(str::to_owned)));
         let names = [
             ("auto", Ok(Backend::Auto)),
@@ -201,8 +201,8 @@ mod tests {
             ("tch:cuda:3", tch(Some("cuda:3"))),
             ("tch:mps", tch(Some("mps"))),
         ];
-        for (name, wanted) in names {
-            assert_eq!(name.parse::<Backend>(), wanted, "{name}");
+        for (name, expected) in names {
+            assert_eq!(name.parse::<Backend>(), expected, "{name}");
         }
         for name in ["", "tch:", "tch:gpu", "tch:cuda:", "tch:cuda:x", "cpu:0", "Cpu", "cuda:", "cuda:x"] {
             assert!(name.parse::<Backend>().is_err(), "{name}");

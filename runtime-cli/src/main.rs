@@ -1,4 +1,4 @@
-//! `hh-runtime`: everything but libtorch, for which it hands over to a program of its own.
+//! `hh-runtime`: all backends except libtorch, which is in a separate program that this one starts.
 
 use clap::Parser;
 use hh_runtime::interrupt::{Interrupt, STOPPED};

@@ -1,4 +1,4 @@
-//! How fast this machine is at the two things that bound the model: reading memory and multiplying matrices.
+//! Measures what bounds a model on this machine: memory read bandwidth and matrix-product throughput.
 
 use hh_core::backend::{Device, Forward, Precision};
 use hh_core::ops::Matmul;
@@ -8,17 +8,17 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that a thread reads, far more than its share of the caches; less where many threads would take too much memory.
+/// Bytes read per thread, far more than its share of the caches; less if all threads would exceed [`ALL_BYTES`].
 const BYTES: usize = 96 << 20;
-/// Bytes that all threads read at most.
+/// Maximum bytes of all threads together.
 const ALL_BYTES: usize = 2 << 30;
 
-/// Bytes per second that `threads` threads read together, the best of a few passes.
+/// Read bandwidth of `threads` threads together in bytes per second, the best of four passes.
 pub fn read_bandwidth(threads: usize) -> f64 {
     let bytes = BYTES.min(ALL_BYTES / threads);
     let memory: Vec<Vec<u64>> = thread::scope(|scope| {
         let makers: Vec<_> = (0..threads).map(|_| scope.spawn(|| vec![1; bytes / 8])).collect();
-        makers.into_iter().map(|maker| maker.join().expect("making a vector does not fail halfway")).collect()
+        makers.into_iter().map(|maker| maker.join().expect("filling a vector does not panic")).collect()
     });
     let pass = || {
         let began = Instant::now();
@@ -32,7 +32,7 @@ pub fn read_bandwidth(threads: usize) -> f64 {
     (0..4).map(|_| pass()).fold(0.0, f64::max)
 }
 
-/// Floating-point operations per second of a square matrix product in f32, the best within `budget`.
+/// Floating-point operations per second of a square f32 matrix product, the best within `budget`.
 pub fn gemm(threads: usize, budget: Duration) -> f64 {
     const N: usize = 512;
     let mut backend = Cpu::<f32>::new(Threads::new(threads));

@@ -1,4 +1,4 @@
-//! What all pictures have in common: SVG, colours, fonts, axes.
+//! Shared parts of all pictures: SVG output, colours, fonts, axes.
 
 use crate::files;
 use anyhow::{Result, anyhow};
@@ -11,9 +11,9 @@ use std::path::Path;
 
 /// A part of a picture, in pixels.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// A part with two axes of numbers.
+/// A part with two numeric axes.
 pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-/// What drawing comes to.
+/// The result of drawing.
 pub(crate) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 pub(crate) const FONT: &str = "sans-serif";
@@ -26,10 +26,10 @@ pub(crate) const ORANGE: RGBColor = RGBColor(214, 96, 39);
 pub(crate) const PATHS: [(&str, RGBColor); 3] =
     [("state space", RGBColor(35, 139, 69)), ("Hopfield memory", RGBColor(136, 65, 157)), ("attention", RGBColor(204, 152, 24))];
 
-/// Draws a picture and writes it, replacing one that is there.
+/// Draws a picture and writes it, replacing an existing file.
 ///
 /// # Errors
-/// One sentence where it cannot be written.
+/// A picture that cannot be drawn, or a file that cannot be written.
 pub(crate) fn save(path: &Path, size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<()> {
     let mut svg = String::new();
     let picture = || -> Drawn {
@@ -43,7 +43,7 @@ pub(crate) fn save(path: &Path, size: (u32, u32), draw: impl FnOnce(&Area<'_>) -
     files::write_atomically(path, |w| w.write_all(svg.as_bytes()))
 }
 
-/// Grid, axes and their names; the axis across has whole numbers.
+/// Grid, axes and their names; the x axis has whole numbers.
 pub(crate) fn mesh<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, x_desc: &str, y_desc: &str, [x_labels, y_labels]: [usize; 2]) -> Drawn {
     chart
         .configure_mesh()
@@ -57,15 +57,15 @@ pub(crate) fn mesh<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, x_desc: &str, y_desc: 
         .axis_style(INK.mix(0.5))
         .axis_desc_style((FONT, 15).into_font().color(&INK))
         .label_style((FONT, 13).into_font().color(&INK).transform(FontTransform::None))
-        // Few steps have grid lines between them, which are none.
+        // With few steps, grid lines fall between whole numbers; those get no label.
         .x_label_formatter(&|x| if (x - x.round()).abs() < 1e-9 { thousands(x.round() as i64) } else { String::new() })
         .draw()?;
     Ok(())
 }
 
-/// Names and colours of the paths, beside one another above what may run anywhere.
-pub(crate) fn path_key(area: &Area<'_>, there: [bool; 3]) -> Drawn {
-    for ((i, (name, color)), _) in PATHS.into_iter().enumerate().zip(there).filter(|(_, there)| *there) {
+/// The legend of the paths, in one row at the top.
+pub(crate) fn path_key(area: &Area<'_>, present: [bool; 3]) -> Drawn {
+    for ((i, (name, color)), _) in PATHS.into_iter().enumerate().zip(present).filter(|(_, present)| *present) {
         let x = 96 + 190 * i as i32;
         area.draw(&PathElement::new([(x, 14), (x + 22, 14)], color.stroke_width(2)))?;
         area.draw(&Text::new(name, (x + 30, 7), (FONT, 14).into_font().color(&INK)))?;
@@ -73,7 +73,7 @@ pub(crate) fn path_key(area: &Area<'_>, there: [bool; 3]) -> Drawn {
     Ok(())
 }
 
-/// Which end of a line of text its place is.
+/// Horizontal alignment of a text at its position.
 #[derive(Clone, Copy)]
 pub(crate) enum Anchor {
     Left,
@@ -81,7 +81,7 @@ pub(crate) enum Anchor {
     Right,
 }
 
-/// A line of text, as high as its place says.
+/// A line of text, vertically centred at its position.
 pub(crate) fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: u32, anchor: Anchor, color: RGBColor) -> Drawn {
     let across = match anchor {
         Anchor::Left => HPos::Left,
@@ -93,13 +93,13 @@ pub(crate) fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: u32, anch
     Ok(())
 }
 
-/// A rectangle that is one colour, given by two corners.
+/// A filled rectangle, given by two corners.
 pub(crate) fn fill(area: &Area<'_>, corners: [(i32, i32); 2], color: RGBAColor) -> Drawn {
     area.draw(&Rectangle::new(corners, color.filled()))?;
     Ok(())
 }
 
-/// Round numbers in a range, some five of them, and how they are written.
+/// About five round numbers in a range, with their labels.
 pub(crate) fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     let rough = (high - low) / 5.0;
     let power = 10f64.powf(rough.log10().floor());
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_a_span_has_a_few_of_them() {
+    fn a_range_has_a_few_round_ticks() {
         for (low, high) in [(0.0, 0.001), (-0.02, 0.05), (0.0, 0.9), (1.3, 2.3), (-0.1, 6.2), (0.0, 40.0)] {
             let ticks = ticks(low, high);
             assert!((2..=6).contains(&ticks.len()), "{low} to {high}: {ticks:?}");

@@ -1,4 +1,4 @@
-//! The program: reads the command line, runs one command, and says in one sentence what went wrong.
+//! The program: runs one command, and reports an error in one sentence.
 
 use crate::commands::Cli;
 use crate::interrupt::Interrupt;
@@ -8,12 +8,12 @@ use anyhow::Result;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-/// Runs a command on the backends that this program has.
+/// Runs a command on the backends of this program.
 pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
     finish(cli.command.run(backends, interrupt).map(ExitCode::from))
 }
 
-/// The exit code of what was done; what went wrong is said.
+/// The exit code of a result; an error is printed to the standard error.
 pub fn finish(done: Result<ExitCode>) -> ExitCode {
     match done {
         Ok(code) => code,
@@ -30,7 +30,7 @@ fn sentence(e: &anyhow::Error) -> String {
     format!("{e:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// Whoever read the output has had enough, as `head` does: that is no failure.
+/// A reader that closes the pipe early, as `head` does, is no failure.
 fn is_broken_pipe(e: &anyhow::Error) -> bool {
     e.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
 }

@@ -1,23 +1,23 @@
-//! How far work is: a bar on a terminal, a line every ten seconds elsewhere, on the standard error stream.
+//! Progress on the standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use crate::stderr::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Off a terminal, progress has a line at most this often.
+/// Shortest interval between lines where the standard error is not a terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
-/// How often the bar is drawn at most, per second.
+/// Maximum redraws per second.
 const HZ: u8 = 8;
 
-/// Progress of one piece of work.
+/// A progress display.
 pub struct Bar {
     bar: ProgressBar,
     display: Display,
-    /// The position it began at.
+    /// The initial position.
     first: u64,
     began: Instant,
-    spoke: Instant,
+    last_line: Instant,
 }
 
 /// Where progress is shown.
@@ -29,7 +29,7 @@ enum Display {
 }
 
 impl Bar {
-    /// A bar in a template of `indicatif`, for work of which `done` of `length` is done.
+    /// A bar with a template of `indicatif`, at position `done` of `length`.
     ///
     /// # Panics
     /// If the template is not valid.
@@ -41,7 +41,7 @@ impl Bar {
         Self::of(bar, display, done)
     }
 
-    /// A spinner, for work whose length is not known.
+    /// A spinner, for work of unknown length.
     ///
     /// # Panics
     /// If the template is not valid.
@@ -52,27 +52,27 @@ impl Bar {
         spinner
     }
 
-    /// Shows nothing.
+    /// Displays nothing.
     pub fn hidden() -> Self {
         Self::of(ProgressBar::hidden(), Display::Hidden, 0)
     }
 
     fn of(bar: ProgressBar, display: Display, first: u64) -> Self {
         let now = Instant::now();
-        Self { bar, display, first, began: now, spoke: now }
+        Self { bar, display, first, began: now, last_line: now }
     }
 
-    /// Sets how much work there is.
+    /// Sets the length.
     pub fn set_length(&self, length: u64) {
         self.bar.set_length(length);
     }
 
-    /// Sets how much is done.
+    /// Sets the position.
     pub fn set(&self, done: u64) {
         self.bar.set_position(done);
     }
 
-    /// Adds to what is done.
+    /// Advances the position.
     pub fn add(&self, more: u64) {
         self.bar.inc(more);
     }
@@ -82,19 +82,19 @@ impl Bar {
         self.bar.set_message(message);
     }
 
-    /// What stands beside the bar now; off a terminal, if the last line is long enough ago, the line made of it.
+    /// Sets the message of the bar; off a terminal, prints `line` if the interval has passed.
     pub fn report(&mut self, message: String, line: impl FnOnce(&Self, &str) -> String) {
         match self.display {
             Display::Terminal => self.bar.set_message(message),
-            Display::Lines if self.spoke.elapsed() >= BETWEEN_LINES => {
-                self.spoke = Instant::now();
+            Display::Lines if self.last_line.elapsed() >= BETWEEN_LINES => {
+                self.last_line = Instant::now();
                 say(line(self, &message));
             }
             Display::Lines | Display::Hidden => {}
         }
     }
 
-    /// A line that stays.
+    /// Prints a line above the bar.
     pub fn say(&self, line: &str) {
         match self.display {
             Display::Terminal => self.bar.println(line),
@@ -103,17 +103,17 @@ impl Bar {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// What was done per second since it began.
+    /// Mean rate per second since the start.
     pub fn rate(&self) -> f64 {
         self.bar.position().saturating_sub(self.first) as f64 / self.began.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// Seconds that the rest takes at the mean rate so far.
+    /// Estimated remaining seconds at the mean rate.
     pub fn seconds_left(&self) -> f64 {
         let done = self.bar.position();
         let rest = self.bar.length().unwrap_or(done).saturating_sub(done);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rate_and_rest_count_from_where_the_work_began() {
+    fn rate_and_remaining_time_count_from_the_initial_position() {
         let mut bar = Bar::new("{pos}", 100, 40);
         bar.began = Instant::now() - Duration::from_secs(10);
         bar.set(60);

@@ -1,4 +1,4 @@
-//! The folder of a run, and the names of what lies in it.
+//! The output folder of a run, and the names of its files.
 
 use crate::files;
 use crate::loading::BEST;
@@ -7,52 +7,52 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Where runs go unless asked otherwise.
+/// Default parent folder of runs.
 const RUNS: &str = "runs";
 
-/// Where a run keeps what it writes.
+/// The output folder of a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The folders that were made for it, innermost first.
+    /// The folders that were created for it, innermost first.
     made: Vec<PathBuf>,
 }
 
 impl RunFolder {
-    /// A new folder: the one asked for, which must be empty or absent, or the next free `runs/<name>-<n>`.
+    /// Creates a folder: `out`, which must be empty or absent, or the next free `runs/<name>-<n>`.
     ///
     /// # Errors
-    /// One sentence where a run is there already, or the place cannot be written to.
+    /// A folder that is not empty or cannot be created.
     pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
         match out {
             None => Self::numbered(Path::new(RUNS), name),
-            Some(path) => Self::empty(path, &format!(", or go on with the run in it by --resume {}", path.display())),
+            Some(path) => Self::empty(path, &format!(", or resume the run in it with --resume {}", path.display())),
         }
     }
 
-    /// This folder, for results that no run can go on from; it must be empty or absent.
+    /// Creates this folder, which must be empty or absent, for results that cannot be resumed.
     ///
     /// # Errors
-    /// One sentence where something is in it, or the place cannot be written to.
+    /// A folder that is not empty or cannot be created.
     pub fn for_results(path: &Path) -> Result<Self> {
         Self::empty(path, "")
     }
 
-    /// `or` is what can be done beside giving another folder.
+    /// `or` is an alternative to another folder, for the error message.
     fn empty(path: &Path, or: &str) -> Result<Self> {
         if path.exists() && !path.is_dir() {
-            bail!("{} is a file; give --out the name of a folder", path.display());
+            bail!("{} is a file; give the name of a folder as --out", path.display());
         }
         let made = files::missing(path);
         files::make_folder(path)?;
         let mut content = fs::read_dir(path).map_err(|e| anyhow!("cannot read the folder {}: {e}", path.display()))?;
         if content.next().is_some() {
-            bail!("{} is not empty; give another folder to --out{or}", path.display());
+            bail!("{} is not empty; give another folder as --out{or}", path.display());
         }
         Ok(Self { path: path.to_owned(), made })
     }
 
-    /// The folder of results that go by a name alone: `runs/<name>`. It is not made yet.
+    /// The path `runs/<name>`, for named results. The folder is not created.
     pub fn named(name: &str) -> PathBuf {
         Path::new(RUNS).join(name)
     }
@@ -74,38 +74,38 @@ impl RunFolder {
         unreachable!("no disk has so many folders")
     }
 
-    /// The folder of a run that is there.
+    /// Opens the folder of an existing run.
     ///
     /// # Errors
-    /// One sentence where there is nothing to go on from.
+    /// A folder without a run to resume.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = Self { path: path.to_owned(), made: Vec::new() };
         if !path.is_dir() {
-            bail!("{} is no folder; give --resume the folder of a run", path.display());
+            bail!("{} is not a folder; give the folder of a run as --resume", path.display());
         }
         if !folder.resume().is_file() {
-            bail!("{} has no resume.safetensors, so there is no run in it to go on with; give the folder of a run", path.display());
+            bail!("{} has no resume.safetensors, so there is no run to resume; give the folder of a run", path.display());
         }
         Ok(folder)
     }
 
-    /// This folder, made where it is missing, whatever a run has left in it.
+    /// Uses this folder whatever it contains, and creates it if it is missing.
     ///
     /// # Errors
-    /// One sentence where it cannot be made.
+    /// A folder that cannot be created.
     pub fn at(path: &Path) -> Result<Self> {
         let made = files::missing(path);
         files::make_folder(path)?;
         Ok(Self { path: path.to_owned(), made })
     }
 
-    /// Leaves nothing of a run that failed before its first checkpoint, so that the next can have the same folder; a run with
-    /// a checkpoint stays as it is.
+    /// Removes the files of a run that failed before its first checkpoint, so that the next run can use the same folder; a run
+    /// with a checkpoint is kept.
     pub fn abandon(&self) {
         if [self.best(), self.last(), self.resume()].iter().any(|checkpoint| checkpoint.exists()) {
             return;
         }
-        // What cannot be removed stays: the failure that led here is what the user should hear of.
+        // Errors are ignored, in favour of the original error.
         for file in [self.config(), self.metrics(), self.curve()] {
             let _ = fs::remove_file(file);
         }
@@ -124,17 +124,17 @@ impl RunFolder {
         self.path.join("config.toml")
     }
 
-    /// A line of JSON for every logged step and every evaluation.
+    /// The metrics: one line of JSON per logged step and validation.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    /// The picture of them.
+    /// The loss curve.
     pub fn curve(&self) -> PathBuf {
         self.path.join("curve.svg")
     }
 
-    /// The weights that validated best.
+    /// The weights with the best validation loss.
     pub fn best(&self) -> PathBuf {
         self.path.join(BEST)
     }
@@ -144,7 +144,7 @@ impl RunFolder {
         self.path.join("last.safetensors")
     }
 
-    /// Everything that going on needs.
+    /// The state to resume from.
     pub fn resume(&self) -> PathBuf {
         self.path.join("resume.safetensors")
     }

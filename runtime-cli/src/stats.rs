@@ -1,6 +1,6 @@
-//! What several seeds came to.
+//! Statistics over seeds.
 
-/// Mean and, of two values at least, their standard deviation (n − 1). `None` of none.
+/// Mean and, for at least two values, standard deviation (n − 1); `None` for an empty slice.
 pub fn moments(values: &[f64]) -> Option<(f64, Option<f64>)> {
     let n = values.len() as f64;
     let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / n)?;

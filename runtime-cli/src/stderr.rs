@@ -1,9 +1,9 @@
-//! Words for people, beside the output.
+//! Messages on the standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Writes a line to the standard error. No work ends because nobody reads it any more, so a failure is none.
+/// Writes a line to the standard error. A closed standard error is ignored, so that it does not end the work.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -2,7 +2,7 @@ use crate::{
     STEPS,
     run::{Step, cargo, program},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 /// Runs the steps of these names, all if there are none.
 ///
@@ -13,8 +13,25 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(format!("no step is called {name}; there are {}", known.join(", ")));
     }
-    let chosen = STEPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-    chosen.flat_map(|(_, steps)| steps()).try_for_each(Step::run)
+    let chosen: Vec<_> = STEPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
+    let mut minutes = Vec::new();
+    for (i, (name, steps)) in chosen.iter().enumerate() {
+        // The last job is the test runner's, whose closing lines stay the last that are printed.
+        if i > 0 && i + 1 == chosen.len() {
+            eprintln!("{}", table(&minutes));
+        }
+        let began = Instant::now();
+        steps().into_iter().try_for_each(Step::run).inspect_err(|_| eprintln!("{}", table(&minutes)))?;
+        minutes.push((*name, began.elapsed().as_secs_f64() / 60.0));
+    }
+    Ok(())
+}
+
+/// Minutes of each job so far, and their sum.
+fn table(minutes: &[(&str, f64)]) -> String {
+    let line = |name: &str, minutes: f64| format!("ci> {name:<14} {minutes:5.1} min\n");
+    let lines: String = minutes.iter().map(|&(name, minutes)| line(name, minutes)).collect();
+    lines + &line("so far", minutes.iter().map(|(_, minutes)| minutes).sum())
 }
 
 pub(crate) fn format() -> Vec<Step> {
@@ -50,6 +67,11 @@ pub(crate) fn docs() -> Vec<Step> {
 /// The package for the web: built, in node, and its demo in Chromium.
 pub(crate) fn web() -> Vec<Step> {
     vec![cargo(["run", "--quiet", "--package", "xtask", "--", "web", "--test"])]
+}
+
+/// Everything that would be published, packed; after the web package, which it packs as well.
+pub(crate) fn package() -> Vec<Step> {
+    vec![cargo(["run", "--quiet", "--package", "xtask", "--", "package"])]
 }
 
 /// Makes a Python with these packages in the target folder; the folder of its programs.

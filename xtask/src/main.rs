@@ -2,6 +2,7 @@
 
 mod ci;
 mod firmware;
+mod package;
 mod run;
 mod web;
 
@@ -16,6 +17,7 @@ cargo xtask oracle CHECKPOINT REFERENCE.py
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
                                    run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
                                    has it; prints a table, writes gpu.json
+cargo xtask package                pack every crate and the npm package without publishing, check sizes, licences and interfaces
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
         ["firmware"] => firmware::run(),
+        ["package"] => package::run(),
         ["web", ref words @ ..] => web::run(words),
         ["gpu", ref words @ ..] => gpu(words),
         ["fuzz", target] => fuzz(target, "60"),
@@ -80,13 +83,14 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
 type Check = (&'static str, fn() -> Vec<Step>);
 
 /// The checks of continuous integration, in the order in which they fail fastest.
-const STEPS: [Check; 10] = [
+const STEPS: [Check; 11] = [
     ("format", ci::format),
     ("bare", ci::bare),
     ("no-c-compiler", ci::no_c_compiler),
     ("lint", ci::lint),
     ("docs", ci::docs),
     ("web", ci::web),
+    ("package", ci::package),
     ("cuda", ci::cuda),
     ("libtorch", ci::libtorch),
     ("firmware", ci::firmware),

@@ -100,4 +100,6 @@ macro_rules! rung {
     )*};
 }
 
-rung!(f32 f64);
+rung!(f32);
+#[cfg(any(test, feature = "f64"))]
+rung!(f64);

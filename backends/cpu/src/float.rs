@@ -1,4 +1,4 @@
-//! The number types that the CPU backend computes in: f32 to use, f64 to check gradients with.
+//! The number types that the CPU backend computes in: f32 to use, f64 (a feature) to check gradients with.
 
 use crate::{
     error::OutOfMemory,
@@ -14,6 +14,7 @@ pub trait Float:
 }
 
 impl Float for f32 {}
+#[cfg(any(test, feature = "f64"))]
 impl Float for f64 {}
 
 /// Lets [`Float`] state that [`Cpu<F>`](Cpu) is a backend, which is implemented for each type by name.
@@ -26,6 +27,7 @@ impl OnCpu for f32 {
     type Machine = Cpu<f32>;
 }
 
+#[cfg(any(test, feature = "f64"))]
 impl OnCpu for f64 {
     type Machine = Cpu<f64>;
 }

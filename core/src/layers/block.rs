@@ -28,9 +28,9 @@ tree! {
         /// `[rows, D]`, rows packed: ssm x|gate|g_in|g_forget, hopfield q|pattern|value, attention q|k|v
         in_proj: T as leaf = leaf(&format!("{name}in_proj.weight"), Shape::matrix(c.in_rows(layer), c.width))?,
         /// The state-space path.
-        ssm: Option<ssm::Params<T>> as train_state = when(on[0], || ssm::Params::new(c, layer, name, leaf))?,
+        ssm: Option<ssm::Params<T>> as trees = when(on[0], || ssm::Params::new(c, layer, name, leaf))?,
         /// The Hopfield path.
-        hopfield: Option<hopfield::Params<T>> as train_state = when(on[1], || hopfield::Params::new(c, layer, name, leaf))?,
+        hopfield: Option<hopfield::Params<T>> as trees = when(on[1], || hopfield::Params::new(c, layer, name, leaf))?,
         /// Norms and gates.
         mixer: mixer::Params<T> as tree = mixer::Params::new(c, layer, name, leaf)?,
         /// `[D, w]`
@@ -51,7 +51,7 @@ pub struct State<T> {
 }
 
 impl<T> State<T> {
-    tree!(leaves(ssm as train_state, hopfield as train_state, attention as train_state,));
+    tree!(leaves(ssm as trees, hopfield as trees, attention as trees,));
 
     /// An empty past.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, batch: usize, context: usize) -> Result<Self, B::Error> {

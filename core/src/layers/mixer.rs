@@ -19,7 +19,7 @@ tree! {
         /// `[w]`: gain of each path's norm, packed
         gain: T as leaf = leaf(&format!("{name}mixer.norm.weight"), Shape::vector(c.mixed(layer)))?,
         /// The gates' network; absent with one path, or with another kind of mixer.
-        gate: Option<GateParams<T>> as train_state = when(c.gates(layer) > 0, || GateParams::new(c, layer, name, leaf))?,
+        gate: Option<GateParams<T>> as trees = when(c.gates(layer) > 0, || GateParams::new(c, layer, name, leaf))?,
     }
 }
 

@@ -4,7 +4,7 @@
 ///
 /// A field is `name: Type as kind = value`. `value` makes it, from the arguments of `new` and the closure that makes a leaf from
 /// its name and shape; what several of them use may follow these, each after a semicolon. `kind` says how its leaves are found: `leaf` is one, `option` none or one, `pair` none or two; `tree` is a
-/// tree, `train_state` an option or a vector of them. The form `leaves(name as kind, …)` gives a struct that is declared elsewhere the
+/// tree, `trees` an option or a vector of them. The form `leaves(name as kind, …)` gives a struct that is declared elsewhere the
 /// iterators alone.
 macro_rules! tree {
     (
@@ -46,12 +46,12 @@ macro_rules! tree {
     (@option $self:ident.$field:ident) => { $self.$field.iter() };
     (@pair $self:ident.$field:ident) => { $self.$field.iter().flatten() };
     (@tree $self:ident.$field:ident) => { $self.$field.leaves() };
-    (@train_state $self:ident.$field:ident) => { $self.$field.iter().flat_map(|tree| tree.leaves()) };
+    (@trees $self:ident.$field:ident) => { $self.$field.iter().flat_map(|tree| tree.leaves()) };
     (@mut leaf $self:ident.$field:ident) => { core::iter::once(&mut $self.$field) };
     (@mut option $self:ident.$field:ident) => { $self.$field.iter_mut() };
     (@mut pair $self:ident.$field:ident) => { $self.$field.iter_mut().flatten() };
     (@mut tree $self:ident.$field:ident) => { $self.$field.leaves_mut() };
-    (@mut train_state $self:ident.$field:ident) => { $self.$field.iter_mut().flat_map(|tree| tree.leaves_mut()) };
+    (@mut trees $self:ident.$field:ident) => { $self.$field.iter_mut().flat_map(|tree| tree.leaves_mut()) };
 }
 pub(crate) use tree;
 

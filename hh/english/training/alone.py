@@ -1,17 +1,17 @@
-"""Vectors of sentences without a teacher: a language model of WikiText-2, turned into an embedder.
+"""Sentence embeddings without a teacher: a language model of WikiText-2 becomes an embedding model.
 
-    python alone.py pairs DATA OUT          writes OUT/pairs.tsv: each sentence of WikiText-2's training part beside the next
-    python alone.py start DATA LM START     writes START: the language model LM, a checkpoint, as an embedder to train from
+    python alone.py pairs DATA OUT          writes OUT/pairs.tsv: each sentence of WikiText-2's training part with the next one
+    python alone.py start DATA LM START     writes START: the language model checkpoint LM as an embedding model to train from
 
-A language model's last hidden states say what comes next, and their mean over a text says little of it. So START reads the text
-off the table of tokens: each row has the length a / (a + share of its token) (Arora, Liang and Ma 2017), without the direction
-that most of the text shares, which takes what is missing to a common length instead: the norm before pooling would take that
-away. `pooled.weight` drops this direction again, and stretches all others until the vectors of sentences vary alike along each
-(whitening: Su et al. 2021). What the blocks add is turned down, for training to turn up.
+The last hidden states of a language model predict the next token; their mean is a poor embedding of the text. START therefore uses
+the token embedding: each row gets the length a / (a + frequency of its token) (Arora, Liang and Ma 2017), without the common
+direction of the texts. The norm before pooling would remove these lengths, so the common direction is filled up until all rows
+have the same length. `pooled.weight` removes that direction again and whitens the others (Su et al. 2021). The outputs of the
+blocks are scaled down; training scales them up.
 
-DATA holds `wikitext-2/wiki.train.reconstructed.tokens` and `stsbenchmark/sts-{train,dev,test}.csv`: the sentences of the training
-part, without their scores, are among those that shares and variances are counted over; what equals a sentence of dev or test, in
-letters and digits, is left out everywhere. Needs numpy, tokenizers and safetensors.
+DATA holds `wikitext-2/wiki.train.reconstructed.tokens` and `stsbenchmark/sts-{train,dev,test}.csv`. Frequencies and variances also
+count the sentences of STS-B's training part, without their scores; sentences that equal one of dev or test, in letters and digits,
+are removed everywhere. Needs numpy, tokenizers and safetensors.
 """
 
 import json
@@ -27,23 +27,23 @@ A, BLOCKS, SMALLEST = 1e-3, 0.005, 1e-4
 
 
 def key(text):
-    """What two sentences that are the same have in common: letters and digits."""
+    """The key by which sentences are compared: lower-case letters and digits."""
     return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
 
 
 def held_out(data):
-    """The sentences that nothing may learn from."""
+    """Keys of the dev and test sentences, which must not be trained on."""
     return {key(text) for part in ["dev", "test"] for text in sts(data / f"stsbenchmark/sts-{part}.csv")}
 
 
 def captions(data):
-    """The sentences of STS-B's training part, captions most of them, each once."""
+    """The sentences of STS-B's training part (mostly captions), without duplicates."""
     held = held_out(data)
     return sorted({text for text in sts(data / "stsbenchmark/sts-train.csv") if key(text) not in held})
 
 
 def pairs(data, out):
-    """Neighbouring sentences, neither of them long."""
+    """Writes pairs of neighbouring sentences, both shorter than LONGEST characters."""
     held = held_out(data)
     fits = lambda text: len(text) < LONGEST and key(text) not in held
     sentences = list(wiki(data / TEXT))
@@ -54,7 +54,7 @@ def pairs(data, out):
 
 
 def start(data, lm, path):
-    """The language model as an embedder."""
+    """Writes the language model as an embedding model."""
     import numpy as np
     from safetensors import safe_open
     from safetensors.numpy import save_file
@@ -68,11 +68,11 @@ def start(data, lm, path):
     ids = lambda texts: [e.ids for e in tokenizer.encode_batch(texts) if e.ids]
     wikipedia, others = ids(list(wiki(data / TEXT))), ids(captions(data))
     counts = np.bincount(np.concatenate(wikipedia + others), minlength=size)
-    share = counts / counts.sum()
+    frequency = counts / counts.sum()
     unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
     rows = unit(table)
-    common = np.linalg.svd(rows * np.sqrt(share + 1e-9)[:, None], full_matrices=False)[2][:1]
-    length = (A / (A + share))[:, None]
+    common = np.linalg.svd(rows * np.sqrt(frequency + 1e-9)[:, None], full_matrices=False)[2][:1]
+    length = (A / (A + frequency))[:, None]
     rows = length * unit(rows - rows @ common.T @ common)
     tensors["embed.weight"] = (np.sqrt(width) * (rows + np.sqrt(1 - length**2) * common)).astype(np.float32)
     texts = unit(np.stack([rows[text].mean(0) for text in others + wikipedia[:: len(wikipedia) // len(others)]]))

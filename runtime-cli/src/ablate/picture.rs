@@ -11,16 +11,16 @@ const WIDTH: u32 = 960;
 const ROW: i32 = 24;
 const TOP: i32 = 44;
 const BOTTOM: i32 = 52;
-/// Where names end, where the scale begins and ends, and where numbers stand.
+/// Horizontal positions in pixels: end of the names, start and end of the scale, start of the numbers.
 const COLUMNS: [i32; 4] = [270, 290, 740, 760];
 const FAINT: RGBColor = RGBColor(119, 119, 119);
 const DOT: RGBColor = PALE_BLUE;
 const MEAN: RGBColor = BLUE;
 
-/// Draws a table, replacing the picture that is there; nothing where no run is done.
+/// Draws a table into a file, replacing an existing one; writes nothing if no run is complete.
 ///
 /// # Errors
-/// One sentence where the file cannot be written.
+/// A file that cannot be written.
 pub fn draw(path: &Path, table: &Table) -> Result<()> {
     if table.lines.iter().all(|line| line.runs.is_empty()) {
         return Ok(());
@@ -30,7 +30,7 @@ pub fn draw(path: &Path, table: &Table) -> Result<()> {
     save(path, (WIDTH, height as u32), |root| picture(root, table, &rows))
 }
 
-/// What stands in a row.
+/// A row of the picture.
 enum Row<'a> {
     Group(&'a str),
     Line(&'a Line),
@@ -40,7 +40,7 @@ fn rows(table: &Table) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     let mut group = "";
     for line in &table.lines {
-        // The base is alone in its group, and needs no heading.
+        // The base is the only member of its group and needs no heading.
         if line.group != group && line.group != line.name {
             rows.push(Row::Group(&line.group));
         }
@@ -53,8 +53,8 @@ fn rows(table: &Table) -> Vec<Row<'_>> {
 fn picture(root: &Area<'_>, table: &Table, rows: &[Row<'_>]) -> Drawn {
     let values = || table.lines.iter().flat_map(|line| line.runs.iter().map(|run| run.1));
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let room = ((high - low) * 0.06).max(1e-3);
-    let (low, high) = (low - room, high + room);
+    let margin = ((high - low) * 0.06).max(1e-3);
+    let (low, high) = (low - margin, high + margin);
     let [names, from, to, numbers] = COLUMNS;
     let across = |value: f64| from + ((value - low) / (high - low) * f64::from(to - from)).round() as i32;
     let text = |size: i32, color: &RGBColor, h: HPos| (FONT, size).into_font().color(color).pos(Pos::new(h, VPos::Center));

@@ -1,4 +1,4 @@
-//! What is to be trained: a recipe, the questions asked of its model, and the seeds.
+//! The plan of an ablation: a recipe, the groups of variants of its model, and the seeds.
 
 use super::groups::GROUPS;
 use crate::budget::{parameters, with_ffn_for};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// A file: a recipe, as `train --config` reads it, and a section on what to vary.
+/// A plan file: a recipe, as for `train --config`, and the section `[ablate]`.
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default, deny_unknown_fields)]
 struct File {
@@ -29,7 +29,7 @@ struct Section {
     variant: Vec<CustomVariant>,
 }
 
-/// A variant that the file describes itself.
+/// A custom variant.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 struct CustomVariant {
@@ -37,41 +37,41 @@ struct CustomVariant {
     set: Map<String, Value>,
 }
 
-/// What a plan's own variants belong to.
+/// The group of custom variants.
 const OWN: &str = "own";
-/// What the model that is varied is called.
+/// The group and name of the unchanged model.
 const BASE: &str = "base";
 
-/// A model to be trained with every seed. Two questions that lead to the same model share it.
+/// A model to train with every seed. Equal variants of several groups are merged.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// `group: name` of each question that it answers, the first of which names its folder.
+    /// Group and name of each variant that is this model; the first gives the folder name.
     pub names: Vec<(String, String)>,
-    /// The model, with the `ffn` that makes its size that of the base; the vocabulary is still to come.
+    /// The model, with the `ffn` that matches the size of the base; without a vocabulary size.
     recipe: RecipeFile,
 }
 
 /// A run of the plan.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Which of the plan's variants.
+    /// Index of the plan's variant.
     pub variant: usize,
-    /// Everything that the run is a function of, but for the text.
+    /// Everything that determines the run, except the text.
     pub recipe: Recipe,
-    /// Its folder, below that of the ablation.
+    /// Its folder, relative to that of the ablation.
     pub folder: String,
 }
 
-/// Everything to be trained.
+/// A plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The recipe of the base.
     pub base: RecipeFile,
-    /// The variants, the base first.
+    /// The variants; the base is the first.
     pub variants: Vec<Variant>,
     /// The seeds, at least one.
     pub seeds: Vec<u64>,
-    /// The questions, in the order in which they are asked.
+    /// The groups, in the order of the table.
     pub groups: Vec<String>,
 }
 
@@ -79,35 +79,35 @@ impl Plan {
     /// Reads a plan.
     ///
     /// # Errors
-    /// One sentence for a file that cannot be read, for words that no plan has, and for a variant that cannot be.
+    /// A file that cannot be read, an unknown field or group, and an invalid variant.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_to_string(path)?;
         let file: File = toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
             anyhow!("{} line {line}: {}", path.display(), e.message().replace('\n', " "))
         })?;
-        Self::new(file).with_context(|| format!("{} cannot be carried out", path.display()))
+        Self::new(file).with_context(|| format!("invalid plan {}", path.display()))
     }
 
     fn new(file: File) -> Result<Self> {
         let File { model, train, data, ablate } = file;
         if train.seed.is_some() {
-            bail!("[train] has a seed; give the seeds of all runs as seeds = [1, 2, 3] in [ablate]");
+            bail!("[train] sets a seed; give the seeds of all runs as seeds = [1, 2, 3] in [ablate]");
         }
         if train.from.is_some() {
-            bail!("[train] starts from a checkpoint; an ablation is trained anew, or it would be a knock-out: leave `from` out");
+            bail!("[train] starts from a checkpoint, but an ablation trains from scratch: remove `from`");
         }
         let seeds = ablate.seeds.unwrap_or_else(|| vec![1, 2, 3]);
         if seeds.is_empty() || seeds.iter().collect::<HashSet<_>>().len() < seeds.len() {
-            bail!("seeds is {seeds:?}; give at least one, and none twice");
+            bail!("seeds is {seeds:?}; give at least one, without duplicates");
         }
         if ablate.groups.is_empty() && ablate.variant.is_empty() {
             let names: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
-            bail!("[ablate] varies nothing; give groups, of {}, or a [[ablate.variant]] with a name and what it sets", names.join(", "));
+            bail!("[ablate] has no variants; give groups (of {}) or an [[ablate.variant]] with `name` and `set`", names.join(", "));
         }
         let base = RecipeFile { model, train, data, ..RecipeFile::default() };
         let base = base.with_flags(None, &[], &TrainOptions::default(), &Default::default(), &DataOptions::default())?;
-        // Widths and depths hang on no vocabulary, so the variants can be known, and found impossible, before the text is read.
+        // Widths and depths do not depend on the vocabulary, so variants are checked before the text is read.
         let config = base.complete(VOCABULARY)?.model;
         let groups = [BASE].into_iter().chain(ablate.groups.iter().map(String::as_str)).chain([OWN]).map(str::to_owned).collect();
         let mut plan = Self { base, variants: Vec::new(), seeds, groups };
@@ -115,7 +115,7 @@ impl Plan {
         for name in &ablate.groups {
             let Some(group) = GROUPS.iter().find(|group| group.name == name) else {
                 let names: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
-                bail!("there is no group \"{name}\"; there are {}", names.join(", "));
+                bail!("unknown group \"{name}\"; the groups are {}", names.join(", "));
             };
             for (name, variant) in (group.variants)(&config) {
                 plan.add(group.name, &name, &variant, &config)?;
@@ -145,7 +145,7 @@ impl Plan {
     }
 
     /// All runs for a vocabulary: every variant with the first seed, then every variant with the second, so that a plan that is
-    /// stopped early has something to say of each.
+    /// stopped early has results for each variant.
     ///
     /// # Errors
     /// As [`RecipeFile::complete`].
@@ -164,10 +164,10 @@ impl Plan {
     }
 }
 
-/// Any: no width of the blocks hangs on it.
+/// A placeholder: no width of the blocks depends on it.
 const VOCABULARY: usize = 256;
 
-/// Letters, digits and what joins them.
+/// Replaces everything except letters, digits, `+`, `-` and `.` by single hyphens.
 fn folder_name(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_alphanumeric() || "+-.".contains(c) { c } else { '-' }).collect();
     plain.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
@@ -182,41 +182,41 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_lead_to_one_model_share_it() {
+    fn equal_variants_of_several_groups_are_merged() {
         let plan = plan("[ablate]\ngroups = [\"paths\", \"mixers\", \"associations\", \"memories\"]\nseeds = [4, 5]").unwrap();
         let names = &plan.variants[0].names;
-        let wanted = [
+        let expected = [
             ("base", "base"),
             ("paths", "ssm+hopfield+attention"),
             ("mixers", "softmax gates"),
             ("associations", "successor"),
             ("memories", "modern"),
         ];
-        assert_eq!(names[..], wanted.map(|(group, name)| (group.to_owned(), name.to_owned())));
+        assert_eq!(names[..], expected.map(|(group, name)| (group.to_owned(), name.to_owned())));
         assert_eq!(plan.variants.len(), 1 + 6 + 2 + 1 + 1);
         let trials = plan.trials(65).unwrap();
         assert_eq!(trials.len(), 2 * plan.variants.len());
         assert_eq!((&trials[1].folder[..], &trials[12].folder[..]), ("paths-ssm/seed-4", "paths-ssm/seed-5"));
         let folders: HashSet<_> = trials.iter().map(|trial| &trial.folder).collect();
         assert_eq!(folders.len(), trials.len());
-        let wanted = parameters(&trials[0].recipe.model);
+        let expected = parameters(&trials[0].recipe.model);
         for trial in &trials {
             assert_eq!(trial.recipe.model.vocab_size, 65);
-            assert!(parameters(&trial.recipe.model).abs_diff(wanted) < wanted / 500, "{}", trial.folder);
+            assert!(parameters(&trial.recipe.model).abs_diff(expected) < expected / 500, "{}", trial.folder);
         }
     }
 
     #[test]
-    fn a_plan_that_cannot_be_says_why() {
+    fn an_invalid_plan_is_rejected_with_the_reason() {
         for (text, words) in [
-            ("", "varies nothing"),
-            ("[ablate]\ngroups = [\"path\"]", "no group \"path\"; there are paths, mixes"),
+            ("", "no variants"),
+            ("[ablate]\ngroups = [\"path\"]", "unknown group \"path\"; the groups are paths, mixes"),
             ("[ablate]\ngroups = [\"paths\"]\nseeds = []", "give at least one"),
-            ("[ablate]\ngroups = [\"paths\"]\nseeds = [1, 1]", "none twice"),
+            ("[ablate]\ngroups = [\"paths\"]\nseeds = [1, 1]", "without duplicates"),
             ("[train]\nseed = 3\n[ablate]\ngroups = [\"paths\"]", "seeds = [1, 2, 3]"),
-            ("[train]\nfrom = \"x\"\n[ablate]\ngroups = [\"paths\"]", "trained anew"),
+            ("[train]\nfrom = \"x\"\n[ablate]\ngroups = [\"paths\"]", "from scratch"),
             ("[[ablate.variant]]\nname = \"a\"\nset = {depth = 3}", "unknown field"),
-            ("[[ablate.variant]]\nname = \"a\"\nset = {ssm_width = 4000}", "narrow its paths"),
+            ("[[ablate.variant]]\nname = \"a\"\nset = {ssm_width = 4000}", "reduce the path widths"),
         ] {
             let error = format!("{:#}", plan(text).unwrap_err());
             assert!(error.contains(words), "{text}: {error}");

@@ -1,4 +1,4 @@
-//! Runs the trials of a plan, as many side by side as there are machines, each where the one before has ended.
+//! Runs the trials of a plan concurrently: each device takes the next trial when it has finished one.
 
 use super::plan::{Plan, Trial};
 use super::results::{Result, Table};
@@ -20,20 +20,20 @@ pub struct RunContext<'a, S> {
     pub source: &'a Source,
     /// The folder of the ablation.
     pub out: &'a Path,
-    /// A machine for each run at a time.
+    /// One entry per concurrent run.
     pub machines: &'a [Machine],
-    /// Whether to stop after the step at hand.
+    /// Set to stop after the current step.
     pub stop: &'a AtomicBool,
-    /// Hears of steps: trial, steps taken.
+    /// Called after steps, with the index of the trial and the number of its steps so far.
     pub tick: &'a (dyn Fn(usize, u64) + Sync),
-    /// Hears of every run that is done, and of what all have come to so far.
+    /// Called after each completed run, with its index and result, and the table so far.
     pub done: S,
 }
 
-/// Carries out what is not done yet of a plan, and returns the table; runs that were stopped go on where they were.
+/// Runs the trials that are not complete, resuming those that were stopped, and returns the table.
 ///
 /// # Errors
-/// One sentence: the first run's that failed, after which no other is begun.
+/// The error of the first run that fails; no run is started after it.
 pub fn run(
     plan: &Plan,
     trials: &[Trial],
@@ -57,12 +57,12 @@ pub fn run(
             if results.lock().expect("no run panics")[index].is_some() {
                 continue;
             }
-            let Some(result) = one(index, trial, backends, machine, run_context)? else { return Ok(()) };
+            let Some(result) = run_trial(index, trial, backends, machine, run_context)? else { return Ok(()) };
             let mut results = results.lock().expect("no run panics");
             results[index] = Some(result);
             let table = table(&results);
             table.write(out)?;
-            (run_context.done)(index, results[index].as_ref().expect("just put there"), &table)?;
+            (run_context.done)(index, results[index].as_ref().expect("set above"), &table)?;
         }
     };
     std::thread::scope(|scope| {
@@ -80,8 +80,8 @@ pub fn run(
     }
 }
 
-/// One run, from its beginning or from where it was left; `None` where it was stopped.
-fn one<S: Sync>(
+/// Starts or resumes one run; `None` if it was stopped.
+fn run_trial<S: Sync>(
     index: usize,
     trial: &Trial,
     backends: &impl Backends,
@@ -93,7 +93,7 @@ fn one<S: Sync>(
     let folder = RunFolder::at(&path)?;
     let resume_point = if folder.resume().is_file() { Some(load_resume_point(&folder.resume())?) } else { None };
     if resume_point.as_ref().is_some_and(|s| s.recipe != trial.recipe || s.origins != source.origins) {
-        bail!("{} holds a run of another plan or text: give another folder to --out, or delete that one", path.display());
+        bail!("{} contains a run of another plan or text: use another folder for --out, or delete this one", path.display());
     }
     let recipe = trial.recipe.to_toml();
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.as_bytes()))?;
@@ -114,7 +114,7 @@ fn one<S: Sync>(
     let tokens_per_second = outcome.tokens_per_second;
     let result = Result { nll, scored: whole.scored, tokens_per_second, recipe, data: source.origins.clone() };
     result.write(&path)?;
-    // A run that is done needs nothing to go on with; what cannot be removed does no harm.
+    // A complete run is never resumed; files that cannot be removed do no harm.
     let _ = fs::remove_file(folder.resume()).and_then(|()| fs::remove_file(folder.last()));
     Ok(Some(result))
 }

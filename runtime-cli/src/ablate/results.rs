@@ -1,4 +1,4 @@
-//! What the runs of a plan came to: a line for each variant, with the mean over its seeds.
+//! Results of an ablation: one line per variant, with the mean over its seeds.
 
 use super::plan::Plan;
 use crate::budget::parameters;
@@ -9,21 +9,21 @@ use anyhow::{Context, Result as Fallible, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The file in a run's folder that says it is done.
+/// The file that marks the run in its folder as complete.
 pub(super) const DONE: &str = "result.json";
-/// The table in the folder of an ablation, for programs.
+/// The table in the folder of an ablation, as JSON.
 const TABLE: &str = "results.json";
-/// The same, for spreadsheets.
+/// The same as CSV.
 const SHEET: &str = "results.csv";
 
-/// One run that is done.
+/// The result of a complete run.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Result {
-    /// Nats per token over the whole held-out text; with averaged weights where there are any.
+    /// Nats per token over the whole held-out text, with averaged weights if the run has them.
     pub nll: f64,
     /// Held-out tokens that were scored.
     pub scored: u64,
-    /// Tokens a second of its steps, on the machine that ran it.
+    /// Training tokens per second, on the machine that ran it.
     pub tokens_per_second: f64,
     /// The recipe, as TOML.
     pub recipe: String,
@@ -32,10 +32,10 @@ pub struct Result {
 }
 
 impl Result {
-    /// What the folder of a run says, if the run is done.
+    /// Reads the result in the folder of a run; `None` if the run is not complete.
     ///
     /// # Errors
-    /// One sentence where the file says something else, or speaks of another recipe or text.
+    /// A damaged file, or the result of another recipe or text.
     pub(super) fn of(folder: &Path, recipe: &Recipe, data: &[SourceFile]) -> Fallible<Option<Self>> {
         let path = folder.join(DONE);
         if !path.exists() {
@@ -43,9 +43,10 @@ impl Result {
         }
         let text = files::read_to_string(&path)?;
         let result: Self =
-            serde_json::from_str(&text).with_context(|| format!("{} is damaged; delete it to train anew", path.display()))?;
-        if result.recipe != recipe.to_toml() || result.data != data {
-            bail!("{} holds a run of another plan or text: give another folder to --out, or delete that one", folder.display());
+            serde_json::from_str(&text).with_context(|| format!("{} is damaged; delete it to train from scratch", path.display()))?;
+        // Parsed, because the comment in the TOML may differ between versions of the program.
+        if Recipe::from_toml(&result.recipe).ok().as_ref() != Some(recipe) || result.data != data {
+            bail!("{} contains a run of another plan or text: use another folder for --out, or delete this one", folder.display());
         }
         Ok(Some(result))
     }
@@ -56,35 +57,35 @@ impl Result {
     }
 }
 
-/// What a variant came to.
+/// The results of a variant.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Line {
-    /// The question.
+    /// The group.
     pub group: String,
-    /// The answer that this model is.
+    /// The name within the group.
     pub name: String,
-    /// Numbers that it learns.
+    /// Number of parameters.
     pub parameters: usize,
-    /// The feed-forward width that was solved for.
+    /// The feed-forward width that matches the size of the base.
     pub ffn: usize,
     /// Path widths of each layer: ssm, hopfield, attention.
     pub widths: Vec<[usize; 3]>,
-    /// Seeds that are done, and what each came to, in nats per token.
+    /// Complete seeds and the loss of each, in nats per token.
     pub runs: Vec<(u64, f64)>,
-    /// Their mean; absent where none is done.
+    /// Their mean; absent if there are none.
     pub mean: Option<f64>,
-    /// Their standard deviation (n − 1); absent below two.
+    /// Their standard deviation (n − 1); absent for fewer than two.
     pub deviation: Option<f64>,
     /// Mean difference to the base over the seeds that both have, and its standard deviation.
     pub against_base: Option<(f64, Option<f64>)>,
 }
 
-/// All lines, and what they are of.
+/// All results of an ablation, with the setting that they share.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Table {
     /// The text.
     pub data: Vec<SourceFile>,
-    /// How it was split.
+    /// How it was split into training and held-out text.
     pub split: String,
     /// Tokens that each run trained on.
     pub tokens: u64,
@@ -92,12 +93,12 @@ pub struct Table {
     pub steps: u64,
     /// The seeds of the plan.
     pub seeds: Vec<u64>,
-    /// The variants, the base first; one that answers several questions has a line for each.
+    /// The variants, the base first; a variant of several groups has a line in each.
     pub lines: Vec<Line>,
 }
 
 impl Table {
-    /// From the runs that are done; `results` has one place for each of the plan's trials.
+    /// From the complete runs; `results` has one entry for each of the plan's trials.
     pub(super) fn new(plan: &Plan, recipes: &[Recipe], results: &[Option<Result>], data: &[SourceFile], split: &str) -> Self {
         let variants = plan.variants.len();
         let runs = |variant: usize| -> Vec<(u64, f64)> {
@@ -125,7 +126,7 @@ impl Table {
                 });
             }
         }
-        // In the order of the questions: a variant that was met before stands where it is asked for again.
+        // In the order of the groups, so that a merged variant appears in each of its groups.
         lines.sort_by_key(|line| plan.groups.iter().position(|group| *group == line.group));
         let recipe = &recipes[0];
         Self {
@@ -138,10 +139,10 @@ impl Table {
         }
     }
 
-    /// Writes the table into the folder of the ablation, for programs and for spreadsheets.
+    /// Writes the table into the folder of the ablation, as JSON and as CSV.
     ///
     /// # Errors
-    /// One sentence where a file cannot be written.
+    /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Fallible<()> {
         let json = serde_json::to_string_pretty(self)?;
         files::write_atomically(&folder.join(TABLE), |w| w.write_all(json.as_bytes()))?;
@@ -170,10 +171,10 @@ impl Table {
 /// Reads the table of an ablation.
 ///
 /// # Errors
-/// One sentence where there is none, or it is damaged.
+/// A missing or damaged table.
 pub fn read_table(folder: &Path) -> Fallible<Table> {
     let path = folder.join(TABLE);
-    serde_json::from_str(&files::read_to_string(&path)?).with_context(|| format!("{} is no table of an ablation", path.display()))
+    serde_json::from_str(&files::read_to_string(&path)?).with_context(|| format!("{} is not the table of an ablation", path.display()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `hh-runtime-tch`: `hh-runtime` linked with libtorch. See [`hh_runtime::libtorch`] for why it is a program of its own.
+//! `hh-runtime-tch`: `hh-runtime` linked with libtorch. See [`hh_runtime::libtorch`] for why it is a separate program.
 
 use anyhow::Result;
 use clap::Parser;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     program::run(Cli::parse(), &WithTch, Interrupt::new(|| process::exit(STOPPED.into())))
 }
 
-/// libtorch where it is asked for, else what the program without it does.
+/// The libtorch backend, and those of `hh-runtime`.
 struct WithTch;
 
 impl Backends for WithTch {
@@ -35,7 +35,7 @@ impl Backends for WithTch {
     }
 
     fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
-        // What libtorch takes while it computes is its own affair.
+        // The scratch memory of libtorch is unknown.
         if machine.wants_libtorch() { Ok(None) } else { NativeBackends.memory_estimate(machine, recipe) }
     }
 
@@ -54,7 +54,7 @@ fn compute(machine: &Machine) -> Compute {
     }
 }
 
-/// The libtorch backend, if that is asked for.
+/// The libtorch backend, if it is selected.
 fn make(machine: &Machine) -> Result<Option<Tch>> {
     let Backend::Tch(device) = &machine.backend else { return Ok(None) };
     let place = device.as_deref().map_or(DeviceKind::Best, |name| name.parse().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! An object a line: that of the input, with the vector as its last field.
+//! JSON Lines output: the objects of the input, with the embedding as their last field.
 
 use super::{Job, Stored, WRITTEN, Watch};
 use crate::files;
@@ -18,7 +18,7 @@ pub(super) fn write(job: &Job<'_>, vectors: &mut Stored, out: &mut impl Write, w
         }
         let object = object?;
         let Some(open) = object.trim_end().strip_suffix('}').map(str::trim_end) else {
-            bail!("row {} of {} is no object", written + 1, job.input.path().display());
+            bail!("row {} of {} is not an object", written + 1, job.input.path().display());
         };
         let comma = if open.ends_with('{') { "" } else { "," };
         writeln!(out, "{open}{comma}{name}:{}", list(&vectors.next(1)?)).map_err(cannot)?;
@@ -31,7 +31,7 @@ pub(super) fn write(job: &Job<'_>, vectors: &mut Stored, out: &mut impl Write, w
     Ok(true)
 }
 
-/// The rows as objects: the input's own lines if it has them, so that no number in them changes.
+/// The rows as objects. Lines of a JSON input are copied, so that their numbers do not change.
 fn objects(job: &Job<'_>) -> Result<Box<dyn Iterator<Item = Result<String>>>> {
     if let Some(lines) = job.input.json_lines()? {
         return Ok(Box::new(lines));
@@ -50,7 +50,7 @@ fn lines(batch: &RecordBatch) -> Result<Vec<String>> {
     Ok(String::from_utf8(writer.into_inner())?.lines().map(str::to_owned).collect())
 }
 
-/// A vector and the brace that closes its object. Each number has the digits that tell it from the next f32.
+/// A vector and the closing brace of its object. Each element has the shortest decimal form that identifies its f32.
 fn list(vector: &[f32]) -> String {
     if vector.iter().all(|x| x.is_nan()) {
         return "null}".into();

@@ -1,8 +1,8 @@
-//! Vectors for all rows of a file: in constant memory, and stoppable anywhere.
+//! Embeddings of all rows of a file, in constant memory and resumable.
 //!
-//! Vectors go to a folder beside the output first ([`Unfinished`]), one after the other. When all are there, the input is
-//! read again and written together with them, beside the output, which then takes its name; so nothing half-written ever
-//! stands there, whatever the format, and a run that was stopped goes on behind the last vector that reached the disk.
+//! Embeddings are first appended to a file in a working folder next to the output ([`Unfinished`]). When all are complete, the
+//! input is read again and written with them to a temporary file, which is renamed to the output. So the output is never
+//! incomplete, whatever the format, and a stopped run resumes after the last embedding on disk.
 
 mod jsonl;
 mod parquet;
@@ -17,94 +17,94 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-/// Bytes of text that are embedded at a time at most, unless one text alone has more.
+/// Maximum bytes of text per call of the model, unless a single text has more.
 const TEXT_BYTES: usize = 1 << 20;
-/// Rows that are written at a time.
+/// Rows per write.
 const WRITTEN: usize = 1024;
 
-/// What the output is.
+/// Output formats.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// The input's columns and one of vectors, as `FixedSizeList<Float32>`.
+    /// The columns of the input and the embeddings, as `FixedSizeList<Float32>`.
     Parquet,
-    /// The input's columns as an object a line, and the vector as a list of numbers.
+    /// One object per line: the columns of the input and the embedding, as a list.
     Jsonl,
-    /// The vectors alone, `[rows, dim]`.
+    /// The embeddings only, `[rows, dim]` in f32.
     Npy,
 }
 
 impl Format {
-    /// That of a file's name.
+    /// The format of a file by its extension.
     ///
     /// # Errors
-    /// One sentence for a name with another ending.
+    /// An unknown extension.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase).as_deref() {
             Some("parquet") => Ok(Self::Parquet),
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("npy") => Ok(Self::Npy),
-            _ => bail!("cannot tell what to write from the name {}: let it end in .parquet, .jsonl or .npy", path.display()),
+            _ => bail!("unknown output format of {}: use the extension .parquet, .jsonl or .npy", path.display()),
         }
     }
 }
 
-/// What becomes of a row whose text is null or nothing but white space.
+/// Handling of rows whose text is null or only white space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Empty {
-    /// Its vector is null.
+    /// The embedding is null.
     Null,
-    /// Its vector is all zeros.
+    /// The embedding is all zeros.
     Zero,
-    /// The first such row ends the run.
+    /// The first such row is an error.
     Refuse,
 }
 
-/// What to make from what.
+/// Input and output of an embedding job.
 pub struct Job<'a> {
-    /// The rows.
+    /// The input.
     pub input: &'a Table,
-    /// The index of the column of texts.
+    /// Index of the text column.
     pub text: usize,
-    /// Where the result goes.
+    /// Path of the output.
     pub output: &'a Path,
-    /// What it is.
+    /// Format of the output.
     pub format: Format,
-    /// The name of the new column.
+    /// Name of the embedding column.
     pub column: &'a str,
-    /// Numbers of a vector.
+    /// Dimension of the embeddings.
     pub dim: usize,
-    /// What becomes of rows without text.
+    /// Handling of rows without text.
     pub empty: Empty,
-    /// Rows that are embedded at a time.
+    /// Rows per batch.
     pub rows: usize,
 }
 
-/// Whoever watches a run.
+/// Observer of a job: progress and stop requests.
 pub trait Watch {
-    /// So many rows have their vectors on the disk.
+    /// Called with the number of embedded rows.
     fn embedded(&mut self, rows: u64);
-    /// So many rows stand in the output.
+    /// Called with the number of rows written to the output.
     fn written(&mut self, rows: u64);
     /// Whether to stop.
     fn stop(&self) -> bool;
 }
 
-/// Why some texts have no vectors.
+/// The error of texts that could not be embedded.
 pub struct Unfit {
-    /// The place of the text that is to blame among them, from 0 on, if one is.
+    /// Index of the invalid text, from 0; `None` if the error concerns none in particular.
     pub text: Option<usize>,
-    /// What is wrong.
+    /// The cause.
     pub why: anyhow::Error,
 }
 
-/// What gives the vectors of some texts, one after the other.
+/// Embeds texts and returns their embeddings, concatenated.
 pub type Embed<'a> = dyn FnMut(&[&str]) -> Result<Vec<f32>, Unfit> + 'a;
 
-/// Embeds the rows that have no vector yet; `embed` gives vectors of `dim` numbers. Returns whether all rows have one; else
-/// the run was stopped, and all is saved.
+/// Embeds the remaining rows with `embed`, which returns embeddings of dimension `dim`. Returns whether all rows are embedded;
+/// otherwise the job was stopped and its progress is saved.
 ///
 /// # Errors
-/// What reading, embedding and writing say, in one sentence; what was embedded before stays.
+/// Those of reading, embedding and writing; saved embeddings are kept.
 pub fn embed(job: &Job<'_>, unfinished: &mut Unfinished, embed: &mut Embed<'_>, watch: &mut impl Watch) -> Result<bool> {
     for batch in job.input.batches(&[job.text], job.rows, unfinished.rows())? {
         let texts = texts(batch?.column(0))?;
@@ -122,12 +122,12 @@ pub fn embed(job: &Job<'_>, unfinished: &mut Unfinished, embed: &mut Embed<'_>, 
     }
     unfinished.save()?;
     if unfinished.rows() != job.input.rows() {
-        bail!("{} has changed: it had {} rows, and now {}", job.input.path().display(), job.input.rows(), unfinished.rows());
+        bail!("{} has changed: it had {} rows and now has {}", job.input.path().display(), job.input.rows(), unfinished.rows());
     }
     Ok(true)
 }
 
-/// How many of these rows are embedded together.
+/// Number of rows to embed in one call.
 fn portion(texts: &[Option<String>]) -> usize {
     let mut bytes = 0;
     let fits = |text: &&Option<String>| {
@@ -137,13 +137,13 @@ fn portion(texts: &[Option<String>]) -> usize {
     texts.iter().take_while(fits).count().max(1)
 }
 
-/// The vectors of some rows, of which the first is row `first` of all, from 0 on.
+/// The embeddings of some rows, of which the first has the index `first`, from 0.
 fn vectors(job: &Job<'_>, first: u64, texts: &[Option<String>], embed: &mut Embed<'_>) -> Result<Vec<f32>> {
     let row = |i: usize| format!("row {} of {}", first + i as u64 + 1, job.input.path().display());
     let some: Vec<_> =
         texts.iter().enumerate().filter_map(|(i, text)| Some((i, text.as_deref().filter(|text| !text.trim().is_empty())?))).collect();
     if let (Empty::Refuse, Some(i)) = (job.empty, (0..texts.len()).find(|i| some.get(*i).is_none_or(|(row, _)| row != i))) {
-        bail!("{} has no text to embed: correct it, or say with --empty what becomes of such rows", row(i));
+        bail!("{} has no text: correct it, or choose another handling with --empty", row(i));
     }
     let some_texts: Vec<_> = some.iter().map(|(_, text)| *text).collect();
     let made = if some.is_empty() { Ok(Vec::new()) } else { embed(&some_texts) };
@@ -155,23 +155,23 @@ fn vectors(job: &Job<'_>, first: u64, texts: &[Option<String>], embed: &mut Embe
     let mut all = vec![filling; texts.len() * job.dim];
     for ((i, _), vector) in some.iter().zip(made.chunks_exact(job.dim)) {
         if vector.iter().any(|x| !x.is_finite()) {
-            bail!("the vector of {} is not finite: the model is damaged", row(*i));
+            bail!("the embedding of {} is not finite: the model is damaged", row(*i));
         }
         all[i * job.dim..][..job.dim].copy_from_slice(vector);
     }
     Ok(all)
 }
 
-/// Writes the output of a job whose rows are all embedded, and lets it take its name. Returns whether it did; else the run
-/// was stopped.
+/// Writes the output of a job whose rows are all embedded, atomically. Returns whether it is complete; otherwise the job was
+/// stopped.
 ///
 /// # Errors
-/// What reading and writing say, in one sentence; the vectors stay, and what stood under the output's name.
+/// Those of reading and writing; the embeddings and an existing output file are kept.
 pub fn assemble(job: &Job<'_>, unfinished: &Unfinished, watch: &mut impl Watch) -> Result<bool> {
-    let beside = unfinished.whole();
+    let temporary = unfinished.whole();
     let cannot = |e: io::Error| anyhow!("cannot write {}: {}", job.output.display(), files::remedy(&e));
     let mut vectors = Stored { file: BufReader::with_capacity(1 << 18, unfinished.vectors()?), dim: job.dim, bytes: Vec::new() };
-    let mut out = BufWriter::with_capacity(1 << 18, File::create(&beside).map_err(cannot)?);
+    let mut out = BufWriter::with_capacity(1 << 18, File::create(&temporary).map_err(cannot)?);
     let done = match job.format {
         Format::Parquet => parquet::write(job, &mut vectors, &mut out, watch)?,
         Format::Jsonl => jsonl::write(job, &mut vectors, &mut out, watch)?,
@@ -179,13 +179,13 @@ pub fn assemble(job: &Job<'_>, unfinished: &Unfinished, watch: &mut impl Watch) 
     };
     if done {
         out.into_inner().map_err(|e| cannot(e.into_error()))?.sync_all().map_err(cannot)?;
-        fs::rename(&beside, job.output).map_err(cannot)?;
+        fs::rename(&temporary, job.output).map_err(cannot)?;
         files::sync_folder(&files::folder_of(job.output)).map_err(cannot)?;
     }
     Ok(done)
 }
 
-/// Vectors on the disk, from the first on.
+/// Reads embeddings from disk, in order.
 struct Stored {
     file: BufReader<File>,
     dim: usize,
@@ -193,10 +193,10 @@ struct Stored {
 }
 
 impl Stored {
-    /// Those of the next rows, one after the other. A vector of NaN stands for none.
+    /// The embeddings of the next rows, concatenated. NaN in all elements means null.
     fn next(&mut self, rows: usize) -> Result<Vec<f32>> {
         self.bytes.resize(rows * self.dim * size_of::<f32>(), 0);
-        self.file.read_exact(&mut self.bytes).context("the vectors beside the output cannot be read")?;
+        self.file.read_exact(&mut self.bytes).context("cannot read the saved embeddings")?;
         Ok(self.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! Parquet: the input's columns and one of vectors.
+//! Parquet output: the columns of the input and the embeddings.
 
 use super::{Job, Stored, WRITTEN, Watch};
 use anyhow::{Result, anyhow, bail};
@@ -12,11 +12,11 @@ use parquet::schema::types::ColumnPath;
 use std::io::Write;
 use std::sync::Arc;
 
-/// Bytes of a row group: what is held in memory before it is written.
+/// Bytes per row group, which is buffered in memory.
 const GROUP_BYTES: usize = 32 << 20;
 
 pub(super) fn write(job: &Job<'_>, vectors: &mut Stored, out: &mut (impl Write + Send), watch: &mut impl Watch) -> Result<bool> {
-    let dim = i32::try_from(job.dim).map_err(|_| anyhow!("vectors of {} numbers are too long for Parquet", job.dim))?;
+    let dim = i32::try_from(job.dim).map_err(|_| anyhow!("embeddings with {} dimensions are too long for Parquet", job.dim))?;
     let item = Arc::new(Field::new("element", DataType::Float32, true));
     let kind = DataType::FixedSizeList(item.clone(), dim);
     let input = job.input.schema();
@@ -51,7 +51,7 @@ pub(super) fn write(job: &Job<'_>, vectors: &mut Stored, out: &mut (impl Write +
     Ok(true)
 }
 
-/// Numbers of a vector neither repeat nor have an order: they lie as they are.
+/// Elements of embeddings are stored plain: compression, dictionary and statistics do not help.
 fn properties(column: &str) -> WriterProperties {
     let numbers = ColumnPath::new([column, "list", "element"].map(str::to_owned).to_vec());
     WriterProperties::builder()

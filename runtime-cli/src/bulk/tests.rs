@@ -3,7 +3,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// Stops after so many questions.
+/// Stops after this many calls of `stop`.
 struct Patience(Cell<usize>);
 
 impl Watch for Patience {
@@ -19,8 +19,8 @@ fn forever() -> Patience {
     Patience(Cell::new(usize::MAX))
 }
 
-/// A vector that tells its text: how long it is, and 0.5.
-fn tell(texts: &[&str]) -> Result<Vec<f32>, Unfit> {
+/// The embedding of a text in these tests: its length, and 0.5.
+fn embed_by_length(texts: &[&str]) -> Result<Vec<f32>, Unfit> {
     Ok(texts.iter().flat_map(|text| [text.len() as f32, 0.5]).collect())
 }
 
@@ -40,10 +40,10 @@ fn job<'a>(input: &'a Table, output: &'a Path, empty: Empty) -> Job<'a> {
     Job { input, text, output, format: Format::of(output).unwrap(), column: "embedding", dim: 2, empty, rows: 3 }
 }
 
-/// Runs a job to its end; the bytes of its output.
+/// Runs a job and returns the bytes of its output.
 fn run(job: &Job<'_>) -> Result<Vec<u8>> {
     let mut unfinished = Unfinished::open(job.output, &identity("a"), 2, false)?;
-    assert!(super::embed(job, &mut unfinished, &mut tell, &mut forever())?);
+    assert!(super::embed(job, &mut unfinished, &mut embed_by_length, &mut forever())?);
     assert!(assemble(job, &unfinished, &mut forever())?);
     unfinished.remove()?;
     assert!(!folder_of(job.output).exists());
@@ -57,7 +57,7 @@ fn output(folder: &TempDir, name: &str) -> PathBuf {
 const LINES: &str = "{\"id\": 18446744073709551615, \"text\": \"four\"}\n\n{ \"text\":null }\n{\"text\":\"a\",\"b\":[1.0]}\r\n{}\n";
 
 #[test]
-fn a_line_of_json_keeps_every_byte_and_gains_a_vector() {
+fn a_line_of_json_keeps_every_byte_and_gains_an_embedding() {
     let (folder, table) = input("a.jsonl", LINES);
     let out = output(&folder, "out.jsonl");
     let found = String::from_utf8(run(&job(&table, &out, Empty::Null)).unwrap()).unwrap();
@@ -94,7 +94,7 @@ fn a_matrix_has_a_row_for_each() {
 }
 
 #[test]
-fn a_row_without_text_is_named_where_it_is_refused() {
+fn a_row_without_text_is_named_if_it_is_refused() {
     let (folder, table) = input("a.txt", "one\ntwo\nthree\nfour\n \t\nsix");
     let out = output(&folder, "out.npy");
     let error = run(&job(&table, &out, Empty::Refuse)).unwrap_err().to_string();
@@ -114,7 +114,7 @@ fn a_text_that_cannot_be_embedded_is_named() {
 }
 
 #[test]
-fn a_table_keeps_its_columns_and_gains_one() {
+fn a_parquet_output_has_the_input_columns_and_the_embeddings() {
     use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Float32Type;
@@ -132,7 +132,7 @@ fn a_table_keeps_its_columns_and_gains_one() {
 }
 
 #[test]
-fn a_run_that_was_stopped_anywhere_ends_as_one_that_never_was() {
+fn a_job_stopped_anywhere_gives_the_output_of_an_uninterrupted_one() {
     let content = (0..20).map(|i| format!("{{\"text\": \"{}\"}}\n", "x".repeat(i * 7 % 11))).collect::<String>();
     let (folder, table) = input("a.jsonl", &content);
     let whole = run(&job(&table, &output(&folder, "whole.jsonl"), Empty::Null)).unwrap();
@@ -145,7 +145,7 @@ fn a_run_that_was_stopped_anywhere_ends_as_one_that_never_was() {
             let mut unfinished = Unfinished::open(&out, &identity("a"), 2, false).unwrap();
             let mut counted = |texts: &[&str]| {
                 embedded.set(embedded.get() + texts.len());
-                tell(texts)
+                embed_by_length(texts)
             };
             let mut watch = Patience(Cell::new(patience));
             let all = super::embed(&job, &mut unfinished, &mut counted, &mut watch).unwrap();
@@ -154,7 +154,7 @@ fn a_run_that_was_stopped_anywhere_ends_as_one_that_never_was() {
                 unfinished.remove().unwrap();
                 break;
             }
-            assert!(!out.exists(), "nothing half-written stands under the name");
+            assert!(!out.exists(), "the output is incomplete");
             stops += 1;
             if patience == 1 {
                 break;
@@ -170,7 +170,7 @@ fn a_run_that_was_stopped_anywhere_ends_as_one_that_never_was() {
 }
 
 #[test]
-fn vectors_that_were_not_saved_are_made_again() {
+fn unsaved_embeddings_are_computed_again() {
     let (folder, table) = input("a.txt", "one\nthree\n");
     let out = output(&folder, "out.jsonl");
     let mut unfinished = Unfinished::open(&out, &identity("a"), 2, false).unwrap();
@@ -182,7 +182,7 @@ fn vectors_that_were_not_saved_are_made_again() {
 }
 
 #[test]
-fn another_job_and_another_run_are_told_apart() {
+fn another_job_and_a_concurrent_run_are_rejected() {
     let (folder, _) = input("a.txt", "one\n");
     let out = output(&folder, "out.npy");
     let mut first = Unfinished::open(&out, &identity("a"), 2, false).unwrap();

@@ -7,10 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What a run must have in common with an earlier one to go on with its vectors: a name and a value in words each.
+/// Named properties that must be equal to those of an earlier run to resume it.
 pub type Identity = BTreeMap<String, String>;
 
-/// Vectors are on the disk for good at least this often.
+/// Longest interval between saves.
 const BETWEEN_SAVES: Duration = Duration::from_secs(5);
 
 const JOB: &str = "job.json";
@@ -18,17 +18,17 @@ const SAVED: &str = "saved.json";
 const VECTORS: &str = "vectors.f32";
 const WHOLE: &str = "whole";
 
-/// The folder in which an output grows: its name with `.unfinished` behind it.
+/// The working folder of an output: its path with `.unfinished` appended.
 pub fn folder_of(output: &Path) -> PathBuf {
     let mut name = OsString::from(output);
     name.push(".unfinished");
     name.into()
 }
 
-/// The vectors of the first rows of a job, in a folder beside the output.
+/// The embeddings of the first rows of a job, in a working folder next to the output.
 ///
-/// `vectors.f32` has one after the other, `saved.json` how many of them are certain to be on the disk, `job.json` what job
-/// they are of. While a run holds the folder, no other one can.
+/// `vectors.f32` has the embeddings, `saved.json` the number of those that are synced to disk, and `job.json` the identity of
+/// the job. A file lock excludes concurrent runs.
 pub struct Unfinished {
     folder: PathBuf,
     file: File,
@@ -38,11 +38,10 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes the folder of an output, or goes on with one that is there; with `restart` its vectors are forgotten.
+    /// Creates the working folder of an output, or resumes an existing one; `restart` discards its embeddings.
     ///
     /// # Errors
-    /// One sentence for a folder of another job, that says in what the two differ; for one that another run holds; and where
-    /// it cannot be written.
+    /// A folder of another job (the message lists the differences), a folder locked by another run, or one that cannot be written.
     pub fn open(output: &Path, identity: &Identity, dim: usize, restart: bool) -> Result<Self> {
         let folder = folder_of(output);
         fs::create_dir(&folder).or_else(|e| if folder.is_dir() { Ok(()) } else { Err(e) }).map_err(|e| cannot(&folder, &e))?;
@@ -50,8 +49,8 @@ impl Unfinished {
         let mut file = File::options().create(true).read(true).append(true).open(&path).map_err(|e| cannot(&path, &e))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another run is writing to {}; wait for its end", folder.display()),
-            // Some network disks know no locks; whoever has one of those has no second run most of the time.
+            Err(TryLockError::WouldBlock) => bail!("another run is writing to {}; wait until it ends", folder.display()),
+            // Some network file systems have no locks; there, concurrent runs are not detected.
             Err(TryLockError::Error(_)) => {}
         }
         let job = folder.join(JOB);
@@ -63,21 +62,21 @@ impl Unfinished {
         }
         let bytes = rows * (dim * size_of::<f32>()) as u64;
         if file.metadata().map_err(|e| cannot(&path, &e))?.len() < bytes {
-            bail!("{} is shorter than it was saved: delete {} to begin anew", path.display(), folder.display());
+            bail!("{} is shorter than when it was saved: delete {} to start again", path.display(), folder.display());
         }
         file.set_len(bytes).and_then(|()| file.seek(SeekFrom::End(0))).map_err(|e| cannot(&path, &e))?;
         Ok(Self { folder, file, dim, rows, saved: Instant::now() })
     }
 
-    /// Rows that have their vector.
+    /// Number of embedded rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Adds the vectors of the next rows.
+    /// Appends the embeddings of the next rows.
     ///
     /// # Errors
-    /// One sentence where they cannot be written.
+    /// A file that cannot be written.
     pub fn push(&mut self, vectors: &[f32]) -> Result<()> {
         let bytes: Vec<u8> = vectors.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.file.write_all(&bytes).map_err(|e| cannot(&self.folder.join(VECTORS), &e))?;
@@ -85,10 +84,10 @@ impl Unfinished {
         if self.saved.elapsed() >= BETWEEN_SAVES { self.save() } else { Ok(()) }
     }
 
-    /// Makes certain that all vectors are on the disk, and notes how many.
+    /// Syncs all embeddings to disk, and records their number.
     ///
     /// # Errors
-    /// One sentence where that fails.
+    /// A file that cannot be written.
     pub fn save(&mut self) -> Result<()> {
         self.file.sync_data().map_err(|e| cannot(&self.folder.join(VECTORS), &e))?;
         let rows = self.rows.to_string();
@@ -97,29 +96,29 @@ impl Unfinished {
         Ok(())
     }
 
-    /// All vectors, from the first on.
+    /// The file of all embeddings.
     pub(super) fn vectors(&self) -> Result<File> {
         files::open(&self.folder.join(VECTORS))
     }
 
-    /// Where the output is written before it takes its name.
+    /// Path of the output before it is renamed.
     pub(super) fn whole(&self) -> PathBuf {
         self.folder.join(WHOLE)
     }
 
-    /// Takes the folder away.
+    /// Deletes the working folder.
     ///
     /// # Errors
-    /// One sentence where that fails.
+    /// A file that cannot be deleted.
     pub fn remove(self) -> Result<()> {
         let Self { folder, file, .. } = self;
-        // Some systems delete no file that is open.
+        // Some systems do not delete open files.
         drop(file);
         discard(&folder)
     }
 }
 
-/// Deletes what runs leave in the folder of an output, and the folder.
+/// Deletes the files of a working folder, and the folder.
 fn discard(folder: &Path) -> Result<()> {
     let failed = |e: io::Error| anyhow!("cannot delete {}: {e}", folder.display());
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -132,15 +131,15 @@ fn discard(folder: &Path) -> Result<()> {
     fs::remove_dir(folder).map_err(failed)
 }
 
-/// The rows that an earlier run of the same job saved.
+/// The number of rows saved by an earlier run of the same job.
 fn continued(folder: &Path, identity: &Identity) -> Result<u64> {
     let mut json = String::new();
     let job = folder.join(JOB);
     files::open(&job)?.read_to_string(&mut json).with_context(|| format!("cannot read {}", job.display()))?;
     let earlier: Identity = serde_json::from_str(&json)
-        .map_err(|e| anyhow!("{} is damaged ({e}): delete {} to begin anew", job.display(), folder.display()))?;
+        .map_err(|e| anyhow!("{} is damaged ({e}): delete {} to start again", job.display(), folder.display()))?;
     let saved = files::read_to_string(&folder.join(SAVED))?;
-    let rows = saved.trim().parse().map_err(|_| anyhow!("{} is damaged: delete it to begin anew", folder.display()))?;
+    let rows = saved.trim().parse().map_err(|_| anyhow!("{} is damaged: delete it to start again", folder.display()))?;
     let none = String::from("none");
     let names: std::collections::BTreeSet<_> = earlier.keys().chain(identity.keys()).collect();
     let differing: Vec<_> = names
@@ -151,7 +150,7 @@ fn continued(folder: &Path, identity: &Identity) -> Result<u64> {
         .collect();
     if rows > 0 && !differing.is_empty() {
         bail!(
-            "{} holds {rows} rows of another job ({}): repeat that one to go on with it, or begin anew with --restart",
+            "{} contains {rows} rows of another job ({}): repeat that job to resume it, or start again with --restart",
             folder.display(),
             differing.join("; ")
         );

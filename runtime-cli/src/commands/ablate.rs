@@ -1,6 +1,6 @@
-//! `hh-runtime ablate`: what each part is worth, by training without it.
+//! `hh-runtime ablate`: measures each part of a model by training without it.
 
-use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as carry_out};
+use crate::ablate::{GROUPS, Plan, RunContext, Table, Trial, run as run_plan};
 use crate::features::Feature;
 use crate::files;
 use crate::interrupt::{Ending, Interrupt};
@@ -16,15 +16,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-/// What `ablate --help` begins with.
+/// Start of `ablate --help`.
 pub const ABOUT: &str = "\
-Train variants of a model from nothing, each with several seeds, and compare what they come to.
+Train variants of a model from scratch, each with several seeds, and compare their held-out losses.
 
-Every variant has as many parameters as the base, by the width of its feed-forward half, and sees as many tokens, of the same \
-text in the same order for the same seed. That is what tells it from a knock-out (`hh-runtime probe`), which takes a part away \
-from a model that was trained with it.
+Every variant has as many parameters as the base (its feed-forward width is adjusted) and trains on as many tokens of the \
+same text, in the same order for the same seed. A knock-out (`hh-runtime probe`) differs: it removes a part from a model that \
+was trained with it.
 
-The plan is a recipe, as `train --config` reads it, with a section more:
+The plan is a recipe, as for `train --config`, with one more section:
 
   [model]
   preset = \"char-0.8m\"
@@ -35,30 +35,30 @@ The plan is a recipe, as `train --config` reads it, with a section more:
   [ablate]
   seeds = [1, 2, 3]
   groups = [\"paths\", \"mixers\"]
-  [[ablate.variant]]          # a variant of your own, as often as you like
-  name = \"four taps fewer\"
+  [[ablate.variant]]          # a custom variant; may be repeated
+  name = \"no convolution\"
   set = { ssm_conv = 1 }
 
-The folder of the ablation gets results.csv, results.json, ablate.svg, and a folder for each run with its curve and its best \
-weights. Ctrl-C saves the runs at hand; the same command goes on where it stopped, and adds what was added to the plan.";
+The output folder gets results.csv, results.json, ablate.svg, and one folder per run with its loss curve and best weights. \
+Ctrl-C saves the unfinished runs; the same command resumes them and also runs variants that were added to the plan.";
 
 /// Arguments of `ablate`; see [`ABOUT`].
 #[derive(clap::Args)]
 #[command(after_help = groups())]
 pub struct Args {
-    /// The plan
+    /// Plan file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The folder of the ablation [default: runs/ablate-NAME, by the name of the plan]
+    /// Output folder [default: runs/ablate-NAME, where NAME is the plan's file name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Say what would be trained, and do nothing
+    /// List the models to train and exit
     #[arg(long)]
     list: bool,
-    /// Machines that the runs are shared out over, as in cuda:0,cuda:1 [default: what --backend says]
+    /// Devices to distribute the runs over, for example cuda:0,cuda:1 [default: that of --backend]
     #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "backend")]
     devices: Vec<Backend>,
-    /// Runs side by side on each device [default: one for each thread of a processor, one on a GPU]
+    /// Concurrent runs per device [default: one per CPU thread, one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     #[command(flatten)]
@@ -70,10 +70,10 @@ fn groups() -> StyledStr {
     format!("Groups:\n{}", lines.join("\n")).into()
 }
 
-/// Carries out a plan.
+/// Runs a plan.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// An invalid plan, text or device, a failed run, or a file that cannot be read or written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let machines = machines(&args);
     for machine in &machines {
@@ -98,7 +98,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     let stop = interrupt.listen()?;
     let steps = trials[0].recipe.train.steps;
     say(format_args!(
-        "{} runs of {steps} steps: {} variants, {} seeds; {} at a time; into {}",
+        "{} runs of {steps} steps: {} variants, {} seeds, {} concurrent; output: {}",
         trials.len(),
         plan.variants.len(),
         plan.seeds.len(),
@@ -117,14 +117,14 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
             draw(&out, table)
         },
     };
-    let table = carry_out(&plan, &trials, backends, &run_context)?;
+    let table = run_plan(&plan, &trials, backends, &run_context)?;
     shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out, &table)?;
         print(&mut io::stdout().lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
-        let _ = writeln!(io::stdout(), "stopped; to go on, the same command again");
+        let _ = writeln!(io::stdout(), "stopped; run the same command again to resume");
         return Ok(Ending::Stopped);
     }
     Ok(Ending::Done)
@@ -132,7 +132,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 
 const PICTURE: &str = "ablate.svg";
 
-/// The picture, in a program that draws.
+/// Draws the picture, in a build with the feature `plots`.
 fn draw(folder: &Path, table: &Table) -> Result<()> {
     #[cfg(feature = "plots")]
     crate::ablate::draw(&folder.join(PICTURE), table)?;
@@ -141,16 +141,16 @@ fn draw(folder: &Path, table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// A machine for each run at a time.
+/// One entry per concurrent run.
 fn machines(args: &Args) -> Vec<Machine> {
     let devices = if args.devices.is_empty() { vec![args.machine.backend.clone()] } else { args.devices.clone() };
     let mut machines = Vec::new();
     for backend in devices {
-        let processor = matches!(backend, Backend::Auto | Backend::Cpu);
-        let jobs = args.jobs.map_or(if processor { args.machine.threads() } else { 1 }, usize::from);
-        // Results do not depend on it: several small models side by side are faster than one on several threads.
+        let cpu = matches!(backend, Backend::Auto | Backend::Cpu);
+        let jobs = args.jobs.map_or(if cpu { args.machine.threads() } else { 1 }, usize::from);
+        // Results do not depend on the number of threads; small models on one thread each are faster than one model on several.
         let threads = (args.machine.threads() / jobs).max(1) as u16;
-        let threads = if processor { Some(threads) } else { args.machine.threads };
+        let threads = if cpu { Some(threads) } else { args.machine.threads };
         machines.extend((0..jobs).map(|_| Machine { backend: backend.clone(), threads, ..args.machine.clone() }));
     }
     machines
@@ -170,12 +170,12 @@ fn list(plan: &Plan, trials: &[Trial]) -> Result<()> {
     Ok(())
 }
 
-/// Says what all came to.
+/// Prints the table of results.
 fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
     writeln!(
         out,
         "\n{:<14} {:<26} {:>10} {:>5}  {:>5}  {:>8} {:>10}  {:>18}",
-        "", "", "parameters", "ffn", "seeds", "nll", "deviation", "against the base"
+        "", "", "parameters", "ffn", "seeds", "nll", "deviation", "vs. base"
     )?;
     for line in &table.lines {
         let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.4}"));
@@ -199,10 +199,10 @@ fn print(out: &mut impl Write, table: &Table, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How far all runs are: a bar on a terminal, a line for each run that is done elsewhere.
+/// Progress of all runs: a bar on a terminal, otherwise one line per finished run.
 struct Shown {
     bar: Bar,
-    /// Steps that each run has taken.
+    /// Steps done in each run.
     at: Mutex<Vec<u64>>,
 }
 

@@ -1,4 +1,4 @@
-//! What stands for a command in a build without its feature: it takes any arguments, and says what is missing.
+//! Placeholder for a command in a build without its cargo feature: accepts any arguments and fails with the feature's name.
 
 use crate::features::{Absent, Feature};
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ pub struct Args {
     any: Vec<OsString>,
 }
 
-/// The sentence for that feature.
+/// Fails with [`Absent`].
 pub(super) fn run(_: Args, feature: Feature) -> anyhow::Result<()> {
     Err(Absent(feature).into())
 }

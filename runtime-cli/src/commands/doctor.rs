@@ -1,4 +1,4 @@
-//! `hh-runtime doctor`: what this machine and this build can do, what is missing, and what follows from it.
+//! `hh-runtime doctor`: backends, features, CPU and speed of this machine and build.
 
 use crate::features::Feature;
 use crate::libtorch;
@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 const ABOUT: &str = "\
-Everything here is measured within two seconds on whatever else the machine is doing: compare by ratio, not by digits. \
-Decoding one token reads all weights once for each segment, so `read bandwidth / bytes of weights` bounds tokens/s; \
-training is bound by the matrix products. A missing backend is never an error: what is there is used.";
+All measurements take about two seconds and depend on the load of the machine, so they are approximate. Decoding a token reads \
+all weights once per segment, so `read bandwidth / bytes of weights` bounds tokens/s; training is bound by matrix products. All \
+backends except cpu are optional.";
 
 /// Arguments of `doctor`.
 #[derive(clap::Args)]
@@ -24,7 +24,10 @@ pub struct Args {
     machine: Machine,
 }
 
-/// Looks, measures and tells.
+/// Prints the report.
+///
+/// # Errors
+/// Output that cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let mut out = io::stdout().lock();
     let (threads, level) = (args.machine.threads(), Level::detect());
@@ -36,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     match libtorch::look() {
         Ok(sees) => writeln!(out, "  tch    ready: {sees}")?,
-        Err(e) => writeln!(out, "  tch    not here, and never needed: {e:#}")?,
+        Err(e) => writeln!(out, "  tch    unavailable (optional): {e:#}")?,
     }
 
     writeln!(out, "\nfeatures of this build")?;
@@ -47,7 +50,7 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
 
-    writeln!(out, "\nprocessor")?;
+    writeln!(out, "\nCPU")?;
     let (there, missing): (Vec<_>, Vec<_>) = features().into_iter().partition(|(_, there, _)| *there);
     writeln!(out, "  has        {}", there.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(" "))?;
     for (name, _, effect) in missing {
@@ -55,7 +58,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     match memory() {
         Some([total, free]) => writeln!(out, "  memory     {:.1} GiB, {:.1} GiB of it available", gib(total), gib(free))?,
-        None => writeln!(out, "  memory     unknown: this system does not say")?,
+        None => writeln!(out, "  memory     unknown on this system")?,
     }
 
     writeln!(out, "\nmeasured")?;
@@ -76,17 +79,17 @@ pub fn run(args: Args) -> Result<()> {
 
     writeln!(out, "\nfiles")?;
     match tempfile_in(Path::new(".")) {
-        Ok(()) => writeln!(out, "  this folder can be written to: `train` makes runs/ here")?,
-        Err(e) => writeln!(out, "  this folder cannot be written to ({e}): give `train` another with --out")?,
+        Ok(()) => writeln!(out, "  this folder is writable: `train` writes to runs/ here")?,
+        Err(e) => writeln!(out, "  this folder is not writable ({e}): give `train` another one with --out")?,
     }
     Ok(())
 }
 
-/// What the cuda backend has to say of this machine, a line a device.
+/// The status of the cuda backend, one line per device.
 fn gpus() -> Vec<String> {
     match hh_cuda::look() {
-        Err(e) => vec![format!("not here, and never needed: {e}")],
-        Ok(found) if found.is_empty() => vec!["not here, and never needed: the NVIDIA driver sees no device".to_owned()],
+        Err(e) => vec![format!("unavailable (optional): {e}")],
+        Ok(found) if found.is_empty() => vec!["unavailable (optional): the NVIDIA driver reports no device".to_owned()],
         Ok(found) => found.iter().map(gpu).collect(),
     }
 }
@@ -99,35 +102,35 @@ fn gpu(found: &hh_cuda::Found) -> String {
     }
 }
 
-/// Instructions that matter: name, whether they are there, and what follows if not.
+/// Relevant instruction sets: name, availability, and the effect of their absence.
 #[cfg(target_arch = "x86_64")]
 fn features() -> Vec<(&'static str, bool, &'static str)> {
     use std::arch::is_x86_feature_detected as has;
     vec![
         ("sse2", true, ""),
-        ("avx2", has!("avx2"), "products run on 4 numbers at a time in place of 8, about half as fast"),
+        ("avx2", has!("avx2"), "matrix products use vectors of 4 elements instead of 8, about half as fast"),
         ("fma", has!("fma"), "a multiply-add takes two instructions, so the AVX2 kernels are not used"),
         (
             "avx512",
             has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq"),
-            "products run on 8 numbers at a time in place of 16",
+            "matrix products use vectors of 8 elements instead of 16",
         ),
     ]
 }
 
-/// Instructions that matter: name, whether they are there, and what follows if not.
+/// Relevant instruction sets: name, availability, and the effect of their absence.
 #[cfg(target_arch = "aarch64")]
 fn features() -> Vec<(&'static str, bool, &'static str)> {
     vec![("neon", true, "")]
 }
 
-/// Instructions that matter: name, whether they are there, and what follows if not.
+/// Relevant instruction sets: name, availability, and the effect of their absence.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn features() -> Vec<(&'static str, bool, &'static str)> {
-    vec![("vector instructions", false, "this program knows none of this architecture; the portable kernels are used")]
+    vec![("vector instructions", false, "none are supported on this architecture; the portable kernels are used")]
 }
 
-/// Bytes of memory, and of those that are available, where Linux says so.
+/// Total and available bytes of memory, on Linux.
 fn memory() -> Option<[u64; 2]> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let kib = |key: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok()) };
@@ -138,7 +141,7 @@ fn gib(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 30) as f64
 }
 
-/// Whether a file can be made there.
+/// Checks that a file can be created in a folder.
 fn tempfile_in(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }

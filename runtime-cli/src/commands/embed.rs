@@ -1,4 +1,4 @@
-//! `hh-runtime embed`: vectors for every row of a file.
+//! `hh-runtime embed`: embeddings of every row of a file.
 
 use crate::bulk::{self, Empty, Format, Identity, Job, Unfinished, Unfit, Watch};
 #[cfg(not(feature = "english"))]
@@ -19,52 +19,52 @@ use std::time::{Instant, UNIX_EPOCH};
 const EXAMPLES: &str = "\
 Examples:
   hh-runtime embed model.safetensors --input reviews.parquet --text-column body --output reviews-vectors.parquet
-      all columns of the file, and one of vectors, `embedding`
+      all columns of the file, and the column `embedding`
   hh-runtime embed model.safetensors --input passages.jsonl.gz --output index.jsonl --kind document --dim 128
   hh-runtime embed model.safetensors --input sentences.txt --output vectors.npy --empty zero
 
-Rows come from .txt (a line a row), .csv and .tsv under a header, .jsonl, any of them also .gz or .zst, and from .parquet. \
-A Parquet output has vectors as FixedSizeList<Float32>; .npy has float32 [rows, numbers] and no other columns.
+Input formats are .txt (one row per line), .csv and .tsv with a header, .jsonl, all of them also compressed as .gz or .zst, and \
+.parquet. A Parquet output has embeddings as FixedSizeList<Float32>; .npy has float32 [rows, dimensions] and no other columns.
 
-Memory does not grow with the file. Ctrl-C saves: the same command again goes on where it stopped, from OUTPUT.unfinished, a \
-folder beside the output that is gone at the end. The output has its name only when it is whole.";
+Memory use does not grow with the file. Ctrl-C saves, and the same command resumes from the folder OUTPUT.unfinished, which is \
+deleted at the end. The output is renamed into place when it is complete.";
 
 /// Arguments of `embed`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or the folder of a run, which stands for its best.safetensors [default: the English model, in a program
-    /// that was built with the feature `english`]
+    /// A checkpoint, or a run folder (its best.safetensors is used) [default: the built-in English model, if built with the
+    /// feature `english`]
     #[arg(value_name = "MODEL")]
     checkpoint: Option<PathBuf>,
-    /// The rows to embed
+    /// Input file
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The column that holds the text [default: text, or the only column of text]
+    /// Text column [default: text, or the only text column]
     #[arg(long, value_name = "NAME")]
     text_column: Option<String>,
-    /// What to write: a .parquet, .jsonl or .npy
+    /// Output file: .parquet, .jsonl or .npy
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// The name of the new column of vectors
+    /// Name of the embedding column
     #[arg(long, value_name = "NAME", default_value = "embedding")]
     column: String,
-    /// What the texts are for, which chooses the prompt before each, if the model was trained with prompts
+    /// Use of the texts, which selects the prompt of a model that was trained with prompts
     #[arg(long, value_enum, default_value = "plain")]
     kind: KindName,
-    /// Numbers of a vector to keep, the first ones [default: all]
+    /// Keep only the first N dimensions [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     dim: Option<u32>,
-    /// What becomes of a row whose text is null or blank [default: null, and for .npy, which knows none, refuse]
+    /// Embedding of a row whose text is null or blank [default: null; for .npy, which has no null, refuse]
     #[arg(long, value_enum)]
     empty: Option<Empty>,
-    /// Rows that are embedded at a time
+    /// Rows per batch
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
-    /// Threads of the processor; vectors do not depend on it [default: all cores]
+    /// CPU threads; results do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Begin anew where an earlier run was stopped
+    /// Discard the progress of an earlier run and start again
     #[arg(long)]
     restart: bool,
 }
@@ -72,11 +72,11 @@ pub struct Args {
 /// [`Prompt`] by its name.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum KindName {
-    /// To be compared with its like
+    /// Symmetric comparison
     Plain,
-    /// It asks
+    /// Search queries
     Query,
-    /// It is to be found
+    /// Documents to be retrieved
     Document,
 }
 
@@ -90,13 +90,16 @@ impl From<KindName> for Prompt {
     }
 }
 
-/// Embeds.
+/// Embeds the rows of a file.
+///
+/// # Errors
+/// An invalid model, input or option, a text that cannot be embedded, or a file that cannot be written.
 pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     let format = Format::of(&args.output)?;
     let empty = match (args.empty, format) {
         (Some(Empty::Null), Format::Npy) => {
-            bail!("--empty null goes with .parquet and .jsonl: a .npy has a vector in every row; say zero or refuse")
+            bail!("--empty null needs .parquet or .jsonl, because .npy has no null; use zero or refuse")
         }
         (None, Format::Npy) => Empty::Refuse,
         (None, _) => Empty::Null,
@@ -110,12 +113,12 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     let options = EmbedOptions { prompt: args.kind.into(), truncate_dim: args.dim.map(|dim| dim as usize), ..EmbedOptions::default() };
     let dim = options.truncate_dim.unwrap_or(embedder.dim());
     if dim > embedder.dim() {
-        bail!("--dim is {dim}, and this model's vectors have {} numbers: give 1 to {0}", embedder.dim());
+        bail!("--dim is {dim}, but the model's embeddings have {} dimensions: give 1 to {0}", embedder.dim());
     }
     let input = Table::open(&args.input)?;
     let text = text_column(&input, args.text_column.as_deref())?;
     if format != Format::Npy && input.columns().any(|column| column == args.column) {
-        bail!("{} has a column \"{}\" already: give the new one another name with --column", args.input.display(), args.column);
+        bail!("{} already has a column \"{}\": give another name with --column", args.input.display(), args.column);
     }
     if same(&args.input, &args.output) {
         bail!("{} is the input: write to another file", args.output.display());
@@ -124,7 +127,7 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     let job = Job { input: &input, text, output: &args.output, format, column: &args.column, dim, empty, rows: args.batch as usize };
     let mut unfinished = Unfinished::open(&args.output, &identity, dim, args.restart)?;
     if unfinished.rows() > 0 {
-        say(format_args!("going on behind row {} of {}", unfinished.rows(), input.rows()));
+        say(format_args!("resuming after row {} of {}", unfinished.rows(), input.rows()));
     }
     let mut progress = Progress::new(unfinished.rows(), input.rows(), interrupt.listen()?);
     let mut embed = |texts: &[&str]| match embedder.embed(texts, &options) {
@@ -144,16 +147,16 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     progress.bar.finish();
     if !done {
         let rows = unfinished.rows();
-        let _ = writeln!(std::io::stdout(), "stopped behind row {rows} of {}; the same command again goes on", input.rows());
+        let _ = writeln!(std::io::stdout(), "stopped after row {rows} of {}; run the same command again to resume", input.rows());
         return Ok(Ending::Stopped);
     }
     unfinished.remove()?;
     let seconds = began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{}: {} rows, vectors of {dim}, {seconds:.1} s", args.output.display(), input.rows())?;
+    writeln!(std::io::stdout(), "{}: {} rows, {dim} dimensions, {seconds:.1} s", args.output.display(), input.rows())?;
     Ok(Ending::Done)
 }
 
-/// The model, and what tells it from others.
+/// The model, and its identity.
 fn model(path: Option<&Path>) -> Result<(Embedder, String)> {
     let Some(path) = path else { return english() };
     let source = Source::open(path)?;
@@ -167,10 +170,10 @@ fn english() -> Result<(Embedder, String)> {
 
 #[cfg(not(feature = "english"))]
 fn english() -> Result<(Embedder, String)> {
-    Err(anyhow::Error::from(Absent(Feature::English)).context("no model is named"))
+    Err(anyhow::Error::from(Absent(Feature::English)).context("no model is given"))
 }
 
-/// The column that is asked for; else `text`, or the only one that holds text.
+/// The named column, or else `text` or the only text column.
 fn text_column(input: &Table, name: Option<&str>) -> Result<usize> {
     if let Some(name) = name {
         return input.text_column(name);
@@ -178,16 +181,16 @@ fn text_column(input: &Table, name: Option<&str>) -> Result<usize> {
     let found: Vec<_> = input.columns().filter_map(|name| input.text_column(name).ok()).collect();
     match (input.text_column("text"), &found[..]) {
         (Ok(column), _) | (Err(_), &[column]) => Ok(column),
-        (Err(e), _) => Err(e.context("say with --text-column which column holds the text")),
+        (Err(e), _) => Err(e.context("select the text column with --text-column")),
     }
 }
 
-/// Whether two paths lead to one file.
+/// Whether two paths are the same file.
 fn same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What must be the same for a run to go on with the vectors of an earlier one.
+/// The properties that must be unchanged to resume an earlier run.
 fn identity(args: &Args, input: &Table, text: usize, model: String, dim: usize, empty: Empty) -> Result<Identity> {
     let file = args.input.metadata().with_context(|| format!("cannot read {}", args.input.display()))?;
     let changed = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
@@ -202,7 +205,7 @@ fn identity(args: &Args, input: &Table, text: usize, model: String, dim: usize, 
     Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-/// How far the rows are, and whether to stop.
+/// Progress display and stop flag.
 struct Progress {
     bar: Bar,
     rows: u64,
@@ -218,7 +221,7 @@ impl Progress {
     fn show(&mut self, rows: u64, what: &str) {
         self.bar.set(rows);
         let of = self.rows;
-        self.bar.report(what.to_owned(), |bar, what| format!("{rows} of {of} rows {what}, {:.0} a second", bar.rate()));
+        self.bar.report(what.to_owned(), |bar, what| format!("{rows} of {of} rows {what}, {:.0} per second", bar.rate()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `hh-runtime eval`: how well a checkpoint predicts a text.
+//! `hh-runtime eval`: nll, perplexity and bits per byte of a checkpoint on a text.
 
 use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
@@ -17,37 +17,37 @@ Examples:
   hh-runtime eval runs/char-0.8m-1
       the best weights of a run on the held-out part of the built-in corpus
   hh-runtime eval runs/shakespeare --data input.txt
-      on the last tenth of input.txt, which training did not see
+      on the last tenth of input.txt, which training held out
   hh-runtime eval model.safetensors --data wiki.test.tokens --split all --segments 1,2,3
       on a whole file, with one, two and three passes over the blocks
 
-The text is cut into windows of --context tokens that lie one after the other, each read from an empty past, so every token \
-but the first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte can be compared \
-between tokenizers; of a word vocabulary it counts the bytes of the words as the vocabulary spells them.";
+The text is split into consecutive windows of --context tokens, each scored from an empty state, so every token except the \
+first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte is comparable between \
+tokenizers; for a word vocabulary it counts the bytes of the words as spelled in the vocabulary.";
 
 /// Arguments of `eval`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    /// A checkpoint, or a run folder (its best.safetensors is used)
     checkpoint: PathBuf,
     #[command(flatten)]
     text: TextArgs,
     #[command(flatten)]
     part: PartArgs,
-    /// Tokens of a window [default: those of training]
+    /// Window length in tokens [default: the training context]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     context: Option<u32>,
-    /// Windows that are scored side by side
+    /// Windows per batch
     #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// Passes over the blocks; several numbers give several rows [default: those of training]
+    /// Passes over the blocks; one row of results for each value [default: the model's]
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: Vec<u8>,
-    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    /// Tokenizer, for a checkpoint without one: bytes, bpe:FILE, a tokenizer.json, another checkpoint
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -70,7 +70,10 @@ struct Row {
     figures: Figures,
 }
 
-/// Evaluates.
+/// Evaluates a checkpoint and prints the results.
+///
+/// # Errors
+/// An invalid checkpoint, text or option, or a device that is unavailable or fails.
 pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let source = Source::open(&args.checkpoint)?;
     let report = backends.run(&args.machine, Job { args: &args, source: &source })?;
@@ -110,7 +113,7 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
         [] => vec![loaded.model.config.segments],
         some => some.iter().map(|&s| usize::from(s)).collect(),
     };
-    // A short text fills neither a long window nor a large batch: no room is made for what would stay empty.
+    // A short text fills neither a long window nor a large batch; do not allocate what stays empty.
     let time = time.min((text.len() - 1) as usize);
     let windows = Windows::new(&text, time);
     let batch = u64::from(args.batch).min(windows.count()) as usize;

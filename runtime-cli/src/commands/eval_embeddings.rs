@@ -1,4 +1,4 @@
-//! `hh-runtime eval-embeddings`: how good a checkpoint's vectors of text are.
+//! `hh-runtime eval-embeddings`: evaluates a checkpoint's embeddings on STS and retrieval.
 
 use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
@@ -12,47 +12,47 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   hh-runtime eval-embeddings model.safetensors --sts sts-dev.csv sts-test.csv
-      Spearman's correlation of cosines with what people said
+      Spearman correlation of cosine similarities with human ratings
   hh-runtime eval-embeddings runs/mine --cranfield cranfield/ --json figures.json
-      nDCG@10 and recall@100 of the vectors, of BM25, and of both together
+      nDCG@10 and recall@100 of embeddings, BM25, and both combined
   hh-runtime eval-embeddings model.safetensors --sts sts-dev.csv --dim 64
-      what the first 64 numbers of each vector are worth
+      with the first 64 dimensions of each embedding
 
-An STS file has the fields of the STS Benchmark between tabs: score in the fifth, sentences in the sixth and seventh. \
-A Cranfield folder has cran.all.1400, cran.qry, and QRelsCorrectedforTRECeval or cranqrel, which count questions by their place \
-in cran.qry. Gains of nDCG are 4 for a complete answer down to 1 for minimum interest, 5 for the paper that a question was \
-asked from, which the collection marks with -1; recall counts all of these.";
+An STS file is tab-separated as in the STS Benchmark: the score is field 5, the sentences are fields 6 and 7. \
+A Cranfield folder has cran.all.1400, cran.qry, and QRelsCorrectedforTRECeval or cranqrel, which number queries by their \
+position in cran.qry. nDCG gains are 4 for a complete answer down to 1 for minimum interest, and 5 for a query's source paper, \
+which the collection marks with -1; recall counts all of these.";
 
 /// Arguments of `eval-embeddings`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    /// A checkpoint, or a run folder (its best.safetensors is used)
     checkpoint: PathBuf,
-    /// Sentence pairs with a score, in the format of the STS Benchmark
+    /// Scored sentence pairs, in the format of the STS Benchmark
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "cranfield")]
     sts: Vec<PathBuf>,
-    /// A retrieval set, in the format of the Cranfield collection
+    /// Retrieval collection, in the format of Cranfield
     #[arg(long, value_name = "FOLDER")]
     cranfield: Option<PathBuf>,
-    /// How hidden states become one vector [default: as the model was trained to]
+    /// Pooling over positions [default: the model's]
     #[arg(long, value_enum)]
     pooling: Option<PoolingName>,
-    /// Numbers of a vector to keep, the first ones [default: all]
+    /// Keep only the first N dimensions [default: all]
     #[arg(long, value_name = "N")]
     dim: Option<usize>,
-    /// Read only so many tokens of a text [default: all]
+    /// Truncate each text to N tokens [default: no limit]
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
-    /// Threads of the processor; vectors do not depend on it [default: all cores]
+    /// CPU threads; results do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Write the figures to a file as JSON, too
+    /// Also write the results to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// How hidden states become one vector.
+/// Pooling of hidden states into one embedding.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PoolingName {
     /// The mean over the text's positions.
@@ -81,7 +81,10 @@ struct Report {
     cranfield: Vec<Retrieval>,
 }
 
-/// Judges.
+/// Evaluates, prints a table, and writes the JSON file if one is given.
+///
+/// # Errors
+/// An invalid checkpoint, data set or option, or a file that cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let mut embedder = Embedder::from_file(&args.checkpoint)?;
     if let Some(threads) = args.threads {
@@ -109,7 +112,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    writeln!(out, "{}, vectors of {} numbers", report.checkpoint.display(), report.dim)?;
+    writeln!(out, "{}, {} dimensions", report.checkpoint.display(), report.dim)?;
     if !report.sts.is_empty() {
         writeln!(out, "\n{:>14}  {:>7}  {:>11}  sentences", "Spearman x 100", "pairs", "sentences/s")?;
         for s in &report.sts {
@@ -117,7 +120,7 @@ fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
         }
     }
     if !report.cranfield.is_empty() {
-        writeln!(out, "\n{:>8}  {:>10}  {:>9}  searched by", "nDCG@10", "recall@100", "questions")?;
+        writeln!(out, "\n{:>8}  {:>10}  {:>9}  ranked by", "nDCG@10", "recall@100", "queries")?;
         for r in &report.cranfield {
             writeln!(out, "{:>8.4}  {:>10.4}  {:>9}  {}", r.ndcg_10, r.recall_100, r.questions, r.by)?;
         }

@@ -1,4 +1,4 @@
-//! `hh-runtime info`: what a checkpoint or a preset is, and what it costs.
+//! `hh-runtime info`: parameters, state size and FLOPs of a checkpoint or preset.
 
 use crate::costs::{Flops, Parameters, StateBytes};
 use crate::files;
@@ -18,20 +18,20 @@ Examples:
   hh-runtime info runs/char-0.8m-1 --tensors
   hh-runtime info bpe-97m --context 4096 --segments 1 --json
 
-Counted are products, two operations for each multiply-add; element-wise work is not. With P weights in the blocks' products, \
-S segments, V ids, embedding width E and context T, decoding a token takes
+FLOPs are those of matrix products, two per multiply-add; element-wise operations are not counted. With P weights in the \
+blocks' products, S segments, vocabulary size V, embedding width E and context T, decoding a token takes
   S (2 P + memories) + (S - 1) 2 P_controller + 2 E V
-where attention of width w adds 4 w T to a layer's memories and a Hopfield path with K refinements 4 w K (T + slots). \
-Training takes the same forward at the mean length T / 2, and twice that backward through the last segment alone.";
+where a layer's memories take 4 w T for attention of width w and 4 w K (T + slots) for a Hopfield path with K refinements. \
+Training takes the same forward at the mean length T / 2, and twice that backward through the last segment only.";
 
 /// Arguments of `info`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, the folder of a run, a configuration (.json), or a preset
+    /// A checkpoint, a run folder, a configuration (.json), or a preset
     #[arg(value_name = "CHECKPOINT|PRESET")]
     what: String,
-    /// Positions at which state and operations are counted [default: those of training, or 1024]
+    /// Context length for state size and FLOPs [default: the training context, or 1024]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
     /// Passes over the blocks [default: the configuration's]
@@ -40,7 +40,7 @@ pub struct Args {
     /// List every tensor with its shape
     #[arg(long)]
     tensors: bool,
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -70,7 +70,7 @@ struct Tensor {
     dtype: Option<&'static str>,
 }
 
-/// What is told about, before anything is counted.
+/// The model to describe.
 struct Subject {
     what: String,
     file_bytes: Option<u64>,
@@ -79,7 +79,10 @@ struct Subject {
     tensors: Vec<Tensor>,
 }
 
-/// Tells.
+/// Prints the parameters, state size and FLOPs.
+///
+/// # Errors
+/// A name that is neither a file nor a preset, or an invalid file.
 pub fn run(args: Args) -> Result<()> {
     let Subject { what, file_bytes, config, metadata, tensors } = subject(&args)?;
     let context = args.context.map_or_else(|| hh::trained_context(&metadata), |n| n as usize);
@@ -141,7 +144,7 @@ fn subject(args: &Args) -> Result<Subject> {
     let mut metadata = file.metadata().clone();
     metadata.remove(checkpoint::CONFIG);
     if let Some(json) = metadata.get_mut(checkpoint::TOKENIZER) {
-        // The whole vocabulary would bury everything else.
+        // Only the kind: the whole vocabulary is too long to print.
         *json = hh_core::tokenizer::kind(json).unwrap_or_else(|_| "unreadable".into());
     }
     Ok(Subject { what: source.path().display().to_string(), file_bytes: Some(source.bytes().len() as u64), config, metadata, tensors })
@@ -171,11 +174,11 @@ impl Report {
         }
         writeln!(out, "  {:<12}{:>14}", "total", grouped(self.total))?;
         let (s, f) = (&self.state_bytes, &self.flops_per_token);
-        writeln!(out, "\nstate of a sequence (bytes)")?;
-        for (name, n) in [("a position", s.per_position), ("constant", s.constant), ("total", s.total)] {
+        writeln!(out, "\nstate per sequence (bytes)")?;
+        for (name, n) in [("per position", s.per_position), ("constant", s.constant), ("total", s.total)] {
             writeln!(out, "  {name:<12}{:>14}", grouped(n))?;
         }
-        writeln!(out, "\noperations per token (MFLOP)")?;
+        writeln!(out, "\nFLOPs per token (millions)")?;
         for (name, n) in [("decoding", f.decoding), ("training", f.training)] {
             writeln!(out, "  {name:<12}{:>14.2}", n / 1e6)?;
         }

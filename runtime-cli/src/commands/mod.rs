@@ -1,8 +1,9 @@
-//! One file a command: its arguments, with the help that teaches them, and what it does.
+//! The commands, one per file: arguments with their help texts, and the implementation.
 
 pub mod ablate;
 #[cfg(not(all(feature = "plots", feature = "tables")))]
 mod absent;
+pub mod completions;
 pub mod data;
 pub mod doctor;
 #[cfg(feature = "tables")]
@@ -28,65 +29,69 @@ use clap::{Parser, Subcommand};
 
 /// Train, evaluate and sample small hybrid language models: state space, Hopfield memory and attention in every block.
 ///
-/// Start with `hh-runtime train`, which needs no data, no network and under three minutes.
+/// Start with `hh-runtime train`: it needs no data and no network, and takes under three minutes.
 #[derive(Parser)]
 #[command(name = "hh-runtime", version, max_term_width = 110)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
+#[expect(clippy::large_enum_variant, reason = "a process has one instance")]
 pub enum Command {
     /// Train a model on text
     #[command(long_about = train::ABOUT)]
     Train(train::Args),
-    /// Write text from a checkpoint
+    /// Generate text from a checkpoint
     Sample(sample::Args),
-    /// Score a checkpoint on a text: nll, perplexity, bits per byte
+    /// Evaluate a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
-    /// Knock out one part of a model after the other, and score the same text again
+    /// Knock out one part of a trained model at a time and score the same text again
     #[command(long_about = probe::ABOUT)]
     Probe(probe::Args),
-    /// Make a vector of every text in a file
+    /// Compute an embedding of every text in a file
     #[cfg(feature = "tables")]
     Embed(embed::Args),
-    /// Make a vector of every text in a file
+    /// Compute an embedding of every text in a file
     #[cfg(not(feature = "tables"))]
     #[command(about = Feature::Tables.absent())]
     Embed(absent::Args),
-    /// Judge a checkpoint's vectors of text: likeness of sentences, finding of documents
+    /// Evaluate a checkpoint's embeddings: semantic similarity (STS) and retrieval
     EvalEmbeddings(eval_embeddings::Args),
-    /// Train a model anew without each of its parts, at equal size, and compare
+    /// Retrain a model without each of its parts, at equal size, and compare
     #[command(long_about = ablate::ABOUT)]
     Ablate(ablate::Args),
-    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    /// Write an HTML report about a folder of runs, ablations, probes and tasks
     #[cfg(feature = "plots")]
     Report(report::Args),
-    /// Write a page of what a folder of runs, ablations, probes and tasks came to
+    /// Write an HTML report about a folder of runs, ablations, probes and tasks
     #[cfg(not(feature = "plots"))]
     #[command(about = Feature::Plots.absent())]
     Report(absent::Args),
-    /// Tell what a checkpoint or a preset is and costs
+    /// Show parameters, state size and FLOPs of a checkpoint or preset
     Info(info::Args),
-    /// Write a checkpoint without what only training needs, in f32, f16 or bf16
+    /// Export a checkpoint for inference, in f32, f16, bf16, q8 or q4
     Export(export::Args),
-    /// Write a text of any size as shards of ids
+    /// Tokenize a text of any size into shards of token ids
     Tokenize(tokenize::Args),
-    /// Get texts to train on
+    /// Download training texts or write the built-in corpus
     Data(data::Args),
-    /// Ask a model what it can keep in mind: memory tasks
+    /// Run synthetic memory benchmarks
     #[command(long_about = task::ABOUT)]
     Task(task::Args),
-    /// Tell what this machine can do, what is missing, and why
+    /// Show the available devices and their speed, and why others are unavailable
     Doctor(doctor::Args),
+    /// Print completions for a shell: bash, elvish, fish, powershell or zsh
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages to a folder
+    Man(completions::ManArgs),
 }
 
 impl Command {
-    /// The machine that the command asks for, if it runs a model.
+    /// The device options of a command that runs a model on a chosen device.
     pub fn machine(&self) -> Option<&Machine> {
         match self {
             Self::Train(args) => Some(&args.machine),
@@ -102,7 +107,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// One sentence that says what was wrong and what to do.
+    /// Those of the command; displayed with their causes (`{:#}`), they are one sentence.
     pub fn run(self, backends: &impl Backends, interrupt: Interrupt) -> anyhow::Result<Ending> {
         match self {
             Self::Train(args) => return train::run(args, backends, interrupt),
@@ -125,6 +130,8 @@ impl Command {
             Self::Data(args) => data::run(args)?,
             Self::Task(args) => return task::run(args, backends, interrupt),
             Self::Doctor(args) => doctor::run(args)?,
+            Self::Completions(args) => completions::completions(&args)?,
+            Self::Man(args) => completions::man(&args)?,
         }
         Ok(Ending::Done)
     }

@@ -1,4 +1,4 @@
-//! `hh-runtime probe`: what a trained model depends on.
+//! `hh-runtime probe`: measures what a trained model depends on, by knock-outs.
 
 use super::text::{PartArgs, TextArgs};
 use crate::files;
@@ -15,92 +15,92 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What `probe --help` begins with.
+/// Start of `probe --help`.
 pub const ABOUT: &str = "\
-Knock out one part of a trained model after the other, and score the same text again.
+Knock out one part of a trained model at a time and score the same text again.
 
   segments     1, 2, 3 passes over the blocks, or as many as the model has
-  controller   what one pass tells the next: normal, shuffled over time, noise of the same mean and deviation, off
-  paths        ssm, hopfield, attention: each one alone, each pair, all, none; the other paths' output is zero
-  shuffles     what one path reads, in another order of the positions
-  depths       the Hopfield memory's refinement 1, 2, … alone, or all with one weight
-  gates        all paths with one weight
-  slots        the Hopfield memory without its learned items
+  controller   the summary passed to the next pass: normal, shuffled over time, noise of the same mean and deviation, off
+  paths        ssm, hopfield, attention: each alone, each pair, all, none; the other paths output zero
+  shuffles     the input of one path with its positions permuted
+  depths       the Hopfield memory's refinement 1, 2, … alone, or all with equal weights
+  gates        all paths with equal weights
+  slots        the Hopfield memory without its learned slots
 
-in the whole model, and but for the first two, in each layer alone. What a model lacks has no row.
+Each applies to the whole model and, except the first two, to each layer alone. A part that the model lacks has no row.
 
-A knock-out tells how much a jointly trained model leans on a part. It does not tell what the part can do: the others never \
-learned to do without it. A shuffled path sees what comes later, so its row measures dependence on order and nothing else.
+A knock-out measures how much a jointly trained model depends on a part, not what the part can do: the other parts were never \
+trained without it. A shuffled path sees later positions, so its row measures dependence on order only.
 
-It writes into one folder:
+Files in the output folder:
 
-  results.csv      a row for each knock-out: nll in nats per token, the difference to the baseline, and its standard error over windows
-  results.json     the same, with the checkpoint, the text (SHA-256), the gates and the weights of the depths
-  knockouts.svg    bars of the whole model's knock-outs
-  layers.svg       a table of those in one layer
+  results.csv      one row per knock-out: nll in nats per token, difference to the baseline, its standard error over windows
+  results.json     the same, with the checkpoint and text (SHA-256), the gates and the weights of the depths
+  knockouts.svg    bar chart of the knock-outs in the whole model
+  layers.svg       table of the knock-outs in single layers
   gates.svg        the mean gate of each layer, and of each position in the window
   depths.svg       the mean weight of each refinement
 
-Ctrl-C finishes the batch at hand and writes the rows that are there.";
+Ctrl-C finishes the current batch and writes the rows that are complete.";
 
 const EXAMPLES: &str = "\
 Examples:
   hh-runtime probe runs/char-0.8m-1
-      on the held-out part of the built-in corpus, as `eval` has it
+      on the held-out part of the built-in corpus, as in `eval`
   hh-runtime probe runs/shakespeare --data input.txt --tokens 100000 --out shakespeare-probe
   hh-runtime probe model.safetensors --data wiki.valid.tokens --split all --whole-only
 
-Layers count from 0, as in the names of tensors; segments and depths from 1. The order of a shuffle and the noise are a function of \
-the seed and of the window's place in the text: the same command gives the same numbers.";
+Layers are numbered from 0, as in tensor names; segments and depths from 1. Shuffles and noise depend only on the seed and the \
+position of the window in the text, so the same command gives the same results.";
 
-/// Tokens to score where nobody says how many.
+/// Default of `--tokens`.
 const TOKENS: u64 = 20_000;
 
 /// Arguments of `probe`; see [`ABOUT`].
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    /// A checkpoint, or a run folder (its best.safetensors is used)
     checkpoint: PathBuf,
     #[command(flatten)]
     text: TextArgs,
     #[command(flatten)]
     part: PartArgs,
-    /// Tokens to score, from the beginning of that part; all, if there are fewer
+    /// Tokens to score, from the start of that split; all if it has fewer
     #[arg(long, value_name = "N", default_value_t = TOKENS, value_parser = clap::value_parser!(u64).range(1..))]
     tokens: u64,
-    /// Tokens of a window [default: those of training]
+    /// Window length in tokens [default: the training context]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     context: Option<u32>,
-    /// Windows that are scored side by side
+    /// Windows per batch
     #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// Passes over the blocks of the baseline and of all that is compared with it [default: those of training]
+    /// Passes over the blocks, in the baseline and in the knock-outs [default: the model's]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: Option<u8>,
-    /// Of shuffles and noise
+    /// Seed of shuffles and noise
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
-    /// Leave out the knock-outs in one layer alone, which are most of the work
+    /// Skip the knock-outs in single layers, which take most of the time
     #[arg(long)]
     whole_only: bool,
-    /// The folder to write into, which must be empty or absent [default: probe, beside the checkpoint]
+    /// Output folder, must be empty or absent [default: probe, in the folder of the checkpoint]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    /// Tokenizer, for a checkpoint without one: bytes, bpe:FILE, a tokenizer.json, another checkpoint
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
     #[command(flatten)]
     pub(super) machine: Machine,
 }
 
-/// Probes.
+/// Scores the knock-outs and writes the results.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// An invalid checkpoint, text, option or device, an output folder that is not empty, or a file that cannot be written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let source = Source::open(&args.checkpoint)?;
-    // Made before the work: a place that cannot be written to is known then.
+    // Created first, so that a folder that cannot be written fails before the scoring.
     let folder = RunFolder::for_results(&args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe")))?;
     let prepare = || Ok((interrupt.listen()?, provenance(&args, &source)?));
     let (stop, provenance) = prepare().inspect_err(|_: &anyhow::Error| folder.abandon())?;
@@ -113,12 +113,12 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     };
     let report = Report { provenance, findings };
     report.write(folder.path())?;
-    let told = tell(&mut out, &report, folder.path());
+    let printed = print(&mut out, &report, folder.path());
     if !report.findings.complete {
-        // Whether the table can be written or not, the probe was stopped.
+        // A stopped probe is reported as such even if the table could not be printed.
         return Ok(Ending::Stopped);
     }
-    told?;
+    printed?;
     Ok(Ending::Done)
 }
 
@@ -133,7 +133,7 @@ fn provenance(args: &Args, source: &Source) -> Result<Provenance> {
     })
 }
 
-fn tell(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {
+fn print(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {
     let Report { provenance, findings } = report;
     let Findings { tokens, context, .. } = findings;
     writeln!(out, "{} on {}: {tokens} tokens, windows of {context}", provenance.checkpoint, provenance.part)?;
@@ -142,7 +142,7 @@ fn tell(out: &mut impl Write, report: &Report, folder: &Path) -> Result<()> {
         let error = row.standard_error.filter(|&error| error > 0.0).map_or(String::new(), |error| format!("{error:.4}"));
         writeln!(out, "{:<28}  {:>8.4}  {:>+10.4}  {error:>8}", row.name, row.nll, row.difference)?;
     }
-    let stopped = if findings.complete { "" } else { "stopped; the rows until then are " };
+    let stopped = if findings.complete { "" } else { "stopped; the complete rows are " };
     writeln!(out, "{stopped}in {}", folder.display())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `hh-runtime report`: a page of what a folder holds.
+//! `hh-runtime report`: an HTML page about the results in a folder.
 
 use crate::files;
 use crate::report::{Sample, find, page};
@@ -9,25 +9,25 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   hh-runtime report runs
-      runs/report.html, of every run, ablation, probe and task below runs
+      writes runs/report.html about every run, ablation, probe and task below runs
   hh-runtime report runs/char-0.8m-1 --out page.html --sample 0
-      of one run, without letting it write
+      about one run, without sample text
 
-The page is one file: pictures are inside, and it loads nothing. It follows the reader's choice of light or dark, and prints.";
+The page is one self-contained file with its pictures inlined. It follows the light or dark preference of the browser.";
 
 /// Arguments of `report`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder to look in, and below
+    /// Folder to search, with its subfolders
     folder: PathBuf,
-    /// The page [default: report.html in the folder]
+    /// Output file [default: report.html in the folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Tokens that each language model writes for it; 0 is none
+    /// Tokens to sample from each language model; 0 for none
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     sample: u32,
-    /// Threads of the processor [default: all cores]
+    /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
@@ -35,15 +35,15 @@ pub struct Args {
 /// Writes the page.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// A folder without results, a damaged result or checkpoint, or a file that cannot be read or written.
 pub fn run(args: Args) -> Result<()> {
     if !args.folder.is_dir() {
-        bail!("{} is no folder; give the folder of a run, or one that holds several", args.folder.display());
+        bail!("{} is not a folder; give the folder of a run, or one that contains several", args.folder.display());
     }
     let found = find(&args.folder)?;
     if found.is_empty() {
         bail!(
-            "there is nothing to report in {}: no run, ablation, probe or task lies in it; give the folder that `train` or `ablate` wrote to",
+            "there is nothing to report in {}: it contains no run, ablation, probe or task; give the output folder of `train` or `ablate`",
             args.folder.display()
         );
     }
@@ -51,11 +51,13 @@ pub fn run(args: Args) -> Result<()> {
     let samples = found
         .iter()
         .map(|one| {
-            let speaks = one.kind.run().is_some_and(|run| run.recipe.objective.is_none() && run.recipe.task.is_none());
-            if !speaks || args.sample == 0 || !RunFolder::at(&one.path)?.best().is_file() {
+            let language_model = one.kind.run().is_some_and(|run| run.recipe.objective.is_none() && run.recipe.task.is_none());
+            if !language_model || args.sample == 0 || !RunFolder::at(&one.path)?.best().is_file() {
                 return Ok(None);
             }
-            Sample::of(&one.path, args.sample as usize, threads).map(Some).with_context(|| format!("the sample of {}", one.path.display()))
+            Sample::of(&one.path, args.sample as usize, threads)
+                .map(Some)
+                .with_context(|| format!("cannot sample from {}", one.path.display()))
         })
         .collect::<Result<Vec<_>>>()?;
     let name = std::path::absolute(&args.folder)?.file_name().map_or("runs".into(), |name| name.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! `hh-runtime sample`: text from a checkpoint, as it comes.
+//! `hh-runtime sample`: generates text from a checkpoint, streaming it to the standard output.
 
 use crate::conversation::{self, Conversation};
 use crate::files;
@@ -23,97 +23,97 @@ use std::time::Instant;
 const EXAMPLES: &str = "\
 Examples:
   hh-runtime sample runs/char-0.8m-1
-      the best weights of a run, from a line break on
+      the best weights of a run, starting after a line break
   hh-runtime sample best.safetensors --prompt 'ROMEO:' --temperature 0.8 --top-k 40 --seed 7
   hh-runtime sample best.safetensors --prompt 'Q: who?' --stop 'Q:' --echo
   hh-runtime sample best.safetensors --prompt 'Once' --state tale && hh-runtime sample best.safetensors --state tale
-      the same text as one run of twice the length
+      the same text as a single run of twice the length
   hh-runtime sample best.safetensors --prompt 'Once' --batch 4 --seed 7
-      four texts from one prompt, faster together than one after the other
+      four texts from one prompt in one batch
 
-The model reads the prompt and writes what follows. Without a prompt it begins after a line break, or where the \
-vocabulary has none, after a token drawn by the seed. The same seed gives the same text on any number of threads.
+The model continues the prompt. Without a prompt it continues a line break, or, where the vocabulary has none, a token drawn \
+from the seed. The same seed gives the same text on any number of threads.
 
-With --batch N and --seed S, text k of 1 to N has the seed S + k - 1, as the line above it says, and is what a run without \
---batch writes with that seed. (Sums of many numbers side by side may be rounded otherwise than alone: where two tokens are \
-all but equally near to be drawn, the other may come.) The first text comes as it is drawn, the others as soon as those before \
-them are done; each ends for itself at --stop. A vocabulary's own mark for the end of a text is a text like any other, as in \
+With --batch N and --seed S, text k of 1 to N has the seed S + k - 1, as printed above it, and equals that of a run without \
+--batch with that seed. (Floating-point sums may round differently in a batch; where two tokens are almost equally likely to \
+be drawn, the texts may differ.) The first text is printed while it is generated, each other text when those before it are \
+complete; each stops at --stop on its own. A special token of the vocabulary works as a stop text, as in \
 --stop '<|endoftext|>'.";
 
 /// Arguments of `sample`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or the folder of a run, which stands for its best.safetensors
+    /// A checkpoint, or a run folder (its best.safetensors is used)
     checkpoint: PathBuf,
-    /// The text to go on from
+    /// Prompt to continue
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt_file")]
     prompt: Option<String>,
-    /// A UTF-8 file with the text to go on from; - is the standard input
+    /// UTF-8 file with the prompt; - is the standard input
     #[arg(long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
-    /// Write the prompt, too
+    /// Print the prompt before the generated text
     #[arg(long)]
     echo: bool,
-    /// Tokens to write
+    /// Tokens to generate
     #[arg(long, short = 'n', value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     tokens: usize,
-    /// Texts to write side by side, with the seeds --seed, --seed + 1, and so on
+    /// Texts to generate in one batch, with the seeds --seed, --seed + 1, and so on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// End before this text; may be given several times
+    /// Stop before this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// A file with a conversation to go on with, made if it is not there, and saved at the end; Ctrl-C saves, too
+    /// State file: continue the conversation in it if it exists, and save the state at the end or on Ctrl-C
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Say on the standard error how long loading took, the first token, and all of them
+    /// Print loading time, time to the first token and tokens per second to the standard error
     #[arg(long)]
     timing: bool,
-    /// Say what ids stand for where the checkpoint does not: bytes, bpe:FILE, a tokenizer.json, another checkpoint
+    /// Tokenizer, for a checkpoint without one: bytes, bpe:FILE, a tokenizer.json, another checkpoint
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
     #[command(flatten)]
-    choice: Choice,
-    /// Positions that attention and Hopfield memories hold; older ones are forgotten [default: those of training]
+    sampling: Sampling,
+    /// Positions kept by attention and Hopfield memories; older ones are dropped [default: the training context]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
-    /// Passes over the blocks for each token: more think longer [default: those of training]
+    /// Passes over the blocks per token [default: the model's]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: Option<u8>,
     #[command(flatten)]
     pub(super) machine: Machine,
 }
 
-/// How a token is drawn.
+/// Sampling parameters.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Choice of tokens")]
-struct Choice {
-    /// Below 1 more likely tokens gain, above 1 unlikely ones; 0 always takes the likeliest
+#[command(next_help_heading = "Sampling")]
+struct Sampling {
+    /// Sampling temperature: below 1 sharpens the distribution, above 1 flattens it; 0 is greedy decoding
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f32,
-    /// Draw among the K likeliest tokens; 0 is off
+    /// Sample from the K most likely tokens; 0 is off
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
-    /// Draw among the fewest tokens that have this probability together; 1 is off
+    /// Nucleus sampling: sample from the smallest set of tokens with total probability P; 1 is off
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f32,
-    /// Draw among the tokens at least this fraction as likely as the likeliest; 0 is off
+    /// Sample from tokens at least P times as likely as the most likely one; 0 is off
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     min_p: f32,
-    /// Make tokens that came lately less likely; 1 is off, 1.1 is gentle
+    /// Penalise tokens that occurred recently; 1 is off, 1.1 is mild
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repetition_penalty: f32,
-    /// How many of the newest tokens came lately
+    /// Number of recent tokens that the penalty applies to
     #[arg(long, value_name = "N", default_value_t = 64)]
     repetition_window: usize,
-    /// Another seed gives another text
+    /// Random seed
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
 }
 
-impl Choice {
-    /// That of text `k`, from 0 on.
+impl Sampling {
+    /// The configuration for text `k`, counted from 0.
     fn config(&self, k: u16) -> SamplerConfig {
         SamplerConfig {
             temperature: self.temperature,
@@ -127,12 +127,15 @@ impl Choice {
     }
 }
 
-/// Samples.
+/// Generates text.
+///
+/// # Errors
+/// Invalid options, checkpoint, prompt or state file, a device that is unavailable or fails, or output that cannot be written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<()> {
     let began = Instant::now();
-    args.choice.config(0).validate()?;
+    args.sampling.config(0).validate()?;
     if args.batch > 1 && args.state.is_some() {
-        bail!("--state keeps one text and --batch {} writes {0}: leave out one of the two", args.batch);
+        bail!("--state supports one text, but --batch {} generates several: leave out one of the two", args.batch);
     }
     let source = Source::open(&args.checkpoint)?;
     backends.run(&args.machine, Job { args: &args, source: &source, interrupt, began })
@@ -174,10 +177,13 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     let read = earlier.as_ref().map_or(0, |earlier| earlier.snapshot.position());
     let end = read + (texts[0].tokens.len() + args.tokens).saturating_sub(1) as u64;
     if c.positions == Positions::Learned && end > c.max_len as u64 {
-        bail!("the text would have {end} positions and this model learned {}: ask for fewer --tokens, or shorten the prompt", c.max_len);
+        bail!(
+            "the text would have {end} positions, but this model has learned positions for {}: reduce --tokens or shorten the prompt",
+            c.max_len
+        );
     }
     let mut out = io::stdout().lock();
-    // Ctrl-C ends the text after the current token, so that its state is saved.
+    // Ctrl-C ends generation after the current token, so that the state can be saved.
     let interrupted = (args.state.is_some() || args.batch > 1).then(|| interrupt.listen_quietly()).transpose()?;
     let go_on = || interrupted.as_ref().is_none_or(|flag| !flag.load(Ordering::Relaxed));
     let (ready, written, rest);
@@ -226,9 +232,9 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Text `k`, from 0 on, before its first token is drawn.
+/// The state of text `k`, counted from 0, before its first token is sampled.
 fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conversation>, ids: &[u32], echo: &str) -> Result<Begun> {
-    let config = args.choice.config(k);
+    let config = args.sampling.config(k);
     let mut sampler = Sampler::new(config, tokenizer.vocab_size())?;
     let mut tokens = earlier.map_or(Vec::new(), |earlier| earlier.pending.clone());
     if let Some(earlier) = earlier {
@@ -244,13 +250,13 @@ fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conver
     Ok(Begun { decoder, tokens, before: title + echo })
 }
 
-/// The conversation to go on with, if there is one.
+/// The saved conversation to continue, if there is one.
 fn earlier(args: &Args, source: &Source) -> Result<Option<Conversation>> {
     let Some(path) = &args.state else { return Ok(None) };
     let earlier = Conversation::open(path)?;
     if earlier.as_ref().is_some_and(|earlier| earlier.origin != conversation::origin(source.header())) {
         bail!(
-            "{} was saved with another checkpoint than {}: give that one, or another name to --state",
+            "{} was saved with another checkpoint than {}: use that checkpoint, or another file for --state",
             path.display(),
             source.path().display()
         );
@@ -269,7 +275,7 @@ fn prompt(args: &Args) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// What a text without a prompt follows: a line break, or where the vocabulary has none, a token drawn by the seed.
+/// The prompt of a text without one: a line break, or, where the vocabulary has none, a token drawn from the seed.
 fn beginning(tokenizer: &dyn Tokenizer, seed: u64) -> Vec<u32> {
     let line_break = tokenizer.encode("\n").unwrap_or_default();
     if !line_break.is_empty() {

@@ -1,4 +1,4 @@
-//! `hh-runtime task`: memory tasks.
+//! `hh-runtime task`: synthetic memory benchmarks.
 
 mod completion;
 mod help;
@@ -24,10 +24,10 @@ use std::time::Instant;
 pub struct Args {
     #[command(subcommand)]
     task: Option<Name>,
-    /// Tells the tasks
+    /// List the tasks
     #[arg(long)]
     list: bool,
-    /// Goes on with the run in this folder
+    /// Resume the run in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "list")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -36,19 +36,19 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Name {
-    /// Multi-query associative recall: pairs of key and value, then keys whose values are asked for (zoology's MQAR)
+    /// Multi-query associative recall (MQAR of zoology): key-value pairs, then keys whose values must be recalled
     #[command(after_help = MQAR)]
     Mqar(Trained<Mqar>),
-    /// Delayed copy: some symbols, a long delay, the symbols once more
+    /// Delayed copy: some symbols, a long delay, then the symbols must be repeated
     #[command(after_help = COPY)]
     Copy(Trained<DelayedCopy>),
-    /// Selective copying: symbols scattered among blanks, to be told in their order
+    /// Selective copying: symbols scattered among blanks must be repeated in order
     #[command(after_help = SELECTIVE_COPY)]
     SelectiveCopy(Trained<SelectiveCopy>),
-    /// Induction heads: what came after the cue, the last time? Asked at up to 64 times the length of training
+    /// Induction heads: recall the token after the last cue; tested at up to 64 times the training length
     #[command(after_help = INDUCTION)]
     Induction(Trained<Induction>),
-    /// Pattern completion from noise and masking: modern and classic Hopfield memories and CA3, none of which is trained
+    /// Pattern completion from noisy or masked probes: modern and classic Hopfield memories and CA3, without training
     Completion(completion::Args),
 }
 
@@ -61,55 +61,55 @@ struct Trained<T: clap::Args> {
     model: ModelOptions,
     #[command(flatten)]
     training: Training,
-    /// The folder of the run, which must be empty or absent [default: runs/TASK-PATHS-1, or the next free number]
+    /// Output folder, must be empty or absent [default: runs/TASK-PATHS-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
 }
 
-/// How a model is trained on a task; each task has defaults of its own.
+/// Training hyper-parameters; the defaults depend on the task.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Training")]
 struct Training {
-    /// Examples to train on; 0 is new ones in every step [default: 100000 for mqar, 0 for the others]
+    /// Training examples; 0 generates new ones in every step [default: 100000 for mqar, 0 for the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..1 << 24))]
     examples: Option<u32>,
-    /// Passes over the examples, in place of --steps [default: 64 for mqar]
+    /// Passes over the examples, instead of --steps [default: 64 for mqar]
     #[arg(long, value_name = "N", conflicts_with = "steps")]
     epochs: Option<u32>,
-    /// Optimiser steps at most [default: as many as see 6.4M examples of mqar, 48,000 of copy, 192,000 of selective-copy, 128,000 of
+    /// Maximum optimiser steps [default: enough for 6.4M examples of mqar, 48,000 of copy, 192,000 of selective-copy, 128,000 of
     /// induction]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
-    /// Examples of a step [default: 128 for mqar, 16 for copy, 32 for the others]
+    /// Examples per step [default: 128 for mqar, 16 for copy, 32 for the others]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Largest learning rate [default: 2e-3; the sweep of MQAR's authors is 1e-4 to 1e-2]
+    /// Peak learning rate [default: 2e-3; the MQAR paper sweeps 1e-4 to 1e-2]
     #[arg(long)]
     lr: Option<f64>,
-    /// Decoupled decay of matrices [default: 0.1]
+    /// Decoupled weight decay of matrices [default: 0.1]
     #[arg(long)]
     weight_decay: Option<f64>,
-    /// Probability of dropout [default: 0]
+    /// Dropout probability [default: 0]
     #[arg(long)]
     dropout: Option<f64>,
     /// Seed of examples, initial weights and dropout
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Steps from one validation to the next [default: 200]
+    /// Steps between validations [default: 200]
     #[arg(long, value_name = "N")]
     eval_every: Option<u64>,
-    /// Held-out examples; a validation on the way takes the first 500
+    /// Held-out examples; validations during training use the first 500
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..1 << 24))]
     held_out: u32,
-    /// The share of right answers to held-out examples at which training ends; above 1 it goes to its last step
+    /// Held-out accuracy at which training stops early; above 1 it never does
     #[arg(long, value_name = "SHARE", default_value_t = 0.995)]
     enough: f64,
 }
 
-/// Held-out examples of a validation on the way.
-const ON_THE_WAY: u64 = 500;
+/// Held-out examples of a validation during training.
+const VALIDATION_EXAMPLES: u64 = 500;
 
 impl Args {
     pub(super) fn machine(&self) -> &Machine {
@@ -124,7 +124,10 @@ impl Args {
     }
 }
 
-/// Runs a task.
+/// Runs or resumes a task, or lists the tasks.
+///
+/// # Errors
+/// Invalid options, a device that is unavailable, a failed run, or a file that cannot be read or written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     match (args.task, args.resume) {
         (Some(Name::Mqar(of)), _) => fresh(of, Kind::Mqar, backends, interrupt),
@@ -152,7 +155,7 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
     let task = kind.task();
     task.validate()?;
     if !training.enough.is_finite() {
-        bail!("--enough is {}; it must be a number", training.enough);
+        bail!("--enough is {}; it must be finite", training.enough);
     }
     let (defaults, vocabulary) = (task.defaults(), task.vocabulary());
     let examples = training.examples.map_or(defaults.examples, |n| (n > 0).then_some(n.into()));
@@ -161,7 +164,7 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
         (Some(steps), ..) => steps,
         (None, Some(epochs), Some(examples)) => (examples * u64::from(epochs)).div_ceil(batch.max(1) as u64),
         (None, Some(epochs), None) => {
-            bail!("--epochs {epochs} are passes over examples, and every step has new ones: give --steps, or --examples")
+            bail!("--epochs {epochs} needs a fixed set of examples, but every step generates new ones: give --steps, or --examples")
         }
         (None, None, _) => (defaults.steps * defaults.batch as u64).div_ceil(batch.max(1) as u64),
     };
@@ -175,7 +178,7 @@ fn fresh<T: clap::Args>(of: Trained<T>, kind: impl FnOnce(T) -> Kind, backends: 
         ema: Some(0.0),
         seed: Some(training.seed),
         eval_every: Some(training.eval_every.unwrap_or(200)),
-        eval_tokens: Some(ON_THE_WAY * task.length() as u64),
+        eval_tokens: Some(VALIDATION_EXAMPLES * task.length() as u64),
         ..TrainOptions::default()
     };
     let assignment = Assignment { examples, held_out: training.held_out as usize, enough: training.enough, kind: kind.clone() };
@@ -195,7 +198,7 @@ fn resumed(path: &Path, machine: &Machine, backends: &impl Backends, interrupt: 
     let folder = RunFolder::open(path)?;
     let resume_point = load_resume_point(&folder.resume())?;
     if resume_point.recipe.task.is_none() {
-        bail!("the run in {0} is of a text, not of a task; go on with it by hh-runtime train --resume {0}", path.display());
+        bail!("the run in {0} was trained on text, not on a task; resume it with hh-runtime train --resume {0}", path.display());
     }
     go(
         Prepared { recipe: resume_point.recipe.clone(), folder, resume_point: Some(resume_point) },

@@ -1,4 +1,4 @@
-//! The text that a command reads: the same words as in `train`.
+//! The text arguments shared by commands; the flags are those of `train`.
 
 use crate::data::shard::ShardFolder;
 use crate::data::{Dataset, TokenStream, texts};
@@ -9,14 +9,14 @@ use hh_core::tokenizer::Tokenizer;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Which text.
+/// The text to read.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Text")]
 pub(super) struct TextArgs {
-    /// Text files (.txt, .jsonl, either also .gz or .zst), or builtin: the corpus that the program writes itself
+    /// Text files (.txt, .jsonl, also compressed as .gz or .zst), or builtin: the generated built-in corpus
     #[arg(long, value_name = "FILE", num_args = 1.., default_value = BUILTIN)]
     pub(super) data: Vec<PathBuf>,
-    /// The field of a .jsonl line that holds the text
+    /// Field of a .jsonl line that contains the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub(super) text_field: String,
 }
@@ -25,19 +25,21 @@ impl TextArgs {
     /// The text, a chunk or a document at a time.
     ///
     /// # Errors
-    /// One sentence for a file that cannot be read, and for `builtin` beside files.
+    /// A file that cannot be read, and `builtin` together with files.
     pub(super) fn texts(&self) -> Result<Box<dyn Iterator<Item = Result<String>> + Send + '_>> {
         match &self.data[..] {
             _ if self.is_builtin() => Ok(Box::new([Ok(builtin())].into_iter())),
-            files if files.iter().any(|file| file.as_os_str() == BUILTIN) => bail!("{BUILTIN} can only stand alone: leave out the files"),
+            files if files.iter().any(|file| file.as_os_str() == BUILTIN) => {
+                bail!("{BUILTIN} cannot be combined with files: leave out the files")
+            }
             files => Ok(Box::new(texts(files, &self.text_field)?)),
         }
     }
 
-    /// The ids of the text; of a folder of shards those in it, which must be of the same tokenizer.
+    /// The token ids of the text. A folder of shards must have been written with the same tokenizer.
     ///
     /// # Errors
-    /// As [`texts`](Self::texts), and for a text that the vocabulary cannot express.
+    /// As [`texts`](Self::texts), a text that the vocabulary cannot encode, and shards of another tokenizer.
     pub(super) fn stream(&self, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
         match &self.data[..] {
             [one] if one.is_dir() => {
@@ -49,38 +51,38 @@ impl TextArgs {
         }
     }
 
-    /// Whether it is the corpus that the program writes itself, the default.
+    /// Whether it is the built-in corpus, the default.
     pub(super) fn is_builtin(&self) -> bool {
         matches!(&self.data[..], [one] if one.as_os_str() == BUILTIN)
     }
 
-    /// Its name, for people.
+    /// Its name in messages.
     pub(super) fn name(&self) -> String {
         self.data.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Bytes of its files as they lie on the disk, if they are files.
+    /// Total size of its files on disk in bytes; `None` for the built-in corpus.
     pub(super) fn file_bytes(&self) -> Option<u64> {
         self.data.iter().map(|file| file.metadata().ok().map(|metadata| metadata.len())).sum()
     }
 }
 
-/// Which part of the text is scored.
+/// The split of the text to score.
 #[derive(clap::Args)]
 pub(super) struct PartArgs {
-    /// The held-out end of the text, or all of it
+    /// Split to score: the held-out end of the text, or all of it
     #[arg(long, value_enum, default_value_t)]
     pub(super) split: Split,
-    /// The part of the text that is held out
+    /// Held-out fraction of the text
     #[arg(long, value_name = "PART", default_value_t = 0.1, allow_negative_numbers = true)]
     holdout: f64,
 }
 
-/// A part of a text.
+/// A split of a text.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Split {
-    /// The end, which training held out.
+    /// The end, which is held out from training.
     #[default]
     Validation,
     /// From the first token to the last.
@@ -88,10 +90,10 @@ pub(super) enum Split {
 }
 
 impl PartArgs {
-    /// The ids of the part.
+    /// The token ids of the split.
     ///
     /// # Errors
-    /// Those of [`TextArgs::stream`], and one sentence for a text too short to be scored.
+    /// Those of [`TextArgs::stream`], and a split of fewer than two tokens.
     pub(super) fn stream(&self, text: &TextArgs, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
         let all = text.stream(tokenizer)?;
         let part = match self.split {
@@ -99,12 +101,12 @@ impl PartArgs {
             Split::Validation => Dataset::split(&all, self.holdout)?.validation,
         };
         if part.len() < 2 {
-            bail!("{} has {} tokens; scoring needs two at least, to predict one from the other", text.name(), part.len());
+            bail!("{} has {} tokens; scoring needs at least two", text.name(), part.len());
         }
         Ok(part)
     }
 
-    /// Its name, for people.
+    /// Its name in messages and reports.
     pub(super) fn name(&self, text: &TextArgs) -> String {
         match self.split {
             Split::Validation => format!("the last {} of {}", self.holdout, text.name()),

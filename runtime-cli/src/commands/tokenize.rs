@@ -1,4 +1,4 @@
-//! `hh-runtime tokenize`: a text of any size as shards of ids.
+//! `hh-runtime tokenize`: writes a text of any size as shards of token ids.
 
 use super::text::TextArgs;
 use crate::data::shard::{SHARD_TOKENS, ShardWriter};
@@ -14,13 +14,13 @@ const EXAMPLES: &str = "\
 Examples:
   hh-runtime tokenize --data wiki.train.tokens --tokenizer words --out shards/train
   hh-runtime tokenize --data wiki.valid.tokens --tokenizer shards/train --out shards/valid
-      with the vocabulary that the first one learned
+      with the vocabulary of the training shards
   hh-runtime tokenize --data web-*.jsonl.zst --tokenizer bpe:gpt2/vocab.bpe --out shards/web
   hh-runtime tokenize --data book.txt --tokenizer bpe-train:4096 --show 40
-      only a look at the first 40 tokens
+      only print the first 40 tokens
 
-Neither the text nor its ids are ever in memory as a whole. The folder appears under its name when all of it is written; \
-`train --data DIR` maps it into memory. It keeps the tokenizer in tokenizer.json.";
+The text is streamed: neither it nor its ids need to fit into memory. The output folder is renamed into place when it is \
+complete; `train --data DIR` maps it into memory. It contains the tokenizer as tokenizer.json.";
 
 /// Arguments of `tokenize`.
 #[derive(clap::Args)]
@@ -28,22 +28,24 @@ Neither the text nor its ids are ever in memory as a whole. The folder appears u
 pub struct Args {
     #[command(flatten)]
     text: TextArgs,
-    /// bytes, chars, words[:MAX], bpe:FILE or bpe-train:N; or one that is there: a tokenizer.json, a checkpoint, a folder of
-    /// shards
+    /// bytes, chars, words[:MAX], bpe:FILE or bpe-train:N; or an existing one: a tokenizer.json, a checkpoint, a folder of shards
     #[arg(long, value_name = "TOKENIZER", default_value = "chars")]
     tokenizer: String,
-    /// The folder to write, which must be empty or absent
+    /// Output folder, must be empty or absent
     #[arg(long, value_name = "DIR", required_unless_present = "show")]
     out: Option<PathBuf>,
-    /// Ids of a shard
+    /// Tokens per shard
     #[arg(long, value_name = "N", default_value_t = SHARD_TOKENS)]
     shard_tokens: u64,
-    /// Print the first N tokens, each in quotes with its id
+    /// Print the first N tokens with their ids
     #[arg(long, value_name = "N")]
     show: Option<usize>,
 }
 
-/// Encodes.
+/// Tokenizes a text.
+///
+/// # Errors
+/// An unreadable text, an invalid tokenizer, text outside its vocabulary, or an output folder that cannot be written.
 pub fn run(args: Args) -> Result<()> {
     if let Some(folder) = args.text.data.iter().find(|path| path.is_dir()) {
         bail!("cannot read {}: it is a folder; give text files", folder.display());
@@ -55,15 +57,15 @@ pub fn run(args: Args) -> Result<()> {
 
     let mut writer = args.out.as_deref().map(|out| ShardWriter::create(out, &*tokenizer, args.shard_tokens)).transpose()?;
     let (mut first, show) = (Vec::new(), args.show.unwrap_or(0));
-    let seen_enough = Cell::new(writer.is_none() && show == 0);
-    let texts = args.text.texts()?.take_while(|_| !seen_enough.get());
+    let done = Cell::new(writer.is_none() && show == 0);
+    let texts = args.text.texts()?.take_while(|_| !done.get());
     tokenizers::encode(&*tokenizer, texts, |ids| {
         first.extend(ids.iter().take(show - first.len()));
         bar.add(ids.len() as u64);
         match &mut writer {
             Some(writer) => writer.push(ids),
             None => {
-                seen_enough.set(first.len() == show);
+                done.set(first.len() == show);
                 Ok(())
             }
         }
@@ -81,13 +83,13 @@ pub fn run(args: Args) -> Result<()> {
         let tokens = writer.finish()?;
         writeln!(out, "{}: {tokens} tokens, vocabulary {}", folder.display(), tokenizer.vocab_size())?;
         if let Some(bytes) = args.text.file_bytes() {
-            writeln!(out, "{:.2} bytes of the files for each token", bytes as f64 / tokens as f64)?;
+            writeln!(out, "{:.2} file bytes per token", bytes as f64 / tokens as f64)?;
         }
     }
     Ok(())
 }
 
-/// One that is there already, or one that learns from the text.
+/// An existing tokenizer, or one built from the text.
 fn tokenizer(args: &Args) -> Result<Box<dyn Tokenizer>> {
     match tokenizers::parse_spec(&args.tokenizer) {
         Ok(spec) => spec.build(args.text.texts()?),

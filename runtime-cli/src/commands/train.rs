@@ -1,4 +1,4 @@
-//! `hh-runtime train`
+//! `hh-runtime train`: trains a language model or an embedding model.
 
 use crate::features::Feature;
 use crate::files::{self, shown};
@@ -21,45 +21,45 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// What `train --help` begins with.
+/// Start of `train --help`.
 pub const ABOUT: &str = "\
-Train a model on text: to predict it, or to give it vectors that can be compared.
+Train a model on text, as a language model or as an embedding model.
 
-Without any flag it trains a model of 0.8M parameters on a corpus that the program writes itself, in under \
-three minutes on two cores, and ends with its validation loss and a sample.
+Without flags it trains a language model of 0.8M parameters on the built-in corpus, in under three minutes on two cores, and \
+prints its validation loss and a sample.
 
-Everything that a run writes lies in one folder, runs/NAME-1 or what --out says:
+All output is in one folder, runs/NAME-1 or --out:
 
   config.toml          the recipe with every value, to run again with --config
-  best.safetensors     the weights that validated best, for `sample`, `eval` and `export`
+  best.safetensors     the weights with the best validation loss, for `sample`, `eval` and `export`
   last.safetensors     the newest weights
-  resume.safetensors   what --resume needs
-  metrics.jsonl        a line of JSON for every tenth step and every validation
-  curve.svg            the same as a picture
+  resume.safetensors   the state for --resume
+  metrics.jsonl        one line of JSON for every tenth step and every validation
+  curve.svg            the metrics as a picture
 
-Ctrl-C finishes the step at hand, saves, and says how to go on; a second one ends at once. A run that goes on \
-is bit for bit the run that was never stopped, with any number of threads.";
+Ctrl-C finishes the current step, saves, and prints the command that resumes the run; a second Ctrl-C quits immediately. A \
+resumed run is bit for bit equal to an uninterrupted one, with any number of threads.";
 
 /// Arguments of `train`; see [`ABOUT`].
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The model, by name: char-0.8m, char-4.5m, gpt-4.5m, bpe-97m or word-107m [default: char-0.8m]
+    /// Model preset: char-0.8m, char-4.5m, gpt-4.5m, bpe-97m or word-107m [default: char-0.8m]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// A recipe: TOML with the sections [model], [train] and [data], or JSON with the fields of a model; flags go before it
+    /// Recipe file: TOML with the sections [model], [train] and [data], or JSON with the fields of a model; flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Changes one field of the model, as in --set layers=6 or --set hopfield_kind=classic
+    /// Set a field of the model configuration, as in --set layers=6 or --set hopfield_kind=classic
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
     /// Passes over the blocks; the same as --set segments=N
     #[arg(long, value_name = "N")]
     segments: Option<usize>,
-    /// The folder of the run, which must be empty or absent [default: runs/NAME-1, or the next free number]
+    /// Output folder, must be empty or absent [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Goes on with the run in this folder; of the other flags only --steps, --backend, --precision and --threads can stand beside it
+    /// Resume the run in this folder; can be combined only with --steps, --backend, --precision and --threads
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -82,13 +82,13 @@ Examples:
   hh-runtime train --from runs/bpe-1 --objective contrastive --data pairs.tsv --columns question,answer --batch 256 --context 64
   hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
-/// Trains, and says what came of it.
+/// Trains a model and prints a summary.
 ///
 /// # Errors
-/// One sentence that says what was wrong and what to do.
+/// Invalid options, files or data, a device that is unavailable or fails, or a file that cannot be written.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
-    // Known before the text is read, and before a folder is made.
+    // Checked before the text is read and the folder is created.
     let place = backends.place(&args.machine)?;
     let prepared = match &args.resume {
         Some(folder) => resumed(folder, &args)?,
@@ -101,8 +101,8 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
         let again = args.machine.again();
-        // Whether the line can be written or not, the run was stopped.
-        let _ = writeln!(std::io::stdout(), "stopped {place}; to go on: hh-runtime train --resume {}{again}", shown(folder.path()));
+        // A stopped run is reported as such even if the line cannot be printed.
+        let _ = writeln!(std::io::stdout(), "stopped {place}; resume with: hh-runtime train --resume {}{again}", shown(folder.path()));
         return Ok(Ending::Stopped);
     }
     backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
@@ -118,7 +118,7 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
-    introduce(recipe, source, folder, place);
+    print_start(recipe, source, folder, place);
     if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
         say(format_args!("memory {estimate}"));
     }
@@ -167,7 +167,7 @@ impl BackendJob for Conclusion<'_> {
     }
 }
 
-/// What a run needs before it begins.
+/// A run that is ready to start.
 struct Prepared {
     recipe: Recipe,
     source: Source,
@@ -178,18 +178,18 @@ struct Prepared {
 fn fresh(args: &Args) -> Result<Prepared> {
     let file = args.config.as_deref().map(RecipeFile::read).transpose()?.unwrap_or_default();
     if let Some(assignment) = &file.task {
-        bail!("that recipe is of a memory task: start it by hh-runtime task {}", assignment.kind.name());
+        bail!("the recipe is that of a memory task: use hh-runtime task {}", assignment.kind.name());
     }
     let mut set = args.set.clone();
     set.extend(args.segments.map(|n| format!("segments={n}")));
     let from = args.training.from.clone().or(file.train.from.clone());
     let file = if args.preset.is_none() { file.starting_from(from.as_deref())? } else { file };
     let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
-    // Where the recipe lies says nothing of where its files lie: they are found from any folder.
+    // Absolute, so that the stored recipe works from any folder.
     for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
         *path = std::path::absolute(&*path)?;
     }
-    // The text may take minutes to read: what can be known to be wrong is said before, with any vocabulary.
+    // Reading the text may take minutes, so the recipe is checked first, with a placeholder vocabulary size.
     let objective = file.complete(256)?.objective;
     let mut data = file.data();
     for path in data.files.iter_mut().chain(&mut data.validation).filter(|path| path.as_os_str() != BUILTIN) {
@@ -223,19 +223,19 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
         || !args.set.is_empty();
     if other || args.training != steps_alone || args.text != DataOptions::default() {
         bail!(
-            "--resume goes on with the recipe of the run: only --steps, --backend, --precision and --threads can stand beside it; start a new run for another recipe"
+            "--resume uses the recipe of the run and can be combined only with --steps, --backend, --precision and --threads; start a new run for another recipe"
         );
     }
     let folder = RunFolder::open(path)?;
     let resume_point = load_resume_point(&folder.resume())?;
     let recipe = extended(&resume_point, args.training.steps)?;
     let Some(tokenizer) = &resume_point.tokenizer else {
-        bail!("the run in {0} is of a memory task; go on with it by hh-runtime task --resume {0}", path.display());
+        bail!("the run in {0} is a memory task; resume it with hh-runtime task --resume {0}", path.display());
     };
     let source = Source::open(&recipe.data, recipe.objective.as_ref(), Some(hh::tokenizer::from_json(&tokenizer.to_json())?))?;
     if source.origins != resume_point.origins {
         bail!(
-            "the text has changed since the run began: it was {}, and is {}; give it back its content",
+            "the text has changed since the run started: it was {} and is now {}; restore it",
             names(&resume_point.origins),
             names(&source.origins)
         );
@@ -247,41 +247,41 @@ fn names(origins: &[SourceFile]) -> String {
     origins.iter().map(|o| format!("{} of {} bytes", o.name, o.bytes)).collect::<Vec<_>>().join(", ")
 }
 
-/// The recipe with another number of steps, if one is asked for, and a word on what that changes.
+/// The recipe with another number of steps, if given; prints the effect on the learning rate.
 fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
     let mut recipe = resume_point.recipe.clone();
     let Some(steps) = steps.filter(|&steps| steps != recipe.train.steps) else { return Ok(recipe) };
     if steps < resume_point.step {
-        bail!("the run has taken {} steps already; --steps {steps} cannot take them back", resume_point.step);
+        bail!("the run has already done {} steps; --steps must be at least that, but is {steps}", resume_point.step);
     }
     let before = recipe.train.hyper().schedule.lr(resume_point.step);
     recipe.train.steps = steps;
     recipe.validate()?;
     let after = recipe.train.hyper().schedule.lr(resume_point.step);
     say(format_args!(
-        "{steps} steps in place of {}: the cosine is stretched, and the learning rate goes on at {after:.2e} in place of {before:.2e}",
+        "{steps} steps instead of {}: the cosine schedule is rescaled, and the learning rate is now {after:.2e} instead of {before:.2e}",
         resume_point.recipe.train.steps
     ));
     Ok(recipe)
 }
 
-fn introduce(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
+fn print_start(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
     let (amount, of, each) = match &source.training_data {
         TrainingData::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
         TrainingData::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
     };
-    say(format_args!("{:.2}M weights; {} ids; {amount} {each} to train on, {of} held out", weights as f64 / 1e6, c.vocab_size));
+    say(format_args!("{:.2}M parameters, vocabulary {}; {amount} {each} for training, {of} held out", weights as f64 / 1e6, c.vocab_size));
     let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
     let batch = match &source.training_data {
         TrainingData::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
         TrainingData::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
     };
-    say(format_args!("{} steps of {batch} on {place}; into {}", t.steps, shown(folder.path())));
+    say(format_args!("{} steps of {batch} on {place}; output: {}", t.steps, shown(folder.path())));
 }
 
-/// Says what came of the run.
+/// Prints the results of the run.
 fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, began: Instant) -> Result<()> {
     let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
     let average = whole.validation_ema.map_or(String::new(), |nll| format!(", {nll:.4} with averaged weights"));
@@ -302,13 +302,13 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
 fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
     let loaded = file.load(&mut backend, None)?;
     let (c, tokenizer) = (&loaded.model.config, &*loaded.tokenizer);
-    // Some four hundred characters.
+    // About four hundred characters.
     let count = if c.vocab_size < 1000 { 400 } else { 100 };
     let context = loaded.context.max(count + 1).min(hh::context_limit(c));
     let sampler = Sampler::new(SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() }, tokenizer.vocab_size())?;
     let mut decoder = Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text();
     let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
-    // Most texts begin after a line break; a vocabulary without one begins with its first id.
+    // Starts after a line break, or after the first id if the vocabulary has none.
     session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
     write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
     Ok(())

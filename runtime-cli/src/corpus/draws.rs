@@ -1,7 +1,7 @@
 use super::words::{MEN, Person, WOMEN};
 use hh_core::rng;
 
-/// The choices of one piece: a function of seed and piece alone, the same on every machine.
+/// Random draws of one piece: a function of seed and piece only, the same on every machine.
 pub(super) struct Draws {
     key: [u32; 4],
     next: u32,
@@ -12,7 +12,7 @@ impl Draws {
         Self { key: [seed as u32, (seed >> 32) as u32, piece as u32, (piece >> 32) as u32], next: 0 }
     }
 
-    /// A number below `n`.
+    /// A uniform integer in `0..n`.
     pub(super) fn below(&mut self, n: usize) -> usize {
         let [word, ..] = rng::block(self.key, 0, self.next);
         self.next += 1;
@@ -23,7 +23,7 @@ impl Draws {
         from[self.below(from.len())]
     }
 
-    /// Any but one.
+    /// A random element other than `not`.
     pub(super) fn other<T: Copy + PartialEq>(&mut self, from: &[T], not: T) -> T {
         loop {
             let picked = self.pick(from);
@@ -41,7 +41,7 @@ impl Draws {
         all
     }
 
-    /// People with a name each.
+    /// Distinct people.
     pub(super) fn cast<const N: usize>(&mut self) -> [Person; N] {
         let mut cast: [Person; N] = std::array::from_fn(|_| self.person());
         for i in 1..N {

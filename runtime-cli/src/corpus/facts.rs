@@ -1,30 +1,30 @@
-//! What can be told, asked and answered: every fact keeps its answer through whatever happens to it.
+//! Facts that are stated, changed, asked about and answered; the answer follows all changes.
 
 use super::draws::Draws;
 use super::words::*;
 
-/// Something that happened, and may go on happening.
+/// A fact.
 pub(super) enum Fact {
-    /// A thing lies somewhere, and may be moved.
+    /// The place of a thing, which may be moved.
     Hidden { who: Person, thing: String, place: &'static str },
-    /// A thing was handed over, and may be handed on.
+    /// The owner of a thing, which may be passed on.
     Given { from: Person, to: Person, thing: String },
-    /// A promise, which is kept or forgotten.
+    /// A promise, which may be kept or forgotten.
     Promised { who: Person, to: Person, deed: (&'static str, &'static str), day: &'static str, kept: Option<bool> },
-    /// Goods that become fewer.
+    /// A number of goods, which may decrease.
     Counted { who: Person, to: Person, goods: &'static str, had: usize, gave: usize },
     /// The name of an animal.
     Named { who: Person, animal: &'static str, name: String },
-    /// Where someone came from, and as what.
+    /// The origin and trade of a person.
     Came { who: Person, town: String, trade: &'static str },
-    /// A word that opens something.
+    /// A secret word.
     Secret { who: Person, to: Person, word: &'static str },
-    /// What someone likes best.
+    /// The favourite food of a person.
     Likes { who: Person, food: &'static str },
 }
 
 impl Fact {
-    /// A fact of any kind about some of three people.
+    /// A random fact about some of three people.
     pub(super) fn draw(draws: &mut Draws, cast: &[Person; 3]) -> Self {
         let [who, to, _] = draws.shuffled(cast);
         match draws.below(10) {
@@ -45,7 +45,7 @@ impl Fact {
         }
     }
 
-    /// Whether a question about one could be taken for a question about the other.
+    /// Whether a question about one fact could be understood as a question about the other.
     pub(super) fn clashes(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -62,12 +62,12 @@ impl Fact {
         }
     }
 
-    /// Whether it happened at one time, rather than being so all along.
+    /// Whether it is an event, rather than a permanent property.
     pub(super) fn is_event(&self) -> bool {
         !matches!(self, Self::Named { .. } | Self::Came { .. } | Self::Likes { .. })
     }
 
-    /// The fact as a clause that begins with a name.
+    /// The fact as a clause that starts with a name.
     pub(super) fn told(&self, draws: &mut Draws) -> String {
         match self {
             Self::Hidden { who, thing, place } => {
@@ -105,7 +105,7 @@ impl Fact {
         }
     }
 
-    /// Something more happens, which may change the answer. The clause begins with a name; none where nothing can.
+    /// Changes the fact, and possibly its answer, and returns a clause that starts with a name; `None` if it cannot change.
     pub(super) fn develop(&mut self, draws: &mut Draws, cast: &[Person; 3]) -> Option<String> {
         match self {
             Self::Hidden { who, thing, place } => {
@@ -187,7 +187,7 @@ fn thing(draws: &mut Draws) -> String {
     format!("the {} {}", draws.pick(&QUALITIES), draws.pick(&THINGS))
 }
 
-/// A town that need not have been named before.
+/// A random town.
 pub(super) fn town(draws: &mut Draws) -> String {
     draws.pick(&TOWN_STARTS).to_owned() + draws.pick(&TOWN_ENDS)
 }

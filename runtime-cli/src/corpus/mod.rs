@@ -1,5 +1,5 @@
-//! The corpus that the program writes itself, so that the first command works without any file: short tales, conversations
-//! and letters in which names, places, numbers, promises and possessions are told, change, and are asked for later.
+//! The built-in corpus, with which the first command works without any file: generated short tales, conversations and letters
+//! in which names, places, numbers, promises and possessions are stated, change, and are asked for later.
 
 mod draws;
 mod facts;
@@ -8,8 +8,8 @@ mod words;
 
 use draws::Draws;
 
-/// About as many bytes as asked for (never more) of a text that is a function of the seed alone. Under a hundred distinct
-/// characters; pieces are independent of one another, so any part of the text is like any other.
+/// Generates a text of nearly `bytes` bytes, never more, as a function of the seed. It has fewer than a hundred distinct
+/// characters; its pieces are independent, so all parts of the text have the same distribution.
 pub fn builtin(seed: u64, bytes: usize) -> String {
     let mut text = String::with_capacity(bytes);
     for index in 0.. {
@@ -35,12 +35,12 @@ mod tests {
         assert!(builtin(1, 200_000).starts_with(&text));
         assert_ne!(builtin(2, 100_000), text);
         assert_eq!(builtin(1, 10), "");
-        // On every machine: a change here makes every run on the built-in text another run.
+        // The same on every machine: any change here changes every run on the built-in corpus.
         assert!(builtin(0, 1000).starts_with("This is what they tell in Ashstead, under a ruined castle, of Tom, Martin and Kate. "));
     }
 
     #[test]
-    fn it_has_few_characters_and_hardly_repeats_itself() {
+    fn it_has_few_characters_and_no_repeated_long_pieces() {
         let text = builtin(0, 1 << 20);
         let characters: BTreeSet<char> = text.chars().collect();
         assert!(characters.len() < 100 && characters.contains(&'—'), "{characters:?}");
@@ -48,11 +48,14 @@ mod tests {
         let long = text.split("\n\n").filter(|piece| piece.len() > 100);
         let repeated = long.filter(|piece| !seen.insert(*piece)).count();
         assert_eq!(repeated, 0, "of {} long pieces", seen.len());
-        assert!(!text.contains('{') && !text.contains("  ") && !text.contains("..") && !text.contains("?."), "a seam shows");
+        assert!(
+            !text.contains('{') && !text.contains("  ") && !text.contains("..") && !text.contains("?."),
+            "an unfilled template or doubled punctuation"
+        );
     }
 
     #[test]
-    fn the_last_tenth_is_like_the_rest() {
+    fn the_last_tenth_has_the_distribution_of_the_rest() {
         let text = builtin(3, 1 << 20);
         let cut = (text.len() * 9 / 10..).find(|&i| text.is_char_boundary(i)).unwrap();
         let share = |part: &str, word: &str| part.matches(word).count() as f64 / part.len() as f64;

@@ -1,10 +1,10 @@
-//! Tales, conversations and letters around facts.
+//! Tales, conversations and letters made of facts.
 
 use super::draws::Draws;
 use super::facts::{Fact, town};
 use super::words::*;
 
-/// One piece with a blank line after it.
+/// One piece, followed by a blank line.
 pub(super) fn piece(draws: &mut Draws) -> String {
     let text = match draws.below(10) {
         0..=4 => tale(draws),
@@ -15,7 +15,7 @@ pub(super) fn piece(draws: &mut Draws) -> String {
     text + "\n\n"
 }
 
-/// Facts that no question confuses.
+/// Facts whose questions are unambiguous.
 fn facts(draws: &mut Draws, cast: &[Person; 3], count: usize) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::with_capacity(count);
     while facts.len() < count {
@@ -31,7 +31,7 @@ fn facts(draws: &mut Draws, cast: &[Person; 3], count: usize) -> Vec<Fact> {
 fn sentence(clause: &str) -> String {
     let mut chars = clause.chars();
     let first = chars.next().map(|c| c.to_ascii_uppercase());
-    // A full stop stands before a closing quotation mark.
+    // A full stop is placed before a closing quotation mark.
     let text: String = first.into_iter().chain(chars).collect();
     match text.strip_suffix('"') {
         Some(quoted) => format!("{quoted}.\""),
@@ -39,7 +39,7 @@ fn sentence(clause: &str) -> String {
     }
 }
 
-/// A fact as a part of a story, with or without a time.
+/// A fact as a sentence of a story, with or without a time.
 fn told(draws: &mut Draws, fact: &Fact) -> String {
     let clause = fact.told(draws);
     let time = match fact.is_event() {
@@ -88,7 +88,7 @@ fn tale(draws: &mut Draws) -> String {
         let index = draws.below(facts.len());
         let fact = facts.swap_remove(index);
         let (question, answer) = fact.asked(draws);
-        // Whoever asks and answers took no part in the story, or people would ask for themselves.
+        // Strangers to the story ask and answer, so that no one asks about themselves.
         let asks = draws.pick(&TRADES);
         let answers = draws.other(&TRADES, asks);
         text += &match draws.below(4) {
@@ -101,7 +101,7 @@ fn tale(draws: &mut Draws) -> String {
     text.trim_end().to_owned()
 }
 
-/// An answer inside quotation marks has none of its own.
+/// Replaces double quotation marks, for an answer inside quotation marks.
 fn unquoted(answer: &str) -> String {
     answer.replace('"', "'")
 }
@@ -113,7 +113,7 @@ fn scenery(draws: &mut Draws, text: &mut String, one_in: usize) {
     }
 }
 
-/// Two people talk about three others.
+/// A dialogue of two people about three others.
 fn conversation(draws: &mut Draws) -> String {
     let [a, b, cast @ ..] = draws.cast::<5>();
     let count = 2 + draws.below(3);
@@ -152,7 +152,7 @@ fn conversation(draws: &mut Draws) -> String {
     play(&lines)
 }
 
-/// Who says what, a line each.
+/// Formats a dialogue, one line per utterance.
 fn play(lines: &[(Person, String)]) -> String {
     lines.iter().map(|(who, line)| format!("{}: {line}", who.name)).collect::<Vec<_>>().join("\n")
 }
@@ -183,7 +183,7 @@ fn letters(draws: &mut Draws) -> String {
     text
 }
 
-/// Small sums, asked and answered.
+/// Arithmetic questions and answers.
 fn lesson(draws: &mut Draws) -> String {
     let [teacher, pupil, cast @ ..] = draws.cast::<5>();
     let opening = ["Put your books away and count with me.", "Who can count today?", "Now a few sums before we go home."];

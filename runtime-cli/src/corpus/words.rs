@@ -140,7 +140,7 @@ pub(super) const PLACES: [&str; 36] = [
     "behind the third door",
 ];
 
-/// What someone can do, and has done.
+/// Deeds: infinitive, and past tense.
 pub(super) const DEEDS: [(&str, &str); 28] = [
     ("mend the fence", "mended the fence"),
     ("water the roses", "watered the roses"),

@@ -3,23 +3,23 @@ use anyhow::{Result, bail};
 use hh_core::ops::IGNORE;
 use hh_core::rng;
 
-/// The site of the draw of training windows ([`hh_core::rng`]): the last, as those of the model count from 0.
+/// The random site of training windows ([`hh_core::rng`]): the last one, since those of the model count from 0.
 const SITE: u32 = u32::MAX;
 
-/// A text to train on, and one held out.
+/// Training text and held-out text.
 #[derive(Clone)]
 pub struct Dataset {
-    /// What training windows are drawn from.
+    /// The text that training windows are drawn from.
     pub train: TokenStream,
-    /// What validation goes through from end to end.
+    /// The held-out text.
     pub validation: TokenStream,
 }
 
 impl Dataset {
-    /// Holds out the last `fraction` of a text: training has its first `⌊N · (1 − fraction)⌋` ids.
+    /// Holds out the last `fraction` of a text: training has the first `⌊N · (1 − fraction)⌋` ids.
     ///
     /// # Errors
-    /// One sentence for a fraction outside of 0 and 1 (both excluded), or a text too short to be split.
+    /// A fraction that is not between 0 and 1, or a text that is too short.
     pub fn split(all: &TokenStream, fraction: f64) -> Result<Self> {
         if !(fraction > 0.0 && fraction < 1.0) {
             bail!("{fraction} of the text cannot be held out; give a fraction between 0 and 1, such as 0.1");
@@ -35,10 +35,10 @@ impl Dataset {
         Ok(Self { train: all.part(0..cut), validation: all.part(cut..all.len()) })
     }
 
-    /// Refuses a context that no training window fits.
+    /// Checks that a context fits into the text.
     ///
     /// # Errors
-    /// One sentence with both numbers.
+    /// A text that is too short.
     pub fn require_context(&self, time: usize) -> Result<()> {
         if self.train.len() <= time as u64 {
             bail!(
@@ -47,19 +47,18 @@ impl Dataset {
             );
         }
         if self.validation.len() < 2 {
-            bail!("the validation text has {} tokens; it needs two at least, to predict one from the other", self.validation.len());
+            bail!("the validation text has {} tokens; it needs at least two", self.validation.len());
         }
         Ok(())
     }
 
-    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the token after each of theirs.
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token.
     ///
-    /// Row `r` of a step, counted over all of its micro-batches, begins at a place that is a function of `(seed, step, r)`
-    /// alone: nothing has to be saved to go on where a run stopped, and how a step is cut into micro-batches changes nothing.
-    /// Allocates nothing.
+    /// The position of row `r` of a step, counted over all of its micro-batches, is a function of `(seed, step, r)` only, so
+    /// resuming needs no saved state, and the division into micro-batches changes nothing. Allocates nothing.
     ///
     /// # Errors
-    /// As [`require_context`](Self::require_context), and what [`TokenStream::read`] says.
+    /// As [`require_context`](Self::require_context) and [`TokenStream::read`].
     ///
     /// # Panics
     /// If a buffer is not `batch · time` long.
@@ -88,22 +87,22 @@ impl Dataset {
     }
 }
 
-/// Which windows a micro-batch of training has.
+/// Identifies the windows of a training micro-batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MicroBatch {
-    /// Of the run.
+    /// Seed of the run.
     pub seed: u64,
-    /// Of the optimiser.
+    /// Optimiser step.
     pub step: u64,
-    /// Number of the micro-batch within its step.
+    /// Index of the micro-batch within the step.
     pub micro: usize,
-    /// Windows.
+    /// Number of windows.
     pub batch: usize,
-    /// Tokens of each.
+    /// Window length in tokens.
     pub time: usize,
 }
 
-/// Windows that lie one after the other, so that every token of a text but the first is a target exactly once.
+/// Consecutive windows of a text: every token except the first is a target exactly once.
 #[derive(Clone, Copy)]
 pub struct Windows<'a> {
     text: &'a TokenStream,
@@ -120,7 +119,7 @@ impl<'a> Windows<'a> {
         Self { text, time }
     }
 
-    /// Number of windows, the last of which may be filled only in part.
+    /// Number of windows, the last of which may be partly filled.
     pub fn count(&self) -> u64 {
         self.targets().div_ceil(self.time as u64)
     }
@@ -130,21 +129,21 @@ impl<'a> Windows<'a> {
         self.text.len().saturating_sub(1)
     }
 
-    /// Number of targets in a window: fewer than it is long where the text ends in it, none where it has ended before.
+    /// Number of targets in a window: fewer than its length if the text ends in it, 0 after the end of the text.
     pub fn targets_in(&self, window: u64) -> usize {
         self.targets().saturating_sub(window.saturating_mul(self.time as u64)).min(self.time as u64) as usize
     }
 
-    /// Number of batches that hold all windows.
+    /// Number of batches for all windows.
     pub fn batches(&self, batch: usize) -> u64 {
         self.count().div_ceil(batch as u64)
     }
 
-    /// Fills `tokens` and `targets`, both `[batch, time]`, with windows `index · batch ..`. Where the text has ended, tokens
-    /// are 0 and targets are [`IGNORE`]. Returns the number of targets that count. Allocates nothing.
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with the windows from `index · batch` on. After the end of the text,
+    /// tokens are 0 and targets are [`IGNORE`]. Returns the number of other targets. Allocates nothing.
     ///
     /// # Errors
-    /// What [`TokenStream::read`] says.
+    /// As [`TokenStream::read`].
     ///
     /// # Panics
     /// If a buffer is not `batch · time` long.
@@ -171,7 +170,7 @@ impl<'a> Windows<'a> {
 mod tests {
     use super::*;
 
-    /// A text in which every id tells its place.
+    /// A text in which every id is its position.
     fn counting(len: u32) -> TokenStream {
         TokenStream::from_ids(&(0..len).collect::<Vec<_>>(), len as usize)
     }
@@ -201,7 +200,7 @@ mod tests {
                 seen[targets[row] as usize] = true;
             }
         }
-        assert!(seen.iter().all(|&s| s), "every token of the training text turns up, the first and the last among them");
+        assert!(seen.iter().all(|&s| s), "every token of the training text occurs, including the first and the last");
     }
 
     #[test]
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_outside_of_the_vocabulary_never_comes_out() {
+    fn an_id_outside_of_the_vocabulary_is_an_error() {
         let text = TokenStream::from_ids(&[0, 1, 70_000, 2], 4);
         text.read(0, &mut [0; 2]).unwrap();
         let error = text.part(1..4).read(1, &mut [0; 2]).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Text in, batches of ids out: reading files of any size, shards of ids, and the windows that training and validation see.
+//! Text data: files of any size, shards of token ids, and the windows for training and validation.
 
 mod dataset;
 #[cfg(feature = "download")]

@@ -1,17 +1,17 @@
-//! Public data sets, and where their authors or their keepers publish them.
+//! Public data sets and their official sources.
 
 use anyhow::{Result, anyhow};
 
-/// A data set that this program knows where to find.
+/// A downloadable data set.
 #[derive(Clone, Debug)]
 pub struct Download {
-    /// What `data get` calls it, and the folder that it goes into.
+    /// Its name in `data get`, and that of its folder.
     pub name: &'static str,
-    /// What it is, its licence and its split.
+    /// Description, licence and split.
     pub about: &'static str,
-    /// Where it lies: the file itself, or a zip archive of the files.
+    /// URL of the file itself, or of a zip archive of the files.
     pub url: &'static str,
-    /// SHA-256 of what lies there.
+    /// SHA-256 of the download.
     pub sha256: &'static str,
     /// Its files.
     pub files: &'static [DataFile],
@@ -22,12 +22,12 @@ pub struct Download {
 pub struct DataFile {
     /// Its name in the folder.
     pub name: &'static str,
-    /// SHA-256 of the file, where it is published apart from the archive's.
+    /// SHA-256 of the file, if published separately from that of the archive.
     pub sha256: Option<&'static str>,
 }
 
-/// All data sets. The archives' sums are those that several libraries pin for them; wikitext's original address is gone,
-/// and the one here is its first author's.
+/// All data sets. The checksums of the archives are those that several libraries use; the original URL of wikitext no longer
+/// exists, and the one here is that of its first author.
 pub const DATA_SETS: [Download; 3] = [
     Download {
         name: "tinyshakespeare",
@@ -60,13 +60,13 @@ pub const DATA_SETS: [Download; 3] = [
     },
 ];
 
-/// The data set of that name.
+/// The data set with this name.
 ///
 /// # Errors
-/// One sentence that lists the names.
+/// An unknown name; the message lists the names.
 pub fn find(name: &str) -> Result<&'static Download> {
     DATA_SETS.iter().find(|set| set.name == name).ok_or_else(|| {
         let names: Vec<_> = DATA_SETS.iter().map(|set| set.name).collect();
-        anyhow!("there is no data set \"{name}\"; give one of {}", names.join(", "))
+        anyhow!("unknown data set \"{name}\"; the data sets are {}", names.join(", "))
     })
 }

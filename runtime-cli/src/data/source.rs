@@ -6,20 +6,20 @@ use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// Bytes that are read at a time.
+/// Bytes per read.
 pub(super) const CHUNK: usize = 1 << 18;
-/// Bytes that a line may have: one is held in memory, and a file without line ends is none.
+/// Maximum bytes per line, which is read into memory.
 const MAX_LINE: u64 = 1 << 30;
 
-/// A file of text as a stream of bytes or lines, decompressed where its name ends in `.gz` or `.zst`.
+/// A text file as a stream of bytes or lines, decompressed if its name ends in `.gz` or `.zst`.
 pub(crate) struct Source {
     path: PathBuf,
-    /// The name in small letters, without the ending that a compression has.
+    /// The lower-case name, without the extension of a compression.
     name: String,
     pub(super) reader: Box<dyn BufRead + Send>,
-    /// Lines that were read.
+    /// Number of lines read.
     line: u64,
-    /// Bytes of those lines.
+    /// Bytes of these lines.
     offset: u64,
 }
 
@@ -27,7 +27,7 @@ impl Source {
     /// Opens a file.
     ///
     /// # Errors
-    /// One sentence for a file that is missing, a folder, unreadable or empty.
+    /// A file that is missing, a folder, unreadable or empty.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = files::open(path)?;
         let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
@@ -50,15 +50,15 @@ impl Source {
         &self.path
     }
 
-    /// Whether the name has this ending, before that of a compression.
+    /// Whether the name has this extension, before that of a compression.
     pub(crate) fn ends_with(&self, ending: &str) -> bool {
         self.name.ends_with(ending)
     }
 
-    /// Puts the next line into `line`, with its line break and without a byte order mark; false at the end.
+    /// Reads the next line into `line`, with its line break and without a byte order mark; returns false at the end.
     ///
     /// # Errors
-    /// One sentence for what is not UTF-8 text, a line too long for memory, and an archive that is damaged.
+    /// Content that is not UTF-8 text, a line that is too long, or a damaged archive.
     pub(crate) fn line(&mut self, line: &mut String) -> Result<bool> {
         let mut bytes = std::mem::take(line).into_bytes();
         bytes.clear();
@@ -74,7 +74,7 @@ impl Source {
         self.offset += bytes.len() as u64;
         *line = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            anyhow!("{} is not UTF-8: byte {at} of it does not belong to a character", self.place())
+            anyhow!("{} is not UTF-8: its byte {at} is not part of a character", self.place())
         })?;
         if self.line == 1 && line.starts_with('\u{feff}') {
             line.drain(..'\u{feff}'.len_utf8());
@@ -82,7 +82,7 @@ impl Source {
         Ok(true)
     }
 
-    /// As [`line`](Self::line), past blank lines.
+    /// As [`line`](Self::line), skipping blank lines.
     ///
     /// # Errors
     /// As [`line`](Self::line).
@@ -95,7 +95,7 @@ impl Source {
         Ok(false)
     }
 
-    /// The next object of JSON Lines, whose line it leaves in `line`; `None` at the end.
+    /// The next object of JSON Lines, with its line in `line`; `None` at the end.
     ///
     /// # Errors
     /// As [`line`](Self::line), and as [`json_object`].
@@ -106,7 +106,7 @@ impl Source {
         json_object(line, &self.place()).map(Some)
     }
 
-    /// The lines that are not blank, each of them or why there are no more.
+    /// Iterates over the lines that are not blank, until the first error.
     #[cfg(feature = "tables")]
     pub(crate) fn filled_lines(mut self) -> impl Iterator<Item = Result<String>> + Send {
         std::iter::from_fn(move || {
@@ -119,18 +119,18 @@ impl Source {
         })
     }
 
-    /// Where the line that was read last is, in words.
+    /// The position of the last line read, for messages.
     pub(crate) fn place(&self) -> String {
         place(self.line, &self.path)
     }
 
-    /// The number of the line that was read last, from 1 on.
+    /// The number of the last line read, from 1.
     #[cfg(feature = "tables")]
     pub(crate) fn line_number(&self) -> u64 {
         self.line
     }
 
-    /// Refuses what has a zero byte. `offset` is where in the file the bytes begin.
+    /// Rejects content with a zero byte. `offset` is that of the bytes in the file.
     pub(super) fn refuse_binary(&self, bytes: &[u8], offset: u64) -> Result<()> {
         if let Some(at) = bytes.iter().position(|&b| b == 0) {
             bail!(
@@ -142,37 +142,37 @@ impl Source {
         Ok(())
     }
 
-    /// What a failed read means.
+    /// The error of a failed read.
     pub(crate) fn broken(&self, e: &io::Error) -> anyhow::Error {
         broken(&self.path, e)
     }
 
-    /// The stream itself, to be read otherwise than by lines.
+    /// The byte stream.
     #[cfg(feature = "tables")]
     pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
         self.reader
     }
 }
 
-/// The object that a line of JSON Lines holds.
+/// Parses a line of JSON Lines.
 ///
 /// # Errors
-/// One sentence for what is no JSON, or no object, with its place.
+/// Invalid JSON, or JSON that is not an object, with its position.
 pub(crate) fn json_object(line: &str, place: &str) -> Result<Value> {
     let value: Value =
-        serde_json::from_str(line).map_err(|e| anyhow!("{place} is not JSON: {e}; a .jsonl file has one JSON object a line"))?;
+        serde_json::from_str(line).map_err(|e| anyhow!("{place} is not JSON: {e}; a .jsonl file has one JSON object per line"))?;
     if !value.is_object() {
-        bail!("{place} is no JSON object; a .jsonl file has one JSON object a line");
+        bail!("{place} is not a JSON object; a .jsonl file has one JSON object per line");
     }
     Ok(value)
 }
 
-/// Where a line is, in words.
+/// The position of a line, for messages.
 pub(crate) fn place(line: u64, path: &Path) -> String {
     format!("line {line} of {}", path.display())
 }
 
-/// What a failed read of a file, compressed or not, means.
+/// The error of a failed read of a file, compressed or not.
 pub(crate) fn broken(path: &Path, e: &io::Error) -> anyhow::Error {
     let path = path.display();
     match e.kind() {

@@ -4,10 +4,10 @@ use hh_core::tokenizer::Tokenizer;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A sequence of ids, in memory or in mapped shards; a part of it costs nothing.
+/// A sequence of token ids, in memory or in memory-mapped shards; subsequences share the storage.
 ///
-/// No id that it gives out is outside of the vocabulary: each is compared when it is read, which costs nothing beside a
-/// training step, and holds for files that changed after they were opened.
+/// All ids that it returns are within the vocabulary: each is checked when it is read, which is negligible compared to a
+/// training step and also covers files that change while they are open.
 #[derive(Clone)]
 pub struct TokenStream {
     segments: Arc<[Segment]>,
@@ -15,7 +15,7 @@ pub struct TokenStream {
     vocab_size: usize,
 }
 
-/// Ids that lie in one place.
+/// A contiguous part of the ids.
 struct Segment {
     /// Index of its first id.
     start: u64,
@@ -38,10 +38,10 @@ impl Segment {
 }
 
 impl TokenStream {
-    /// Ids in memory, at two bytes each where the vocabulary allows it.
+    /// Tokenizes texts into memory, with two bytes per id if the vocabulary allows it.
     ///
     /// # Errors
-    /// What reading the text or the tokenizer says.
+    /// A text that cannot be read or tokenized.
     pub fn from_texts(tokenizer: &dyn Tokenizer, texts: impl Iterator<Item = Result<String>>) -> Result<Self> {
         let width = Width::of(tokenizer.vocab_size());
         let mut packed = Vec::new();
@@ -52,9 +52,9 @@ impl TokenStream {
         Ok(Self::in_memory(packed, width, tokenizer.vocab_size()))
     }
 
-    /// Ids that are there already.
+    /// From given ids.
     pub fn from_ids(ids: &[u32], vocab_size: usize) -> Self {
-        // Four bytes whatever the vocabulary is, so that an id that is too large is found and not cut to a smaller one.
+        // Four bytes for any vocabulary, so that an id that is too large is detected and not truncated.
         let mut packed = Vec::with_capacity(ids.len() * 4);
         Width::Four.pack(ids, &mut packed);
         Self::in_memory(packed, Width::Four, vocab_size)
@@ -65,7 +65,7 @@ impl TokenStream {
         Self { segments: [Segment { start: 0, width, storage: Storage::Memory(packed) }].into(), range: 0..len, vocab_size }
     }
 
-    /// The ids of a folder of shards, one after the other, and the tokenizer that they were written with.
+    /// The ids of a folder of shards, and the tokenizer that they were written with.
     pub fn from_shards(mut folder: ShardFolder) -> (Self, Box<dyn Tokenizer>) {
         let mut start = 0;
         let storage = |mapping: Mapping| {
@@ -95,10 +95,10 @@ impl TokenStream {
         self.vocab_size
     }
 
-    /// Ids `range` of these.
+    /// The subsequence `range`.
     ///
     /// # Panics
-    /// Where the range does not lie inside.
+    /// If the range is out of bounds.
     pub fn part(&self, range: Range<u64>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len(), "ids {range:?} of {}", self.len());
         let range = self.range.start + range.start..self.range.start + range.end;
@@ -108,10 +108,10 @@ impl TokenStream {
     /// Fills `out` with the ids from `offset` on. Allocates nothing.
     ///
     /// # Errors
-    /// One sentence if a file has an id outside of the vocabulary.
+    /// An id outside of the vocabulary.
     ///
     /// # Panics
-    /// Where the ids do not lie inside.
+    /// If the ids are out of bounds.
     pub fn read(&self, offset: u64, out: &mut [u32]) -> Result<()> {
         assert!(
             offset.checked_add(out.len() as u64).is_some_and(|end| end <= self.len()),

@@ -1,4 +1,4 @@
-//! Reading text of any size: plain or JSON lines, as it is or compressed.
+//! Reading text of any size: plain text or JSON Lines, optionally compressed.
 
 use super::source::{CHUNK, Source};
 use anyhow::{Result, anyhow, bail};
@@ -10,27 +10,27 @@ enum Format {
     Lines { field: String },
 }
 
-/// The text of a file, a chunk or a document at a time; never splits a character.
+/// Iterates over the text of a file, by chunks or documents; never splits a character.
 ///
-/// The name says how to read it: `.jsonl` has a JSON object a line, of which one field is the text, and each such document
-/// ends with a line break, added where it lacks one; every other name is plain UTF-8. Either may end in `.gz` or `.zst`.
-/// Nothing follows the first error.
+/// The extension determines the format: `.jsonl` has one JSON object per line, of which one field is a document, which is
+/// terminated with a line break if it has none; any other file is plain UTF-8. Either may be compressed as `.gz` or `.zst`.
+/// Ends after the first error.
 pub struct Text {
     source: Source,
     format: Format,
-    /// Bytes of a character that the last chunk cut.
+    /// Bytes of a character that the last chunk split.
     cut: Vec<u8>,
-    /// Bytes of plain text that were given out.
+    /// Bytes of plain text returned so far.
     offset: u64,
     found_any: bool,
     finished: bool,
 }
 
 impl Text {
-    /// Opens a file. `field` holds the text in a `.jsonl`.
+    /// Opens a file. `field` is that of the text in a `.jsonl`.
     ///
     /// # Errors
-    /// One sentence for a file that is missing, a folder, unreadable or empty.
+    /// A file that is missing, a folder, unreadable or empty.
     pub fn open(path: &Path, field: &str) -> Result<Self> {
         let source = Source::open(path)?;
         let format = if source.ends_with(".jsonl") { Format::Lines { field: field.to_owned() } } else { Format::Plain };
@@ -40,17 +40,17 @@ impl Text {
     fn chunk(&mut self) -> Result<Option<String>> {
         loop {
             let mut bytes = std::mem::take(&mut self.cut);
-            let room = (CHUNK - bytes.len()) as u64;
-            let read = (&mut self.source.reader).take(room).read_to_end(&mut bytes).map_err(|e| self.source.broken(&e))?;
+            let space = (CHUNK - bytes.len()) as u64;
+            let read = (&mut self.source.reader).take(space).read_to_end(&mut bytes).map_err(|e| self.source.broken(&e))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
             self.source.refuse_binary(&bytes, self.offset)?;
             let valid = match std::str::from_utf8(&bytes) {
                 Ok(text) => text.len(),
-                Err(e) if e.error_len().is_none() && read as u64 == room => e.valid_up_to(),
+                Err(e) if e.error_len().is_none() && read as u64 == space => e.valid_up_to(),
                 Err(e) => bail!(
-                    "{} is not UTF-8 text: byte {} does not belong to a character; convert the file to UTF-8",
+                    "{} is not UTF-8 text: byte {} is not part of a character; convert the file to UTF-8",
                     self.source.path().display(),
                     self.offset + e.valid_up_to() as u64
                 ),
@@ -60,7 +60,7 @@ impl Text {
             self.offset += valid as u64;
             let mut text = String::from_utf8(bytes).expect("checked above");
             if first && text.starts_with('\u{feff}') {
-                // A byte order mark is the encoding's, not the author's.
+                // A byte order mark is not part of the text.
                 text.drain(..'\u{feff}'.len_utf8());
             }
             if !text.is_empty() {
@@ -74,7 +74,7 @@ impl Text {
         let mut line = String::new();
         while let Some(object) = self.source.object(&mut line)? {
             let Some(text) = object.get(field).and_then(|v| v.as_str()) else {
-                bail!("{} has no text in the field \"{field}\"; say which field holds it", self.source.place());
+                bail!("{} has no text in the field \"{field}\"; give the field with --text-field", self.source.place());
             };
             if text.is_empty() {
                 continue;
@@ -105,7 +105,7 @@ impl Iterator for Text {
             Ok(None) if self.found_any => self.finished = true,
             Ok(None) => {
                 self.finished = true;
-                return Some(Err(anyhow!("{} holds no text; give a file with text", self.source.path().display())));
+                return Some(Err(anyhow!("{} contains no text; give a file with text", self.source.path().display())));
             }
             Err(e) => {
                 self.finished = true;
@@ -116,10 +116,10 @@ impl Iterator for Text {
     }
 }
 
-/// The text of several files, one after the other. All are looked at first, so that a wrong name does not wait for hours.
+/// The text of several files, in order. All are opened once before, so that an invalid one is reported early.
 ///
 /// # Errors
-/// As [`Text::open`] for any of them; further ones come with the text.
+/// As [`Text::open`] for any of them; later errors are returned by the iterator.
 pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Result<String>>> {
     for path in paths {
         Text::open(path, field)?;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_gives_the_same_text() {
+    fn every_format_gives_the_same_text() {
         let text = long();
         assert_eq!(read("a.txt", text.as_bytes()).unwrap(), text);
         assert_eq!(read("a.md", text.as_bytes()).unwrap(), text);
@@ -202,26 +202,26 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_text() {
+    fn a_byte_order_mark_is_not_text() {
         assert_eq!(read("a.txt", b"\xef\xbb\xbfhello").unwrap(), "hello");
-        assert!(error("a.txt", b"\xef\xbb\xbf").contains("holds no text"));
+        assert!(error("a.txt", b"\xef\xbb\xbf").contains("contains no text"));
     }
 
     #[test]
-    fn what_is_not_text_is_refused_in_one_sentence() {
+    fn content_that_is_not_text_is_rejected() {
         assert!(error("a.txt", b"").contains("is empty"));
         assert!(error("a.txt", b"abc\0def").contains("byte 3 is zero"));
-        assert!(error("a.txt", b"caf\xe9 noir").contains("byte 3 does not belong"));
-        assert!(error("a.txt", b"caf\xc3").contains("byte 3 does not belong"));
+        assert!(error("a.txt", b"caf\xe9 noir").contains("byte 3 is not part"));
+        assert!(error("a.txt", b"caf\xc3").contains("byte 3 is not part"));
         let late = [long().as_bytes(), b"\xff"].concat();
-        assert!(error("a.txt", &late).contains(&format!("byte {} does not", late.len() - 1)));
+        assert!(error("a.txt", &late).contains(&format!("byte {} is not", late.len() - 1)));
         let folder = tempfile::tempdir().unwrap();
         assert!(Text::open(folder.path(), "text").err().unwrap().to_string().contains("it is a folder"));
         assert!(Text::open(&folder.path().join("x"), "text").err().unwrap().to_string().contains("no such file"));
     }
 
     #[test]
-    fn a_damaged_archive_is_refused_in_one_sentence() {
+    fn a_damaged_archive_is_rejected() {
         let text = long();
         for (name, archive) in [("a.gz", gz(text.as_bytes())), ("a.zst", zst(text.as_bytes()))] {
             let cut = error(name, &archive[..archive.len() / 2]);
@@ -243,8 +243,8 @@ mod tests {
         assert!(error("a.jsonl", b"{\"body\": \"a\"}\n").contains("no text in the field \"text\""));
         assert!(error("a.jsonl", b"{\"text\": 3}\n").contains("line 1 of"));
         assert!(error("a.jsonl", b"[1, 2]\n").contains("line 1 of"));
-        assert!(error("a.jsonl", b"{\"text\": \"\xff\"}\n").contains("byte 10 of it"));
-        assert!(error("a.jsonl", b"\n\n").contains("holds no text"));
+        assert!(error("a.jsonl", b"{\"text\": \"\xff\"}\n").contains("its byte 10"));
+        assert!(error("a.jsonl", b"\n\n").contains("contains no text"));
     }
 
     #[test]

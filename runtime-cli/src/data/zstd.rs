@@ -4,10 +4,10 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, Read};
 
-/// Windows up to this are decoded: what the `zstd` program writes with `--long`, and reads without being asked to.
+/// Largest supported window in bytes: that of `zstd --long`, and the default limit of its decoder.
 const MAX_WINDOW: u64 = 128 << 20;
 
-/// Decompresses frame after frame, passes over skippable ones, and checks each frame's checksum.
+/// Decompresses all frames, skips skippable ones, and verifies checksums.
 pub(crate) struct Frames<R> {
     source: R,
     decoder: FrameDecoder,
@@ -70,7 +70,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// The reader's own error where there is one below the decoder's, so that a truncated file is told from a damaged one.
+/// The I/O error below that of the decoder, if there is one, to distinguish truncated from damaged files.
 fn cause(e: FrameDecoderError) -> io::Error {
     let mut inner: Option<&(dyn std::error::Error + 'static)> = Some(&e);
     while let Some(error) = inner {

@@ -1,39 +1,39 @@
-//! A retrieval set in the format of the Cranfield collection (Cleverdon 1967): documents, questions, and who answers what.
+//! Retrieval data in the format of the Cranfield collection (Cleverdon 1967): documents, queries, relevance judgements.
 
 use crate::data::source::Source;
 use crate::files;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// Documents, questions and judgements.
+/// Documents, queries and relevance judgements.
 #[derive(Debug)]
 pub struct Cranfield {
-    /// Texts of the documents; empty where the collection has none.
+    /// Texts of the documents; empty if a document has none.
     pub documents: Vec<String>,
-    /// Texts of the questions.
+    /// Texts of the queries.
     pub questions: Vec<String>,
-    /// Of each question.
+    /// Judgements of each query.
     pub judgements: Vec<Vec<Judgement>>,
 }
 
-/// What a document is worth to a question.
+/// The relevance of a document to a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Judgement {
-    /// The document's place, from 0.
+    /// Index of the document, from 0.
     pub document: usize,
-    /// 4 is a complete answer, 1 of minimum interest, and 5 the paper that the question was asked from; 0 is none.
+    /// 4 is a complete answer, 1 minimum interest, 5 the query's source paper, and 0 not relevant.
     pub gain: u8,
 }
 
-/// Judgements in the order in which they are looked for; see [`judgement`].
+/// File names of the judgements, in order of preference; see [`judgement`].
 const JUDGEMENTS: [&str; 2] = ["QRelsCorrectedforTRECeval", "cranqrel"];
 
 impl Cranfield {
-    /// Reads `cran.all.1400`, `cran.qry` and `QRelsCorrectedforTRECeval` or `cranqrel` in a folder. Judgements count
-    /// questions by their place in the file, 1 to 225, which is not the number that stands there after `.I`.
+    /// Reads `cran.all.1400`, `cran.qry` and `QRelsCorrectedforTRECeval` or `cranqrel` in a folder. Judgements number
+    /// queries by their position in the file, 1 to 225, and not by the number after `.I`.
     ///
     /// # Errors
-    /// One sentence for a file that is missing, and for a line that is not understood.
+    /// A missing file or an invalid line.
     pub fn read(folder: &Path) -> Result<Self> {
         let documents: Vec<String> = texts(&files::read_to_string(&folder.join("cran.all.1400"))?);
         let questions: Vec<String> = texts(&files::read_to_string(&folder.join("cran.qry"))?);
@@ -43,14 +43,14 @@ impl Cranfield {
         while source.filled_line(&mut line)? {
             let Some((question, judgement)) = judgement(&line) else {
                 bail!(
-                    "{} is no judgement, but {:?}: question, document and code, or question, 0, document and grade",
+                    "{} is not a judgement but {:?}; write query, document and code, or query, 0, document and grade",
                     source.place(),
                     line.trim_end()
                 );
             };
             if question >= questions.len() || judgement.document >= documents.len() {
                 bail!(
-                    "{} ({:?}) is of a question or a document beyond the {} and {} that there are",
+                    "{} ({:?}) is out of range: there are {} queries and {} documents",
                     source.place(),
                     line.trim_end(),
                     questions.len(),
@@ -60,13 +60,13 @@ impl Cranfield {
             judgements[question].push(judgement);
         }
         if questions.iter().any(String::is_empty) {
-            bail!("{}: a question is empty", folder.join("cran.qry").display());
+            bail!("{}: a query is empty", folder.join("cran.qry").display());
         }
         Ok(Self { documents, questions, judgements })
     }
 }
 
-/// Texts of records that begin with `.I`: what stands after `.W`, or the title after `.T` where that is nothing.
+/// Texts of records that start with `.I`: the text after `.W`, or the title after `.T` if that is empty.
 fn texts(records: &str) -> Vec<String> {
     let mut texts: Vec<[String; 2]> = Vec::new();
     let mut field = None;
@@ -91,9 +91,9 @@ fn texts(records: &str) -> Vec<String> {
     texts.into_iter().map(|[text, title]| if text.trim().is_empty() { title } else { text }.trim().to_owned()).collect()
 }
 
-/// A line of either file. `question document code` has 1 for a complete answer to 4 for minimum interest, and −1 for the
-/// paper that the question was asked from; `question 0 document grade` is the same turned round, 5 to 1, more being better.
-/// Returns the question's place, from 0.
+/// Parses a line of either file. `query document code` has 1 for a complete answer to 4 for minimum interest, and −1 for the
+/// query's source paper; `query 0 document grade` has the reversed scale, 5 to 1, where more is better.
+/// Returns the index of the query, from 0, and the judgement.
 fn judgement(line: &str) -> Option<(usize, Judgement)> {
     let fields: Vec<i64> = line.split_whitespace().map(|f| f.parse().ok()).collect::<Option<_>>()?;
     let (question, document, gain) = match fields[..] {
@@ -112,11 +112,11 @@ mod tests {
     use std::fs;
 
     const DOCUMENTS: &str =
-        ".I 1\n.T\na wing .\n.A\nsomebody\n.B\nj. 1958\n.W\na wing .\n  in a slipstream .\n.I 2\n.T\nonly a title\n.W\n.I 3\n.T\n.W\n";
+        ".I 1\n.T\na wing .\n.A\nan author\n.B\nj. 1958\n.W\na wing .\n  in a slipstream .\n.I 2\n.T\nonly a title\n.W\n.I 3\n.T\n.W\n";
     const QUESTIONS: &str = ".I 001\r\n.W\r\nwhat lifts\r\na wing .\r\n.I 004\r\n.W\r\nwhy\r\n";
 
     #[test]
-    fn both_files_of_judgements_say_the_same() {
+    fn both_formats_of_judgements_are_read_alike() {
         let read = |name: &str, judgements: &str| {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("cran.all.1400"), DOCUMENTS).unwrap();
@@ -128,12 +128,12 @@ mod tests {
         assert_eq!(set.documents, ["a wing . in a slipstream .", "only a title", ""]);
         assert_eq!(set.questions, ["what lifts a wing .", "why"]);
         let [of_one, of_two] = [vec![(1, 1), (0, 5)], vec![(2, 4)]];
-        let wanted = [of_one, of_two].map(|j| j.into_iter().map(|(document, gain)| Judgement { document, gain }).collect::<Vec<_>>());
-        assert_eq!(set.judgements, wanted);
-        assert_eq!(read("QRelsCorrectedforTRECeval", "1 0 2 1\n1 0 1 5\n2 0 3 4\n").unwrap().judgements, wanted);
-        // By the number after .I, which is 4, the second question would be unknown.
+        let expected = [of_one, of_two].map(|j| j.into_iter().map(|(document, gain)| Judgement { document, gain }).collect::<Vec<_>>());
+        assert_eq!(set.judgements, expected);
+        assert_eq!(read("QRelsCorrectedforTRECeval", "1 0 2 1\n1 0 1 5\n2 0 3 4\n").unwrap().judgements, expected);
+        // The second query has the number 4 after .I, but 4 is not a valid position.
         for (judgements, said) in
-            [("4 1 1", "beyond the 2 and 3"), ("1 4 1", "beyond"), ("1 x 1", "is no judgement"), ("0 1 1", "is no judgement")]
+            [("4 1 1", "2 queries and 3"), ("1 4 1", "out of range"), ("1 x 1", "is not a judgement"), ("0 1 1", "is not a judgement")]
         {
             let error = read("cranqrel", judgements).unwrap_err().to_string();
             assert!(error.contains("line 1") && error.contains(said), "{error}");

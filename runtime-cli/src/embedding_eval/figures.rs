@@ -1,12 +1,12 @@
-//! What vectors are judged by.
+//! Metrics of embeddings and rankings.
 
 use std::cmp::Ordering;
 
-/// Spearman's rank correlation, between −1 and 1: Pearson's of the ranks, where equal values share the mean of their ranks.
-/// `None` for fewer than two values, or where all of a side are equal.
+/// Spearman's rank correlation, between −1 and 1: Pearson's correlation of the ranks, where ties get their mean rank.
+/// `None` for fewer than two values, or if all values of a side are equal.
 ///
 /// # Panics
-/// Where the sides are not of one length.
+/// If the sides differ in length.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     assert_eq!(a.len(), b.len(), "pairs");
     let (a, b) = (ranks(a), ranks(b));
@@ -16,7 +16,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     (spread > 0.0).then(|| sum(&a, &b) / spread)
 }
 
-/// Ranks from 1 on, equal values sharing the mean of theirs.
+/// Ranks from 1, where ties get their mean rank.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
@@ -30,9 +30,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Normalised discounted cumulative gain of the first `k` of a ranking (Järvelin and Kekäläinen 2002), as trec_eval has it:
-/// `Σ gain / log2(1 + rank)`, over that of the best ranking there is. `gain` gives a document's, `gains` are those of all.
-/// `None` where no document has any.
+/// Normalised discounted cumulative gain of the first `k` of a ranking (Järvelin and Kekäläinen 2002), as in trec_eval:
+/// `Σ gain / log2(1 + rank)`, divided by that of the ideal ranking. `gain` is that of a document, `gains` are those of all.
+/// `None` if no document has a gain.
 pub fn ndcg(ranking: &[usize], gain: impl Fn(usize) -> f64, gains: &[f64], k: usize) -> Option<f64> {
     let discounted =
         |gains: &mut dyn Iterator<Item = f64>| gains.take(k).zip(2u32..).map(|(g, rank)| g / f64::from(rank).log2()).sum::<f64>();
@@ -42,12 +42,12 @@ pub fn ndcg(ranking: &[usize], gain: impl Fn(usize) -> f64, gains: &[f64], k: us
     (ideal > 0.0).then(|| discounted(&mut ranking.iter().map(|&d| gain(d))) / ideal)
 }
 
-/// How much of what is relevant stands among the first `k` of a ranking; `None` where nothing is relevant.
+/// The fraction of the `count` relevant documents among the first `k` of a ranking; `None` if `count` is 0.
 pub fn recall(ranking: &[usize], relevant: impl Fn(usize) -> bool, count: usize, k: usize) -> Option<f64> {
     (count > 0).then(|| ranking.iter().take(k).filter(|&&d| relevant(d)).count() as f64 / count as f64)
 }
 
-/// Documents by their score, the best first, of equals the first.
+/// Documents by descending score; ties keep their order.
 pub fn ranking(scores: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&i, &j| scores[j].partial_cmp(&scores[i]).unwrap_or(Ordering::Equal));
@@ -63,10 +63,10 @@ pub fn fused(rankings: &[&[usize]], documents: usize) -> Vec<usize> {
     self::ranking(&scores)
 }
 
-/// Scores of several kinds, each scaled so that they go from 0 to 1, added.
+/// The sum of several kinds of scores, each min-max scaled to 0..1.
 ///
 /// # Panics
-/// Where one has not as many as another.
+/// If they differ in length.
 pub fn summed(kinds: &[&[f32]]) -> Vec<f32> {
     let mut sum = vec![0.0; kinds.first().map_or(0, |scores| scores.len())];
     for scores in kinds {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spearman_is_what_one_computes_by_hand() {
+    fn spearman_agrees_with_hand_computed_values_and_scipy() {
         // Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 − 6 Σ d² / (n (n² − 1)) = 1 − 6 · 4 / 120.
         assert!((spearman(&[1.0, 2.0, 3.0, 4.0, 5.0], &[20.0, 10.0, 40.0, 30.0, 50.0]).unwrap() - 0.8).abs() < 1e-12);
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[9.0, 5.0, -1.0]), Some(-1.0));
@@ -97,7 +97,7 @@ mod tests {
     const TIED: f64 = 0.670_288_734_443_807_9;
 
     #[test]
-    fn retrieval_is_judged_as_by_hand() {
+    fn ndcg_and_recall_agree_with_hand_computed_values() {
         let gains = [0.0, 3.0, 0.0, 1.0, 2.0];
         let ranking = [4, 0, 1, 2, 3];
         let gain = |d: usize| gains[d];
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn what_two_rankings_agree_on_comes_first() {
+    fn fusion_prefers_documents_that_both_rankings_rate_high() {
         assert_eq!(ranking(&[0.5, 2.0, 0.5, -1.0]), [1, 0, 2, 3]);
-        // 1/61 + 1/63 > 2/62 for document 0; document 3 is last in one and unknown to the other.
+        // 1/61 + 1/63 > 2/62 for document 0; document 3 is last in one and missing in the other.
         assert_eq!(fused(&[&[0, 1, 2, 3], &[2, 1, 0]], 4), [0, 2, 1, 3]);
         assert_eq!(summed(&[&[1.0, 3.0, 2.0], &[0.0, 0.0, 8.0]]), [0.0, 1.0, 1.5]);
         assert_eq!(summed(&[&[5.0, 5.0]]), [0.0, 0.0]);

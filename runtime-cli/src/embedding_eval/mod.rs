@@ -1,4 +1,4 @@
-//! How good vectors of text are: likeness of sentences as people see it, and finding documents.
+//! Evaluation of embeddings: semantic textual similarity (STS) and retrieval.
 
 mod cranfield;
 mod figures;

@@ -1,4 +1,4 @@
-//! How well documents are found: by vectors, by words, by both.
+//! Retrieval by embeddings, by BM25, and by both.
 
 use super::{Cranfield, fused, ndcg, ranking, recall, summed};
 use anyhow::{Result, anyhow, bail};
@@ -6,24 +6,24 @@ use bm25::{Document, Language, SearchEngineBuilder};
 use hh::{EmbedOptions, Embedder, Embeddings};
 use serde::Serialize;
 
-/// How well one way of searching does, over the questions that have an answer.
+/// Retrieval metrics of one ranking method, over the queries with relevant documents.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retrieval {
-    /// The way.
+    /// The ranking method.
     pub by: &'static str,
-    /// Questions.
+    /// Number of queries.
     pub questions: usize,
-    /// Mean nDCG of the first 10, see [`ndcg`].
+    /// Mean nDCG@10, see [`ndcg`].
     pub ndcg_10: f64,
-    /// Mean part of what is relevant among the first 100, see [`recall`].
+    /// Mean recall@100, see [`recall`].
     pub recall_100: f64,
 }
 
-/// Searches by vectors, by BM25 with the crate's own settings (words stemmed, stop words left out, k1 1.2, b 0.75), and
-/// by both: their rankings [`fused`], and their scores [`summed`].
+/// Evaluates retrieval by embeddings, by BM25 with the crate's default settings (stemming, stop words removed, k1 1.2,
+/// b 0.75), and by both: their rankings [`fused`], and their scores [`summed`].
 ///
 /// # Errors
-/// A text that the model cannot read; a set in which nothing is relevant.
+/// A text that the tokenizer cannot encode, or a set without relevant documents.
 pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Retrieval>> {
     let by_vectors = cosines(embedder, set, options)?;
     let documents = set.documents.iter().enumerate().map(|(id, text)| Document::new(id, text.as_str()));
@@ -48,14 +48,14 @@ pub fn retrieve(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) ->
         }
     }
     if questions == 0 {
-        bail!("no question has a relevant document: there is nothing to judge by");
+        bail!("no query has a relevant document: there is nothing to evaluate");
     }
-    let ways = ["vectors", "BM25", "both, ranks fused", "both, scores added"].into_iter().zip(sums);
+    let ways = ["embeddings", "BM25", "both, ranks fused", "both, scores added"].into_iter().zip(sums);
     let mean = |sum: f64| sum / f64::from(questions);
     Ok(ways.map(|(by, [n, r])| Retrieval { by, questions: questions as usize, ndcg_10: mean(n), recall_100: mean(r) }).collect())
 }
 
-/// The cosine of each question with each document; −1, which is the least, with one without text.
+/// The cosine similarity of each query to each document; −1, the minimum, for a document without text.
 fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Result<Vec<Vec<f32>>> {
     let (places, texts): (Vec<usize>, Vec<&str>) =
         set.documents.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(i, text)| (i, text.as_str())).unzip();
@@ -63,9 +63,9 @@ fn cosines(embedder: &Embedder, set: &Cranfield, options: &EmbedOptions) -> Resu
         let options = EmbedOptions { prompt: kind.prompt, ..options.clone() };
         embedder.embed(texts, &options).map_err(|e| anyhow!("{what}: {e}"))
     };
-    let documents = embed("the documents that have a text", &texts, EmbedOptions::document())?;
+    let documents = embed("the non-empty documents", &texts, EmbedOptions::document())?;
     let questions: Vec<&str> = set.questions.iter().map(String::as_str).collect();
-    let questions = embed("the questions", &questions, EmbedOptions::query())?;
+    let questions = embed("the queries", &questions, EmbedOptions::query())?;
     let all = questions.similarity(&documents)?;
     let spread = |row: &[f32]| {
         let mut cosines = vec![-1.0; set.documents.len()];

@@ -1,4 +1,4 @@
-//! Knock-outs that are other activations: in another order, or noise.
+//! Knock-outs that change activations: a shuffle over time, or noise.
 
 use super::knockout::Change;
 use hh_core::backend::Device;
@@ -9,16 +9,16 @@ use hh_core::rng;
 use hh_core::shape::Shaped;
 use std::ops::Range;
 
-/// The windows of a batch: the number that each has in the text, and how many of its positions count.
+/// The windows of a batch: the index of each in the text, and its number of valid positions.
 pub(super) type Rows = [(u64, usize)];
 
-/// Puts the numbers from 0 on into another order, which is a function of `(key, site)`.
+/// Permutes the identity `order` as a function of `(key, site)`.
 pub(super) type Reorder = fn(key: [u32; 4], site: u32, order: &mut [usize]);
 
-/// Changes what flows through a pass, if `change` is one of activations.
+/// Hooks that change the activations of a forward pass, if `change` is one of activations.
 ///
-/// All that is random is a function of the seed, the window's number in the text, the pass, the layer and the path: how windows
-/// are put into batches changes nothing. Positions behind the end of a text stay where they are.
+/// Randomness is a function of the seed, the window's index in the text, the pass, the layer and the path, so the batching of
+/// windows changes nothing. Positions after the end of a text are not changed.
 pub(super) struct Disturbance<'a> {
     pub(super) config: &'a Config,
     pub(super) change: Change,
@@ -28,7 +28,7 @@ pub(super) struct Disturbance<'a> {
     pub(super) reorder: Reorder,
 }
 
-/// Every order has the same chance (Fisher and Yates).
+/// A uniformly distributed permutation (Fisher–Yates).
 pub(super) fn shuffled(key: [u32; 4], site: u32, order: &mut [usize]) {
     for left in (1..order.len()).rev() {
         let word = rng::block(key, site, left as u32 / 4)[left % 4];
@@ -37,7 +37,8 @@ pub(super) fn shuffled(key: [u32; 4], site: u32, order: &mut [usize]) {
 }
 
 impl Disturbance<'_> {
-    /// Changes each window of a tensor `[B, T, width]`: `change` gets the key of its draws, its counted positions, and the width.
+    /// Changes each window of a tensor `[B, T, width]`: `change` gets its random key, the values of its valid positions, and the
+    /// width.
     fn each_row<B: Device>(
         &self,
         b: &mut B,
@@ -63,7 +64,7 @@ impl Disturbance<'_> {
     }
 }
 
-/// Position `t` has those columns that position `order[t]` had.
+/// Permutes some columns over time: position `t` gets those of position `order[t]`.
 pub(super) fn reordered(values: &mut [f32], width: usize, columns: Range<usize>, order: &[usize]) {
     let before = values.to_vec();
     for (row, &from) in values.chunks_exact_mut(width).zip(order) {
@@ -71,7 +72,7 @@ pub(super) fn reordered(values: &mut [f32], width: usize, columns: Range<usize>,
     }
 }
 
-/// Normal numbers with the mean and the deviation of each column.
+/// Replaces each column by normal noise of the same mean and standard deviation.
 pub(super) fn noise(values: &mut [f32], width: usize, key: [u32; 4], site: u32) {
     let rows = (values.len() / width).max(1) as f64;
     for column in 0..width {
@@ -98,7 +99,7 @@ impl<B: Device> Hooks<B> for Disturbance<'_> {
     }
 
     fn summary(&mut self, b: &mut B, segment: usize, summary: &mut B::Tensor) -> Result<(), B::Error> {
-        // Counted from the end: the paths count from the beginning.
+        // From the end of the range, so that it differs from the sites of the paths.
         let site = u32::MAX - segment as u32;
         match self.change {
             Change::ShuffledController => self.shuffle(b, summary, 0..summary.shape().width(), site),

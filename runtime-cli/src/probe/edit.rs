@@ -1,4 +1,4 @@
-//! Knock-outs that are another model: some of its tensors replaced, and put back afterwards.
+//! Knock-outs that change weights: some tensors of the model are replaced, and restored afterwards.
 
 use super::knockout::Change;
 use hh_core::backend::{Device, Precision};
@@ -9,24 +9,24 @@ use hh_core::shape::Shaped;
 use std::mem;
 use std::ops::Range;
 
-/// A logit beside which those of other depths, which are 0, have no weight: `exp(−10⁴)` is 0 in f32.
-const CERTAIN: f32 = 1e4;
+/// A logit that gives its depth all the weight when the others are 0: `exp(−10⁴)` is 0 in f32.
+const DOMINANT: f32 = 1e4;
 
-/// What an edit took out of a model.
+/// The original tensors that an edit replaced.
 pub(super) struct Taken<T> {
-    /// Number of a leaf, and the leaf.
+    /// Index of a leaf, and the leaf.
     leaves: Vec<(usize, T)>,
-    /// Layer, and its learned items.
+    /// Layer, and its learned slots.
     slots: Vec<(usize, Memory<T>)>,
 }
 
 impl<T> Taken<T> {
-    /// Gives the model back what it had.
+    /// Restores the model.
     pub(super) fn put_back(self, model: &mut Model<T>) {
         for (layer, memory) in self.slots {
             *hopfield_of(model, layer) = memory;
         }
-        // The last one first: a leaf may have been replaced more than once.
+        // In reverse order: a leaf may have been replaced more than once.
         for (index, leaf) in self.leaves.into_iter().rev() {
             *leaf_of(model, index) = leaf;
         }
@@ -44,7 +44,7 @@ fn hopfield_of<T>(model: &mut Model<T>, layer: usize) -> &mut Memory<T> {
 /// Changes the weights of some layers, if `change` is one of weights.
 ///
 /// # Errors
-/// Those of the device; the model is then as it was.
+/// Those of the device; the model is restored first.
 pub(super) fn edit<B: Device>(
     b: &mut B,
     model: &mut Model<B::Tensor>,
@@ -68,7 +68,7 @@ pub(super) fn edit<B: Device>(
 struct Editor<'a, B: Device> {
     b: &'a mut B,
     model: &'a mut Model<B::Tensor>,
-    /// Of all leaves.
+    /// Names of all leaves.
     names: Vec<String>,
     taken: Taken<B::Tensor>,
 }
@@ -98,7 +98,7 @@ impl<B: Device> Editor<'_, B> {
             Change::Depth(depth) => {
                 for layer in layers.filter(|&l| c.depth(l) > 0) {
                     let one = depth.min(c.depth(layer)) - 1;
-                    self.depths(layer, |bias| bias[one] = CERTAIN)?;
+                    self.depths(layer, |bias| bias[one] = DOMINANT)?;
                 }
             }
             Change::UniformDepths => {
@@ -124,13 +124,13 @@ impl<B: Device> Editor<'_, B> {
         Ok(())
     }
 
-    /// The controller says nothing to the gates of these layers.
+    /// Zeroes the controller's gate biases of these layers.
     fn no_gate_biases(&mut self, c: &Config, layers: Range<usize>) -> Result<(), B::Error> {
         let width = c.controller_width;
         self.replace("controller.gate_bias.weight", |values| values[3 * layers.start * width..3 * layers.end * width].fill(0.0))
     }
 
-    /// The mixture over depths is what `bias`, from zeros on, says, whatever the layer reads.
+    /// Makes the mixture over depths independent of the input: zero weights, and a bias that `bias` sets, starting from zeros.
     fn depths(&mut self, layer: usize, bias: impl FnOnce(&mut [f32])) -> Result<(), B::Error> {
         self.replace(&format!("blocks.{layer}.hopfield.depth.weight"), |values| values.fill(0.0))?;
         self.replace(&format!("blocks.{layer}.hopfield.depth.bias"), |values| {
@@ -139,7 +139,7 @@ impl<B: Device> Editor<'_, B> {
         })
     }
 
-    /// A changed copy in place of a leaf. (Of a leaf in blocks, the copy is one of numbers.)
+    /// Replaces a leaf by a changed copy; the copy of a block-quantised leaf is dense.
     fn replace(&mut self, name: &str, change: impl FnOnce(&mut [f32])) -> Result<(), B::Error> {
         let index = self.names.iter().position(|known| known == name).expect("a tensor of the model");
         let leaf = leaf_of(self.model, index);

@@ -1,4 +1,4 @@
-//! What a probe found, and its files.
+//! The results of a probe, and their files.
 
 use super::knockout::Group;
 use super::means::{Depths, Gate};
@@ -10,89 +10,89 @@ use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The files that [`Report::write`] writes; the last three only where layers were knocked out alone,
-/// where the model has gates, and where it has a Hopfield memory.
+/// The files that [`Report::write`] writes; the last three only if single layers were knocked out, the model has gates, and it
+/// has a Hopfield memory, respectively.
 pub const FILES: [&str; 6] = ["results.csv", "results.json", "knockouts.svg", "layers.svg", "gates.svg", "depths.svg"];
 
-/// One part that was knocked out.
+/// The result of one knock-out.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Row {
-    /// What kind of part.
+    /// Kind of knock-out.
     pub group: Group,
-    /// Which part.
+    /// Name of the knock-out.
     pub name: String,
-    /// The layer that it was knocked out in, from 0 on; all if absent.
+    /// The layer, from 0; absent for the whole model.
     pub layer: Option<usize>,
     /// Passes over the blocks.
     pub segments: usize,
     /// Mean negative log-likelihood, in nats per token.
     pub nll: f64,
-    /// What that is more than the baseline's.
+    /// `nll` minus that of the baseline.
     pub difference: f64,
-    /// Of the difference, from how it varies between windows; absent where there is one window.
+    /// Standard error of the difference, over windows; absent if there is only one window.
     pub standard_error: Option<f64>,
 }
 
-/// What a probe found.
+/// The results of a probe.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Findings {
-    /// Targets that were scored.
+    /// Number of scored targets.
     pub tokens: u64,
-    /// Tokens of a window.
+    /// Window length in tokens.
     pub context: usize,
-    /// Passes over the blocks of the model as it is.
+    /// Passes over the blocks in the baseline.
     pub segments: usize,
-    /// Of shuffles and noise.
+    /// Seed of shuffles and noise.
     pub seed: u64,
-    /// Whether nothing is missing: a probe that was stopped has only its first rows.
+    /// Whether all rows are present; a probe that was stopped has only the first ones.
     pub complete: bool,
-    /// The baseline, the whole model's knock-outs, then those of each layer.
+    /// The baseline, then the knock-outs of the whole model, then those of each layer.
     pub rows: Vec<Row>,
-    /// Of the model as it is; empty where its mixers have none.
+    /// Gates in the baseline; empty if the mixers have none.
     pub gates: Vec<Gate>,
-    /// Of the model as it is; empty where it has no Hopfield memory.
+    /// Weights of the depths in the baseline; empty without a Hopfield memory.
     pub depths: Vec<Depths>,
 }
 
-/// What was probed, and on what.
+/// The model and text of a probe.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Provenance {
     /// The checkpoint's file.
     pub checkpoint: String,
-    /// Of its bytes, in hexadecimal digits.
+    /// Hexadecimal SHA-256 of that file.
     pub checkpoint_sha256: String,
-    /// Training steps that it took.
+    /// Training steps of the checkpoint.
     pub step: u64,
     /// The files of the text.
     pub data: Vec<SourceFile>,
-    /// Which part of the text, in words.
+    /// The scored split of the text, as a phrase.
     pub part: String,
-    /// The command that probed it.
+    /// The command line.
     pub command: String,
 }
 
 /// `results.json`
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Report {
-    /// What was probed.
+    /// Model and text.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// What was found.
+    /// Results.
     #[serde(flatten)]
     pub findings: Findings,
 }
 
 impl Report {
-    /// What an earlier probe wrote into a folder; `None` where the `results.json` in it is of something else.
+    /// Reads the `results.json` of a folder; `None` if it is not that of a probe.
     ///
     /// # Errors
-    /// One sentence where there is none, or a probe's is damaged.
+    /// A missing or damaged file.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILES[1]);
         let text = files::read_to_string(&path)?;
         match serde_json::from_str::<serde_json::Value>(&text) {
             Ok(fields) if fields.get("checkpoint_sha256").is_some() => {
-                serde_json::from_value(fields).map(Some).with_context(|| format!("{} is damaged: probe again", path.display()))
+                serde_json::from_value(fields).map(Some).with_context(|| format!("{} is damaged; run the probe again", path.display()))
             }
             _ => Ok(None),
         }
@@ -108,10 +108,10 @@ impl Report {
         pictures::depths(&depths, &self.findings)
     }
 
-    /// Writes [`FILES`] into a folder, the pictures only with the feature `plots`, each of them whole or not at all; what there is nothing to draw of is left out.
+    /// Writes [`FILES`] into a folder, each atomically; pictures are skipped if they have no data or the build has no `plots`.
     ///
     /// # Errors
-    /// One sentence where a file cannot be written.
+    /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let [csv, json, ..] = FILES.map(|name| folder.join(name));
         let table = self.findings.csv()?;
@@ -127,12 +127,12 @@ impl Report {
 }
 
 impl Findings {
-    /// The rows as a table with a header.
+    /// The rows as CSV with a header.
     fn csv(&self) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         for row in &self.rows {
             writer.serialize(row)?;
         }
-        writer.into_inner().map_err(|e| anyhow!("the table cannot be put together: {e}"))
+        writer.into_inner().map_err(|e| anyhow!("cannot write the table: {e}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Which parts of a model can be knocked out, and under which names.
+//! The list of knock-outs of a model, and their names.
 
 use hh_core::config::{Config, HopfieldKind, PATHS};
 use serde::{Deserialize, Serialize};
@@ -8,83 +8,83 @@ use std::ops::Range;
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// The model as it is.
+    /// The unchanged model.
     Baseline,
-    /// How many passes over the blocks.
+    /// Number of passes over the blocks.
     Segments,
-    /// What one pass tells the next.
+    /// The summary that the controller passes to the next pass.
     Controller,
-    /// Which paths have an output.
+    /// The paths with a nonzero output.
     Paths,
-    /// What a path reads, in another order.
+    /// The input of a path, shuffled over time.
     Shuffles,
     /// The mixture over the refinements of the Hopfield memory.
     Depths,
-    /// The weights of the paths.
+    /// The gates of the paths.
     Gates,
-    /// Learned items of the Hopfield memory.
+    /// Learned slots of the Hopfield memory.
     Slots,
 }
 
 impl Group {
-    /// What stands above its rows.
+    /// Heading of its rows.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Baseline => "As it is",
+            Self::Baseline => "Baseline",
             Self::Segments => "Passes over the blocks",
             Self::Controller => "Controller",
-            Self::Paths => "Paths that are left",
+            Self::Paths => "Active paths",
             Self::Shuffles => "Input of a path shuffled over time",
             Self::Depths => "Recursion depth of the Hopfield memory",
             Self::Gates => "Gates",
-            Self::Slots => "Learned items of the Hopfield memory",
+            Self::Slots => "Learned slots of the Hopfield memory",
         }
     }
 }
 
-/// What is changed.
+/// The change that a knock-out makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Nothing.
     Nothing,
-    /// Only these of [`PATHS`] keep an output; the others' is zero, and the gates stay as they are. (The gain that a path's
-    /// output is multiplied by is zero; no norm reads more than one path.)
+    /// Zeroes the output of all but these of [`PATHS`]; the gates are unchanged. (The gain of a path's output is set to zero; no
+    /// norm spans several paths.)
     Keep([bool; 3]),
-    /// What this one of [`PATHS`] reads is in another order in each window, layer and pass.
+    /// Shuffles the input of this one of [`PATHS`] over time, differently in each window, layer and pass.
     Shuffle(usize),
-    /// All gates are 1: their weights and biases are zero, and the controller says nothing to them.
+    /// All gates are 1: their weights and biases are zero, and so is the controller's gate bias.
     UniformGates,
-    /// The mixture over depths is this refinement alone, from 1 on; the last one where there are fewer.
+    /// Uses this refinement alone, counted from 1, or the last one if there are fewer.
     Depth(usize),
-    /// All refinements weigh the same.
+    /// Weights all refinements equally.
     UniformDepths,
-    /// The memory holds what it has read, and nothing that it has learned.
+    /// Removes the learned slots from the Hopfield memory.
     NoSlots,
-    /// The controller says nothing: to the gates, to the next pass's input, or to both.
+    /// Zeroes outputs of the controller.
     SilentController {
-        /// To the gates.
+        /// The bias of the gates.
         gates: bool,
-        /// To the next pass's input.
+        /// The addition to the input of the next pass.
         input: bool,
     },
-    /// The controller's summary is in another order in each window and pass.
+    /// Shuffles the controller's summary over time, differently in each window and pass.
     ShuffledController,
-    /// The controller's summary is noise: normal, with the mean and the deviation that each of its numbers has in the window.
+    /// Replaces the controller's summary by normal noise with the mean and deviation of each of its dimensions in the window.
     RandomController,
 }
 
-/// A part, and where it is knocked out.
+/// A knock-out of a part, in the whole model or in one layer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Knockout {
-    /// Its kind.
+    /// Its group.
     pub group: Group,
     /// Its name in the results.
     pub name: String,
-    /// The layer in which it is knocked out, from 0 on as in the names of tensors; all of them if absent.
+    /// The layer, from 0 as in tensor names; absent for all layers.
     pub layer: Option<usize>,
     /// Passes over the blocks.
     pub segments: usize,
-    /// What is changed.
+    /// The change.
     pub change: Change,
 }
 
@@ -95,15 +95,15 @@ impl Knockout {
     }
 }
 
-/// Most passes that are tried, if the model itself has fewer.
+/// Number of passes to try if the model has fewer.
 const PASSES: usize = 3;
 
-/// All knock-outs that a model has parts for, of the whole model and then of each layer alone. Those that change nothing, such
-/// as "all paths", have a row all the same: so a table is complete.
+/// All knock-outs of the parts that a model has, in the whole model and then, if `of_layers`, in each layer alone. Those that
+/// change nothing, such as "all paths", are listed too, for a complete table.
 pub fn knockouts(c: &Config, segments: usize, of_layers: bool) -> Vec<Knockout> {
     let mut list = List { c, segments, layer: None, all: Vec::new() };
     list.add(Group::Baseline, "baseline", Change::Nothing);
-    // Without a controller each pass computes what the first one did.
+    // Without a controller every pass computes the same.
     if c.controller_width > 0 {
         for segments in 1..=segments.max(PASSES) {
             list.add(Group::Segments, &format!("segments {segments}"), Change::Nothing);
@@ -111,10 +111,10 @@ pub fn knockouts(c: &Config, segments: usize, of_layers: bool) -> Vec<Knockout> 
         }
     }
     list.controller();
-    list.within();
+    list.parts();
     for layer in (0..c.layers).take_while(|_| of_layers) {
         list.layer = Some(layer);
-        list.within();
+        list.parts();
     }
     list.all
 }
@@ -152,8 +152,8 @@ impl List<'_> {
         }
     }
 
-    /// What can be knocked out in the whole model as in one layer.
-    fn within(&mut self) {
+    /// Knock-outs that apply to the whole model and to one layer alike.
+    fn parts(&mut self) {
         let c = self.c;
         let layers = self.layer.map_or(0..c.layers, |layer| layer..layer + 1);
         let gated = layers.clone().any(|l| c.gates(l) > 0);
@@ -191,7 +191,7 @@ impl List<'_> {
                 }
                 match &names[..] {
                     [] => self.add(Group::Paths, "no path", Change::Keep(keep)),
-                    // That is the model as it is; a layer of it needs no row to say so.
+                    // Equal to the baseline; a single layer needs no such row.
                     _ if left == there && (there == 1 || self.layer.is_some()) => {}
                     _ if left == there => self.add(Group::Paths, "all paths", Change::Nothing),
                     [one] => self.add(Group::Paths, &format!("only {one}"), Change::Keep(keep)),

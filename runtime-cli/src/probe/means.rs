@@ -1,4 +1,4 @@
-//! What the gates and the mixtures over depths are on the mean, in the last pass of a model as it is.
+//! Mean gates and mean weights of the Hopfield depths, in the last pass of the unchanged model.
 
 use super::disturb::Rows;
 use hh_core::backend::Device;
@@ -11,35 +11,35 @@ use serde::{Deserialize, Serialize};
 /// The gate of one path in one layer.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Gate {
-    /// From 0 on.
+    /// Layer, from 0.
     pub layer: usize,
     /// One of [`PATHS`].
     pub path: String,
-    /// Over all tokens. The gates of a layer sum to its number of paths.
+    /// Mean over all tokens. The gates of a layer sum to its number of paths.
     pub mean: f64,
-    /// Over the tokens at each position of a window.
+    /// Mean over the windows, at each position.
     pub positions: Vec<f32>,
 }
 
 /// The mixture over depths in one layer.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Depths {
-    /// From 0 on.
+    /// Layer, from 0.
     pub layer: usize,
-    /// Mean weight of each refinement, the first one first. They sum to 1.
+    /// Mean weight of each refinement, in order. They sum to 1.
     pub weights: Vec<f64>,
 }
 
-/// Sums over the tokens that it sees.
+/// Accumulates sums over tokens.
 pub(super) struct Means {
     config: Config,
-    /// The pass that is looked at.
+    /// The observed pass.
     segment: usize,
     /// Tokens at each position.
     counts: Vec<u64>,
-    /// `[L, T, n]`: of the gates of each layer that has them
+    /// `[L, T, n]`, with n gates in the layer.
     gates: Vec<Vec<f64>>,
-    /// `[L, K]`
+    /// `[L, K]`, with K refinements in the layer.
     depths: Vec<Vec<f64>>,
 }
 
@@ -50,7 +50,7 @@ impl Means {
         Self { config: config.clone(), segment: segments - 1, counts: vec![0; time], gates, depths }
     }
 
-    /// The same, watching a batch of these windows.
+    /// Hooks that accumulate a batch of these windows.
     pub(super) fn of<'a>(&'a mut self, rows: &'a Rows) -> Watching<'a> {
         for &(_, counted) in rows {
             self.counts[..counted].iter_mut().for_each(|n| *n += 1);
@@ -114,7 +114,7 @@ impl<B: Device> Hooks<B> for Watching<'_> {
     }
 }
 
-/// The counted positions of each window of a tensor `[B, T, width]`.
+/// The valid positions of each window of a tensor `[B, T, width]`.
 fn each_row<'a, B: Device>(
     b: &mut B,
     tensor: &B::Tensor,

@@ -1,8 +1,8 @@
-//! What a trained model depends on: one part of it after the other is knocked out, and the same text is scored again.
+//! Knock-outs: one part of a trained model at a time is disabled, and the same text is scored again.
 //!
-//! A knock-out says how a jointly trained model leans on a part, not what the part could do: the others never learned to do
-//! without it. (What it could do is told by training without it.) A part whose input is shuffled over time sees what comes later,
-//! and its score may be helped by that: it is a measure of dependence on order, and no estimate of anything else.
+//! A knock-out measures how much a jointly trained model depends on a part, not what the part can do: the other parts were never
+//! trained without it ([`crate::ablate`] trains without it). A part whose input is shuffled over time sees later positions, which
+//! may improve its score, so a shuffle measures only the dependence on order.
 
 mod disturb;
 mod edit;

@@ -1,4 +1,4 @@
-//! Pictures of what a probe found.
+//! Pictures of the results of a probe.
 
 mod shares;
 mod tables;

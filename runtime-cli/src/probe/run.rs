@@ -1,4 +1,4 @@
-//! The loop over all knock-outs.
+//! Scores all knock-outs.
 
 use super::disturb::{Disturbance, Reorder, shuffled};
 use super::edit::edit;
@@ -12,36 +12,36 @@ use hh_core::backend::Forward;
 use hh_core::error::Error;
 use hh_core::model::Model;
 
-/// How a model is probed.
+/// Options of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Tokens of a window, each of which begins with an empty past.
+    /// Window length in tokens; each window starts from an empty state.
     pub context: usize,
-    /// Windows that are scored side by side; nothing in the results depends on it but rounding.
+    /// Windows per batch; results depend on it only by rounding.
     pub batch: usize,
-    /// Passes over the blocks; the configuration's number if absent.
+    /// Passes over the blocks; those of the configuration if absent.
     pub segments: Option<usize>,
-    /// Of shuffles and noise.
+    /// Seed of shuffles and noise.
     pub seed: u64,
-    /// Also each layer alone.
+    /// Whether to knock out parts in single layers, too.
     pub layers: bool,
 }
 
-/// How far a probe has come.
+/// Progress of a probe.
 pub struct Progress<'a> {
-    /// What is being scored.
+    /// The knock-out being scored.
     pub knockout: &'a Knockout,
-    /// Batches that went through the blocks, each pass counted.
+    /// Batches done, times passes over the blocks.
     pub done: u64,
-    /// How many will have.
+    /// Total of `done`.
     pub of: u64,
 }
 
-/// Scores a text with one part after the other knocked out. The model is the same again afterwards. `go_on` hears of every batch;
-/// where it says no, what is there until then is returned: nothing, if even the baseline is not.
+/// Scores a text under each knock-out; the model is restored afterwards. `go_on` is called before every batch; if it returns
+/// false, the rows so far are returned, or `None` if the baseline is not complete.
 ///
 /// # Errors
-/// One sentence for a text of fewer than two tokens, what reading it says, or the machine.
+/// A text that has fewer than two tokens or cannot be read, or a device error.
 pub fn probe<B: Forward>(
     backend: B,
     model: &mut Model<B::Tensor>,
@@ -50,7 +50,7 @@ pub fn probe<B: Forward>(
     go_on: &mut dyn FnMut(Progress<'_>) -> bool,
 ) -> Result<Option<Findings>> {
     if text.len() < 2 {
-        bail!("the text has {} tokens; scoring needs two at least, to predict one from the other", text.len());
+        bail!("the text has {} tokens; scoring needs at least two", text.len());
     }
     let segments = options.segments.unwrap_or(model.config.segments);
     let all = knockouts(&model.config, segments, options.layers);
@@ -58,16 +58,16 @@ pub fn probe<B: Forward>(
     let time = options.context.min((text.len() - 1) as usize);
     let windows = Windows::new(text, time);
     let batch = (options.batch as u64).min(windows.count()) as usize;
-    let room = Evaluator::new(backend, model, batch, time)?;
+    let evaluator = Evaluator::new(backend, model, batch, time)?;
     let work = |k: &Knockout| if same(k, &all[0]) { 0 } else { k.segments as u64 * windows.batches(batch) };
     let of = all.iter().skip(1).map(work).sum::<u64>() + segments as u64 * windows.batches(batch);
-    let mut bench = Bench { room, windows, batch, seed: options.seed, reorder: shuffled, done: 0, of };
+    let mut scorer = Scorer { evaluator, windows, batch, seed: options.seed, reorder: shuffled, done: 0, of };
 
-    let mut means = Means::new(&bench.room.parts().1.config, segments, time);
-    let Some(baseline) = bench.score(&all[0], Some(&mut means), go_on)? else { return Ok(None) };
+    let mut means = Means::new(&scorer.evaluator.parts().1.config, segments, time);
+    let Some(baseline) = scorer.score(&all[0], Some(&mut means), go_on)? else { return Ok(None) };
     let mut rows = Vec::with_capacity(all.len());
     for knockout in &all {
-        let scored = if same(knockout, &all[0]) { Some(baseline.clone()) } else { bench.score(knockout, None, go_on)? };
+        let scored = if same(knockout, &all[0]) { Some(baseline.clone()) } else { scorer.score(knockout, None, go_on)? };
         let Some(scored) = scored else { break };
         rows.push(scored.against(&baseline, knockout));
     }
@@ -88,9 +88,9 @@ fn same(knockout: &Knockout, baseline: &Knockout) -> bool {
     knockout.change == Change::Nothing && knockout.segments == baseline.segments
 }
 
-/// Where knock-outs are scored.
-pub(super) struct Bench<'a, B: Forward> {
-    pub(super) room: Evaluator<B, &'a mut Model<B::Tensor>>,
+/// Scores knock-outs on one text.
+pub(super) struct Scorer<'a, B: Forward> {
+    pub(super) evaluator: Evaluator<B, &'a mut Model<B::Tensor>>,
     pub(super) windows: Windows<'a>,
     pub(super) batch: usize,
     pub(super) seed: u64,
@@ -104,23 +104,23 @@ pub(super) struct Bench<'a, B: Forward> {
 pub(super) struct Nats {
     /// In the order of the text, as [`Evaluator::score`] sums.
     pub(super) all: f64,
-    /// Of each window: nats, and targets.
+    /// Nats and number of targets of each window.
     windows: Vec<(f64, u64)>,
 }
 
-impl<B: Forward> Bench<'_, B> {
-    /// Scores the text with one part knocked out; `None` where it was told not to go on.
+impl<B: Forward> Scorer<'_, B> {
+    /// Scores the text under one knock-out; `None` if `go_on` returned false.
     pub(super) fn score(
         &mut self,
         knockout: &Knockout,
         means: Option<&mut Means>,
         go_on: &mut dyn FnMut(Progress<'_>) -> bool,
     ) -> Result<Option<Nats>> {
-        let (b, model) = self.room.parts();
+        let (b, model) = self.evaluator.parts();
         let layers = knockout.layers(&model.config);
         let taken = edit(b, model, knockout.change, layers).map_err(Error::device)?;
         let scored = self.text(knockout, means, go_on);
-        taken.put_back(self.room.parts().1);
+        taken.put_back(self.evaluator.parts().1);
         scored
     }
 
@@ -131,7 +131,7 @@ impl<B: Forward> Bench<'_, B> {
         go_on: &mut dyn FnMut(Progress<'_>) -> bool,
     ) -> Result<Option<Nats>> {
         let Self { windows, batch, seed, reorder, of, .. } = *self;
-        let config = self.room.parts().1.config.clone();
+        let config = self.evaluator.parts().1.config.clone();
         let (segments, change, layers) = (knockout.segments, knockout.change, knockout.layers(&config));
         let mut nats = Nats { all: 0.0, windows: vec![(0.0, 0); windows.count() as usize] };
         for index in 0..windows.batches(batch) {
@@ -141,11 +141,11 @@ impl<B: Forward> Bench<'_, B> {
             let first = index * batch as u64;
             let rows: Vec<_> = (first..first + batch as u64).map(|window| (window, windows.targets_in(window))).collect();
             let losses = match &mut means {
-                Some(means) => self.room.batch(windows, index, segments, &mut means.of(&rows))?,
+                Some(means) => self.evaluator.batch(windows, index, segments, &mut means.of(&rows))?,
                 None => {
                     let layers = layers.clone();
                     let mut hooks = Disturbance { config: &config, change, layers, seed, rows: &rows, reorder };
-                    self.room.batch(windows, index, segments, &mut hooks)?
+                    self.evaluator.batch(windows, index, segments, &mut hooks)?
                 }
             };
             for (row, _, loss) in losses.iter() {
@@ -164,8 +164,8 @@ impl Nats {
         self.windows.iter().map(|&(_, n)| n).sum::<u64>() as f64
     }
 
-    /// The row of a knock-out. The error of its difference is that of a ratio of sums over windows, which are taken for
-    /// independent: `sqrt(W / (W − 1) Σ (dᵢ − d̄ nᵢ)²) / Σ nᵢ`, with `dᵢ` the nats that a window of `nᵢ` tokens costs more.
+    /// The row of a knock-out. The standard error of the difference is that of a ratio of sums over W independent windows:
+    /// `sqrt(W / (W − 1) Σ (dᵢ − d̄ nᵢ)²) / Σ nᵢ`, where `dᵢ` is the difference in nats of a window of `nᵢ` tokens.
     fn against(&self, baseline: &Self, knockout: &Knockout) -> Row {
         let (tokens, count) = (self.tokens(), self.windows.len() as f64);
         let difference = (self.all - baseline.all) / tokens;

@@ -1,5 +1,5 @@
 use super::disturb::{Reorder, noise, reordered, shuffled};
-use super::run::Bench;
+use super::run::Scorer;
 use super::*;
 use crate::data::{TokenStream, Windows};
 use crate::evaluate::Evaluator;
@@ -9,7 +9,7 @@ use hh_core::model::Model;
 use hh_core::{init, rng, weights};
 use hh_cpu::Tensor;
 
-/// Initial weights with noise on them: gates, depths and controller start at zero.
+/// Initial weights plus noise, because gates, depths and controller start at zero.
 fn model() -> Model<Tensor<f32>> {
     let config = config();
     let params = weights::params(&mut cpu(), &config, Precision::Full, |name, shape, out| {
@@ -26,18 +26,18 @@ fn text(length: u32) -> TokenStream {
     TokenStream::from_ids(&ids, 8)
 }
 
-/// The nats of a knock-out, the order of a shuffle being this.
+/// The nats of a knock-out with the given permutation.
 fn nats(change: Change, layer: Option<usize>, reorder: Reorder, batch: usize) -> f64 {
     let (mut model, text) = (model(), text(60));
     let windows = Windows::new(&text, 13);
-    let room = Evaluator::new(cpu(), &mut model, batch, 13).unwrap();
-    let mut bench = Bench { room, windows, batch, seed: 3, reorder, done: 0, of: 0 };
+    let evaluator = Evaluator::new(cpu(), &mut model, batch, 13).unwrap();
+    let mut scorer = Scorer { evaluator, windows, batch, seed: 3, reorder, done: 0, of: 0 };
     let knockout = Knockout { group: Group::Shuffles, name: String::new(), layer, segments: 2, change };
-    bench.score(&knockout, None, &mut |_| true).unwrap().unwrap().all
+    scorer.score(&knockout, None, &mut |_| true).unwrap().unwrap().all
 }
 
 #[test]
-fn an_order_that_is_no_other_changes_nothing_and_another_does() {
+fn the_identity_permutation_changes_nothing_and_a_shuffle_does() {
     let same: Reorder = |_, _, _| ();
     let baseline = nats(Change::Nothing, None, shuffled, 2);
     for change in [Change::Shuffle(0), Change::Shuffle(1), Change::Shuffle(2), Change::ShuffledController] {
@@ -45,11 +45,11 @@ fn an_order_that_is_no_other_changes_nothing_and_another_does() {
         assert!((nats(change, None, shuffled, 2) - baseline).abs() > 1e-3, "{change:?}");
     }
     let [one, other] = [0, 1].map(|layer| nats(Change::Shuffle(0), Some(layer), shuffled, 2));
-    assert!(one != other && one != baseline, "a layer alone is shuffled alone");
+    assert!(one != other && one != baseline, "a knock-out in one layer changes only that layer");
 }
 
 #[test]
-fn what_is_random_does_not_depend_on_how_windows_are_put_into_batches() {
+fn randomness_does_not_depend_on_the_batch_size() {
     for change in [Change::Shuffle(0), Change::Shuffle(1), Change::Shuffle(2), Change::ShuffledController, Change::RandomController] {
         let [one, three] = [1, 3].map(|batch| nats(change, None, shuffled, batch));
         assert!((one - three).abs() < 1e-4, "{change:?}: {one} and {three}");
@@ -57,7 +57,7 @@ fn what_is_random_does_not_depend_on_how_windows_are_put_into_batches() {
 }
 
 #[test]
-fn every_order_of_three_comes_about_as_often() {
+fn every_permutation_of_three_is_equally_frequent() {
     let mut counts = std::collections::BTreeMap::new();
     for window in 0..6000 {
         let mut order = [0, 1, 2];
@@ -68,7 +68,7 @@ fn every_order_of_three_comes_about_as_often() {
 }
 
 #[test]
-fn positions_change_places_within_their_columns_alone() {
+fn only_the_given_columns_are_permuted() {
     let mut values: Vec<f32> = (0..12).map(|x| x as f32).collect();
     reordered(&mut values, 4, 1..3, &[2, 0, 1]);
     assert_eq!(values, [0.0, 9.0, 10.0, 3.0, 4.0, 1.0, 2.0, 7.0, 8.0, 5.0, 6.0, 11.0]);
@@ -87,5 +87,5 @@ fn noise_has_the_mean_and_the_deviation_of_each_column() {
     noise(&mut after, 2, [1, 2, 3, 4], 5);
     let ((mean, deviation), (mean_after, deviation_after)) = (moments(&before, 0), moments(&after, 0));
     assert!((mean - mean_after).abs() < 0.1 && (deviation - deviation_after).abs() < 0.1, "{mean_after}, {deviation_after}");
-    assert!(after[0] != before[0] && after.iter().skip(1).step_by(2).all(|&x| x == -3.0), "a column that never moves stays");
+    assert!(after[0] != before[0] && after.iter().skip(1).step_by(2).all(|&x| x == -3.0), "a constant column is unchanged");
 }

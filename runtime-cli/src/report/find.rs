@@ -1,4 +1,4 @@
-//! What lies in a folder: runs, ablations, probes, tasks.
+//! Finds the runs, ablations, probes and tasks in a folder.
 
 use crate::ablate::{Table, read_table};
 use crate::files;
@@ -9,55 +9,55 @@ use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A folder that the report has something to say about.
+/// A folder with results.
 pub struct Found {
-    /// Its place below the folder that was searched; empty for that itself.
+    /// Its path relative to the searched folder; empty for that folder itself.
     pub name: String,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What it is.
+    /// Its kind, with its results.
     pub kind: Kind,
-    /// The pictures in it, by name.
+    /// The SVG pictures in it: name without extension, and content.
     pub pictures: Vec<(String, Vec<u8>)>,
 }
 
-/// What a folder is.
-#[expect(clippy::large_enum_variant, reason = "there are few of them")]
+/// The kind of a folder, with its results.
+#[expect(clippy::large_enum_variant, reason = "there are few instances")]
 pub enum Kind {
-    /// Of a training.
+    /// A training run.
     Run(Run),
-    /// Of variants, each of which has a run below it that is not shown by itself.
+    /// An ablation; the runs below it are not listed separately.
     Ablation(Table),
-    /// Of knock-outs of one model.
+    /// Knock-outs of one model.
     Probe(Report),
-    /// Of memories that were asked as they are.
+    /// Pattern completion by untrained memories.
     Completion(completion::Report),
 }
 
-/// A training.
+/// A training run.
 pub struct Run {
-    /// What it was made of.
+    /// Its recipe.
     pub recipe: Recipe,
-    /// What it measured.
+    /// Its metrics.
     pub records: Vec<Record>,
-    /// What came of its task, if it has one and is done.
+    /// The report of its task, if it has one and is complete.
     pub task: Option<task::Report>,
 }
 
 impl Kind {
-    /// The training that it is, if it is one.
+    /// The training run, if it is one.
     pub fn run(&self) -> Option<&Run> {
         if let Self::Run(run) = self { Some(run) } else { None }
     }
 }
 
-/// Folders this deep below the first are searched.
+/// Maximum depth of subfolders to search.
 const DEPTH: usize = 4;
 
-/// Searches a folder, and those below it.
+/// Searches a folder and its subfolders.
 ///
 /// # Errors
-/// One sentence for a folder that cannot be read, and for a damaged file in it.
+/// A folder that cannot be read, or a damaged file in it.
 pub fn find(folder: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     search(folder, String::new(), DEPTH, &mut found)?;
@@ -68,7 +68,7 @@ fn search(path: &Path, name: String, depth: usize, found: &mut Vec<Found>) -> Re
     if let Some(kind) = kind(path)? {
         let ablation = matches!(kind, Kind::Ablation(_));
         found.push(Found { name: name.clone(), path: path.to_owned(), kind, pictures: pictures(path)? });
-        // An ablation speaks for the runs below it.
+        // The runs below an ablation are part of it.
         if ablation {
             return Ok(());
         }
@@ -85,7 +85,7 @@ fn search(path: &Path, name: String, depth: usize, found: &mut Vec<Found>) -> Re
     Ok(())
 }
 
-/// Names and paths in a folder, in the order of their names.
+/// Names and paths in a folder, sorted by name, with trailing numbers in numeric order.
 fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     let read = fs::read_dir(path).map_err(|e| anyhow!("cannot read the folder {}: {e}", path.display()))?;
     let mut all = read

@@ -1,4 +1,4 @@
-//! One page that shows what a folder of runs, ablations, probes and tasks came to: one file, that needs nothing beside it.
+//! A self-contained HTML page about the runs, ablations, probes and tasks in a folder.
 
 mod find;
 mod page;

@@ -1,4 +1,4 @@
-//! The page itself.
+//! The HTML page.
 
 use super::find::{Found, Kind};
 use super::sample::Sample;
@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page, of what was found in the folder `name`; with what each found run wrote, where it was asked to.
+/// The page about the results found in the folder `name`; `samples` has one entry for each of them.
 pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
     let runs = || found.iter().enumerate().filter_map(|(index, one)| Some((index, title(name, one), one.kind.run()?)));
     let tasks: Vec<_> = runs().filter_map(|(_, _, run)| Some((run.task.as_ref()?, run.recipe.train.steps))).collect();
@@ -33,7 +33,7 @@ pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
                 }
                 main {
                     @if runs().count() > 1 { section { h2 { "All runs" } div.wide { (tables::runs(runs())) } } }
-                    @if tasks.len() > 1 { section { h2 { "Memory tasks" } (tasks::all(&tasks)) } }
+                    @if tasks.len() > 1 { section { h2 { "Memory benchmarks" } (tasks::all(&tasks)) } }
                     @for (index, (one, sample)) in found.iter().zip(samples).enumerate() {
                         section id={ "f" (index) } { h2 { (title(name, one)) } (body(one, sample.as_ref())) }
                     }
@@ -63,7 +63,7 @@ fn body(found: &Found, sample: Option<&Sample>) -> Markup {
             figure { img alt={ (name) " of " (found.name) } src={ "data:image/svg+xml;base64," (STANDARD.encode(svg)) }; }
         }
         @if let Some(sample) = sample {
-            h3 { "What it writes" }
+            h3 { "Sample" }
             pre { (sample.text) }
             p.note { "temperature " (sample.temperature) ", seed " (sample.seed) }
             @if !sample.gates.is_empty() { (tables::gates(&sample.gates)) }

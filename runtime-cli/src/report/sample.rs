@@ -1,4 +1,4 @@
-//! What a checkpoint writes, and what each of its layers gave to its paths meanwhile.
+//! Sample text of a checkpoint, with the mean gates of each layer.
 
 use crate::loading::Source;
 use anyhow::Result;
@@ -9,15 +9,15 @@ use hh_core::tokenizer;
 use hh_cpu::{Cpu, Threads};
 use std::path::Path;
 
-/// A text that a model wrote.
+/// A generated text.
 pub struct Sample {
-    /// What it wrote.
+    /// The text.
     pub text: String,
-    /// The seed of its draws.
+    /// The random seed.
     pub seed: u64,
-    /// The temperature of its draws.
+    /// The sampling temperature.
     pub temperature: f32,
-    /// Of each layer; empty where the model has no gates.
+    /// Gates of each layer; empty if the model has none.
     pub gates: Vec<LayerGates>,
 }
 
@@ -25,10 +25,10 @@ pub struct Sample {
 pub type LayerGates = [Option<f32>; PATHS.len()];
 
 impl Sample {
-    /// Lets the best weights of a run write `tokens` tokens, or as many as its context has room for.
+    /// Generates `tokens` tokens, or as many as the context allows, from the best weights of a run.
     ///
     /// # Errors
-    /// One sentence for a checkpoint that cannot be read, or that the machine has no room for.
+    /// A checkpoint that cannot be read or does not fit into memory.
     pub fn of(run: &Path, tokens: usize, threads: usize) -> Result<Self> {
         let mut cpu = Cpu::<f32>::new(Threads::new(threads));
         let loaded = Source::open(run)?.load(&mut cpu, None)?;

@@ -9,14 +9,14 @@ use crate::train::{Evaluation, Record, thousands};
 use hh_core::config::PATHS;
 use maud::{Markup, html};
 
-/// The last validation over everything that is held out, or else the last on the way.
+/// The last validation over the whole held-out text, or else the last one over a part of it.
 pub(super) fn last(records: &[Record]) -> Option<Evaluation> {
     let of = |record: &Record| if let Record::Evaluation(e) = record { Some(*e) } else { None };
     let all = || records.iter().rev().filter_map(of);
     all().find(|e| e.whole).or_else(|| all().next())
 }
 
-/// Steps that a run has taken.
+/// Number of steps of a run so far.
 fn steps(records: &[Record]) -> u64 {
     let of = |record: &Record| match record {
         Record::Step(step) => step.step,
@@ -25,7 +25,7 @@ fn steps(records: &[Record]) -> u64 {
     records.iter().map(of).max().unwrap_or(0)
 }
 
-/// What a run was, in a row for each fact.
+/// Properties of a run, one per row.
 pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
     let (t, c, done) = (&recipe.train, &recipe.model, steps(records));
     let paths: Vec<_> = (0..3).filter(|&path| (0..c.layers).any(|layer| c.on(layer)[path])).map(|path| PATHS[path]).collect();
@@ -47,7 +47,7 @@ pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
                         (format!("{:.4} {}", e.validation, recipe.unit()))
                         @if let Some(average) = e.validation_ema { (format!(", {average:.4} with averaged weights")) }
                         ", over " (thousands(e.scored)) " held-out " (unit)
-                        @if !e.whole { " (on the way: the run is not done)" }
+                        @if !e.whole { " (during training: the run is not complete)" }
                     }
                 }
             }
@@ -55,7 +55,7 @@ pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
     }
 }
 
-/// All runs, a row for each.
+/// All runs, one per row.
 pub(super) fn runs<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a Run)>) -> Markup {
     html! {
         table {
@@ -82,15 +82,15 @@ pub(super) fn ablation(table: &Table) -> Markup {
     let files: Vec<_> = table.data.iter().map(|origin| origin.name.as_str()).collect();
     html! {
         p {
-            "Each variant was trained from nothing on " (thousands(table.tokens)) " tokens of " (files.join(", ")) " (" (table.split)
-            "), with as many parameters as the base by the width of its feed-forward half. nll is in nats per token over all that is \
-             held out; the deviation is that of the seeds (n − 1)."
+            "Each variant was trained from scratch on " (thousands(table.tokens)) " tokens of " (files.join(", ")) " (" (table.split)
+            "), with as many parameters as the base (its feed-forward width is adjusted). nll is in nats per token over the held-out \
+             text; the deviation is over seeds (n − 1)."
         }
         table {
             thead {
                 tr {
-                    th { "question" } th { "variant" } th.n { "parameters" } th.n { "seeds" } th.n { "nll" } th.n { "deviation" }
-                    th.n { "against the base" }
+                    th { "group" } th { "variant" } th.n { "parameters" } th.n { "seeds" } th.n { "nll" } th.n { "deviation" }
+                    th.n { "vs. base" }
                 }
             }
             tbody {
@@ -115,15 +115,15 @@ pub(super) fn ablation(table: &Table) -> Markup {
     }
 }
 
-/// The whole model's knock-outs.
+/// The knock-outs in the whole model.
 pub(super) fn probe(report: &Report) -> Markup {
     let (from, found) = (&report.provenance, &report.findings);
     html! {
         p {
-            "Parts of " (from.checkpoint) " knocked out one after the other, scored on " (thousands(found.tokens)) " tokens, " (from.part)
-            ", in windows of " (found.context) ". It tells what this model leans on, not what a part could do in a model that was trained \
-             without the others."
-            @if !found.complete { " The probe was stopped before its end." }
+            "Parts of " (from.checkpoint) " knocked out one at a time, scored on " (thousands(found.tokens)) " tokens, " (from.part)
+            ", in windows of " (found.context) ". A difference measures how much this model depends on a part, not what the part could do in \
+             a model trained without the others."
+            @if !found.complete { " The probe was stopped early." }
         }
         table {
             thead { tr { th { "knocked out" } th.n { "nll" } th.n { "difference" } th.n { "± error" } } }
@@ -141,11 +141,11 @@ pub(super) fn probe(report: &Report) -> Markup {
     }
 }
 
-/// Mean gates over depth: a bar for each layer.
+/// Mean gates, one bar per layer.
 pub(super) fn gates(layers: &[LayerGates]) -> Markup {
     html! {
         table.gates {
-            caption { "Mean gate of each path, layer by layer, while it wrote this" }
+            caption { "Mean gate of each path in each layer over this sample" }
             @for (index, layer) in layers.iter().enumerate() {
                 @let total: f32 = layer.iter().flatten().sum();
                 tr {

@@ -1,4 +1,4 @@
-//! The tables of memory tasks.
+//! The tables of the memory benchmarks.
 
 use crate::stats::moments;
 use crate::task::{Report, completion};
@@ -7,14 +7,15 @@ use hh_core::config::{Config, PATHS};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// Runs that differ in their seed alone.
-struct Same<'a> {
+/// Runs that differ only in their seed.
+struct Seeds<'a> {
     steps: u64,
     reports: Vec<&'a Report>,
 }
 
-impl Same<'_> {
-    /// Mean and deviation of what the exam of that row found; none for a row that is not there.
+impl Seeds<'_> {
+    /// Mean and deviation of the accuracy in a row of the final test, or of the held-out accuracy if `row` is `None`; empty if
+    /// there is no such row.
     fn accuracy(&self, row: Option<usize>) -> String {
         let of = |report: &&Report| match row {
             None => Some(report.accuracy),
@@ -29,28 +30,28 @@ impl Same<'_> {
     }
 }
 
-/// All runs of tasks, each with the steps that it might have taken: a table for each task, a row for runs that differ in their seed alone.
+/// All runs of tasks, each with its maximum steps: one table per task, one row for runs that differ only in their seed.
 pub(super) fn all(runs: &[(&Report, u64)]) -> Markup {
-    let mut tasks: Vec<Vec<Same<'_>>> = Vec::new();
+    let mut tasks: Vec<Vec<Seeds<'_>>> = Vec::new();
     for &(report, steps) in runs {
         let of_task = match tasks.iter_mut().find(|rows| rows[0].reports[0].task.kind == report.task.kind) {
             Some(rows) => rows,
             None => tasks.push_mut(Vec::new()),
         };
-        let same = |row: &&mut Same<'_>| {
+        let same = |row: &&mut Seeds<'_>| {
             let other = row.reports[0];
             let settings = |r: &Report| (r.lr, r.weight_decay, r.batch);
             row.steps == steps && other.task == report.task && other.model == report.model && settings(other) == settings(report)
         };
         match of_task.iter_mut().find(same) {
             Some(row) => row.reports.push(report),
-            None => of_task.push(Same { steps, reports: vec![report] }),
+            None => of_task.push(Seeds { steps, reports: vec![report] }),
         }
     }
     html! { @for rows in &tasks { (task(rows)) } }
 }
 
-fn task(rows: &[Same<'_>]) -> Markup {
+fn task(rows: &[Seeds<'_>]) -> Markup {
     let first = rows[0].reports[0];
     html! {
         h3 { (first.task.kind.name()) }
@@ -81,7 +82,7 @@ fn task(rows: &[Same<'_>]) -> Markup {
                 }
             }
         }
-        p.note { "Share of right answers, mean and deviation of the seeds (n − 1); the columns to the right are asked through the state." }
+        p.note { "Accuracy, mean and deviation over seeds (n − 1); the columns to the right are the final test, run recurrently." }
     }
 }
 
@@ -99,21 +100,21 @@ fn settings(kind: &crate::task::Kind) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What varies from row to row of an exam, and its value in this one.
+/// Name and value of the setting that varies between the rows of the final test.
 fn varied(row: &serde_json::Map<String, Value>) -> (&str, &Value) {
     const FIGURES: [&str; 4] = ["examples", "asked", "nll", "accuracy"];
     row.iter().find(|(name, _)| !FIGURES.contains(&name.as_str())).map_or(("", &Value::Null), |(name, value)| (name, value))
 }
 
-/// What a run was asked when it was done.
+/// The final test of a run.
 pub(super) fn exam(report: &Report) -> Markup {
     html! {
         p {
             (settings(&report.task.kind)) ". " @if report.solved { "Solved" } @else { "Not solved" } " after " (thousands(report.examples_seen))
-            " examples: " (format!("{:.4}", report.accuracy)) " of the answers to held-out ones are right."
+            " examples: " (format!("{:.4}", report.accuracy)) " accuracy on held-out examples."
         }
         table {
-            thead { tr { th { "asked through the state" } th.n { "examples" } th.n { "nll" } th.n { "accuracy" } } }
+            thead { tr { th { "final test, run recurrently" } th.n { "examples" } th.n { "nll" } th.n { "accuracy" } } }
             tbody {
                 @for row in &report.exam {
                     @let (name, value) = varied(row);
@@ -130,12 +131,12 @@ pub(super) fn exam(report: &Report) -> Markup {
     }
 }
 
-/// What memories complete.
+/// Pattern completion by memories.
 pub(super) fn completion(report: &completion::Report) -> Markup {
     html! {
-        p { "Share of " (report.patterns()) " stored patterns of " (report.task.completion.dimension) " components that each memory completes, untrained." }
+        p { "Fraction of " (report.patterns()) " stored patterns of " (report.task.completion.dimension) " components that each memory completes, untrained." }
         table {
-            thead { tr { th { "spoilt by" } @for memory in completion::MEMORIES { th.n { (memory) } } } }
+            thead { tr { th { "corruption" } @for memory in completion::MEMORIES { th.n { (memory) } } } }
             tbody {
                 @for (probe, shares) in report.shares() {
                     tr { td { (probe) } @for share in shares { td.n { (format!("{share:.3}")) } } }

@@ -1,14 +1,14 @@
-//! What stands for tables in a build without the feature `tables`: no file can be opened, and the error names the feature.
+//! Placeholder for tables in a build without the feature `tables`: opening a file fails with the name of the feature.
 
 use crate::features::{Absent, Feature};
 use anyhow::Result;
 use std::iter::Empty;
 use std::path::Path;
 
-/// A text or nothing for each row, in each column.
+/// For each column, a text or null for each row.
 type Columns = Vec<Vec<Option<String>>>;
 
-/// There is none.
+/// Uninhabited.
 pub(crate) enum Table {}
 
 impl Table {
@@ -33,7 +33,7 @@ impl Table {
     }
 }
 
-/// There are none.
+/// Uninhabited.
 pub(crate) enum Vectors {}
 
 impl Vectors {

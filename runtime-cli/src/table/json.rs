@@ -1,4 +1,4 @@
-//! An object a line.
+//! JSON Lines: one object per line.
 
 use crate::data::source::{self, Source};
 use anyhow::{Result, anyhow};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Bytes that a batch of lines has at most, unless one line alone has more.
+/// Maximum bytes per batch of lines, unless a single line has more.
 const BATCH_BYTES: usize = 8 << 20;
 
 pub(super) fn scan(mut source: Source) -> Result<(SchemaRef, u64)> {
@@ -45,7 +45,7 @@ pub(super) fn scan(mut source: Source) -> Result<(SchemaRef, u64)> {
     Ok((Arc::new(Schema::new(fields)), rows))
 }
 
-/// The names of an object's fields in their order, which a [`Value`] forgets.
+/// The names of an object's fields in their order, which a [`Value`] does not keep.
 fn keys(line: &str) -> serde_json::Result<Vec<String>> {
     struct Keys;
     impl<'de> Visitor<'de> for Keys {
@@ -66,8 +66,8 @@ fn keys(line: &str) -> serde_json::Result<Vec<String>> {
     serde_json::Deserializer::from_str(line).deserialize_map(Keys)
 }
 
-/// A field as it was inferred, but that fields inside of it come in the order of their names (they are inferred in none),
-/// and that what is null in every line is text.
+/// An inferred field with its nested fields sorted by name (inference has no defined order), and with text as the type of
+/// fields that are null in every line.
 fn settled(field: &Field) -> Field {
     let inner = |field: &FieldRef| Arc::new(settled(field));
     let kind = match field.data_type() {
@@ -133,7 +133,7 @@ impl Objects {
         }
     }
 
-    /// The line among those of a batch that could not be decoded.
+    /// The error of the first line of a batch that cannot be decoded.
     fn blame(&self, text: &str, numbers: &[u64], e: &ArrowError) -> anyhow::Error {
         for (line, &number) in text.lines().zip(numbers) {
             let place = source::place(number, self.source.path());
@@ -149,7 +149,7 @@ impl Objects {
 
 fn decode(mut decoder: Decoder, text: &str) -> Result<RecordBatch, ArrowError> {
     decoder.decode(text.as_bytes())?;
-    decoder.flush()?.ok_or_else(|| ArrowError::JsonError("a line holds no object".into()))
+    decoder.flush()?.ok_or_else(|| ArrowError::JsonError("a line has no object".into()))
 }
 
 impl Iterator for Objects {

@@ -1,4 +1,4 @@
-//! A line is a row.
+//! Plain text: one row per line.
 
 use crate::data::source::Source;
 use anyhow::Result;
@@ -16,7 +16,7 @@ pub(super) fn scan(mut source: Source) -> Result<(SchemaRef, u64)> {
     Ok((Arc::new(Schema::new(vec![Field::new(COLUMN, DataType::Utf8, true)])), source.line_number()))
 }
 
-/// Lines without their ends, in batches. An empty line is a row of no text.
+/// Lines without line breaks, in batches. An empty line is a row with an empty text.
 pub(super) struct Lines {
     source: Source,
     schema: SchemaRef,

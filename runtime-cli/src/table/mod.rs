@@ -1,15 +1,15 @@
-//! Rows of text columns and rows of vectors, read from the files in which other programs keep them.
+//! Tables of text and of vectors, read from common file formats.
 //!
 //! | name ends in | rows | columns |
 //! |---|---|---|
 //! | `.txt` (`.md`, `.tokens`, any other) | lines | one, `text` |
-//! | `.csv` | records, comma between, quoted as RFC 4180 says | those of the header, all of them text; an empty cell is null |
-//! | `.tsv` | lines, a tab between; a quote is a character like any other | the same |
-//! | `.jsonl` | an object a line | every field that a line has, with the narrowest type that fits all lines |
-//! | `.parquet` | rows | as the file says; not encrypted, compressed with Snappy, Zstandard, LZ4, gzip or not at all |
+//! | `.csv` | comma-separated records, quoted as in RFC 4180 | those of the header, all of them text; an empty cell is null |
+//! | `.tsv` | tab-separated lines without quoting | the same |
+//! | `.jsonl` | one object per line | every field of any line, with the narrowest type that fits all lines |
+//! | `.parquet` | rows | those of the schema; not encrypted, compressed with Snappy, Zstandard, LZ4, gzip or not at all |
 //!
-//! Text files may also be `.gz` or `.zst`. Everything is an Arrow [`RecordBatch`], a batch at a time: memory is that of a
-//! batch, whatever the file's size.
+//! Text files may also be compressed as `.gz` or `.zst`. Rows are read as Arrow [`RecordBatch`]es, one at a time, so memory does
+//! not depend on the size of the file.
 
 mod json;
 mod lines;
@@ -29,13 +29,13 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use std::path::{Path, PathBuf};
 
-/// Batches of rows; nothing follows the first error.
+/// Batches of rows; ends after the first error.
 pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// A file of rows.
 ///
-/// It is read through once when it is opened (a Parquet file but its footer), which finds the columns, their types and the
-/// number of rows; so a line that cannot be used is named before work on the first one begins.
+/// Opening it reads the whole file once (of a Parquet file only the footer), to find the columns, their types and the number of
+/// rows, so that an invalid line is reported before any work starts.
 pub struct Table {
     path: PathBuf,
     format: Format,
@@ -52,10 +52,10 @@ enum Format {
 }
 
 impl Table {
-    /// Opens a file, of the kind that its name says.
+    /// Opens a file, whose extension determines its format.
     ///
     /// # Errors
-    /// One sentence for a file that is missing, empty, damaged or not of its kind, with the line where there is one.
+    /// A file that is missing, empty, damaged or of another format, with the line if there is one.
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let (format, (schema, rows)) = if source.ends_with(".parquet") {
@@ -73,7 +73,7 @@ impl Table {
         Ok(Self { path: path.to_owned(), format, schema, rows })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -96,7 +96,7 @@ impl Table {
     /// The index of a column.
     ///
     /// # Errors
-    /// One sentence that names the columns there are.
+    /// An unknown column; the message lists the columns.
     pub fn column(&self, name: &str) -> Result<usize> {
         match self.columns().position(|column| column == name) {
             Some(index) => Ok(index),
@@ -104,16 +104,16 @@ impl Table {
         }
     }
 
-    /// The index of a column that holds text.
+    /// The index of a text column.
     ///
     /// # Errors
-    /// As [`column`](Self::column), and for one that holds something else.
+    /// As [`column`](Self::column), and a column of another type.
     pub fn text_column(&self, name: &str) -> Result<usize> {
         let index = self.column(name)?;
         let kind = self.schema.field(index).data_type();
         if !is_text(kind) {
             let text = self.schema.fields().iter().filter(|field| is_text(field.data_type())).map(|field| field.name().as_str());
-            bail!("column \"{name}\" of {} holds {kind}, not text; text is in {}", self.path.display(), listed(text));
+            bail!("column \"{name}\" of {} has type {kind}, not text; the text columns are {}", self.path.display(), listed(text));
         }
         Ok(index)
     }
@@ -121,7 +121,7 @@ impl Table {
     /// Batches of at most `size` rows of some columns, in the order given, from row `first` on.
     ///
     /// # Errors
-    /// One sentence for a file that can no longer be read; further ones come with the rows, and name the line or row.
+    /// A file that can no longer be read; errors in rows are returned by the iterator, with their line or row.
     ///
     /// # Panics
     /// If there is no such column, or `size` is 0.
@@ -139,7 +139,7 @@ impl Table {
         })
     }
 
-    /// The lines of a `.jsonl` as they stand there, one for each row; none for other files.
+    /// The unmodified lines of a `.jsonl`, one for each row; `None` for other files.
     ///
     /// # Errors
     /// As [`batches`](Self::batches).
@@ -147,8 +147,8 @@ impl Table {
         Ok(if self.format == Format::Json { Some(Source::open(&self.path)?.filled_lines()) } else { None })
     }
 
-    /// Batches of at most `size` rows of text columns: for each batch the columns in the order asked for, each with a text or
-    /// a null for every row.
+    /// Batches of at most `size` rows of text columns: for each batch the columns in the given order, each with a text or null
+    /// for every row.
     ///
     /// # Errors
     /// As [`text_column`](Self::text_column) and [`batches`](Self::batches).
@@ -162,16 +162,16 @@ impl Table {
     }
 }
 
-/// The texts of a column of text: one or a null for each row.
+/// The texts of a text column: a text or null for each row.
 ///
 /// # Errors
-/// If the column holds something else.
+/// A column of another type.
 pub fn texts(column: &dyn Array) -> Result<Vec<Option<String>>> {
-    let column = arrow_cast::cast(column, &DataType::LargeUtf8).context("a column holds no text")?;
+    let column = arrow_cast::cast(column, &DataType::LargeUtf8).context("a column is not text")?;
     Ok(column.as_string::<i64>().iter().map(|text| text.map(str::to_owned)).collect())
 }
 
-/// Whether columns of a type are text, however it is packed. One of nulls alone is, too.
+/// Whether a type is a text type, in any encoding. The type of columns with only nulls is one, too.
 fn is_text(kind: &DataType) -> bool {
     match kind {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
@@ -181,7 +181,7 @@ fn is_text(kind: &DataType) -> bool {
     }
 }
 
-/// The first names of a list, in words.
+/// The first names of a list, for messages.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 20;
     let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();

@@ -1,52 +1,52 @@
-//! NumPy's format for one array: a magic, a version, a header that is a Python dictionary, and the numbers.
+//! NumPy's format for one array: magic bytes, a version, a header that is a Python dictionary, and the elements.
 //!
-//! The layout is that of NumPy's `numpy.lib.format`. The crates that read it bring a grammar engine, and with it a C compiler.
+//! The layout is that of NumPy's `numpy.lib.format`. Existing crates depend on a parser generator that needs a C compiler.
 
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// Where the numbers begin is a multiple of this.
+/// The elements start at a multiple of this many bytes.
 const ALIGNMENT: usize = 64;
 
-/// What a header says.
+/// A parsed header.
 #[derive(Debug, PartialEq)]
 pub(super) struct Header {
-    /// NumPy's name of the numbers' type, such as `<f4`.
+    /// NumPy's name of the data type, such as `<f4`.
     pub(super) descr: String,
     pub(super) fortran_order: bool,
     pub(super) shape: Vec<usize>,
-    /// Where the numbers begin.
+    /// Offset of the elements in bytes.
     pub(super) start: usize,
 }
 
-/// Reads the header at the beginning of a file's bytes.
+/// Parses the header at the start of a file.
 pub(super) fn parse_header(bytes: &[u8]) -> Result<Header> {
-    let Some(rest) = bytes.strip_prefix(MAGIC) else { bail!("it does not begin as NumPy's files do") };
+    let Some(rest) = bytes.strip_prefix(MAGIC) else { bail!("it does not begin with NumPy's magic bytes") };
     let (length_bytes, length) = match *rest {
         [1, _, a, b, ..] => (2, usize::from(u16::from_le_bytes([a, b]))),
         [2 | 3, _, a, b, c, d, ..] => (4, u32::from_le_bytes([a, b, c, d]) as usize),
-        [version, ..] => bail!("it is of version {version} of the format, and this program reads 1 to 3"),
+        [version, ..] => bail!("it has format version {version}; supported are 1 to 3"),
         [] => bail!("it is cut off"),
     };
     let before = MAGIC.len() + 2 + length_bytes;
     let header = bytes.get(before..before.saturating_add(length)).context("it is cut off")?;
     let header = std::str::from_utf8(header).ok().context("its header is not text")?;
     let descr = after(header, "descr")?.strip_prefix(['\'', '"']).and_then(|rest| rest.split_once(['\'', '"']));
-    let (descr, _) = descr.context("its numbers have no simple type")?;
+    let (descr, _) = descr.context("its data type is not a simple type")?;
     let order = after(header, "fortran_order")?;
     let fortran_order = order.starts_with("True");
     if !fortran_order && !order.starts_with("False") {
-        bail!("its header does not tell the order");
+        bail!("its header has no valid fortran_order");
     }
     let shape = after(header, "shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')'));
     let parsed =
         |sizes: &str| sizes.split(',').map(str::trim).filter(|size| !size.is_empty()).map(str::parse).collect::<Result<_, _>>().ok();
-    let shape = parsed(shape.context("its header has no shape")?.0).context("its header's shape is not made of numbers")?;
+    let shape = parsed(shape.context("its header has no shape")?.0).context("its header's shape is not a tuple of integers")?;
     Ok(Header { descr: descr.to_owned(), fortran_order, shape, start: before + length })
 }
 
-/// What follows a key of the dictionary.
+/// The text after a key of the dictionary.
 fn after<'a>(header: &'a str, key: &str) -> Result<&'a str> {
     let at = ['\'', '"'].iter().find_map(|quote| header.split_once(&format!("{quote}{key}{quote}")));
     let value = at.and_then(|(_, rest)| rest.trim_start().strip_prefix(':'));
@@ -62,7 +62,7 @@ impl<W: Write> NpyWriter<W> {
     /// Writes the header.
     ///
     /// # Errors
-    /// What writing says.
+    /// Those of the writer.
     pub fn new(mut out: W, rows: u64, dim: usize) -> io::Result<Self> {
         let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
         let before = MAGIC.len() + 4;
@@ -76,10 +76,10 @@ impl<W: Write> NpyWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes numbers of the next rows.
+    /// Writes the elements of the next rows.
     ///
     /// # Errors
-    /// What writing says.
+    /// Those of the writer.
     pub fn write(&mut self, numbers: &[f32]) -> io::Result<()> {
         numbers.iter().try_for_each(|x| self.out.write_all(&x.to_le_bytes()))
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_header_can_be_read() {
         let mut bytes = Vec::new();
         NpyWriter::new(&mut bytes, 2, 3).unwrap().write(&[1.0; 6]).unwrap();
         let header = parse_header(&bytes).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_may_be_written_in_other_ways() {
+    fn other_styles_of_headers_are_read() {
         let header = parse_header(&file("{\"shape\":(7,),\"fortran_order\" :True,\"descr\":\"<f8\"}")).unwrap();
         assert_eq!((header.shape, header.fortran_order, &header.descr[..]), (vec![7], true, "<f8"));
         let longer = [MAGIC, &[2, 0, 55, 0, 0, 0], b"{'descr': '<f2', 'fortran_order': False, 'shape': (), }  "].concat();
@@ -111,15 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_says_nothing_is_refused() {
+    fn an_invalid_header_is_rejected() {
         for (bytes, what) in [
             (b"PAR1".to_vec(), "begin"),
             (MAGIC.to_vec(), "cut off"),
             ([MAGIC, &[9, 0, 0, 0]].concat(), "version 9"),
             ([MAGIC, &[1, 0, 200, 0]].concat(), "cut off"),
-            (file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}"), "no simple type"),
+            (file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}"), "not a simple type"),
             (file("{'descr': '<f4', 'fortran_order': False}"), "no shape"),
-            (file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2)}"), "not made of numbers"),
+            (file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2)}"), "not a tuple of integers"),
             (file("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1, 2)}"), "order"),
         ] {
             let error = parse_header(&bytes).unwrap_err().to_string();

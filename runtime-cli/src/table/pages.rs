@@ -1,7 +1,7 @@
 //! The pages of a Parquet file's columns.
 //!
-//! The `parquet` crate decompresses Zstandard by a C library. Here a column so compressed is shown to it as if it were not
-//! compressed at all, and the pages that it then hands out as they lie in the file are decompressed on their way.
+//! The `parquet` crate decompresses Zstandard with a C library. To avoid it, columns with this compression are declared
+//! uncompressed to the crate, and the raw pages that it returns are decompressed here.
 
 use crate::data::zstd::Frames;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
-/// Whether pages so compressed are decompressed here or by the crate as it is built.
+/// Whether pages with this compression can be decompressed, here or by the crate.
 pub(super) fn readable(compression: Compression) -> bool {
     match compression {
         Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => true,
@@ -83,7 +83,7 @@ fn pages(file: Arc<File>, group: &RowGroupMetaData, column: usize) -> Result<Box
 /// Decompresses the pages of a chunk.
 struct Zstandard {
     pages: SerializedPageReader<File>,
-    /// Bytes that all pages of the chunk have together: no page has more.
+    /// Uncompressed bytes of all pages of the chunk, an upper bound for one page.
     most: u64,
 }
 
@@ -99,14 +99,14 @@ impl Zstandard {
         Ok(page)
     }
 
-    /// Decompresses what comes after the first `levels` bytes, which are as they are.
+    /// Decompresses the bytes after the first `levels`, which are not compressed.
     fn decompress(&self, bytes: &Bytes, levels: usize) -> Result<Bytes> {
         let damaged = |what: String| ParquetError::General(format!("a page cannot be decompressed: {what}"));
         let Some((levels, frames)) = bytes.split_at_checked(levels) else { return Err(damaged("it is too short".into())) };
         let mut out = levels.to_vec();
         Frames::new(frames).take(self.most + 1).read_to_end(&mut out).map_err(|e| damaged(e.to_string()))?;
         if out.len() as u64 > self.most {
-            return Err(damaged("it is larger than the file says".into()));
+            return Err(damaged("it exceeds the size in the metadata".into()));
         }
         Ok(out.into())
     }

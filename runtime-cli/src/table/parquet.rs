@@ -1,4 +1,4 @@
-//! Parquet files, by the crate of that name; their pages by [`pages`](super::pages).
+//! Parquet files, read with the `parquet` crate and [`pages`](super::pages).
 
 use super::Batches;
 use super::pages::{Chosen, readable};
@@ -14,18 +14,18 @@ use std::sync::Arc;
 fn metadata(path: &Path) -> Result<(std::fs::File, ArrowReaderMetadata)> {
     let file = files::open(path)?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        .map_err(|e| anyhow!("{} is no Parquet file that can be read: {e}", path.display()))?;
+        .map_err(|e| anyhow!("{} is not a readable Parquet file: {e}", path.display()))?;
     Ok((file, metadata))
 }
 
 pub(super) fn scan(path: &Path) -> Result<(SchemaRef, u64)> {
     let (_, found) = metadata(path)?;
     let rows = found.metadata().file_metadata().num_rows();
-    let rows = u64::try_from(rows).with_context(|| format!("{} says that it has {rows} rows", path.display()))?;
+    let rows = u64::try_from(rows).with_context(|| format!("{} has an invalid number of rows, {rows}", path.display()))?;
     for chunk in found.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         if !readable(chunk.compression()) {
             bail!(
-                "column \"{}\" of {} is compressed as {:?}, which this program does not read; write the file with zstd or snappy",
+                "column \"{}\" of {} has the unsupported compression {:?}; write the file with zstd or snappy",
                 chunk.column_path().string(),
                 path.display(),
                 chunk.compression()
@@ -60,7 +60,7 @@ pub(super) fn batches(path: &Path, columns: &[usize], size: usize, first: u64) -
     let path = path.to_owned();
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chosen, size, selection)
         .map_err(|e| damaged(&path, 1 + first, &ArrowError::from(e)))?;
-    // A mask keeps the file's order.
+    // The projection keeps the order of the file.
     let mut sorted = columns.to_vec();
     sorted.sort_unstable();
     sorted.dedup();

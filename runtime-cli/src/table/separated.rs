@@ -1,4 +1,4 @@
-//! Records of cells with a comma or a tab between them, under a header.
+//! CSV and TSV: records separated by commas or tabs, under a header.
 
 use crate::data::source::{self, Source};
 use anyhow::{Result, anyhow, bail};
@@ -11,17 +11,17 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How cells are told apart.
+/// Delimiter and quoting.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Dialect {
-    /// `.csv`: a comma, and quotes around cells that hold one.
+    /// `.csv`: comma-separated, with quoting.
     Comma,
-    /// `.tsv`: a tab. Files of sentences have lone quotes in them, so they quote nothing here.
+    /// `.tsv`: tab-separated, without quoting, because files of sentences have unpaired quotation marks.
     Tab,
 }
 
 impl Dialect {
-    /// That of a file, if it has one.
+    /// The dialect of a file by its extension; `None` for other formats.
     pub(super) fn of(source: &Source) -> Option<Self> {
         [(".csv", Self::Comma), (".tsv", Self::Tab)].into_iter().find(|(ending, _)| source.ends_with(ending)).map(|(_, dialect)| dialect)
     }
@@ -42,7 +42,7 @@ pub(super) fn scan(source: Source, dialect: Dialect) -> Result<(SchemaRef, u64)>
     let header = reader.headers().map_err(|e| unreadable(&path, &e))?.clone();
     let mut seen = HashSet::new();
     if let Some(twice) = header.iter().find(|&name| !seen.insert(name)) {
-        bail!("{} has two columns named \"{twice}\" in its header; rename one", path.display());
+        bail!("{} has two columns named \"{twice}\"; rename one", path.display());
     }
     let mut record = StringRecord::new();
     let mut rows = 0;

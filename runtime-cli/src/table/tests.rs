@@ -2,7 +2,7 @@ use super::*;
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 
-/// A file of that name and content in a folder of its own.
+/// A file with this name and content in a new folder.
 fn written(name: &str, bytes: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -60,7 +60,9 @@ fn columns_of_json_are_found_in_all_lines_and_keep_their_order() {
     assert_eq!((table.columns().collect::<Vec<_>>(), table.rows()), (vec!["z", "text", "a", "none"], 4));
     assert_eq!(*table.schema().field(0).data_type(), DataType::Float64);
     assert_eq!(column(&table, "text", 3), (some(&["one", "", "3", ""]), vec![3, 1]));
-    assert!(table.texts(&["z"], 1).err().unwrap().to_string().contains("holds Float64, not text; text is in \"text\", \"none\""));
+    assert!(
+        table.texts(&["z"], 1).err().unwrap().to_string().contains("has type Float64, not text; the text columns are \"text\", \"none\"")
+    );
     let all: Vec<_> = table.batches(&[0, 1, 2, 3], 2, 0).unwrap().map(Result::unwrap).collect();
     assert_eq!(all.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 2]);
     assert_eq!(all[0].schema(), *table.schema());
@@ -81,7 +83,7 @@ fn compressed_tables_are_the_same() {
 }
 
 #[test]
-fn rows_may_begin_anywhere() {
+fn reading_may_start_at_any_row() {
     let rows: Vec<_> = (0..10).map(|i| i.to_string()).collect();
     let json = rows.iter().map(|row| format!("{{\"text\":\"{row}\"}}\n\n")).collect::<String>();
     for (name, bytes) in [("a.txt", rows.join("\n")), ("a.csv", format!("text\n{}", rows.join("\n"))), ("a.jsonl", json)] {
@@ -115,7 +117,7 @@ fn a_missing_column_and_an_unusable_line_are_named() {
         ("a.txt", b"", "is empty"),
         ("a.txt.gz", b"no archive at all", "cannot be decompressed"),
         ("a.csv.zst", b"no archive at all", "cannot be decompressed"),
-        ("a.parquet", b"none", "is no Parquet file"),
+        ("a.parquet", b"none", "is not a readable Parquet file"),
     ] {
         let error = error(name, bytes);
         assert!(error.contains(what) && error.contains(name), "{error}");
@@ -151,7 +153,7 @@ mod parquet {
     }
 
     #[test]
-    fn rows_of_every_compression_come_out_from_any_row_on() {
+    fn every_compression_is_read_from_any_row_on() {
         let rows: Vec<_> = (0..250).map(|i| (i % 7 > 0).then(|| format!("row {i}"))).collect();
         let other: ArrayRef = Arc::new(Float64Array::from(vec![0.0; 250]));
         for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::GZIP(Default::default()), Compression::LZ4_RAW] {
@@ -182,11 +184,11 @@ mod parquet {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn unsupported_and_damaged_files_are_named() {
         let brotli = error("a.parquet", include_bytes!("tests/brotli.parquet"));
         assert!(brotli.contains("column \"id\"") && brotli.contains("BROTLI"), "{brotli}");
         let whole = include_bytes!("tests/zstd-1.parquet");
-        assert!(error("a.parquet", &whole[..whole.len() - 9]).contains("is no Parquet file"));
+        assert!(error("a.parquet", &whole[..whole.len() - 9]).contains("is not a readable Parquet file"));
         let mut damaged = whole.to_vec();
         damaged[200..1200].fill(0x55);
         let (_folder, path) = written("a.parquet", damaged);
@@ -223,7 +225,7 @@ mod parquet {
                 }
             }
             let error = Vectors::open(&path, Some("id")).err().unwrap().to_string();
-            assert!(error.contains("not vectors; such are \"v\""), "{error}");
+            assert!(error.contains("not vectors; the vector columns are \"v\""), "{error}");
         }
     }
 
@@ -233,7 +235,7 @@ mod parquet {
         let whole = || Some(vec![Some(1.0), Some(2.0)]);
         for (row, what) in [
             (None, "row 2 of column \"v\""),
-            (Some(vec![Some(1.0)]), "has 1 numbers and the rows before it 2"),
+            (Some(vec![Some(1.0)]), "has 1 elements, but the rows before it have 2"),
             (Some(vec![Some(1.0), None]), "row 2 of column \"v\""),
         ] {
             let (_folder, path) = file(vec![("v", lists(vec![whole(), row, whole()]))], Compression::SNAPPY);
@@ -254,7 +256,7 @@ mod npy {
     }
 
     #[test]
-    fn rows_of_each_precision_are_read_where_they_lie() {
+    fn rows_of_each_precision_are_read_from_the_map() {
         let numbers = [0.5f32, -1.0, 2.0, 3.0, 4.0, -0.25];
         let halves: Vec<_> = numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
         let singles: Vec<_> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -274,14 +276,14 @@ mod npy {
     }
 
     #[test]
-    fn what_is_no_matrix_of_floats_is_refused() {
+    fn files_that_are_not_float_matrices_are_rejected() {
         for (bytes, what) in [
             (array("<f4", "(2, 2)", &[0; 15]), "cut off or damaged"),
             (array("<f4", "(4611686018427387904, 16)", &[0; 16]), "cut off or damaged"),
-            (array("<i8", "(1, 2)", &[0; 16]), "numbers of type <i8"),
-            (array(">f4", "(1, 2)", &[0; 8]), "numbers of type >f4"),
+            (array("<i8", "(1, 2)", &[0; 16]), "elements of type <i8"),
+            (array(">f4", "(1, 2)", &[0; 8]), "elements of type >f4"),
             (array("<f4", "(4,)", &[0; 16]), "shape [4]"),
-            (b"none".to_vec(), "is no .npy that can be read"),
+            (b"none".to_vec(), "is not a readable .npy"),
         ] {
             let (_folder, path) = written("a.npy", bytes);
             let error = Vectors::open(&path, None).err().unwrap();

@@ -1,4 +1,4 @@
-//! One vector a row.
+//! Matrices with one vector per row.
 
 use super::npy;
 use crate::files;
@@ -7,10 +7,10 @@ use half::f16;
 use memmap2::Mmap;
 use std::path::Path;
 
-/// A matrix of numbers from a file, by rows: a teacher's vectors, or an index.
+/// A matrix of vectors from a file, by rows: a teacher's embeddings, or an index.
 ///
-/// A `.npy` is mapped into memory and read where it lies. A column of a `.parquet`, lists of f16, f32 or f64, all of one
-/// length, is held in memory, in f16 if it is so in the file and else in f32.
+/// A `.npy` is mapped into memory. A column of a `.parquet`, with lists of f16, f32 or f64 of equal length, is read into memory,
+/// as f16 if the file has f16 and as f32 otherwise.
 pub struct Vectors {
     rows: usize,
     dim: usize,
@@ -23,7 +23,7 @@ enum Numbers {
     Single(Vec<f32>),
 }
 
-/// How numbers lie in a file, little-endian.
+/// Data type of the elements in a file, little-endian.
 #[derive(Clone, Copy)]
 enum Kind {
     Half,
@@ -42,40 +42,39 @@ impl Kind {
 }
 
 impl Vectors {
-    /// Opens a `.npy` or a `.parquet`. `column` names the column of vectors; it may be left out where there is but one.
+    /// Opens a `.npy` or a `.parquet`. `column` names the column of vectors; it may be omitted if there is only one.
     ///
     /// # Errors
-    /// One sentence for a file that is missing, damaged, or holds no matrix of floating-point numbers, and for a row that is
-    /// null or of another length than the first.
+    /// A file that is missing, damaged, or not a matrix of floating-point numbers, or a row that is null or differs in length.
     pub fn open(path: &Path, column: Option<&str>) -> Result<Self> {
         let name = path.to_string_lossy().to_lowercase();
         if name.ends_with(".npy") {
             return Self::npy(path);
         }
         if !name.ends_with(".parquet") {
-            bail!("{} is neither a .npy nor a .parquet, in which vectors are kept", path.display());
+            bail!("{} is neither a .npy nor a .parquet", path.display());
         }
         Self::parquet(path, column)
     }
 
     fn npy(path: &Path) -> Result<Self> {
         let map = files::map(path)?;
-        let header = npy::parse_header(&map).with_context(|| format!("{} is no .npy that can be read", path.display()))?;
+        let header = npy::parse_header(&map).with_context(|| format!("{} is not a readable .npy", path.display()))?;
         let kind = match &header.descr[..] {
             "<f2" => Kind::Half,
             "<f4" => Kind::Single,
             "<f8" => Kind::Double,
-            other => bail!("{} holds numbers of type {other}; save them as float16, float32 or float64, little-endian", path.display()),
+            other => bail!("{} has elements of type {other}; save them as little-endian float16, float32 or float64", path.display()),
         };
         let &[rows, dim] = &header.shape[..] else {
-            bail!("{} holds an array of shape {:?}; save one with two axes, a row for each text", path.display(), header.shape);
+            bail!("{} has an array of shape {:?}; save one with two axes and one row per text", path.display(), header.shape);
         };
         if header.fortran_order {
-            bail!("{} lies column by column; save numpy.ascontiguousarray of it", path.display());
+            bail!("{} is in Fortran order; save numpy.ascontiguousarray of it", path.display());
         }
         let needed = rows.checked_mul(dim).and_then(|n| n.checked_mul(kind.bytes())).and_then(|n| n.checked_add(header.start));
         if needed != Some(map.len()) {
-            bail!("{} has {} bytes, not what its {rows} rows of {dim} need: it is cut off or damaged", path.display(), map.len());
+            bail!("{} has {} bytes, which does not match its shape [{rows}, {dim}]: it is cut off or damaged", path.display(), map.len());
         }
         Ok(Self { rows, dim, numbers: Numbers::Mapped { map, start: header.start, kind } })
     }
@@ -85,7 +84,7 @@ impl Vectors {
         self.rows
     }
 
-    /// Numbers of each.
+    /// Dimension of the vectors.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -95,7 +94,7 @@ impl Vectors {
     /// # Panics
     /// If there is no such row, or `out` is not [`dim`](Self::dim) long.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        assert!(row < self.rows && out.len() == self.dim, "row {row} of {} in {} of {} numbers", self.rows, out.len(), self.dim);
+        assert!(row < self.rows && out.len() == self.dim, "row {row} of {} into {} of {} elements", self.rows, out.len(), self.dim);
         let range = row * self.dim..(row + 1) * self.dim;
         match &self.numbers {
             Numbers::Mapped { map, start, kind } => {
@@ -127,7 +126,7 @@ mod column {
     use arrow_array::{Array, ArrayRef};
     use arrow_schema::DataType;
 
-    /// Rows that are read at a time.
+    /// Rows per batch.
     const BATCH: usize = 4096;
 
     impl Vectors {
@@ -138,11 +137,17 @@ mod column {
             let column = match (column, kinds().count()) {
                 (Some(name), _) => table.column(name)?,
                 (None, 1) => table.column(kinds().next().expect("there is one").name())?,
-                (None, _) => bail!("say which column of {} holds the vectors; such are {}", path.display(), names()),
+                (None, _) => bail!("select a vector column of {}; these are {}", path.display(), names()),
             };
             let field = table.schema().field(column);
             let Some(kind) = number(field.data_type()) else {
-                bail!("column \"{}\" of {} holds {}, not vectors; such are {}", field.name(), path.display(), field.data_type(), names());
+                bail!(
+                    "column \"{}\" of {} has type {}, not vectors; the vector columns are {}",
+                    field.name(),
+                    path.display(),
+                    field.data_type(),
+                    names()
+                );
             };
             let half = *kind == DataType::Float16;
             let mut dim = None;
@@ -165,14 +170,14 @@ mod column {
         }
     }
 
-    /// The type of the numbers in a column of vectors.
+    /// The element type of a vector column; `None` for other columns.
     fn number(kind: &DataType) -> Option<&DataType> {
         let (DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item)) = kind else { return None };
         let floats = matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64);
         floats.then(|| item.data_type())
     }
 
-    /// The numbers of all rows of a batch, one after the other.
+    /// The elements of all rows of a batch, concatenated.
     fn flat(lists: &ArrayRef, dim: &mut Option<usize>, place: &dyn Fn(usize) -> String) -> Result<ArrayRef> {
         let lists = match lists.data_type() {
             DataType::FixedSizeList(item, _) | DataType::List(item) => {
@@ -184,19 +189,19 @@ mod column {
         let offsets = lists.value_offsets();
         for (row, ends) in offsets.windows(2).enumerate() {
             if lists.is_null(row) {
-                bail!("{} is null where a vector is needed; leave such rows out", place(row));
+                bail!("{} is null; remove such rows", place(row));
             }
             let found = (ends[1] - ends[0]) as usize;
             let dim = *dim.get_or_insert(found);
             if found != dim {
-                bail!("{} has {found} numbers and the rows before it {dim}; vectors must be of one length", place(row));
+                bail!("{} has {found} elements, but the rows before it have {dim}; vectors must be of equal length", place(row));
             }
         }
         let (start, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
         let numbers = lists.values().slice(start, end - start);
         if let (Some(nulls), Some(dim)) = (numbers.logical_nulls().filter(|nulls| nulls.null_count() > 0), *dim) {
             let first = (0..numbers.len()).find(|&i| nulls.is_null(i)).unwrap_or(0);
-            bail!("{} has a null among its numbers; leave such rows out", place(first / dim.max(1)));
+            bail!("{} has a null element; remove such rows", place(first / dim.max(1)));
         }
         Ok(numbers)
     }

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 const CUE: u32 = 1;
 const FIRST_SYMBOL: u32 = 2;
 
-/// Symbols, a delay, and the symbols once more.
+/// Symbols, a delay, and the symbols again.
 ///
 /// ```text
-/// tokens    cue a b c 0 0 … 0 cue a b        the symbols before it are there when the next is asked for
-/// targets    ·  · · · · ·   ·  a  b c        (Jelassi et al. 2024)
-/// blind     cue a b c 0 0 … 0 cue 0 0        nothing tells how far the answer is (Arjovsky et al. 2016)
+/// tokens    cue a b c 0 0 … 0 cue a b        the input has the previous symbols of the answer (Jelassi et al. 2024)
+/// targets    ·  · · · · ·   ·  a  b c
+/// blind     cue a b c 0 0 … 0 cue 0 0        the input has zeros instead (Arjovsky et al. 2016)
 /// ```
 ///
-/// In training, delays are drawn evenly from `shortest ..= delay`, and zeros fill up what is left of the example.
+/// In training, delays are drawn uniformly from `shortest ..= delay`, and the rest of the example is filled with zeros.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct DelayedCopy {
@@ -25,13 +25,13 @@ pub struct DelayedCopy {
     /// Shortest delay
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub shortest: usize,
-    /// Symbols to be copied
+    /// Number of symbols to copy
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub items: usize,
-    /// Different symbols
+    /// Size of the alphabet
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub alphabet: usize,
-    /// Asks for the symbols over zeros, rather than each after the one before it
+    /// Feed zeros while the symbols are repeated, instead of the previous symbols
     #[arg(long)]
     pub blind: bool,
 }
@@ -56,7 +56,7 @@ impl Task for DelayedCopy {
             bail!("--delay is {delay}; it must be at most {}", 1 << 16);
         }
         if shortest > delay {
-            bail!("--shortest {shortest} is longer than --delay {delay}; give a shorter one");
+            bail!("--shortest {shortest} exceeds --delay {delay}; reduce it");
         }
         Ok(())
     }

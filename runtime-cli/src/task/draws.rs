@@ -1,21 +1,21 @@
-//! The choices that make up one example.
+//! Random draws of one example.
 
 use hh_core::rng;
 
-/// Examples that have nothing to do with each other, whatever their numbers.
+/// Independent streams of examples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
-    /// What is trained on.
+    /// Training examples.
     Training = 0,
-    /// What training is judged by on its way.
+    /// Held-out examples for validation during training.
     Validation = 1,
-    /// What the model that came of it is judged by.
+    /// Examples of the final test.
     Exam = 2,
-    /// The order in which training takes its examples.
+    /// The order of the training examples.
     Order = 3,
 }
 
-/// The choices of one example: a function of seed, stream and number alone, the same on every machine.
+/// The random draws of one example: a function of seed, stream and index only, the same on every machine.
 pub struct Draws {
     key: [u32; 4],
     stream: Stream,
@@ -24,7 +24,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Those of example `number`.
+    /// Draws for the example with index `number`.
     pub fn new(seed: u64, stream: Stream, number: u64) -> Self {
         let key = [seed as u32, (seed >> 32) as u32, number as u32, (number >> 32) as u32];
         Self { key, stream, next: 0, words: [0; 4] }
@@ -39,12 +39,12 @@ impl Draws {
         self.words[at]
     }
 
-    /// A number below `n`, which is above 0.
+    /// A uniform integer in `0..n`, for `n > 0`.
     pub fn below(&mut self, n: usize) -> usize {
         ((u64::from(self.word()) * n as u64) >> 32) as usize
     }
 
-    /// A number on `[0, 1)`.
+    /// A uniform number in `[0, 1)`.
     pub fn uniform(&mut self) -> f64 {
         f64::from(self.word()) / 4_294_967_296.0
     }
@@ -55,22 +55,22 @@ impl Draws {
         rng::normals(words)[0]
     }
 
-    /// `count` numbers below `n`, no two of them equal, in the order in which they were drawn.
+    /// `count` distinct integers in `0..n`, in the order of the draws.
     pub fn distinct(&mut self, n: usize, count: usize) -> Vec<usize> {
-        self.apart(count, |draws| draws.below(n))
+        self.until_distinct(count, |draws| draws.below(n))
     }
 
-    /// `count` places in `cumulated`, no two of them equal, each drawn with the share that is its own of what is left: draws that
-    /// hit a place again do not count. `cumulated` rises from the first share to the sum of all.
+    /// `count` distinct indices, drawn without replacement with the weights whose cumulative sums are `cumulated`. (Repeated
+    /// indices are rejected, so each draw is in proportion to the remaining weights.)
     pub fn weighted(&mut self, cumulated: &[f64], count: usize) -> Vec<usize> {
         let sum = cumulated.last().copied().unwrap_or_default();
-        self.apart(count, |draws| {
+        self.until_distinct(count, |draws| {
             let x = draws.uniform() * sum;
             cumulated.partition_point(|&c| c <= x).min(cumulated.len() - 1)
         })
     }
 
-    fn apart(&mut self, count: usize, mut draw: impl FnMut(&mut Self) -> usize) -> Vec<usize> {
+    fn until_distinct(&mut self, count: usize, mut draw: impl FnMut(&mut Self) -> usize) -> Vec<usize> {
         let mut drawn = Vec::with_capacity(count);
         let mut seen = std::collections::HashSet::with_capacity(count);
         while drawn.len() < count {
@@ -82,7 +82,7 @@ impl Draws {
         drawn
     }
 
-    /// Puts them in any order, each equally likely (Fisher and Yates).
+    /// A uniform random permutation (Fisher–Yates).
     pub fn shuffle<T>(&mut self, all: &mut [T]) {
         for i in (1..all.len()).rev() {
             all.swap(i, self.below(i + 1));

@@ -1,4 +1,4 @@
-//! What a trained model is asked when it is done: through its state, as a program asks it, at any length.
+//! The final test of a trained model: run recurrently, through its state, at any length.
 
 use super::score::Answers;
 use super::{Exam, Score, Stream, batch};
@@ -9,28 +9,28 @@ use hh_core::model::Model;
 use hh_core::ops::IGNORE;
 use hh_core::session::{Options, Session};
 
-/// Positions that run side by side, in all sequences together.
+/// Maximum positions per batch.
 const AT_ONCE: usize = 1 << 13;
 /// Longest chunk of a sequence.
 const CHUNK: usize = 256;
 
-/// An exam and what came of it.
+/// The result of one row of the final test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExamResult {
-    /// What varies from row to row.
+    /// The setting that varies between rows.
     pub name: &'static str,
     /// Its value in this row.
     pub value: usize,
-    /// Examples.
+    /// Number of examples.
     pub examples: usize,
-    /// What came of them.
+    /// Their score.
     pub score: Score,
 }
 
-/// Asks a model. `None` where `stop`, which is asked before each batch, says yes.
+/// Runs one row of the final test. `None` if `stop`, called before each batch, returns true.
 ///
 /// # Errors
-/// [`Error::Device`] where the machine fails or has no room.
+/// [`Error::Device`] if the device fails or is out of memory.
 pub fn exam<B: Forward>(
     mut backend: B,
     model: &Model<B::Tensor>,

@@ -6,24 +6,25 @@ use serde::{Deserialize, Serialize};
 
 const CUE: u32 = 0;
 
-/// Random ids with one cue among them, and the cue once more at the end: what came after the first one?
+/// Random ids with one cue among them and a second cue at the end, after which the id that followed the first cue must be
+/// recalled.
 ///
 /// ```text
 /// tokens    5 2 7 cue 3 1 8 … 2 cue
 /// targets   · · ·  ·  · · ·   ·  3
 /// ```
 ///
-/// The model that came of it is asked at many lengths, up to 64 times that of training, through its state.
+/// The final test runs the model recurrently at lengths up to 64 times that of training.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Induction {
-    /// Positions of an example in training
+    /// Length of a training example
     #[arg(long, value_name = "T", default_value_t = 256)]
     pub length: usize,
-    /// Longest length of the table that the run ends with; each is four times the one before
+    /// Longest length of the final test; each is four times the previous one
     #[arg(long, value_name = "T", default_value_t = 16_384)]
     pub longest: usize,
-    /// Ids, the cue among them
+    /// Vocabulary size, including the cue
     #[arg(long, value_name = "V", default_value_t = 16)]
     pub vocabulary: usize,
 }

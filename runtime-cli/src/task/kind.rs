@@ -1,4 +1,4 @@
-//! The tasks that the program knows by name.
+//! The tasks by name.
 
 use super::{DelayedCopy, Induction, Mqar, SelectiveCopy, Task};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A task with its parameters.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each is what its task is")]
+#[expect(missing_docs, reason = "each is documented at its task")]
 pub enum Kind {
     Mqar(Mqar),
     Copy(DelayedCopy),
@@ -36,15 +36,15 @@ impl Kind {
     }
 }
 
-/// A task as a run has it: the `[task]` section of its recipe.
+/// The `[task]` section of a recipe.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Assignment {
-    /// Examples that are trained on again and again; absent, there are new ones in every step.
+    /// Number of training examples; if absent, every step generates new ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub examples: Option<u64>,
-    /// Held-out examples.
+    /// Number of held-out examples.
     pub held_out: usize,
-    /// The share of right answers to held-out examples at which training ends.
+    /// Held-out accuracy at which training stops.
     pub enough: f64,
     /// The task.
     #[serde(flatten)]

@@ -1,8 +1,8 @@
-//! Memory tasks: what a model must keep in mind, drawn by a seed, and whether it did.
+//! Synthetic memory benchmarks, generated from a seed.
 //!
-//! A [`Task`] draws examples: ids, and at some positions the id that is asked for there. It is trained on as any text is
-//! ([`TaskObjective`] is its lesson in the loop of a run), judged by the share of answers that are right, and ended as soon as it is
-//! solved. [`completion`] needs no training: it asks the memories themselves.
+//! A [`Task`] generates examples: token ids, and a target id at some positions. [`TaskObjective`] trains on them in the same loop
+//! as on text; the metric is the accuracy at the targets, and training stops when the task is solved. [`completion`] needs no
+//! training: it tests the memories themselves.
 
 pub mod completion;
 mod copy;
@@ -37,57 +37,57 @@ pub use task_objective::TaskObjective;
 
 use anyhow::Result;
 
-/// What a model must keep in mind.
+/// A generator of examples that need memory.
 pub trait Task {
-    /// Ids are below it.
+    /// Vocabulary size: all ids are below it.
     fn vocabulary(&self) -> usize;
 
-    /// Positions of an example.
+    /// Length of an example in tokens.
     fn length(&self) -> usize;
 
-    /// Says what cannot be.
+    /// Checks the parameters.
     ///
     /// # Errors
-    /// One sentence with the value that cannot be, and what it must be.
+    /// The first invalid value, with its valid range.
     fn validate(&self) -> Result<()>;
 
-    /// Draws an example: [`length`](Self::length) ids, and as many targets, which come full of
-    /// [`IGNORE`](hh_core::ops::IGNORE). A target is the id that is asked for once the token of its position was read.
+    /// Generates an example: [`length`](Self::length) ids, and as many targets, which are initialised with
+    /// [`IGNORE`](hh_core::ops::IGNORE). A target is the id to predict after the token at its position.
     fn example(&self, draws: &mut Draws, tokens: &mut [u32], targets: &mut [u32]);
 
-    /// What a model is asked when it is done.
+    /// The rows of the final test.
     fn exams(&self) -> Vec<Exam>;
 
-    /// A recipe on which a small model can learn it.
+    /// Hyper-parameters with which a small model can learn the task.
     fn defaults(&self) -> Defaults;
 }
 
-/// One row of the table that a run ends with.
+/// One row of the final test.
 pub struct Exam {
-    /// What varies from row to row, as in `delay`.
+    /// The setting that varies between rows, such as `delay`.
     pub name: &'static str,
     /// Its value in this row.
     pub value: usize,
     /// The task with that value.
     pub task: Box<dyn Task>,
-    /// How many examples of it.
+    /// Number of examples.
     pub examples: usize,
 }
 
-/// How a task is learned where nothing else is said.
+/// Default hyper-parameters of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
-    /// Examples that are trained on again and again; `None` is new ones in every step.
+    /// Number of training examples; `None` generates new ones in every step.
     pub examples: Option<u64>,
-    /// Optimiser steps, where that is not said by passes over the examples.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Examples of a step.
+    /// Examples per step.
     pub batch: usize,
-    /// Largest learning rate.
+    /// Peak learning rate.
     pub lr: f64,
 }
 
-/// Several examples one after the other: those that `numbers` names.
+/// Generates the examples with the indices `numbers`, consecutively.
 fn batch(task: &dyn Task, seed: u64, stream: Stream, numbers: impl Iterator<Item = u64>, tokens: &mut [u32], targets: &mut [u32]) {
     let length = task.length();
     targets.fill(hh_core::ops::IGNORE);

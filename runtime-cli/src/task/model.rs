@@ -1,4 +1,4 @@
-//! Small models to compare paths by: the same but for the paths that are on, and as many parameters.
+//! Small models that differ only in their paths and have equal numbers of parameters.
 
 use crate::budget::{parameters, with_ffn_for};
 use anyhow::{Result, bail};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::str::FromStr;
 
-/// Which paths are on: ssm, hopfield, attention.
+/// The enabled paths: ssm, hopfield, attention.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Paths(pub [bool; 3]);
 
@@ -26,7 +26,9 @@ impl FromStr for Paths {
         let mut on = [false; 3];
         for name in text.split(['+', ',']) {
             let path = PATHS.iter().position(|path| *path == name);
-            let Some(path) = path else { return Err("there are hybrid, ssm, hopfield, attention, and several as in ssm+hopfield".into()) };
+            let Some(path) = path else {
+                return Err("the paths are hybrid, ssm, hopfield and attention, or a combination such as ssm+hopfield".into());
+            };
             on[path] = true;
         }
         Ok(Self(on))
@@ -43,33 +45,34 @@ impl fmt::Display for Paths {
     }
 }
 
-/// A model, as flags.
+/// Model options.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub struct ModelOptions {
-    /// The paths that are on: hybrid (all three), ssm, hopfield, attention, or several, as in ssm+hopfield
+    /// Paths of the model: hybrid (all three), ssm, hopfield, attention, or a combination such as ssm+hopfield
     #[arg(long, value_name = "NAMES", default_value_t = Paths::HYBRID)]
     pub paths: Paths,
-    /// Width of the model, and of each path that is on
+    /// Width of the model, and of each of its paths
     #[arg(long, value_name = "D", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub width: u16,
-    /// Blocks
+    /// Number of blocks
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub layers: u16,
-    /// Refinements of a Hopfield memory's query
+    /// Refinements of the Hopfield memory's query
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub depth: u8,
-    /// Parameters, which the width of the feed-forward networks is chosen for [default: as many as the hybrid has with
-    /// feed-forward networks of twice the width, so that all choices of --paths have as many]
+    /// Number of parameters, matched through the feed-forward width [default: that of the hybrid with a feed-forward width of
+    /// twice --width, so that it is the same for all choices of --paths]
     #[arg(long, value_name = "N")]
     pub parameters: Option<usize>,
-    /// Changes one field of the model, as in --set hopfield_association=same; --set ffn=N leaves parameters what they are
+    /// Set a field of the model configuration, as in --set hopfield_association=same; with --set ffn=N, the number of parameters
+    /// is not matched
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
 }
 
 impl ModelOptions {
-    /// Fields of a model with these paths, as a recipe has them.
+    /// Configuration fields of a model with these paths, as in a recipe.
     fn fields(&self, paths: Paths) -> Map<String, Value> {
         let (width, layers) = (usize::from(self.width), usize::from(self.layers));
         let mut fields = Map::new();
@@ -84,18 +87,18 @@ impl ModelOptions {
         fields
     }
 
-    /// The model's fields, with the feed-forward width that its number of parameters asks for. `complete` makes a configuration
-    /// of fields and of what [`set`](Self::set) says.
+    /// The model's fields, with the feed-forward width that gives the target number of parameters. `complete` makes a
+    /// configuration of the fields and of [`set`](Self::set).
     ///
     /// # Errors
-    /// One sentence for a field that cannot be, and for parameters that the model has without any feed-forward network.
+    /// An invalid field, or a target that the model exceeds without a feed-forward network.
     pub fn solved(&self, complete: impl Fn(Map<String, Value>) -> Result<Config>) -> Result<Map<String, Value>> {
         let mut fields = self.fields(self.paths);
         let config = complete(fields.clone())?;
         let chosen = self.set.iter().any(|pair| pair.split('=').next().is_some_and(|field| field.trim() == "ffn"));
         match self.parameters {
             Some(n) if chosen => {
-                bail!("--parameters {n} chooses the width of the feed-forward networks, and so does --set ffn: give one of the two")
+                bail!("--parameters {n} determines the feed-forward width, and so does --set ffn: give only one of them")
             }
             None if chosen => return Ok(fields),
             _ => {}

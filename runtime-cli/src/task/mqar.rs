@@ -5,37 +5,37 @@ use super::{Defaults, Draws, Exam, Task};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Pairs of a key and a value, then each key once more, where its value is asked for.
+/// Pairs of a key and a value, then each key again, with its value as the target.
 ///
 /// ```text
 /// tokens    k₁ v₁ k₂ v₂ 0 0 k₂ 0 k₁ 0 …      keys: 1 .. V/2, values: V/2 .. V, all distinct in an example
 /// targets    ·  ·  ·  · · · v₂ · v₁ · …
 /// ```
 ///
-/// Key i comes again at position `2 pairs + 2 gapᵢ`; the gaps are distinct, drawn from `0 .. (length − 2 pairs) / 2` with
+/// Key i is repeated at position `2 pairs + 2 gapᵢ`; the gaps are distinct, drawn from `0 .. (length − 2 pairs) / 2` with
 /// probability proportional to `(gap + 1)^(power − 1)`.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Mqar {
-    /// Positions of an example; the paper pairs 64 with --pairs 4, 128 with 8, 256 with 16
+    /// Length of an example; the paper uses 64 with --pairs 4, 128 with 8, 256 with 16
     #[arg(long, value_name = "T", default_value_t = 64)]
     pub length: usize,
-    /// Pairs of key and value; each key is asked for once
+    /// Number of key-value pairs; each key is queried once
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub pairs: usize,
-    /// Ids: the lower half are keys, the upper half values, and 0 fills what lies between
+    /// Vocabulary size: the lower half are keys, the upper half values, and 0 is the fill token
     #[arg(long, value_name = "V", default_value_t = 8192)]
     pub vocabulary: usize,
-    /// Exponent of the power law by which questions come soon after the pairs; 1 spreads them evenly
+    /// Exponent of the power law of the distance from the pairs to the queries; 1 is uniform
     #[arg(long, value_name = "A", default_value_t = 0.01)]
     pub power: f64,
-    /// Fills what lies between with random ids in place of 0
+    /// Fill with random ids instead of 0
     #[arg(long)]
     pub random_fill: bool,
 }
 
 impl Mqar {
-    /// Sums of the weights of gaps 0, 0 and 1, and so on.
+    /// Cumulative weights of the gaps 0, 1, ….
     fn cumulated(&self) -> Vec<f64> {
         let weights = (1..=(self.length - 2 * self.pairs) / 2).map(|gap| (gap as f64).powf(self.power - 1.0));
         weights
@@ -62,16 +62,16 @@ impl Task for Mqar {
             bail!("--pairs is 0; it must be at least 1");
         }
         if !length.is_multiple_of(2) || length > 1 << 20 {
-            bail!("--length is {length}; it must be even, and {} at most", 1 << 20);
+            bail!("--length is {length}; it must be even and at most {}", 1 << 20);
         }
         if pairs > length / 4 {
-            bail!("--pairs is {pairs}; {length} positions have room for {} pairs and as many questions", length / 4);
+            bail!("--pairs is {pairs}; {length} positions fit at most {} pairs and their queries", length / 4);
         }
         if vocabulary <= length || vocabulary > 1 << 20 {
-            bail!("--vocabulary is {vocabulary}; it must be above --length {length}, and {} at most", 1 << 20);
+            bail!("--vocabulary is {vocabulary}; it must be above --length {length} and at most {}", 1 << 20);
         }
         if !(power.is_finite() && (0.0..=4.0).contains(&power)) {
-            bail!("--power is {power}; it must lie between 0 and 4");
+            bail!("--power is {power}; it must be between 0 and 4");
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Task for Mqar {
 
     fn defaults(&self) -> Defaults {
         let batch = 128;
-        // 64 passes over 100,000 examples, as in the paper.
+        // 64 epochs of 100,000 examples, as in the paper.
         Defaults { examples: Some(100_000), steps: 64 * 100_000 / batch as u64, batch, lr: 2e-3 }
     }
 }

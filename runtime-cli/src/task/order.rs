@@ -1,23 +1,23 @@
-//! Which example training takes next.
+//! The order of the training examples.
 
 use super::{Draws, Stream};
 
-/// New examples for ever; or a number of them, in passes, each in an order of its own.
+/// New examples without end, or a fixed number of them in epochs, each in its own order.
 pub struct Order {
     seed: u64,
     examples: Option<u64>,
-    /// A pass, and its order.
+    /// An epoch and its order.
     pass: Option<(u64, Vec<u32>)>,
 }
 
 impl Order {
-    /// An order of `examples`, fewer than 2³² and more than none.
+    /// An order of `examples`, at least 1 and fewer than 2³²; `None` is without end.
     pub fn new(seed: u64, examples: Option<u64>) -> Self {
         Self { seed, examples, pass: None }
     }
 
-    /// The number of the example that is taken after `taken` others: a function of the seed alone, so that a run that goes on
-    /// takes what it would have taken.
+    /// The index of the example after `taken` others: a function of the seed and `taken` only, so a resumed run sees the same
+    /// examples.
     pub fn example(&mut self, taken: u64) -> u64 {
         let Some(examples) = self.examples else { return taken };
         let pass = taken / examples;

@@ -1,4 +1,4 @@
-//! `task.json`: what came of a run that solved a task, or did not.
+//! `task.json`: the results of a run on a task.
 
 use super::{Assignment, ExamResult, completion};
 use crate::budget::parameters;
@@ -10,71 +10,71 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The file of that name in a run's folder.
+/// Its file name in the run's folder.
 pub const REPORT: &str = "task.json";
 
 /// Either kind of `task.json`.
 #[derive(Deserialize, Debug)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "there are few of them")]
+#[expect(clippy::large_enum_variant, reason = "there are few instances")]
 pub enum Reported {
-    /// Of memories that were not trained.
+    /// Pattern completion by untrained memories.
     Completion(completion::Report),
-    /// Of a model that was.
+    /// A trained model.
     Run(Report),
 }
 
 impl Reported {
-    /// What lies in a folder, if anything.
+    /// Reads the `task.json` of a folder; `None` if there is none.
     ///
     /// # Errors
-    /// One sentence where it cannot be read, or is damaged.
+    /// A file that cannot be read or is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(REPORT);
         if !path.is_file() {
             return Ok(None);
         }
         let text = files::read_to_string(&path)?;
-        let damaged = || format!("{} is not what a task writes; take it away, or run the task anew", path.display());
+        let damaged = || format!("{} is not the report of a task; remove it, or run the task again", path.display());
         serde_json::from_str(&text).map(Some).with_context(damaged)
     }
 }
 
-/// What a run of a task ends with.
+/// The results of a run on a task.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Report {
     /// The task.
     pub task: Assignment,
     /// The model.
     pub model: Config,
-    /// Its parameters.
+    /// Its number of parameters.
     pub parameters: usize,
-    /// Largest learning rate.
+    /// Peak learning rate.
     pub lr: f64,
-    /// Decoupled decay of matrices.
+    /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Examples of a step.
+    /// Examples per step.
     pub batch: usize,
-    /// Of examples, initial weights and dropout.
+    /// Seed of examples, initial weights and dropout.
     pub seed: u64,
-    /// Steps taken.
+    /// Number of steps.
     pub steps: u64,
-    /// Examples seen in them.
+    /// Number of training examples seen, with repetitions.
     pub examples_seen: u64,
-    /// Whether held-out examples were answered as well as was asked for.
+    /// Whether the held-out accuracy reached [`Assignment::enough`].
     pub solved: bool,
-    /// Nats per answer over all held-out examples, with the better of weights and average.
+    /// Nats per answer over all held-out examples, with the better of the weights and their average.
     pub nll: f64,
-    /// Share of right answers to them.
+    /// Accuracy on all held-out examples.
     pub accuracy: f64,
-    /// The step of the weights that were examined.
+    /// The step of the weights of the final test.
     pub best_step: Option<u64>,
-    /// A row for each exam: what varies, its value, and `examples`, `asked`, `nll`, `accuracy`.
+    /// The rows of the final test: the value of the varied setting, and `examples`, `asked`, `nll`, `accuracy`.
     pub exam: Vec<Map<String, Value>>,
 }
 
 impl Report {
-    /// `None` for a run that was stopped before it was done, or is of no task.
+    /// `None` for a run that was stopped early or has no task.
     pub fn new(recipe: &Recipe, outcome: &Outcome, exam: &[ExamResult]) -> Option<Self> {
         let (task, whole, t) = (recipe.task.clone()?, outcome.whole?, &recipe.train);
         let accuracy = whole.accuracy.unwrap_or_default();
@@ -97,10 +97,10 @@ impl Report {
         })
     }
 
-    /// Writes it.
+    /// Writes the report as JSON.
     ///
     /// # Errors
-    /// One sentence where the file cannot be written.
+    /// A file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         files::write_atomically(path, |w| w.write_all(text.as_bytes()))
@@ -108,8 +108,8 @@ impl Report {
 }
 
 /// `{"delay": 100, "examples": 500, "asked": 5000, "nll": 0.01, "accuracy": 0.998}`
-fn row(graded: &ExamResult) -> Map<String, Value> {
-    let ExamResult { name, value, examples, score } = graded;
+fn row(result: &ExamResult) -> Map<String, Value> {
+    let ExamResult { name, value, examples, score } = result;
     let mut row = Map::new();
     let figures =
         [("examples", json!(examples)), ("asked", json!(score.asked)), ("nll", json!(score.nll())), ("accuracy", json!(score.accuracy()))];

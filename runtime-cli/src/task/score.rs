@@ -1,4 +1,4 @@
-//! How many answers are right, and how likely they were.
+//! Accuracy and nll of a model's answers.
 
 use super::{Stream, Task, batch};
 use hh_core::backend::{Forward, Precision};
@@ -10,19 +10,19 @@ use hh_core::ops::IGNORE;
 use hh_core::pass::Pass;
 use hh_core::shape::{Shape, Shaped};
 
-/// Sums over the answers that were asked for.
+/// Sums over answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Answers.
+    /// Number of answers.
     pub asked: u64,
-    /// Those whose logit is the largest.
+    /// Answers whose target has the largest logit.
     pub right: u64,
     /// Negative log-likelihood, in nats.
     pub nats: f64,
 }
 
 impl Score {
-    /// Share of the answers that are right.
+    /// Fraction of correct answers.
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.asked.max(1) as f64
     }
@@ -32,7 +32,7 @@ impl Score {
         self.nats / self.asked.max(1) as f64
     }
 
-    /// One answer: logits, and the id that is right. Of two logits alike the lower id is the answer.
+    /// Adds one answer: its logits and its target id. On ties, the lower id is the answer.
     fn add(&mut self, logits: &[f32], target: u32) {
         let best = logits.iter().enumerate().fold(0, |best, (id, logit)| if *logit > logits[best] { id } else { best });
         let top = f64::from(logits[best]);
@@ -43,17 +43,17 @@ impl Score {
     }
 }
 
-/// Most answers whose logits are computed at a time.
+/// Maximum answers per LM head product.
 const ROWS: usize = 512;
 
-/// Room for the logits of answers, which are few among the positions: the others have none.
+/// Computes logits at the positions with a target only, which are few, in batches.
 pub(super) struct Answers<B: Forward> {
     hidden: B::Tensor,
     head: lm_head::Acts<B::Tensor>,
     logits: B::Tensor,
     host: Vec<f32>,
-    /// Hidden states that wait for more of them.
-    waiting: Vec<f32>,
+    /// Hidden states collected for the next batch.
+    pending: Vec<f32>,
     targets: Vec<u32>,
     rows: usize,
     width: usize,
@@ -63,13 +63,13 @@ impl<B: Forward> Answers<B> {
     pub(super) fn new(b: &mut B, c: &Config) -> Result<Self, B::Error> {
         let rows = lm_head::rows_at_once(c, ROWS);
         let head = lm_head::Acts::new(b, c, ChunkShape { batch: 1, time: rows, saved: false })?;
-        let mut room = |width, precision| b.alloc(Shape::cube(1, rows, width), precision);
-        let (hidden, logits) = (room(c.width, Precision::Compute)?, room(c.vocab_size, Precision::Full)?);
+        let mut alloc = |width, precision| b.alloc(Shape::cube(1, rows, width), precision);
+        let (hidden, logits) = (alloc(c.width, Precision::Compute)?, alloc(c.vocab_size, Precision::Full)?);
         let host = vec![0.0; rows * c.vocab_size];
-        Ok(Self { hidden, head, logits, host, waiting: Vec::new(), targets: Vec::new(), rows, width: c.width })
+        Ok(Self { hidden, head, logits, host, pending: Vec::new(), targets: Vec::new(), rows, width: c.width })
     }
 
-    /// Keeps a position's hidden state until there are enough for a product.
+    /// Collects the hidden state of one answer, and scores the batch when it is full.
     pub(super) fn push(
         &mut self,
         b: &mut B,
@@ -78,25 +78,25 @@ impl<B: Forward> Answers<B> {
         target: u32,
         score: &mut Score,
     ) -> Result<(), B::Error> {
-        self.waiting.extend_from_slice(hidden);
+        self.pending.extend_from_slice(hidden);
         self.targets.push(target);
         if self.targets.len() == self.rows { self.finish(b, p, score) } else { Ok(()) }
     }
 
-    /// Marks what waits.
+    /// Scores the collected answers.
     pub(super) fn finish(&mut self, b: &mut B, p: &Params<B::Tensor>, score: &mut Score) -> Result<(), B::Error> {
         if self.targets.is_empty() {
             return Ok(());
         }
-        self.waiting.resize(self.rows * self.width, 0.0);
-        b.upload(&self.waiting, &mut self.hidden)?;
+        self.pending.resize(self.rows * self.width, 0.0);
+        b.upload(&self.pending, &mut self.hidden)?;
         lm_head::forward(b, &p.embedding, &mut self.head, &self.hidden, &mut self.logits);
         b.download(&self.logits, &mut self.host)?;
         let vocabulary = self.logits.shape().width();
         for (logits, &target) in self.host.chunks_exact(vocabulary).zip(&self.targets) {
             score.add(logits, target);
         }
-        self.waiting.clear();
+        self.pending.clear();
         self.targets.clear();
         Ok(())
     }
@@ -105,17 +105,17 @@ impl<B: Forward> Answers<B> {
 /// Examples `0 .. count` of a stream of a task.
 #[derive(Clone, Copy)]
 pub struct Examples<'a> {
-    /// Draws them.
+    /// The task that generates them.
     pub task: &'a dyn Task,
-    /// Seeds the stream.
+    /// Seed of the stream.
     pub seed: u64,
-    /// Which one.
+    /// The stream.
     pub stream: Stream,
-    /// How many.
+    /// Number of examples.
     pub count: usize,
 }
 
-/// Room to mark batches of examples of a task as training sees them: whole, from an empty past.
+/// Scores batches of examples in parallel over time, from an empty state, as in training.
 pub struct Scorer<B: Forward> {
     ids: B::Indices,
     acts: Acts<B::Tensor>,
@@ -125,10 +125,10 @@ pub struct Scorer<B: Forward> {
 }
 
 impl<B: Forward> Scorer<B> {
-    /// Makes the room for `batch` examples of `time` positions.
+    /// Allocates buffers for `batch` examples of `time` positions.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine has none.
+    /// [`Error::Device`] if the device is out of memory.
     pub fn new(b: &mut B, c: &Config, batch: usize, time: usize) -> Result<Self, Error> {
         let mut make = || -> Result<_, B::Error> {
             let acts = Acts::new(b, c, ChunkShape { batch, time, saved: false })?;
@@ -138,11 +138,11 @@ impl<B: Forward> Scorer<B> {
         Ok(Self { ids, acts, answers, host: vec![0.0; batch * time * c.width], batch })
     }
 
-    /// Marks examples. `None` where `stop`, which is asked before each batch, says yes.
+    /// Scores examples. `None` if `stop`, called before each batch, returns true.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn mark(
+    /// [`Error::Device`] if the device fails.
+    pub fn score(
         &mut self,
         b: &mut B,
         c: &Config,

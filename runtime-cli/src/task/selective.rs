@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const CUE: u32 = 1;
 const FIRST_SYMBOL: u32 = 2;
 
-/// Symbols among blanks, at places that differ from example to example; then cues, at each of which the next symbol is asked for.
+/// Symbols at random positions among blanks, then cues, at each of which the next symbol must be recalled.
 ///
 /// ```text
 /// tokens    0 a 0 0 b 0 c 0 cue cue cue
@@ -16,13 +16,13 @@ const FIRST_SYMBOL: u32 = 2;
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SelectiveCopy {
-    /// Positions that the symbols are scattered over
+    /// Number of positions that the symbols are scattered over
     #[arg(long, value_name = "T", default_value_t = 256)]
     pub positions: usize,
-    /// Symbols to be copied
+    /// Number of symbols to copy
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub items: usize,
-    /// Different symbols
+    /// Size of the alphabet
     #[arg(long, value_name = "N", default_value_t = 14)]
     pub alphabet: usize,
 }
@@ -44,7 +44,7 @@ impl Task for SelectiveCopy {
             }
         }
         if items > positions {
-            bail!("--items is {items}; {positions} positions have room for as many at most");
+            bail!("--items is {items}; it must not exceed --positions {positions}");
         }
         Ok(())
     }

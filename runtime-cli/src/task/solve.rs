@@ -1,4 +1,4 @@
-//! A run that solves a task.
+//! Training on a task.
 
 use super::{Assignment, TaskObjective};
 use crate::train::{Job, Outcome, Progress, Recipe, ResumePoint, train_loop, weights};
@@ -6,11 +6,10 @@ use anyhow::Result;
 use hh_core::backend::Backward;
 use hh_core::train::Trainer;
 
-/// Trains on a task from the start, or from where `resume_point` was left: until it is solved, to the last step, or until it is told
-/// to stop.
+/// Trains on a task, from the start or from `resume_point`, until it is solved, the last step is done, or the job is stopped.
 ///
 /// # Errors
-/// One sentence for a machine without room, a disk without room, and a loss that is no number.
+/// A device that fails or is out of memory, a file that cannot be written, or a loss that is not finite.
 pub fn solve<B: Backward>(
     mut backend: B,
     job: &Job<'_>,

@@ -1,4 +1,4 @@
-//! A task as the lesson of a run.
+//! A task as a training objective.
 
 use super::{Assignment, Examples, Order, Score, Scorer, Stream, Task, batch};
 use crate::train::{Evaluation, Settings, TrainingObjective};
@@ -6,7 +6,7 @@ use anyhow::Result;
 use hh_core::backend::Backward;
 use hh_core::train::{LanguageWorkspace, Losses, Trainer};
 
-/// Trains on the examples of a task, and tells how many answers are right on others.
+/// Trains on the examples of a task, and validates on held-out ones.
 pub struct TaskObjective<'a, B: Backward> {
     trainer: Trainer<B>,
     assignment: &'a Assignment,
@@ -18,10 +18,10 @@ pub struct TaskObjective<'a, B: Backward> {
 }
 
 impl<'a, B: Backward> TaskObjective<'a, B> {
-    /// A lesson for a trainer with room for the batches of these settings.
+    /// The objective for a trainer whose workspace has the batch size and context of `settings`.
     ///
     /// # Errors
-    /// [`Error::Device`](hh_core::error::Error::Device) where the machine has no room to mark answers.
+    /// [`Error::Device`](hh_core::error::Error::Device) if the device is out of memory.
     pub fn new(mut trainer: Trainer<B>, assignment: &'a Assignment, settings: &'a Settings) -> Result<Self> {
         let c = trainer.config().clone();
         let scorer = Scorer::new(&mut trainer.backend, &c, settings.batch, settings.context)?;
@@ -61,9 +61,9 @@ impl<B: Backward> TrainingObjective<B> for TaskObjective<'_, B> {
         let c = self.trainer.config().clone();
         let (b, train_state) = self.trainer.train_state_mut();
         let examples = Examples { task, seed: self.settings.seed, stream: Stream::Validation, count };
-        let mut mark = |p| self.scorer.mark(b, &c, p, examples, stop);
-        let Some(plain) = mark(&train_state.weights)? else { return Ok(None) };
-        let average = if averaged { mark(&train_state.ema)? } else { None };
+        let mut score = |p| self.scorer.score(b, &c, p, examples, stop);
+        let Some(plain) = score(&train_state.weights)? else { return Ok(None) };
+        let average = if averaged { score(&train_state.ema)? } else { None };
         if averaged && average.is_none() {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use clap::Parser;
 use hh_core::ops::IGNORE;
 use std::collections::HashSet;
 
-/// A task or a model as the command line has it.
+/// A task or a model, parsed from flags.
 fn parsed<T: clap::Args>(flags: &str) -> T {
     #[derive(Parser)]
     struct Line<T: clap::Args> {
@@ -16,7 +16,7 @@ fn parsed<T: clap::Args>(flags: &str) -> T {
     Line::<T>::parse_from(std::iter::once("test").chain(flags.split_whitespace())).of
 }
 
-/// All kinds, small enough to look through.
+/// Small tasks of all kinds.
 fn kinds() -> [Kind; 6] {
     [
         Kind::Mqar(parsed("--length 32 --pairs 6 --vocabulary 40")),
@@ -34,13 +34,13 @@ fn example(task: &dyn Task, seed: u64, stream: Stream, number: u64) -> [Vec<u32>
     [tokens, targets]
 }
 
-/// Positions that are asked, with the id that is right there.
+/// Positions with a target, and the target.
 fn asked(targets: &[u32]) -> Vec<(usize, u32)> {
     targets.iter().copied().enumerate().filter(|&(_, target)| target != IGNORE).collect()
 }
 
 #[test]
-fn an_example_is_a_function_of_its_seed_and_no_stream_repeats_another() {
+fn examples_are_a_function_of_the_seed_and_streams_differ() {
     for kind in kinds() {
         let task = kind.task();
         task.validate().unwrap();
@@ -56,8 +56,8 @@ fn an_example_is_a_function_of_its_seed_and_no_stream_repeats_another() {
     }
 }
 
-/// What zoology's generator guarantees, read off its code: distinct keys below half of the vocabulary and above 0, distinct values
-/// from there on, each key asked for exactly once, at an even distance from the pairs, and zeros elsewhere.
+/// The guarantees of zoology's generator: distinct keys in `1..V/2`, distinct values from `V/2` on, each key queried exactly
+/// once, at an even distance from the pairs, and zeros elsewhere.
 #[test]
 fn mqar_asks_for_the_value_of_each_key_once() {
     let task: Mqar = parsed("--length 64 --pairs 8 --vocabulary 8192");
@@ -74,15 +74,15 @@ fn mqar_asks_for_the_value_of_each_key_once() {
         for (at, value) in questions {
             assert!(at >= 16 && (at - 16) % 2 == 0);
             assert_eq!(pairs.iter().find(|pair| pair.0 == tokens[at]).unwrap().1, value);
-            assert_eq!(tokens[at + 1], 0, "the answer is not told");
+            assert_eq!(tokens[at + 1], 0, "the input does not contain the answer");
         }
         assert_eq!(tokens[16..].iter().filter(|&&id| id != 0).count(), 8);
     }
 }
 
-/// The first key's gap is drawn from the power law as it is; the later ones from what is left of it.
+/// The gap of the first key has the power law; those of later keys have it without the gaps that are taken.
 #[test]
-fn questions_of_mqar_come_as_soon_as_the_power_law_says() {
+fn the_gaps_of_mqar_follow_the_power_law() {
     let task: Mqar = parsed("--length 64 --pairs 4 --vocabulary 100");
     let (examples, places) = (8000, 28);
     let weights: Vec<f64> = (1..=places).map(|gap| f64::from(gap).powf(0.01 - 1.0)).collect();
@@ -96,20 +96,20 @@ fn questions_of_mqar_come_as_soon_as_the_power_law_says() {
     }
     for at in 0..places as usize {
         let p = weights[at] / sum;
-        // That another place was taken before, and this one of what was left.
+        // The sum over all gaps that the first key may have taken.
         let later: f64 = (0..places as usize)
             .filter(|&other| other != at)
             .map(|other| weights[other] / sum * weights[at] / (sum - weights[other]))
             .sum();
-        for (found, wanted) in [(first[at], p), (second[at], later)] {
-            let deviation = (wanted * (1.0 - wanted) / examples as f64).sqrt();
-            assert!((found - wanted).abs() < 4.5 * deviation, "place {at}: {found}, by the law {wanted}");
+        for (found, expected) in [(first[at], p), (second[at], later)] {
+            let deviation = (expected * (1.0 - expected) / examples as f64).sqrt();
+            assert!((found - expected).abs() < 4.5 * deviation, "gap {at}: {found}, expected {expected}");
         }
     }
 }
 
 #[test]
-fn a_copy_is_asked_for_in_order_after_the_delay() {
+fn copied_symbols_are_the_targets_in_order_after_the_delay() {
     for flags in ["", "--blind"] {
         let task: DelayedCopy = parsed(&format!("--delay 12 --shortest 3 --items 5 --alphabet 20 {flags}"));
         let mut delays = HashSet::new();
@@ -120,8 +120,8 @@ fn a_copy_is_asked_for_in_order_after_the_delay() {
             let symbols = &tokens[1..6];
             assert!(symbols.iter().all(|&id| (2..22).contains(&id)) && tokens[6..cue].iter().all(|&id| id == 0));
             delays.insert(cue - 6);
-            let wanted: Vec<_> = symbols.iter().enumerate().map(|(i, &id)| (cue + i, id)).collect();
-            assert_eq!(asked(&targets), wanted);
+            let expected: Vec<_> = symbols.iter().enumerate().map(|(i, &id)| (cue + i, id)).collect();
+            assert_eq!(asked(&targets), expected);
             let seen = &tokens[cue + 1..cue + 5];
             if task.blind { assert_eq!(seen, [0; 4]) } else { assert_eq!(seen, &symbols[..4]) }
         }
@@ -130,7 +130,7 @@ fn a_copy_is_asked_for_in_order_after_the_delay() {
 }
 
 #[test]
-fn scattered_symbols_are_asked_for_in_their_order() {
+fn scattered_symbols_are_the_targets_in_their_order() {
     let task: SelectiveCopy = parsed("--positions 20 --items 5 --alphabet 9");
     let mut places = HashSet::new();
     for number in 0..200 {
@@ -138,15 +138,15 @@ fn scattered_symbols_are_asked_for_in_their_order() {
         let scattered: Vec<_> = tokens[..20].iter().copied().enumerate().filter(|&(_, id)| id != 0).collect();
         assert_eq!(scattered.len(), 5);
         places.extend(scattered.iter().map(|&(at, _)| at));
-        let wanted: Vec<_> = scattered.iter().enumerate().map(|(i, &(_, id))| (20 + i, id)).collect();
-        assert_eq!(asked(&targets), wanted);
+        let expected: Vec<_> = scattered.iter().enumerate().map(|(i, &(_, id))| (20 + i, id)).collect();
+        assert_eq!(asked(&targets), expected);
         assert_eq!(tokens[20..], [1; 5]);
     }
-    assert_eq!(places.len(), 20, "each place has its turn");
+    assert_eq!(places.len(), 20, "symbols occur at all positions");
 }
 
 #[test]
-fn an_induction_head_is_asked_what_came_after_the_cue() {
+fn the_target_of_induction_is_the_id_after_the_first_cue() {
     let task: Induction = parsed("--length 12 --longest 12 --vocabulary 6");
     let mut places = HashSet::new();
     for number in 0..400 {
@@ -161,7 +161,7 @@ fn an_induction_head_is_asked_what_came_after_the_cue() {
 }
 
 #[test]
-fn exams_ask_at_delays_and_lengths_beyond_training() {
+fn final_tests_go_beyond_the_delays_and_lengths_of_training() {
     let values = |kind: &Kind| kind.task().exams().iter().map(|exam| exam.value).collect::<Vec<_>>();
     assert_eq!(values(&Kind::Copy(parsed(""))), [10, 20, 50, 100, 200, 500, 1000]);
     assert_eq!(values(&Kind::Copy(parsed("--delay 15 --shortest 3"))), [3, 15, 20, 30]);
@@ -176,7 +176,7 @@ fn exams_ask_at_delays_and_lengths_beyond_training() {
 }
 
 #[test]
-fn each_pass_takes_every_example_once_in_an_order_of_its_own() {
+fn each_epoch_has_every_example_once_in_its_own_order() {
     let mut order = Order::new(5, Some(50));
     let passes: Vec<Vec<u64>> = (0..3).map(|pass| (0..50).map(|i| order.example(pass * 50 + i)).collect()).collect();
     for pass in &passes {
@@ -185,18 +185,18 @@ fn each_pass_takes_every_example_once_in_an_order_of_its_own() {
         assert_eq!(sorted, (0..50).collect::<Vec<_>>());
     }
     assert!(passes[0] != passes[1] && passes[1] != passes[2]);
-    assert_eq!(Order::new(5, Some(50)).example(120), passes[2][20], "as if it had never stopped");
+    assert_eq!(Order::new(5, Some(50)).example(120), passes[2][20], "independent of earlier calls");
     assert_eq!(Order::new(5, None).example(1 << 40), 1 << 40);
 }
 
 #[test]
-fn what_cannot_be_is_named() {
+fn invalid_options_are_named() {
     let mqar = |flags: &str| parsed::<Mqar>(flags).validate();
     let copy = |flags: &str| parsed::<DelayedCopy>(flags).validate();
     let selective = |flags: &str| parsed::<SelectiveCopy>(flags).validate();
     let induction = |flags: &str| parsed::<Induction>(flags).validate();
     for (found, word) in [
-        (mqar("--pairs 17"), "--pairs is 17; 64 positions have room for 16"),
+        (mqar("--pairs 17"), "--pairs is 17; 64 positions fit at most 16"),
         (mqar("--pairs 0"), "--pairs is 0"),
         (mqar("--length 65"), "--length is 65"),
         (mqar("--vocabulary 64"), "--vocabulary is 64"),

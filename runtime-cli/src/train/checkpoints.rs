@@ -1,4 +1,4 @@
-//! Checkpoints of a run: what stays when the program ends, expected or not.
+//! Checkpoints of a run: weights for inference, and the state to resume from.
 
 use super::recipe::Recipe;
 use super::source::SourceFile;
@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 
-/// What a checkpoint says of where it comes from.
+/// Origin of a run, stored in the metadata of its checkpoints.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// JSON of the tokenizer; the ids of a memory task have none.
+    /// The tokenizer as JSON; memory tasks have none.
     pub tokenizer: Option<String>,
     /// The files of the text.
     pub origins: Vec<SourceFile>,
-    /// How they were split.
+    /// How they were split into training and held-out text.
     pub split: String,
     /// The command that started or continued the run.
     pub command: String,
@@ -36,23 +36,23 @@ pub struct Provenance {
 /// The best validation so far.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct Best {
-    /// Steps taken.
+    /// Number of steps.
     pub step: u64,
-    /// Nats per held-out token.
+    /// Validation loss, for language models in nats per held-out token.
     pub nll: f64,
-    /// Whether the moving average of the weights reached it.
+    /// Whether it is that of the moving average of the weights.
     pub average: bool,
 }
 
-/// A run that stopped: its place, and in its file all that it was made of.
+/// The state of a stopped run, to resume from.
 pub struct ResumePoint {
     /// The recipe.
     pub recipe: Recipe,
-    /// The tokenizer; the ids of a memory task have none.
+    /// The tokenizer; memory tasks have none.
     pub tokenizer: Option<Box<dyn Tokenizer>>,
     /// The files of the text.
     pub origins: Vec<SourceFile>,
-    /// Steps taken.
+    /// Number of steps done.
     pub step: u64,
     /// The best validation so far.
     pub best: Option<Best>,
@@ -63,12 +63,12 @@ const RECIPE: &str = "recipe";
 const ORIGINS: &str = "data";
 const BEST: &str = "best";
 
-/// Prefixes of the trees of a resume file. The weights have none, so that the file is a checkpoint like any other.
+/// Tensor name prefix of a parameter tree in a resume file. The weights have none, so that the file is an ordinary checkpoint.
 fn prefix(tree: &str) -> String {
     if tree == "weights" { String::new() } else { format!("{tree}.") }
 }
 
-/// Whether a checkpoint says that it was trained on the file of this name alone.
+/// Whether a checkpoint was trained only on the file with this name, according to its metadata.
 pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
     let origins = metadata.get(ORIGINS).and_then(|json| serde_json::from_str::<Vec<SourceFile>>(json).ok());
     matches!(origins.as_deref(), Some([one]) if one.name == name)
@@ -96,10 +96,10 @@ impl Provenance {
     }
 }
 
-/// Writes the weights, or their moving average, as a checkpoint to sample from.
+/// Writes the weights, or their moving average, as a checkpoint for inference.
 ///
 /// # Errors
-/// One sentence where the file cannot be written or a weight is not finite; what stood there before stays then.
+/// A file that cannot be written, or a weight that is not finite; an existing file is then unchanged.
 pub(super) fn save_weights<B: Backward, R>(
     path: &Path,
     trainer: &mut Trainer<B, R>,
@@ -118,11 +118,11 @@ pub(super) fn save_weights<B: Backward, R>(
     save(path, b, &config, &notes, &[("weights", params)])
 }
 
-/// Writes everything that going on needs: weights, moments, average, step, best, recipe, tokenizer.
+/// Writes the state to resume from: weights, moments, average, step, best validation, recipe, tokenizer.
 ///
 /// # Errors
 /// As [`save_weights`].
-pub(super) fn save_standing<B: Backward, R>(
+pub(super) fn save_resume_point<B: Backward, R>(
     path: &Path,
     trainer: &mut Trainer<B, R>,
     best: Option<Best>,
@@ -137,17 +137,17 @@ pub(super) fn save_standing<B: Backward, R>(
     save(path, b, &config, &notes, &train_state.named())
 }
 
-/// The weights that a run begins with: those of a checkpoint, if it is to start from one, and initial values.
+/// The initial weights of a run: those of the checkpoint that it starts from, if any, and initial values for the rest.
 ///
 /// # Errors
-/// One sentence for a checkpoint that cannot be read or is of another model, and where the machine has no room.
+/// A checkpoint that cannot be read or is of another model, or a device that is out of memory.
 pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Params<B::Tensor>> {
     let (c, seed) = (&recipe.model, recipe.train.seed);
     let Some(path) = &recipe.train.from else { return Ok(Model::init(b, c.clone(), seed)?.params) };
     let source = File::open(path)?;
     let file = source.checkpoint()?;
     let weights = model::params(b, c, Precision::Master, |name, shape, out| {
-        // What only one objective has, a checkpoint of another lacks.
+        // Tensors of one objective are absent from checkpoints of another.
         let optional = name.starts_with("flow.") || name.starts_with("pooled.");
         if optional && file.names().all(|there| there != name) {
             init::value(name, shape, c, seed, out);
@@ -158,7 +158,7 @@ pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Par
     weights.with_context(|| source.cannot_use())
 }
 
-/// An error of writing, as the sink of a checkpoint's writer and a file both want it.
+/// A write error, convertible from the errors of the checkpoint writer.
 struct Failure(io::Error);
 
 impl From<Error> for Failure {
@@ -189,37 +189,37 @@ fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tr
     })
 }
 
-/// Reads what a run left behind.
+/// Reads the state of a stopped run.
 ///
 /// # Errors
-/// One sentence for a file that cannot be read, is damaged, or is no run's.
+/// A file that cannot be read, is damaged, or is not a resume file.
 pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
     let source = File::open(path)?;
     let parse = || -> Result<_> {
         let file = Checkpoint::parse(source.bytes())?;
         let note = |key: &str| {
-            file.metadata().get(key).ok_or_else(|| anyhow!("it has no \"{key}\" in its metadata, so it is not what a run left behind"))
+            file.metadata().get(key).ok_or_else(|| anyhow!("its metadata has no \"{key}\", so it is not the resume file of a run"))
         };
         let recipe = Recipe::from_toml(note(RECIPE)?)?;
         let tokenizer = if recipe.task.is_some() { None } else { Some(hh::tokenizer::from_json(note(TOKENIZER)?)?) };
         Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
     };
-    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot go on from {}", path.display()))?;
+    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot resume from {}", path.display()))?;
     Ok(ResumePoint { recipe, tokenizer, origins, step, best, file: source })
 }
 
 impl ResumePoint {
-    /// The weights where the run stopped.
+    /// The weights at the stop.
     ///
     /// # Errors
-    /// One sentence for a tensor that is missing, of another shape or not finite, and where the machine has no room.
+    /// A tensor that is missing, has another shape or is not finite, or a device that is out of memory.
     pub(super) fn weights<B: Device>(&self, b: &mut B, c: &Config) -> Result<Params<B::Tensor>> {
         let file = Checkpoint::parse(self.file.bytes())?;
         file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
         Ok(model::params(b, c, Precision::Master, |name, shape, out| file.read(name, shape, out))?)
     }
 
-    /// Brings a trainer with [those weights](Self::weights) to where the run stopped.
+    /// Restores the optimiser state and step of a trainer that has [these weights](Self::weights).
     ///
     /// # Errors
     /// As [`weights`](Self::weights).

@@ -1,4 +1,4 @@
-//! `curve.svg`: losses over steps, and below them the share that each path has.
+//! `curve.svg`: losses over steps, and below them the mean gate of each path.
 
 use super::metrics::{Evaluation, Gates, Record, Step};
 use super::recipe::NATS;
@@ -11,25 +11,25 @@ use std::path::Path;
 
 const SIZE: (u32, u32) = (960, 640);
 const LOSSES: u32 = 420;
-/// Room for the names above the gates.
+/// Height in pixels of the legend above the gates.
 const KEY: u32 = 30;
 const TRAIN: RGBColor = PALE_BLUE;
 const VALIDATION: RGBColor = ORANGE;
 const AVERAGE: RGBColor = BLUE;
 
-/// Points of a line at most; more would make the file large and the picture no finer.
+/// Maximum number of points of a line.
 const POINTS: usize = 600;
 
-/// Draws the records of a run, whose losses are in `unit`, replacing the picture that is there. Without a logged step there is nothing to draw.
+/// Draws the records of a run, whose losses are in `unit`, replacing an existing file. Without a logged step, nothing is written.
 ///
 /// # Errors
-/// One sentence where the file cannot be written.
+/// A file that cannot be written.
 pub fn draw(path: &Path, records: &[Record], unit: &str) -> Result<()> {
     let steps: Vec<Step> = records.iter().filter_map(|r| if let Record::Step(r) = r { Some(*r) } else { None }).collect();
     let evaluations = records.iter().filter_map(|r| if let Record::Evaluation(r) = r { Some(*r) } else { None });
-    // Those on the way score the beginning of what is held out, the last one all of it: two different figures.
+    // Validations during training score the start of the held-out text, the final one all of it, so they are not comparable.
     let (whole, evaluations): (Vec<Evaluation>, _) = evaluations.partition(|r| r.whole);
-    let evaluations = Evaluations { on_the_way: evaluations, whole: whole.last().copied() };
+    let evaluations = Evaluations { partial: evaluations, whole: whole.last().copied() };
     if steps.is_empty() {
         return Ok(());
     }
@@ -39,12 +39,12 @@ pub fn draw(path: &Path, records: &[Record], unit: &str) -> Result<()> {
 }
 
 struct Evaluations {
-    on_the_way: Vec<Evaluation>,
+    partial: Vec<Evaluation>,
     whole: Option<Evaluation>,
 }
 
 fn picture(root: &Area<'_>, steps: &[Step], evaluations: &Evaluations, unit: &str, gated: bool) -> Drawn {
-    let last = steps.last().map_or(1, |r| r.step).max(evaluations.on_the_way.last().map_or(1, |r| r.step));
+    let last = steps.last().map_or(1, |r| r.step).max(evaluations.partial.last().map_or(1, |r| r.step));
     let across = 0.0..last.max(2) as f64;
     if gated {
         let (above, below) = root.split_vertically(LOSSES);
@@ -57,11 +57,11 @@ fn picture(root: &Area<'_>, steps: &[Step], evaluations: &Evaluations, unit: &st
 
 fn losses(area: &Area<'_>, across: Range<f64>, steps: &[Step], evaluations: &Evaluations, [x_desc, unit]: [&str; 2]) -> Drawn {
     let train = thinned(steps.iter().map(|r| (r.step as f64, r.loss())));
-    let Evaluations { on_the_way, whole } = evaluations;
-    let validation: Vec<_> = on_the_way.iter().map(|r| (r.step as f64, r.validation)).collect();
-    let average: Vec<_> = on_the_way.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
+    let Evaluations { partial, whole } = evaluations;
+    let validation: Vec<_> = partial.iter().map(|r| (r.step as f64, r.validation)).collect();
+    let average: Vec<_> = partial.iter().filter_map(|r| Some((r.step as f64, r.validation_ema?))).collect();
     let scored = if unit == NATS { "tokens" } else { "texts" };
-    let held_out = on_the_way.last().map_or("validation".into(), |r| format!("validation, first {} {scored}", r.scored));
+    let held_out = partial.last().map_or("validation".into(), |r| format!("validation, first {} {scored}", r.scored));
     let averaged = format!("{held_out}, averaged weights");
     let end = whole.map(|r| (r.step as f64, r.validation_ema.unwrap_or(f64::INFINITY).min(r.validation)));
     let up = span(&train, &validation, &average, end.map(|p| p.1));
@@ -121,22 +121,23 @@ fn gates(area: &Area<'_>, across: Range<f64>, steps: &[Step]) -> Drawn {
     path_key(area, lines.each_ref().map(|line| !line.is_empty()))
 }
 
-/// A name with the last value, as `validation 1.642`.
+/// A name with the last value, as `validation: 1.642`.
 fn named(name: &str, points: &[(f64, f64)]) -> String {
     points.last().map_or(name.to_owned(), |(_, y)| format!("{name}: {y:.3}"))
 }
 
-/// From a little below the lowest value to where the steep fall at the beginning is over: its rest leaves the picture above.
+/// The range of the y axis: from just below the lowest value to the 97th percentile of the training loss, so that the steep
+/// initial decrease is cut off.
 fn span(train: &[(f64, f64)], validation: &[(f64, f64)], average: &[(f64, f64)], end: Option<f64>) -> Range<f64> {
     let low = train.iter().chain(validation).chain(average).map(|p| p.1).fold(f64::INFINITY, f64::min);
     let mut sorted: Vec<f64> = train.iter().map(|p| p.1).collect();
     sorted.sort_by(f64::total_cmp);
     let high = sorted[(sorted.len() - 1) * 97 / 100].max(validation.first().map_or(low, |p| p.1)).max(end.unwrap_or(low));
-    let room = ((high - low) * 0.05).max(1e-3);
-    (low - room).max(0.0)..high + room
+    let margin = ((high - low) * 0.05).max(1e-3);
+    (low - margin).max(0.0)..high + margin
 }
 
-/// At most [`POINTS`], each the mean of its neighbours.
+/// At most [`POINTS`] points, each the mean of a group of neighbours.
 fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     let all: Vec<_> = points.collect();
     let group = all.len().div_ceil(POINTS).max(1);

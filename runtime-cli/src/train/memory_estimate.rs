@@ -1,4 +1,4 @@
-//! What a run will take of a device's memory, counted before it begins.
+//! Estimate of the device memory of a run, made before it starts.
 
 use super::Settings;
 use crate::costs::{MemoryMeter, Numbers};
@@ -11,21 +11,21 @@ use hh_core::train::{LanguageWorkspace, Trainer};
 use hh_core::weights;
 use std::fmt;
 
-/// Bytes by what they hold.
+/// Bytes of device memory by purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryEstimate {
-    /// The weights, and their copies for products.
+    /// The weights, and their compute copies.
     pub weights: usize,
-    /// Gradients, both moments, average.
+    /// Gradients, both moments, moving average.
     pub optimiser: usize,
-    /// What a micro-batch leaves on its way forward and back.
+    /// Activations and gradients of a micro-batch.
     pub activations: usize,
-    /// What kernels work in, where that is known.
+    /// Scratch memory of the kernels, if known.
     pub scratch: Option<usize>,
 }
 
 impl MemoryEstimate {
-    /// Of a model that learns to predict tokens, on a device with such numbers; without scratch.
+    /// The estimate for training a language model on a device with these element sizes, without scratch.
     pub fn of(c: &Config, t: &Settings, numbers: Numbers) -> Self {
         let mut meter = MemoryMeter::new(numbers);
         let Ok(_) = model::Params::new(c, &mut |_, shape| meter.take(shape, Precision::Master));
@@ -38,11 +38,11 @@ impl MemoryEstimate {
         Self { weights, optimiser, activations: meter.settle(), scratch: None }
     }
 
-    /// With the scratch of a backend that counts what it is asked for: `held` says how much in all, after a step on `backend`, on
-    /// which nothing is computed.
+    /// Adds the scratch memory, measured by a step on a `backend` that counts allocations without computing; `held` returns its
+    /// total bytes.
     ///
     /// # Errors
-    /// What the backend says of a model that it cannot run.
+    /// A model that the backend cannot run.
     pub fn with_scratch<B: Backward>(self, mut backend: B, c: &Config, t: &Settings, held: impl Fn(&B) -> usize) -> Result<Self> {
         let start = weights::params(&mut backend, c, Precision::Master, |_, _, _| Ok(()))?;
         let mut trainer = Trainer::new(backend, c.clone(), t.hyper(), start, t.batch, t.context)?;
@@ -54,7 +54,7 @@ impl MemoryEstimate {
         Ok(Self { scratch: Some(scratch), ..self })
     }
 
-    /// All of it.
+    /// Total bytes.
     pub fn total(&self) -> usize {
         self.weights + self.optimiser + self.activations + self.scratch.unwrap_or(0)
     }
@@ -68,31 +68,32 @@ impl fmt::Display for MemoryEstimate {
     }
 }
 
-/// Bytes as people say them.
+/// Bytes in MiB or GiB.
 fn size(bytes: usize) -> String {
     let mib = bytes as f64 / (1u64 << 20) as f64;
     if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
-/// Says no to a run that takes more than is `free` on the device called `name`, and what would take less; `estimate` counts a recipe.
+/// Rejects a run that needs more memory than is `free` on the device `name`, and suggests settings that fit; `estimate` is the
+/// need of given settings.
 ///
 /// # Errors
-/// One sentence with the numbers.
+/// Too little free memory.
 pub(crate) fn check(name: &str, free: usize, t: &Settings, estimate: impl Fn(&Settings) -> Result<MemoryEstimate>) -> Result<()> {
-    let wanted = estimate(t)?;
-    if wanted.total() <= free {
+    let needed = estimate(t)?;
+    if needed.total() <= free {
         return Ok(());
     }
-    let mut ways = Vec::new();
-    let sparing = Settings { recompute: true, ..t.clone() };
-    if !t.recompute && estimate(&sparing)?.total() <= free {
-        ways.push(format!("--recompute ({})", size(estimate(&sparing)?.total())));
+    let mut suggestions = Vec::new();
+    let recomputing = Settings { recompute: true, ..t.clone() };
+    if !t.recompute && estimate(&recomputing)?.total() <= free {
+        suggestions.push(format!("--recompute ({})", size(estimate(&recomputing)?.total())));
     }
     let mut smaller = Settings { batch: t.batch / 2, ..t.clone() };
     while smaller.batch > 0 {
         let total = estimate(&smaller)?.total();
         if total <= free {
-            ways.push(format!(
+            suggestions.push(format!(
                 "--batch {} --accumulate {} ({})",
                 smaller.batch,
                 t.accumulate * t.batch.div_ceil(smaller.batch),
@@ -102,10 +103,10 @@ pub(crate) fn check(name: &str, free: usize, t: &Settings, estimate: impl Fn(&Se
         }
         smaller.batch /= 2;
     }
-    if ways.is_empty() {
-        ways.push("a shorter --context or a smaller model".to_owned());
+    if suggestions.is_empty() {
+        suggestions.push("a shorter --context or a smaller model".to_owned());
     }
-    bail!("training takes {wanted}; {name} has {} free: try {}", size(free), ways.join(", or "))
+    bail!("training needs {needed}; {name} has {} free: try {}", size(free), suggestions.join(", or "))
 }
 
 #[cfg(test)]
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_with_what_would() {
+    fn a_run_that_does_not_fit_is_rejected_with_suggestions() {
         let (c, t) = settings();
         let estimate = |t: &Settings| Ok(MemoryEstimate::of(&c, t, Numbers::SINGLE));
         let of = |change: fn(&mut Settings)| {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn bf16_halves_activations_and_doubles_no_weight() {
+    fn bf16_halves_activations_and_adds_copies_of_matrices_only() {
         let (c, t) = settings();
         let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| MemoryEstimate::of(&c, &t, numbers));
         assert_eq!(half.optimiser, single.optimiser);

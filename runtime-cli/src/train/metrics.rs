@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: what a run measured, a line at a time.
+//! `metrics.jsonl`: the metrics of a run, one record per line.
 
 use crate::files;
 use anyhow::{Result, anyhow};
@@ -7,28 +7,28 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Mean gate of each path over all layers that have it; absent where a path, or the gates, are off.
+/// Mean gate of each path over all layers that have it; absent for a model without the path or without gates.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gates {
-    /// Of the state-space path.
+    /// State-space path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssm: Option<f32>,
-    /// Of the Hopfield memory.
+    /// Hopfield memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hopfield: Option<f32>,
-    /// Of attention.
+    /// Attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<f32>,
 }
 
-/// What one step measured.
+/// Metrics of one step.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Steps taken, this one included.
+    /// Number of steps, including this one.
     pub step: u64,
-    /// Tokens seen; texts, where vectors are trained.
+    /// Tokens seen, or texts in embedding runs.
     pub tokens: u64,
-    /// Nats per token; per text, where partners are picked among candidates.
+    /// Nats per token, or per text in contrastive runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nll: Option<f64>,
     /// logsumexp², before its weight.
@@ -40,52 +40,52 @@ pub struct Step {
     /// Loss of the rectified-flow head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<f64>,
-    /// 1 − cosine to the teacher's vector.
+    /// 1 − cosine similarity to the teacher's embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<f64>,
-    /// Squared difference of similarities to the teacher's, before its weight.
+    /// Squared difference of pairwise similarities to the teacher's, before its weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs: Option<f64>,
     /// Learning rate.
     pub lr: f32,
-    /// Before clipping.
+    /// Gradient norm, before clipping.
     pub grad_norm: f32,
-    /// Of the last micro-batch.
+    /// Gates in the last micro-batch.
     #[serde(default)]
     pub gates: Gates,
-    /// Since the line before; depends on the machine and its mood, as nothing else here does.
+    /// Tokens (or texts) per second since the previous record; the only value that is not reproducible.
     pub tokens_per_second: f64,
 }
 
 impl Step {
-    /// What the curve shows.
+    /// The loss to plot.
     pub fn loss(&self) -> f64 {
         self.nll.or(self.cosine).unwrap_or(f64::NAN)
     }
 }
 
-/// What a validation measured.
+/// Metrics of a validation.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Steps taken.
+    /// Number of steps.
     pub step: u64,
-    /// Nats per held-out token or text, or 1 − cosine to the teacher, with the weights.
+    /// Loss of the weights: nats per held-out token or text, or 1 − cosine similarity to the teacher.
     pub validation: f64,
-    /// With their moving average, where there is one.
+    /// Loss of their moving average, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_ema: Option<f64>,
-    /// Share of a memory task's answers that are right, with the better of both.
+    /// Accuracy on a memory task, with the better of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Held-out tokens, or texts, that were scored.
+    /// Number of scored held-out tokens or texts.
     pub scored: u64,
-    /// The one over the whole held-out text, after the last step.
+    /// Whether this is the final validation, over the whole held-out text.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
 }
 
 impl Evaluation {
-    /// The lower of both, and whether it is the average's.
+    /// The lower of both losses, and whether it is that of the average.
     pub fn better(&self) -> (f64, bool) {
         match self.validation_ema {
             Some(ema) if ema < self.validation => (ema, true),
@@ -94,17 +94,17 @@ impl Evaluation {
     }
 }
 
-/// A line.
+/// A record.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(untagged)]
 pub enum Record {
-    /// Of a step.
+    /// A step.
     Step(Step),
-    /// Of an evaluation.
+    /// A validation.
     Evaluation(Evaluation),
 }
 
-/// The file, to which each record goes at once, and all records so far.
+/// The file, to which each record is appended immediately, and all records so far.
 pub struct Metrics {
     path: PathBuf,
     file: File,
@@ -112,17 +112,17 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Opens the file of a run that has taken `steps`: what it says of later ones is of a past that did not happen, and is cut.
+    /// Opens the file of a run that resumes at `steps`, and removes the records after that step.
     ///
     /// # Errors
-    /// One sentence where the file cannot be written.
+    /// A file that cannot be read or written.
     pub fn open(path: &Path, steps: u64) -> Result<Self> {
         let text = if path.exists() { files::read_to_string(path)? } else { String::new() };
-        let happened = |record: &Record| match record {
+        let is_kept = |record: &Record| match record {
             Record::Step(r) => r.step <= steps,
             Record::Evaluation(r) => r.step <= steps && !r.whole,
         };
-        let kept: Vec<(&str, Record)> = records(&text).filter(|(_, r)| happened(r)).collect();
+        let kept: Vec<(&str, Record)> = records(&text).filter(|(_, r)| is_kept(r)).collect();
         files::write_atomically(path, |w| kept.iter().try_for_each(|(line, _)| writeln!(w, "{line}")))?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| unwritable(path, &e))?;
         Ok(Self { path: path.to_owned(), file, records: kept.into_iter().map(|(_, record)| record).collect() })
@@ -131,7 +131,7 @@ impl Metrics {
     /// Adds a record.
     ///
     /// # Errors
-    /// One sentence where the file cannot be written.
+    /// A file that cannot be written.
     pub fn push(&mut self, record: Record) -> Result<()> {
         let mut line = serde_json::to_string(&record)?;
         line.push('\n');
@@ -140,7 +140,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// All of them, oldest first.
+    /// All records, oldest first.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
@@ -149,13 +149,13 @@ impl Metrics {
 /// The records of a file, oldest first.
 ///
 /// # Errors
-/// One sentence where the file cannot be read.
+/// A file that cannot be read.
 pub fn read_records(path: &Path) -> Result<Vec<Record>> {
     let text = files::read_to_string(path)?;
     Ok(records(&text).map(|(_, record)| record).collect())
 }
 
-/// Lines with their records. A line that a power cut left half-written is no record.
+/// Lines with their records. Lines that do not parse, such as an incomplete last one, are skipped.
 fn records(text: &str) -> impl Iterator<Item = (&str, Record)> {
     text.lines().filter_map(|line| Some((line, serde_json::from_str(line).ok()?)))
 }

@@ -1,7 +1,7 @@
-//! Training: what a run is made of, its folder, and the loop that fills it.
+//! Training: recipe, data, training loop, checkpoints and metrics of a run.
 //!
-//! A run is a function of its [`Recipe`] and its text alone: neither the number of threads nor where it was interrupted
-//! changes a bit of it.
+//! A run is a function of its [`Recipe`] and its text only: its results are bit for bit the same for any number of threads and
+//! any interruptions.
 
 mod checkpoints;
 #[cfg(feature = "plots")]

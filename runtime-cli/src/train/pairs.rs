@@ -1,4 +1,4 @@
-//! Texts beside each other, or beside a teacher's vectors, in batches of similar length.
+//! Data of embedding runs: paired texts, or texts with a teacher's embeddings, in batches of similar length.
 
 use super::objective::{Kind, Objective};
 use super::recipe::{Data, Recipe};
@@ -8,38 +8,38 @@ use hh_core::rng;
 use hh_core::tokenizer::Tokenizer;
 use std::sync::Mutex;
 
-/// The sites of the draws of an epoch's order.
+/// Random sites of an epoch's order.
 const ROWS: u32 = u32::MAX - 1;
 const BATCHES: u32 = u32::MAX - 2;
-/// Batches that are sorted by length together: within so many, a batch is of texts of similar length.
+/// Number of batches whose rows are sorted by length together.
 const SORTED: usize = 64;
 
-/// Token ids of many texts, one after the other.
+/// Token ids of many texts, concatenated.
 #[derive(Default)]
 struct Texts {
     ids: Vec<u32>,
     ends: Vec<usize>,
 }
 
-/// Rows of texts, and what is held out of them.
+/// Rows of texts, split into training and held-out rows.
 pub struct Pairs {
-    /// A text of each row, its partner, what is no partner.
+    /// Anchors, positives, and hard negatives.
     columns: Vec<Texts>,
     teacher: Option<(Vectors, Vec<usize>)>,
-    /// The rows below it are trained on, the others held out.
+    /// Number of training rows; the rows after them are held out.
     cut: usize,
-    /// An epoch, the size of its batches, its seed; and the order of its rows.
+    /// Cached order of rows, with its epoch, batch size and seed.
     order: Mutex<Option<([u64; 3], Vec<u32>)>>,
 }
 
-/// A batch, as a trainer takes it.
+/// A batch for the trainer.
 #[derive(Default)]
 pub struct Batch {
-    /// A text of each row.
+    /// The text of each row.
     pub texts: Vec<Vec<u32>>,
-    /// Their partners, then what is no partner.
+    /// The positives of all rows, then their hard negatives.
     pub candidates: Vec<Vec<u32>>,
-    /// The teacher's vectors.
+    /// The teacher's embeddings, concatenated.
     pub teacher: Vec<f32>,
 }
 
@@ -54,22 +54,22 @@ impl Texts {
     }
 }
 
-/// The names of the columns of an objective.
+/// The columns that an objective uses.
 fn names(table: &Table, objective: &Objective) -> Result<Vec<String>> {
     let all = || table.columns().map(str::to_owned).collect();
     let names: Vec<String> = objective.columns.clone().unwrap_or_else(all);
     let most = if objective.kind == Kind::Distill { 1 } else { 65 };
     if names.is_empty() || names.len() > most {
-        let wanted = if most == 1 { "one column of texts" } else { "a text, its partner, and at most 63 others" };
-        bail!("{} has the columns {}; say by --columns which of them are to be used: {wanted}", table.path().display(), names.join(", "));
+        let needed = if most == 1 { "one column of texts" } else { "anchor, positive, and at most 63 hard negatives" };
+        bail!("{} has the columns {}; select {needed} with --columns", table.path().display(), names.join(", "));
     }
     Ok(names)
 }
 
-/// The texts that a tokenizer is to learn from.
+/// The texts to build a tokenizer from.
 ///
 /// # Errors
-/// One sentence for a file that cannot be read, or has no such columns.
+/// A file that cannot be read or lacks the columns.
 pub(super) fn texts_of(data: &Data, objective: &Objective) -> Result<impl Iterator<Item = Result<String>> + Send + use<>> {
     let table = open(data)?;
     let names = names(&table, objective)?;
@@ -84,15 +84,15 @@ pub(super) fn texts_of(data: &Data, objective: &Objective) -> Result<impl Iterat
 fn open(data: &Data) -> Result<Table> {
     match &data.files[..] {
         [file] if file.as_os_str() != super::BUILTIN => Table::open(file),
-        _ => bail!("text vectors are trained on one file of rows; give --data a .tsv, .csv, .jsonl, .parquet or .txt"),
+        _ => bail!("embeddings are trained on one file of rows; give a .tsv, .csv, .jsonl, .parquet or .txt as --data"),
     }
 }
 
 impl Pairs {
-    /// Reads the rows and encodes their texts. A row that lacks a text is left out.
+    /// Reads the rows and tokenizes their texts. A row with an empty text is skipped.
     ///
     /// # Errors
-    /// One sentence for a file that cannot be read, a teacher with other rows, and too few rows.
+    /// A file that cannot be read, a teacher with another number of rows, or an invalid held-out fraction.
     pub fn open(data: &Data, objective: &Objective, tokenizer: &dyn Tokenizer) -> Result<Self> {
         let table = open(data)?;
         let names = names(&table, objective)?;
@@ -101,7 +101,7 @@ impl Pairs {
             && teacher.rows() as u64 != table.rows()
         {
             bail!(
-                "the teacher has {} vectors and {} has {} rows; there must be a vector for each",
+                "the teacher has {} embeddings, but {} has {} rows; there must be one embedding per row",
                 teacher.rows(),
                 data.files[0].display(),
                 table.rows()
@@ -131,21 +131,22 @@ impl Pairs {
         }
         let part = data.holdout.unwrap_or_default();
         if !(part > 0.0 && part < 1.0 && data.validation.is_empty()) {
-            bail!("of texts for vectors a part is held out: give --holdout a fraction between 0 and 1, and no --validation");
+            bail!("embedding training needs a held-out split: give --holdout a fraction between 0 and 1, and no --validation");
         }
         let cut = (kept.len() as f64 * (1.0 - part)) as usize;
         Ok(Self { columns, teacher: teacher.map(|teacher| (teacher, kept)), cut, order: Mutex::default() })
     }
 
-    /// Refuses batches that there are too few rows for, and a model whose vectors the teacher's cannot be compared with.
+    /// Checks that a recipe can train on these rows.
     ///
     /// # Errors
-    /// One sentence with both numbers.
+    /// Fewer rows than the batch size, a teacher whose embeddings have another dimension than the model's, or one column without
+    /// dropout.
     pub fn fits(&self, recipe: &Recipe) -> Result<()> {
         let batch = recipe.train.batch;
         if self.cut < batch || self.held_out() < batch {
             bail!(
-                "there are {} rows to train on and {} held out, too few for batches of {batch}: change --batch or --holdout",
+                "{} training rows and {} held-out rows are too few for batches of {batch}: change --batch or --holdout",
                 self.cut,
                 self.held_out()
             );
@@ -153,34 +154,34 @@ impl Pairs {
         if let Some((teacher, _)) = &self.teacher {
             let (dim, own) = (teacher.dim(), recipe.model.vector_dim());
             if dim != own {
-                bail!("the teacher's vectors have {dim} numbers and the model's {own}: add --set pooled_dim={dim}");
+                bail!("the teacher's embeddings have {dim} dimensions and the model's {own}: add --set pooled_dim={dim}");
             }
         } else if self.columns.len() == 1 && recipe.train.dropout == 0.0 {
-            bail!("a text is its own partner here, and nothing tells the two apart: add --dropout 0.1, or a column of partners");
+            bail!("with one column, positives are two dropout views (SimCSE): add --dropout 0.1, or a column of positives");
         }
         Ok(())
     }
 
-    /// Candidates of each text.
+    /// Number of candidates (positive and hard negatives) per text; 0 with a teacher.
     pub fn candidates(&self) -> usize {
         if self.teacher.is_some() { 0 } else { (self.columns.len() - 1).max(1) }
     }
 
-    /// Rows to train on.
+    /// Number of training rows.
     pub fn rows(&self) -> usize {
         self.cut
     }
 
-    /// Rows held out.
+    /// Number of held-out rows.
     pub fn held_out(&self) -> usize {
         self.columns[0].ends.len() - self.cut
     }
 
-    /// Training batch number `index` since the beginning: a function of it and the seed alone. An epoch has every row once but
-    /// for a rest that fills no batch; its batches are of texts of similar length.
+    /// The training batch with this index, a function of the index and the seed only. An epoch has every row once, except a
+    /// remainder smaller than a batch; each batch has texts of similar length.
     pub fn batch(&self, index: u64, size: usize, seed: u64) -> Batch {
         let (epoch, at) = (index / (self.cut / size) as u64, (index % (self.cut / size) as u64) as usize);
-        let mut order = self.order.lock().expect("nothing panics with the order in hand");
+        let mut order = self.order.lock().expect("no panic while the lock is held");
         let rows = match &mut *order {
             Some((known, rows)) if *known == [epoch, size as u64, seed] => rows,
             other => &mut other.insert(([epoch, size as u64, seed], self.shuffled(epoch, size, seed))).1,
@@ -200,7 +201,7 @@ impl Pairs {
         batches.concat()
     }
 
-    /// Held-out batch number `index`, in the file's order.
+    /// The held-out batch with this index, in the order of the file.
     pub fn validation(&self, index: usize, size: usize) -> Batch {
         self.gather(self.cut + index * size..self.cut + (index + 1) * size)
     }
@@ -220,11 +221,11 @@ impl Pairs {
     }
 }
 
-/// Puts things in an order that a key decides (Fisher and Yates 1938).
-fn shuffle<T>(things: &mut [T], key: [u32; 4], site: u32) {
-    for i in (1..things.len()).rev() {
+/// A uniform random permutation (Fisher–Yates) that is a function of the key.
+fn shuffle<T>(items: &mut [T], key: [u32; 4], site: u32) {
+    for i in (1..items.len()).rev() {
         let [low, high, ..] = rng::block(key, site, i as u32);
         let word = u64::from(low) | u64::from(high) << 32;
-        things.swap(i, ((u128::from(word) * (i as u128 + 1)) >> 64) as usize);
+        items.swap(i, ((u128::from(word) * (i as u128 + 1)) >> 64) as usize);
     }
 }

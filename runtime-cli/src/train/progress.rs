@@ -1,21 +1,21 @@
-//! What a run shows of itself while it goes on.
+//! Progress display of a training run.
 
 use super::metrics::{Evaluation, Gates, Step};
 use crate::progress::Bar;
 
-/// Two lines that fit 80 columns, where one would be folded wherever the terminal ends.
+/// Two lines that fit into 80 columns; a single line would wrap.
 const TEMPLATE: &str = "{bar:40.cyan/dim} {pos}/{len} · {eta} left\n{wide_msg}";
 
 /// Shows the steps of a run.
 pub struct Progress {
     bar: Bar,
     steps: u64,
-    /// What is counted.
+    /// Unit of the throughput.
     unit: &'static str,
 }
 
 impl Progress {
-    /// For a run of `steps` that has taken `step` of them, and counts `unit`.
+    /// For a run of `steps` steps that is at `step`, with throughput in `unit` per second.
     pub fn new(step: u64, steps: u64, unit: &'static str) -> Self {
         Self { bar: Bar::new(TEMPLATE, steps, step), steps, unit }
     }
@@ -25,12 +25,12 @@ impl Progress {
         Self { bar: Bar::hidden(), steps: 0, unit: "tokens" }
     }
 
-    /// A step is done.
+    /// Advances to a step.
     pub fn tick(&self, step: u64) {
         self.bar.set(step);
     }
 
-    /// A step was measured.
+    /// Shows the metrics of a step.
     pub fn step(&mut self, r: &Step) {
         let speed = thousands(r.tokens_per_second as u64);
         let message = format!("loss {:.3} · lr {:.1e} · {speed} {}/s{}", r.loss(), r.lr, self.unit, gates(&r.gates));
@@ -38,20 +38,20 @@ impl Progress {
         self.bar.report(message, |bar, message| format!("step {step}/{steps} · {} left · {message}", duration(bar.seconds_left())));
     }
 
-    /// A validation is done.
+    /// Prints the result of a validation.
     pub fn evaluation(&mut self, r: &Evaluation, best: bool) {
         let average = r.validation_ema.map_or(String::new(), |nll| format!(", averaged weights {nll:.4}"));
-        let right = r.accuracy.map_or(String::new(), |share| format!(" · accuracy {share:.4}"));
+        let accuracy = r.accuracy.map_or(String::new(), |share| format!(" · accuracy {share:.4}"));
         let best = if best { " · best" } else { "" };
-        self.say(&format!("step {}/{} · validation {:.4}{average}{right}{best}", r.step, self.steps, r.validation));
+        self.say(&format!("step {}/{} · validation {:.4}{average}{accuracy}{best}", r.step, self.steps, r.validation));
     }
 
-    /// A line that stays.
+    /// Prints a line above the bar.
     pub fn say(&self, line: &str) {
         self.bar.say(line);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish();
     }

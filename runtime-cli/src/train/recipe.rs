@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// What the loss of a language model is measured in.
+/// The unit of the loss of a language model.
 pub(super) const NATS: &str = "nats per token";
-/// The preset of a run that names no model.
+/// The preset of a run without a model.
 const DEFAULT_PRESET: &str = "char-0.8m";
 
-/// A recipe as a user writes it, in a file, by flags or both: what is absent has a default.
+/// A recipe as given by the user, in a file, by flags or both; absent values have defaults.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecipeFile {
@@ -25,9 +25,9 @@ pub struct RecipeFile {
     pub model: Map<String, Value>,
     /// Hyper-parameters.
     pub train: TrainOptions,
-    /// What is minimised.
+    /// Training objective.
     pub objective: ObjectiveOptions,
-    /// A memory task in place of a text.
+    /// A memory task instead of a text.
     pub task: Option<Assignment>,
     /// The text.
     pub data: DataOptions,
@@ -41,27 +41,27 @@ pub struct Data {
     /// Held-out files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<PathBuf>,
-    /// The part of `files` that is held out where `validation` is empty; absent where it is not.
+    /// Held-out fraction of `files`; absent if `validation` is not empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
-    /// A [`Spec`](crate::tokenizers::Spec); absent, `chars` or that of the shards.
+    /// A [`Spec`](crate::tokenizers::Spec); if absent, `chars` or that of the shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
-    /// The field of a `.jsonl` line that holds the text.
+    /// Field of a `.jsonl` line that contains the text.
     pub text_field: String,
 }
 
-/// Everything that a run is a function of, but for the text itself.
+/// Everything that determines a run, except the text itself.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Recipe {
     /// The architecture.
     pub model: Config,
     /// Hyper-parameters.
     pub train: Settings,
-    /// What is minimised, if that is not the next token.
+    /// Training objective, if it is not next-token prediction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
-    /// A memory task in place of a text.
+    /// A memory task instead of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Assignment>,
     /// The text.
@@ -69,15 +69,15 @@ pub struct Recipe {
 }
 
 impl RecipeFile {
-    /// Reads a `.toml` recipe, or a `.json` with the fields of a model alone.
+    /// Reads a `.toml` recipe, or a `.json` with the fields of a model only.
     ///
     /// # Errors
-    /// One sentence for a file that cannot be read, and for what it says that no recipe says.
+    /// A file that cannot be read, invalid syntax, or an unknown field.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_to_string(path)?;
         if path.extension().is_some_and(|e| e == "json") {
             let model = serde_json::from_str(&text)
-                .map_err(|e| anyhow!("{} is not a model's configuration: {e}; give a JSON object of its fields", path.display()))?;
+                .map_err(|e| anyhow!("{} is not a model configuration: {e}; give a JSON object of its fields", path.display()))?;
             return Ok(Self { model, ..Self::default() });
         }
         toml::from_str(&text).map_err(|e| {
@@ -86,11 +86,10 @@ impl RecipeFile {
         })
     }
 
-    /// What these flags say, and where they are silent, what the file says.
+    /// Overrides the values of the file by those of the flags.
     ///
     /// # Errors
-    /// One sentence where a preset meets a model that is already there, files to hold out meet a part to hold out, or a
-    /// hyper-parameter is not finite.
+    /// A preset together with a model in the file, both held-out files and a held-out fraction, or a value that is not finite.
     pub fn with_flags(
         mut self,
         name: Option<&str>,
@@ -99,21 +98,21 @@ impl RecipeFile {
         objective: &ObjectiveOptions,
         data: &DataOptions,
     ) -> Result<Self> {
-        possible(&self.train, &self.objective, &self.data)?;
-        possible(train, objective, data)?;
-        // A flag that says what to hold out replaces what the file says of it, in either way.
+        check_options(&self.train, &self.objective, &self.data)?;
+        check_options(train, objective, data)?;
+        // Either held-out flag replaces both values of the file.
         if data.validation.is_some() || data.holdout.is_some() {
             (self.data.validation, self.data.holdout) = (None, None);
         }
         if let Some(name) = name {
             if !self.model.is_empty() {
                 bail!(
-                    "--preset {name} contradicts the configuration, which has a model; give one of the two, and --set FIELD=VALUE to change it"
+                    "--preset {name} contradicts the configuration, which has a model; use only one of them, and --set FIELD=VALUE to change it"
                 );
             }
             self.model.insert("preset".into(), name.into());
         } else if let Some(name) = self.preset().map(Value::from) {
-            // Before --set width=… would make it look like a model of its own.
+            // Set explicitly, because a field `width` from --set would mean a model without a preset.
             self.model.insert("preset".into(), name);
         }
         for pair in set {
@@ -139,7 +138,7 @@ impl RecipeFile {
         }
     }
 
-    /// The text, with defaults where nothing is said.
+    /// The data options with defaults.
     pub fn data(&self) -> Data {
         let d = self.data.clone();
         let validation = d.validation.unwrap_or_default();
@@ -152,24 +151,24 @@ impl RecipeFile {
         }
     }
 
-    /// With the model of a checkpoint, where the recipe starts from one and says nothing of its model.
+    /// Takes the model of the checkpoint that the recipe starts from, if the recipe has no model.
     ///
     /// # Errors
-    /// One sentence for a checkpoint that cannot be read.
+    /// A checkpoint that cannot be read.
     pub fn starting_from(mut self, from: Option<&Path>) -> Result<Self> {
         if let Some(path) = from.filter(|_| self.model.is_empty()) {
             let source = crate::loading::Source::open(path)?;
             self.model = short_form(source.checkpoint()?.config());
-            // Whether there is one hangs on the objective.
+            // The flow head depends on the objective.
             self.model.remove("flow_hidden");
         }
         Ok(self)
     }
 
-    /// The whole recipe, for a vocabulary that the tokenizer has.
+    /// The complete recipe, for the vocabulary size of the tokenizer.
     ///
     /// # Errors
-    /// One sentence for an unknown preset, an unknown or impossible field, hyper-parameters that cannot be.
+    /// An unknown preset, an unknown or invalid field, or invalid hyper-parameters.
     pub fn complete(&self, vocab_size: usize) -> Result<Recipe> {
         let model = self.config(vocab_size)?;
         let recipe = Recipe {
@@ -187,41 +186,42 @@ impl RecipeFile {
         let mut fields = match self.preset() {
             Some(name) => short_form(&preset(name).ok_or_else(|| {
                 let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
-                anyhow!("there is no preset \"{name}\"; there are {}", names.join(", "))
+                anyhow!("unknown preset \"{name}\"; the presets are {}", names.join(", "))
             })?),
             None => Map::new(),
         };
         fields.extend(self.model.iter().filter(|(field, _)| *field != "preset").map(|(k, v)| (k.clone(), v.clone())));
         fields.insert("vocab_size".into(), vocab_size.into());
-        // The head costs a third of a small model's step: it is there where it is trained, unless the recipe asks otherwise.
+        // The flow head takes a third of a small model's step, so it exists only if it is trained or set explicitly.
         if !self.model.contains_key("flow_hidden") {
-            let wanted = self.train.flow_weight.is_some_and(|w| w > 0.0);
-            let there = fields.get("flow_hidden").filter(|n| **n != 0).or(fields.get("width")).cloned();
-            fields.insert("flow_hidden".into(), if wanted { there.unwrap_or(0.into()) } else { 0.into() });
+            let trained = self.train.flow_weight.is_some_and(|w| w > 0.0);
+            let width = fields.get("flow_hidden").filter(|n| **n != 0).or(fields.get("width")).cloned();
+            fields.insert("flow_hidden".into(), if trained { width.unwrap_or(0.into()) } else { 0.into() });
         }
         let json = Value::Object(fields).to_string();
         Config::from_json(&json).map_err(|e| {
             let message = e.to_string();
-            // The JSON was made here: its lines are nothing to the user.
+            // The JSON is internal: its line numbers mean nothing to the user.
             let about = message.rsplit_once(" at line ").map_or(&message[..], |(about, _)| about);
             anyhow!("invalid model configuration: {about}")
         })
     }
 }
 
-/// Says what cannot be said, in one place: neither in a file nor by flags.
-fn possible(train: &TrainOptions, objective: &ObjectiveOptions, data: &DataOptions) -> Result<()> {
+/// Checks the options of one source, the file or the flags.
+fn check_options(train: &TrainOptions, objective: &ObjectiveOptions, data: &DataOptions) -> Result<()> {
     let mut numbers = train.numbers().into_iter().chain(objective.numbers()).chain(data.holdout.map(|part| ("holdout", part)));
     if let Some((name, value)) = numbers.find(|(_, value)| !value.is_finite()) {
         bail!("{name} is {value}; it must be a finite number");
     }
     match (data.validation.as_deref(), data.holdout) {
-        (Some([_, ..]), Some(part)) => bail!("--validation says what is held out, and so does --holdout {part}: give one of the two"),
+        (Some([_, ..]), Some(part)) => bail!("--validation and --holdout {part} both define the held-out text: give only one of them"),
         _ => Ok(()),
     }
 }
 
-/// A preset's fields, with one number where all layers have the same: so another number of layers is one field to change.
+/// The fields of a configuration, with one number instead of a list where all layers are equal, so that `layers` can be changed
+/// alone.
 fn short_form(config: &Config) -> Map<String, Value> {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(config) else { unreachable!("a configuration is an object") };
     for name in ["ssm_width", "hopfield_width", "attention_width"] {
@@ -235,17 +235,17 @@ fn short_form(config: &Config) -> Map<String, Value> {
     if !config.factorised() {
         fields.remove("embed_dim");
     }
-    // A default of 1e-5 in f32 is a longer number in the f64 of JSON.
+    // The default 1e-5 is an f32, which has more digits as the f64 of JSON.
     fields.remove("norm_eps");
     fields
 }
 
-/// `6`, `[3, 2, 1]`, `true`; any other text is a name.
+/// Parses `6`, `[3, 2, 1]`, `true`; any other text is a string.
 fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
-/// A recipe in the order in which it is read.
+/// A recipe in the order of its TOML sections.
 #[derive(Serialize)]
 struct Sections<'a> {
     model: Map<String, Value>,
@@ -258,14 +258,14 @@ struct Sections<'a> {
     data: Option<&'a Data>,
 }
 
-/// Limits that keep one step within any machine's memory, and every product of them within 64 bits.
+/// Upper limits, whose products fit into 64 bits.
 const LARGEST: [(&str, usize); 3] = [("batch", 1 << 16), ("context", 1 << 20), ("accumulate", 1 << 16)];
 
 impl Recipe {
-    /// Says what cannot be.
+    /// Checks all values.
     ///
     /// # Errors
-    /// One sentence with the first value that cannot be, and what it must be.
+    /// The first invalid value, with its valid range.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         let t = &self.train;
@@ -285,7 +285,7 @@ impl Recipe {
         }
         if self.model.positions == hh_core::config::Positions::Learned && t.context > self.model.max_len {
             bail!(
-                "the context is {} and the table of learned positions has {} rows; shorten --context, or --set max_len",
+                "the context is {}, but the model has {} learned positions; reduce --context, or increase --set max_len",
                 t.context,
                 self.model.max_len
             );
@@ -293,36 +293,36 @@ impl Recipe {
         Ok(())
     }
 
-    /// Tokens of one step; texts, where vectors are trained.
+    /// Tokens per step, or texts in embedding runs.
     pub fn seen_per_step(&self) -> u64 {
         let t = &self.train;
         (t.batch * t.accumulate * if self.objective.is_some() { 1 } else { t.context }) as u64
     }
 
-    /// What its loss is measured in.
+    /// The unit of its loss.
     pub fn unit(&self) -> &'static str {
         self.objective.as_ref().map_or(NATS, Objective::unit)
     }
 
-    /// As TOML, which [`RecipeFile::read`] reads.
+    /// As TOML, for [`RecipeFile::read`].
     pub fn to_toml(&self) -> String {
         let mut fields = short_form(&self.model);
         fields.insert("norm_eps".into(), self.model.norm_eps.to_string().parse::<f64>().expect("a number").into());
         let again = match &self.task {
-            None => "To run it again: hh-runtime train --config config.toml",
-            Some(_) => "The command that began it is in the metadata of its checkpoints",
+            None => "Repeat it with: hh-runtime train --config config.toml",
+            Some(_) => "Its command is in the metadata of its checkpoints",
         };
-        let mut text = format!("# What this run was made of. {again}\n\n");
+        let mut text = format!("# The recipe of this run. {again}\n\n");
         let data = self.task.is_none().then_some(&self.data);
         let whole = Sections { model: fields, train: &self.train, objective: &self.objective, task: &self.task, data };
         text += &toml::to_string(&whole).expect("numbers, names and lists are TOML");
         text
     }
 
-    /// Reads what [`to_toml`](Self::to_toml) wrote.
+    /// Reads the output of [`to_toml`](Self::to_toml).
     ///
     /// # Errors
-    /// One sentence for a damaged recipe.
+    /// A damaged recipe.
     pub fn from_toml(text: &str) -> Result<Self> {
         let file: RecipeFile = toml::from_str(text).map_err(|e| anyhow!("the recipe of the run is damaged: {}", e.message()))?;
         let vocab_size =

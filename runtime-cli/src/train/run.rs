@@ -1,4 +1,4 @@
-//! The loop: steps, measurements, validations, checkpoints, and a way out between any two steps.
+//! The training loop: steps, metrics, validations and checkpoints; it can be stopped between any two steps.
 
 use super::checkpoints::{self, Best, Provenance, ResumePoint};
 use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
@@ -14,37 +14,37 @@ use hh_core::train::{Losses, Trainer};
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-/// All that a run needs but the machine.
+/// A run, independent of the backend.
 pub struct Job<'a> {
     /// Model, hyper-parameters, text.
     pub recipe: &'a Recipe,
-    /// What checkpoints say of it.
+    /// Metadata of its checkpoints.
     pub from: &'a Provenance,
-    /// Where everything is written.
+    /// Its output folder.
     pub folder: &'a RunFolder,
-    /// Asked before each step and each batch of the last validation, with the number of steps taken, whether the run should
-    /// stop there.
+    /// Called before each step and each batch of the final validation, with the number of steps done; returns true to stop the
+    /// run.
     pub stop: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// Steps taken.
+    /// Number of steps done.
     pub step: u64,
     /// The best validation.
     pub best: Option<Best>,
-    /// Over the whole held-out text; absent where the run was stopped before it was done.
+    /// The final validation, over the whole held-out text; absent if the run was stopped before its end.
     pub whole: Option<Evaluation>,
-    /// Tokens a second of this call's steps, texts where vectors are trained; validations and checkpoints left out.
+    /// Tokens (or texts) per second over the steps of this call, without validations and checkpoints.
     pub tokens_per_second: f64,
 }
 
-/// Trains on a text from the start, or from where `resume_point` was left, to the last step or until it is told to stop.
+/// Trains on a text, from the start or from `resume_point`, until the last step is done or the job is stopped.
 ///
 /// # Errors
-/// One sentence for a machine without room, a disk without room, a text that cannot be read, and a loss that is no number.
-/// The checkpoints that were there stay then.
+/// A device that fails or is out of memory, a file that cannot be read or written, or a loss that is not finite. Existing
+/// checkpoints are then unchanged.
 pub fn run<B: Backward>(
     mut backend: B,
     job: &Job<'_>,
@@ -64,14 +64,14 @@ pub fn run<B: Backward>(
             let trainer = Trainer::for_vectors(backend, model.clone(), train.hyper(), weights, options)?;
             train_loop(EmbeddingObjective::new(trainer, data, train), job, resume_point, progress)
         }
-        (TrainingData::Pairs(_), None) => bail!("pairs of texts were read for a run that predicts tokens"),
+        (TrainingData::Pairs(_), None) => bail!("pairs of texts cannot train a language model"),
     }
 }
 
-/// The weights that a job begins with, or goes on with.
+/// The initial weights of a job, or those of `resume_point`.
 ///
 /// # Errors
-/// One sentence for a file that cannot be used, and a machine without room.
+/// An invalid file, or a device that is out of memory.
 pub fn weights<B: Backward>(b: &mut B, job: &Job<'_>, resume_point: Option<&ResumePoint>) -> Result<Params<B::Tensor>> {
     match resume_point {
         Some(resume_point) => resume_point.weights(b, &job.recipe.model),
@@ -79,8 +79,8 @@ pub fn weights<B: Backward>(b: &mut B, job: &Job<'_>, resume_point: Option<&Resu
     }
 }
 
-/// Takes a lesson, whose trainer has those [`weights`], from the start or from where `resume_point` was left: until nothing more is to
-/// be learned, to the last step, or until it is told to stop.
+/// Trains an objective, whose trainer has these [`weights`], from the start or from `resume_point`, until it is solved, the last
+/// step is done, or the job is stopped.
 ///
 /// # Errors
 /// As [`run`].
@@ -111,15 +111,15 @@ pub fn train_loop<B: Backward, L: TrainingObjective<B>>(
 struct Run<'a, B, L> {
     job: &'a Job<'a>,
     objective: L,
-    machine: PhantomData<B>,
+    backend: PhantomData<B>,
     metrics: Metrics,
     progress: Progress,
     best: Option<Best>,
-    /// Nothing more is to be learned.
+    /// Whether the objective is solved.
     is_solved: bool,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
-    /// Tokens, or texts, and time of this call's steps.
+    /// Tokens (or texts) and time of this call's steps.
     trained: u64,
     time: Duration,
     /// Both at the last logged step.
@@ -134,7 +134,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         Ok(Self {
             job,
             objective,
-            machine: PhantomData,
+            backend: PhantomData,
             metrics,
             progress,
             best: resume_point.and_then(|s| s.best),
@@ -146,7 +146,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         })
     }
 
-    /// Steps taken.
+    /// Number of steps done.
     fn at(&mut self) -> u64 {
         self.objective.trainer().step()
     }
@@ -155,7 +155,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let t = &self.job.recipe.train;
         let step = self.at() + 1;
         let due = |every: u64| step.is_multiple_of(every) || step == t.steps;
-        // Asking for a loss waits for the device: only where somebody wants to know, or a checkpoint hangs on it.
+        // Reading a loss synchronises with the device, so only where it is logged or a validation or checkpoint follows.
         let measured = due(t.log_every) || due(t.eval_every) || due(t.save_every);
         let began = Instant::now();
         let losses = self.gradients(measured)?;
@@ -175,7 +175,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         Ok(())
     }
 
-    /// Adds up the gradients of a step; its mean losses, if asked for.
+    /// Accumulates the gradients of a step; returns its mean losses if `measured`.
     fn gradients(&mut self, measured: bool) -> Result<Option<Losses>> {
         let t = &self.job.recipe.train;
         let mut sum = Losses::default();
@@ -193,7 +193,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let total = losses.nll + losses.z + losses.smooth + losses.flow + losses.cosine + losses.pairs;
         if !total.is_finite() || !grad_norm.is_finite() {
             self.progress.finish();
-            bail!("{}", self.diverged(&format!("the loss is {} and the norm of its gradient {grad_norm}", losses.nll + losses.cosine)));
+            bail!("{}", self.diverged(&format!("the loss is {} and the gradient norm {grad_norm}", losses.nll + losses.cosine)));
         }
         if !log {
             return Ok(());
@@ -221,18 +221,18 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
 
     fn diverged(&mut self, what: &str) -> String {
         let kept = match self.saved {
-            None => "nothing was saved yet".to_owned(),
-            Some(step) => format!("the checkpoints of step {step} in {} are whole", self.job.folder.path().display()),
+            None => "no checkpoint was saved".to_owned(),
+            Some(step) => format!("the checkpoints of step {step} in {} are intact", self.job.folder.path().display()),
         };
         format!("training diverged at step {}: {what}; try a lower --lr, a longer --warmup, or --clip 1; {kept}", self.at())
     }
 
     fn evaluate(&mut self) -> Result<()> {
         let t = &self.job.recipe.train;
-        // It belongs to the step: the best weights hang on it, and a run that goes on does not come back to it.
+        // Never stopped: the best weights depend on it, and a resumed run does not repeat it.
         let never = || false;
         let evaluation = self.objective.validate(t.eval_tokens, &never)?;
-        let evaluation = evaluation.expect("nothing stops it");
+        let evaluation = evaluation.expect("never stopped");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
             self.progress.finish();
@@ -251,19 +251,21 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         self.draw()
     }
 
-    /// `curve.svg`, in a program that draws.
+    /// Writes `curve.svg`, in a build with the feature `plots`.
     fn draw(&self) -> Result<()> {
         #[cfg(feature = "plots")]
         super::draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
         Ok(())
     }
 
-    /// `resume.safetensors` comes last: it alone is what going on needs, and it says that the others are of its step or later.
+    /// Writes the checkpoints, `resume.safetensors` last: resuming needs only this file, and the others are then of its step or
+    /// later.
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
         let advice = &self.advice();
         checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from).with_context(|| advice.clone())?;
-        checkpoints::save_standing(&folder.resume(), self.objective.trainer(), self.best, recipe, from).with_context(|| advice.clone())?;
+        checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from)
+            .with_context(|| advice.clone())?;
         self.saved = Some(self.at());
         Ok(())
     }
@@ -273,12 +275,12 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         match self.saved {
             None => format!("step {step} could not be saved"),
             Some(saved) => {
-                format!("step {step} could not be saved, that of step {saved} is whole and --resume goes on from it")
+                format!("step {step} could not be saved; the checkpoint of step {saved} is intact, and --resume continues from it")
             }
         }
     }
 
-    /// The whole held-out text, once; `None` where the run is told to stop. A run that goes on from there has only this to do.
+    /// The final validation, over the whole held-out text; `None` if stopped, in which case a resumed run does only this.
     fn conclude(&mut self) -> Result<Option<Evaluation>> {
         let stop = self.job.stop;
         let step = self.at();

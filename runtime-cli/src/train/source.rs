@@ -1,4 +1,4 @@
-//! The text of a run: where it comes from, its tokenizer, its split, and what a checkpoint says about it.
+//! The text of a run: files, tokenizer, split, and the record of its origin for checkpoints.
 
 use super::objective::Objective;
 use super::pairs::{Pairs, texts_of};
@@ -14,54 +14,54 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// In place of a file: the corpus that the program writes itself.
+/// Name of the built-in corpus, used in place of a file.
 pub const BUILTIN: &str = "builtin";
 
-/// The text that every command means by `builtin`: 1 MiB, the same bytes everywhere.
+/// The built-in corpus: at most 1 MiB, the same bytes on every machine.
 pub fn builtin() -> String {
     corpus::builtin(1, 1 << 20)
 }
 
-/// Files longer than this are told by their length alone: hashing them would take as long as some trainings.
+/// Larger files (in bytes) are identified by their size only, because hashing them takes too long.
 const HASHED: u64 = 1 << 30;
 
-/// One file of a text, and what tells it from another of the same name.
+/// One file of a text, identified by name, size and hash.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name, without the folders above it.
+    /// Its file name.
     pub name: String,
-    /// Its length; of shards, that of their manifest.
+    /// Its size in bytes; for shards, that of their manifest.
     pub bytes: u64,
-    /// Of its bytes, in hexadecimal digits; absent for files longer than 1 GiB.
+    /// Hexadecimal SHA-256 of its content; absent for files larger than 1 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// What is trained on, and what is held out of it.
+/// Training and held-out data.
 pub enum TrainingData {
-    /// Ids, one after the other.
+    /// A stream of token ids.
     Tokens(Dataset),
-    /// Texts beside each other, or beside a teacher's vectors.
+    /// Paired texts, or texts with a teacher's embeddings.
     Pairs(Pairs),
 }
 
-/// A text, ready to train on.
+/// A tokenized and split text.
 pub struct Source {
-    /// What is trained on.
+    /// The data.
     pub training_data: TrainingData,
-    /// What made them.
+    /// The tokenizer.
     pub tokenizer: Box<dyn Tokenizer>,
-    /// What they were made from.
+    /// The files.
     pub origins: Vec<SourceFile>,
-    /// How they were split, in words.
+    /// How the text was split, as a phrase.
     pub split: String,
 }
 
 impl Source {
-    /// Reads the text. With `known`, the tokenizer of a run that goes on, nothing is learned anew.
+    /// Reads the text. `known` is the tokenizer of a resumed run; without it, one is built or read.
     ///
     /// # Errors
-    /// One sentence for files that cannot be read, a text too short, a tokenizer that contradicts the files.
+    /// A file that cannot be read, a text that is too short, or a tokenizer that contradicts the files.
     pub fn open(data: &Data, objective: Option<&Objective>, known: Option<Box<dyn Tokenizer>>) -> Result<Self> {
         let teacher = objective.and_then(|objective| objective.teacher.as_ref());
         let origins = data.files.iter().chain(&data.validation).chain(teacher).map(|path| SourceFile::of(path)).collect::<Result<_>>()?;
@@ -78,11 +78,11 @@ impl Source {
         let (train, tokenizer) = match sharded {
             Some(folder) => {
                 if let Some(spec) = &data.tokenizer {
-                    bail!("{} has its own tokenizer, which --tokenizer {spec} contradicts; give one of the two", folder.display());
+                    bail!("{} has its own tokenizer, which --tokenizer {spec} contradicts; leave out --tokenizer", folder.display());
                 }
                 let (stream, tokenizer) = TokenStream::from_shards(ShardFolder::open(folder)?);
                 if known.is_some_and(|known| known.to_json() != tokenizer.to_json()) {
-                    bail!("{} was written with another tokenizer than the run has; give the shards that it began with", folder.display());
+                    bail!("{} was written with another tokenizer than that of the run; use the original shards", folder.display());
                 }
                 (stream, tokenizer)
             }
@@ -101,10 +101,10 @@ impl Source {
         Ok(Self { training_data: TrainingData::Tokens(dataset), tokenizer, origins, split })
     }
 
-    /// Whether a recipe can train on it.
+    /// Checks that a recipe can train on it.
     ///
     /// # Errors
-    /// One sentence where it is too short.
+    /// A text that is too short, and the errors of [`Pairs::fits`].
     pub fn require(&self, recipe: &Recipe) -> Result<()> {
         match &self.training_data {
             TrainingData::Tokens(data) => data.require_context(recipe.train.context),
@@ -113,13 +113,13 @@ impl Source {
     }
 }
 
-/// The one folder of shards that these files are, if they are.
+/// The folder of shards, if these files are one.
 fn shards<'a>(files: &'a [PathBuf], flag: &str) -> Result<Option<&'a Path>> {
     match files {
-        [] => bail!("{flag} names no file; give one, or leave it out"),
+        [] => bail!("{flag} has no file; give one, or leave out {flag}"),
         [one] if one.is_dir() => Ok(Some(one)),
         _ => match files.iter().find(|path| path.is_dir() || (files.len() > 1 && is_builtin(path))) {
-            Some(path) => bail!("{} can only stand alone: leave out the other files of {flag}", path.display()),
+            Some(path) => bail!("{} cannot be combined with other files: leave out the others of {flag}", path.display()),
             None => Ok(None),
         },
     }
@@ -131,7 +131,7 @@ fn is_builtin(path: &Path) -> bool {
 
 fn learn(data: &Data) -> Result<Box<dyn Tokenizer>> {
     let spec = parse_spec(data.tokenizer.as_deref().unwrap_or("chars"))?;
-    // Held-out words that training never saw are <unk>, as in the benchmarks; a held-out character would be an error.
+    // Unseen held-out words become <unk>, as in the benchmarks; an unseen held-out character would be an error.
     let also = if spec == Spec::Chars && shards_or_none(&data.validation).is_none() { &data.validation[..] } else { &[] };
     if is_builtin(&data.files[0]) {
         return spec.build([Ok(builtin())].into_iter());
@@ -150,7 +150,7 @@ fn held_out(data: &Data, tokenizer: &dyn Tokenizer) -> Result<TokenStream> {
     };
     let (stream, other) = TokenStream::from_shards(ShardFolder::open(folder)?);
     if other.to_json() != tokenizer.to_json() {
-        bail!("{} was written with another tokenizer than the text to train on; write it again with the same", folder.display());
+        bail!("{} was written with another tokenizer than the training text; tokenize it again with the same one", folder.display());
     }
     Ok(stream)
 }
@@ -163,10 +163,10 @@ fn stream(tokenizer: &dyn Tokenizer, files: &[PathBuf], field: &str) -> Result<T
 }
 
 impl SourceFile {
-    /// Looks at a file, a folder of shards, or `builtin`.
+    /// Identifies a file, a folder of shards, or `builtin`.
     ///
     /// # Errors
-    /// One sentence for what cannot be read.
+    /// A file or folder that cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
         if is_builtin(path) {
             let text = builtin();
@@ -176,7 +176,7 @@ impl SourceFile {
         let inside = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
         if path.is_dir() && !inside.exists() {
             bail!(
-                "{} is a folder, but not one of shards: it has no {MANIFEST}; give text files, or what `hh-runtime tokenize` wrote",
+                "{} is a folder without {MANIFEST}, so it is not a folder of shards; give text files, or a folder from `hh-runtime tokenize`",
                 path.display()
             );
         }

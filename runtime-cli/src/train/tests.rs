@@ -9,7 +9,7 @@ use hh_cpu::{Cpu, Threads};
 use std::fs;
 use std::path::Path;
 
-/// All three paths, two segments, dropout, averaging, two micro-batches and the flow head: everything that resuming must keep.
+/// All three paths, two segments, dropout, averaging, two micro-batches and the flow head: everything that resuming must restore.
 const TINY: &str = r#"
 [model]
 width = 16
@@ -87,7 +87,7 @@ impl Bench {
     }
 }
 
-/// The lines of `metrics.jsonl` without what depends on the clock.
+/// The records of `metrics.jsonl` without the throughput.
 fn timeless(folder: &RunFolder) -> Vec<Record> {
     Metrics::open(&folder.metrics(), u64::MAX)
         .unwrap()
@@ -101,14 +101,14 @@ fn timeless(folder: &RunFolder) -> Vec<Record> {
 }
 
 #[test]
-fn a_resumed_run_is_the_run_that_was_never_stopped() {
+fn a_resumed_run_equals_an_uninterrupted_one() {
     let bench = Bench::new(|_| {});
     let (whole, parts) = (bench.out("whole"), bench.out("parts"));
     let outcome = bench.train(&whole, None, u64::MAX, 2).unwrap();
     let TrainingData::Tokens(data) = &bench.source.training_data else { panic!("tokens") };
     assert!(outcome.whole.is_some_and(|w| w.scored + 1 == data.validation.len()), "{outcome:?}");
 
-    // In three parts, two of which end between two validations, with other threads.
+    // In three parts, two of which end between validations, with other numbers of threads.
     assert!(bench.train(&parts, None, 7, 1).unwrap().whole.is_none());
     assert_eq!(bench.go_on(&parts, 13, 2).unwrap().step, 13);
     assert!(bench.go_on(&parts, u64::MAX, 1).unwrap().whole.is_some());
@@ -122,12 +122,12 @@ fn a_resumed_run_is_the_run_that_was_never_stopped() {
 }
 
 #[test]
-fn a_run_goes_on_from_its_resume_file_alone() {
+fn a_run_resumes_from_its_resume_file_alone() {
     let bench = Bench::new(|_| {});
     let (whole, crashed) = (bench.out("whole"), bench.out("crashed"));
     bench.train(&whole, None, u64::MAX, 1).unwrap();
     bench.train(&crashed, None, 10, 1).unwrap();
-    // As if a later step had been validated and logged in part when the power went: files of a past that is no more.
+    // As after a power failure: records and checkpoints of steps after the resume file.
     fs::write(crashed.best(), "cut off").unwrap();
     fs::remove_file(crashed.last()).unwrap();
     let mut log = fs::read_to_string(crashed.metrics()).unwrap();
@@ -139,7 +139,7 @@ fn a_run_goes_on_from_its_resume_file_alone() {
 }
 
 #[test]
-fn a_run_learns_and_its_checkpoint_tells_where_it_comes_from() {
+fn a_run_learns_and_its_checkpoint_records_its_origin() {
     let bench = Bench::new(|file| file.train.steps = Some(60));
     let folder = bench.out("run");
     let outcome = bench.train(&folder, None, u64::MAX, 1).unwrap();
@@ -167,7 +167,7 @@ fn a_run_learns_and_its_checkpoint_tells_where_it_comes_from() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run_and_leaves_its_checkpoints() {
+fn a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints() {
     let bench = Bench::new(|_| {});
     let folder = bench.out("run");
     bench.train(&folder, None, 10, 1).unwrap();
@@ -180,7 +180,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_leaves_its_checkpoints() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
+fn a_checkpoint_that_cannot_be_written_keeps_the_previous_one() {
     let bench = Bench::new(|_| {});
     let folder = bench.out("run");
     bench.train(&folder, None, 10, 1).unwrap();
@@ -188,30 +188,30 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
     fs::remove_file(folder.last()).unwrap();
     fs::create_dir(folder.last()).unwrap();
     let error = format!("{:#}", bench.go_on(&folder, u64::MAX, 1).unwrap_err());
-    assert!(error.contains("step 15 could not be saved") && error.contains("step 10 is whole"), "{error}");
+    assert!(error.contains("step 15 could not be saved") && error.contains("step 10 is intact"), "{error}");
     assert!(fs::read(folder.resume()).unwrap() == kept);
 }
 
 #[test]
-fn a_folder_that_holds_something_is_not_written_to() {
+fn a_folder_that_is_not_empty_is_not_written_to() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let error = RunFolder::create(Some(folder.path()), "").unwrap_err().to_string();
     assert!(error.contains("is not empty"), "{error}");
     let error = RunFolder::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("no resume.safetensors"), "{error}");
-    assert!(RunFolder::open(Path::new("/no/such")).unwrap_err().to_string().contains("is no folder"));
+    assert!(RunFolder::open(Path::new("/no/such")).unwrap_err().to_string().contains("is not a folder"));
 }
 
 #[test]
-fn a_damaged_resume_file_is_refused() {
+fn a_damaged_resume_file_is_rejected() {
     let bench = Bench::new(|_| {});
     let folder = bench.out("run");
     bench.train(&folder, None, 5, 1).unwrap();
     let bytes = fs::read(folder.resume()).unwrap();
     fs::write(folder.resume(), &bytes[..bytes.len() / 2]).unwrap();
     let error = format!("{:#}", load_resume_point(&folder.resume()).err().unwrap());
-    assert!(error.contains("cannot go on from") && error.contains("cut short"), "{error}");
+    assert!(error.contains("cannot resume from") && error.contains("cut short"), "{error}");
     let error = format!("{:#}", load_resume_point(&folder.best()).err().unwrap());
     assert!(error.contains("no \"recipe\""), "{error}");
 }

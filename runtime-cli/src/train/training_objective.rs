@@ -1,4 +1,4 @@
-//! What differs between objectives in the loop of a run: where a batch comes from, and what is measured.
+//! The interface between the training loop and an objective: batches, losses and validation.
 
 use super::metrics::Evaluation;
 use super::pairs::{Batch, Pairs};
@@ -11,35 +11,35 @@ use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, emb
 
 /// An objective with its trainer and its data.
 pub trait TrainingObjective<B: Backward> {
-    /// The trainer's room.
+    /// The workspace of the trainer.
     type Workspace;
 
     /// The trainer.
     fn trainer(&mut self) -> &mut Trainer<B, Self::Workspace>;
 
-    /// Adds the gradients of one micro-batch of the step at hand; its losses, if asked for.
+    /// Adds the gradients of one micro-batch of the current step; returns its losses if `measured`.
     ///
     /// # Errors
-    /// What reading the data says, or the machine.
+    /// Data that cannot be read, or a device error.
     fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>>;
 
     /// Mean gates of the last micro-batch.
     ///
     /// # Errors
-    /// What the machine says.
+    /// A device error.
     fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>>;
 
-    /// The loss of what is held out, over some `tokens` of it. `None` where `stop`, which is asked before each batch, says yes.
+    /// The loss over about `tokens` held-out tokens. `None` if `stop`, called before each batch, returns true.
     ///
     /// # Errors
-    /// What reading the data says, or the machine.
+    /// Data that cannot be read, or a device error.
     fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
 
-    /// Whether nothing more is to be learned, now that this came of a validation.
+    /// Whether the objective is solved, given the result of a validation.
     fn is_solved(&self, evaluation: &Evaluation) -> bool;
 }
 
-/// The next token.
+/// Next-token prediction.
 pub(super) struct NextToken<'a, B: Backward> {
     trainer: Trainer<B>,
     data: &'a Dataset,
@@ -83,7 +83,7 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
     }
 }
 
-/// Text vectors.
+/// Embeddings.
 pub(super) struct EmbeddingObjective<'a, B: Backward> {
     trainer: Trainer<B, EmbeddingWorkspace<B>>,
     data: &'a Pairs,
@@ -137,7 +137,7 @@ impl<B: Backward> TrainingObjective<B> for EmbeddingObjective<'_, B> {
                 average.add(&self.trainer.evaluate(true, batch.borrowed())?);
             }
         }
-        // One of the two is what the objective minimises, the other 0.
+        // One of the two is the loss of the objective, the other is 0.
         let loss = |losses: &Losses| losses.nll + losses.cosine;
         Ok(Some(Evaluation {
             step: self.trainer.step(),

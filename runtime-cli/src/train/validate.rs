@@ -1,4 +1,4 @@
-//! Plain negative log-likelihood of held-out text.
+//! Negative log-likelihood of held-out text, without regularisation terms.
 
 use super::metrics::Evaluation;
 use crate::data::Dataset;
@@ -6,12 +6,12 @@ use anyhow::Result;
 use hh_core::backend::Backward;
 use hh_core::train::{Losses, Trainer};
 
-/// Nats per token over the first `tokens` targets of the held-out text, or a few more to fill a batch, in windows that lie one
-/// after the other and begin with an empty past each; with the weights, and where they have one, with their moving average.
-/// `None` where `stop`, which is asked before each batch, says yes.
+/// Nats per token over the first `tokens` targets of the held-out text, rounded up to whole batches, in consecutive windows
+/// that each start from an empty state; with the weights, and with their moving average if there is one. `None` if `stop`,
+/// called before each batch, returns true.
 ///
 /// # Errors
-/// What reading the text says, or the machine.
+/// A text that cannot be read, or a device error.
 pub fn validate<B: Backward>(
     trainer: &mut Trainer<B>,
     data: &Dataset,

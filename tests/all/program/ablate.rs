@@ -1,4 +1,4 @@
-//! `ablate`: variants trained anew, at equal size, by a plan that can be stopped and added to.
+//! `ablate`: retrained variants of equal size, from a plan that can be stopped, resumed and extended.
 
 use super::{TEXT, command, desk, refused, tensors, text_of, words, works};
 use std::{fs, path::Path, time::Duration};
@@ -124,12 +124,12 @@ fn a_plan_that_cannot_be_carried_out_is_refused() {
     let folder = desk();
     let here = folder.path();
     plan(here, "groups = [\"path\"]");
-    refused(here, "ablate --config plan.toml", &["no group \"path\"", "paths"]);
+    refused(here, "ablate --config plan.toml", &["unknown group \"path\"", "paths"]);
     plan(here, "groups = [\"paths\"]\nseed = 3");
     refused(here, "ablate --config plan.toml", &["plan.toml line", "unknown field `seed`"]);
     plan(here, "[[ablate.variant]]\nname = \"wide\"\nset = { ssm_width = 4096 }");
-    refused(here, "ablate --config plan.toml", &["own: wide", "narrow its paths"]);
+    refused(here, "ablate --config plan.toml", &["own: wide", "reduce the path widths"]);
     refused(here, "ablate --config none.toml", &["none.toml", "no such file"]);
     plan(here, "groups = [\"paths\"]");
-    refused(here, "ablate --config plan.toml --devices cuda:0,gpu", &["gpu", "there are auto, cpu"]);
+    refused(here, "ablate --config plan.toml --devices cuda:0,gpu", &["gpu", "the backends are auto, cpu"]);
 }

@@ -27,7 +27,7 @@ fn other_programs_read_what_was_written() {
     fs::write(here.join("rows.jsonl"), rows(3000)).expect("memory");
     for rest in ["out.parquet", "out.jsonl", "out.npy --empty zero"] {
         let said = works(here, &format!("{EMBED} --output {rest}"));
-        assert!(said.contains("3000 rows, vectors of 6"), "{said}");
+        assert!(said.contains("3000 rows, 6 dimensions"), "{said}");
     }
     assert!(!here.join("out.parquet.unfinished").exists());
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
@@ -72,8 +72,8 @@ fn what_cannot_be_embedded_is_said_in_a_sentence() {
         ("embed run --input rows.jsonl --output out.csv", &["out.csv", ".parquet, .jsonl or .npy"]),
         ("embed run --input rows.jsonl --output none/out.npy --empty zero", &["none/out.npy", "folder does not exist"]),
         ("embed run --input rows.jsonl --output out.npy --text-column body", &["no column \"body\"", "\"id\", \"text\", \"tags\""]),
-        ("embed run --input rows.jsonl --output out.npy --text-column id", &["holds Int64, not text"]),
-        ("embed run --input rows.jsonl --output out.parquet --column tags", &["has a column \"tags\" already", "--column"]),
+        ("embed run --input rows.jsonl --output out.npy --text-column id", &["has type Int64, not text"]),
+        ("embed run --input rows.jsonl --output out.parquet --column tags", &["already has a column \"tags\"", "--column"]),
         ("embed run --input rows.jsonl --output rows.jsonl", &["is the input"]),
         ("embed run --input rows.jsonl --output out.npy --dim 1000", &["--dim is 1000", "16"]),
         ("embed run --input rows.jsonl --output out.npy --empty null", &["--empty null"]),
@@ -111,11 +111,11 @@ fn a_run_that_was_interrupted_goes_on_where_it_stopped() {
     works(here, &format!("{EMBED} --output whole.parquet"));
     let line = format!("{EMBED} --batch 8 --threads 1 --output parts.parquet");
     let said = interrupted(here, &line, "parts.parquet");
-    assert!(said.contains("stopped behind row") && !here.join("parts.parquet").exists(), "{said}");
+    assert!(said.contains("stopped after row") && !here.join("parts.parquet").exists(), "{said}");
     let other = "embed run --input rows.jsonl --dim 5 --output parts.parquet";
     refused(here, other, &["rows of another job (--dim was 6 and is 5)", "--restart"]);
     let output = command(here, &words(&line)).output().expect("the program starts");
-    assert!(output.status.success() && text_of(&output.stderr).contains("going on behind row"), "{}", text_of(&output.stderr));
+    assert!(output.status.success() && text_of(&output.stderr).contains("resuming after row"), "{}", text_of(&output.stderr));
     assert!(fs::read(here.join("parts.parquet")).expect("written") == fs::read(here.join("whole.parquet")).expect("written"));
     assert!(!here.join("parts.parquet.unfinished").exists());
 }

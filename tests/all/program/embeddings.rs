@@ -17,7 +17,7 @@ fn vectors_are_judged_by_sentences_and_by_documents() {
     fs::write(here.join("set/cran.qry"), ".I 001\n.W\njugs of the box\n.I 007\n.W\nfox\n").expect("memory");
     fs::write(here.join("set/cranqrel"), "1 2 1\n2 1 -1\n2 2 4\n").expect("memory");
     let said = works(here, "eval-embeddings run --sts pairs.csv pairs.csv --cranfield set --json figures.json --threads 2");
-    assert!(said.contains("vectors of 16 numbers") && said.contains("BM25") && said.contains("both"), "{said}");
+    assert!(said.contains("16 dimensions") && said.contains("BM25") && said.contains("both"), "{said}");
     let figures: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(here.join("figures.json")).expect("it is there")).expect("JSON");
     assert_eq!((figures["sts"].as_array().map(Vec::len), figures["sts"][0]["pairs"].as_u64()), (Some(2), Some(4)), "{figures}");
@@ -27,7 +27,7 @@ fn vectors_are_judged_by_sentences_and_by_documents() {
         (Some("BM25"), Some(1.0), Some(1.0)),
         "{figures}"
     );
-    assert!(works(here, "eval-embeddings run --sts pairs.csv --dim 4 --pooling last").contains("vectors of 4 numbers"));
+    assert!(works(here, "eval-embeddings run --sts pairs.csv --dim 4 --pooling last").contains("4 dimensions"));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_cannot_be_judged_is_refused() {
         ("run", "--sts"),
         ("run --sts missing.csv", "no such file"),
         ("run --sts short.csv", "line 1"),
-        ("run --sts empty.csv", "0 pairs"),
+        ("run --sts empty.csv", "is empty"),
         ("run --sts blank.csv", "text 6"),
         ("run --sts pairs.csv --dim 17", "truncate_dim is 17"),
         ("run --cranfield .", "cran.all.1400"),

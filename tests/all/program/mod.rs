@@ -32,9 +32,9 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
     build.args(["build", "--quiet", "--package", "hh-runtime", "--bin", "hh-runtime"]);
     if cfg!(feature = "tch") {
-        build.args(["--features", "full,tch", "--bin", "hh-runtime-tch"]);
+        build.args(["--features", "full,tch,hh-cpu/f64", "--bin", "hh-runtime-tch"]);
     } else {
-        build.args(["--features", "full"]);
+        build.args(["--features", "full,hh-cpu/f64"]);
     }
     build.arg("--target-dir");
     build.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -68,7 +68,7 @@ fn what_cannot_be_probed_is_refused() {
         ("probe run --data missing.txt", "missing.txt"),
         ("probe run --data missing.txt --out a/b", "missing.txt"),
         ("probe run --data other.txt", "1"),
-        ("probe run --data one.txt --split all", "two at least"),
+        ("probe run --data one.txt --split all", "at least two"),
         ("probe run --data text.txt --holdout 2 --out new", "held out"),
         ("probe run --data text.txt --out full", "not empty"),
         ("probe run --data text.txt --out text.txt", "text.txt is a file"),

@@ -94,14 +94,14 @@ fn a_run_that_is_damaged_is_not_resumed_and_not_harmed() {
 }
 
 #[test]
-fn flags_that_cannot_be_are_refused() {
+fn invalid_flags_are_refused() {
     let folder = desk_with_run();
     for (line, said) in [
         ("train --preset char-9m --out x", "char-9m"),
         ("train --preset char-0.8m --config tiny.json --out x", "contradicts"),
         ("train --resume run --out x", "cannot be used with"),
         ("train --resume run --batch 3", "--resume"),
-        ("train --resume nowhere", "no folder"),
+        ("train --resume nowhere", "not a folder"),
         ("train --config nowhere.toml --out x", "no such file"),
         ("train --set layers=0 --out x", "layers"),
         ("train --set layres=3 --out x", "layres"),
@@ -120,9 +120,9 @@ fn flags_that_cannot_be_are_refused() {
         ("train --tokenizer bpe:nowhere.json --out x", "nowhere.json"),
         ("train --backend abacus --out x", "abacus"),
         ("train --threads 0 --out x", "threads"),
-        ("train --data text.txt builtin --out x", "alone"),
+        ("train --data text.txt builtin --out x", "cannot be combined"),
         ("train --config tiny.json --data text.txt --out run", "not empty"),
-        ("train --config tiny.json --data text.txt --validation text.txt --holdout 0.2 --out x", "one of the two"),
+        ("train --config tiny.json --data text.txt --validation text.txt --holdout 0.2 --out x", "only one of them"),
         ("train --nonsense", "--nonsense"),
         ("sample run --batch 2 --state talk", "--batch 2"),
         ("sample run --batch 0", "batch"),
@@ -144,7 +144,7 @@ fn flags_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_flag_says_otherwise_than_a_recipe_what_is_held_out() {
+fn held_out_flags_override_those_of_a_recipe() {
     let folder = desk();
     let here = folder.path();
     let recipe = |run: &str| fs::read_to_string(here.join(run).join("config.toml")).expect("a recipe");
@@ -155,7 +155,7 @@ fn a_flag_says_otherwise_than_a_recipe_what_is_held_out() {
     works(here, "train --config part/config.toml --validation text.txt --out again");
     assert_eq!(recipe("again"), recipe("files"));
     fs::write(here.join("both.toml"), recipe("files") + "holdout = 0.3\n").expect("memory");
-    refused(here, "train --config both.toml --out x", &["one of the two"]);
+    refused(here, "train --config both.toml --out x", &["only one of them"]);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free() {
     let here = folder.path();
     let diverging = format!("{TRAIN} --steps 100 --lr 1e30 --log-every 1");
     for out in ["", "--out run", "--out one/two"] {
-        refused(here, &format!("{diverging} {out}"), &["diverged", "nothing was saved"]);
+        refused(here, &format!("{diverging} {out}"), &["diverged", "no checkpoint was saved"]);
     }
     fs::create_dir(here.join("mine")).expect("memory");
     refused(here, &format!("{diverging} --out mine"), &["diverged"]);
@@ -180,13 +180,13 @@ fn a_vocabulary_that_lacks_a_character_of_the_prompt_is_named_with_it() {
 }
 
 #[test]
-fn a_learned_table_of_positions_ends_where_it_ends() {
+fn texts_longer_than_the_learned_positions_are_refused() {
     let folder = desk();
     let here = folder.path();
     let learned = format!("{TRAIN} --steps 2 --set positions=learned --set max_len=16");
     works(here, &format!("{learned} --out run"));
     works(here, "sample run --prompt the --tokens 10");
-    refused(here, "sample run --prompt the --tokens 100", &["learned 16"]);
+    refused(here, "sample run --prompt the --tokens 100", &["learned positions for 16"]);
     refused(here, "eval run --data text.txt --context 17", &["16"]);
     refused(here, &format!("{} --out long", learned.replace("--context 16", "--context 17")), &["16"]);
 }
@@ -217,7 +217,7 @@ fn shards_that_are_damaged_are_refused() {
         refused(here, "train --config tiny.json --context 16 --data shards --out run", &["shard-00000", said]);
     };
     check(&whole[..whole.len() / 2], "cut off");
-    check(b"", "no shard");
+    check(b"", "not a shard");
     let mut damaged = whole.clone();
     damaged[20] ^= 1;
     check(&damaged, "damaged");

@@ -45,7 +45,7 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     works(here, "task completion --patterns 3 --noise 0.1 --mask 0.5 --trials 1 --threads 1");
     works(here, "report runs");
     let page = fs::read_to_string(here.join("runs/report.html")).expect("a page");
-    let tasks = page.split("<h2>Memory tasks</h2>").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the tasks");
+    let tasks = page.split("<h2>Memory benchmarks</h2>").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the tasks");
     assert_eq!(tasks.matches("<tr>").count(), 3, "a head and two rows: {tasks}");
     let of = |run: &str| -> f64 {
         let text = fs::read(here.join(format!("runs/mqar-{run}/task.json"))).expect("a report");
@@ -54,10 +54,10 @@ fn runs_of_a_task_that_differ_in_their_seed_share_a_row() {
     let (one, two) = (of("hopfield-1"), of("hopfield-2"));
     let row = format!("{:.4} ± {:.4}", (one + two) / 2.0, (one - two).abs() / 2f64.sqrt());
     assert!(tasks.contains(&row), "{row} in {tasks}");
-    assert!(page.contains("spoilt by") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
+    assert!(page.contains("corruption") && page.contains("noise 0.1") && page.contains("mask 0.5"), "{page}");
 
     fs::write(here.join("runs/completion-1/task.json"), "{").expect("memory");
-    refused(here, "report runs", &["task.json", "run the task anew"]);
+    refused(here, "report runs", &["task.json", "run the task again"]);
 }
 
 const PLAN: &str = r#"
@@ -83,7 +83,7 @@ groups = ["mixers"]
 fn what_cannot_be_reported_is_said() {
     let folder = desk_with_run();
     let here = folder.path();
-    refused(here, "report nowhere", &["nowhere is no folder"]);
+    refused(here, "report nowhere", &["nowhere is not a folder"]);
     fs::create_dir(here.join("empty")).expect("a folder");
     refused(here, "report empty", &["nothing to report in empty"]);
     fs::write(here.join("empty/results.json"), "{}").expect("memory");

@@ -19,7 +19,7 @@ static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
     // TARGET/PROFILE/deps/all-HASH
     let folder = here.parent().and_then(Path::parent).expect("a folder of the profile");
     let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    build.args(["build", "--quiet", "--package", "hh-runtime", "--features", "full", "--example", "server", "--target-dir"]);
+    build.args(["build", "--quiet", "--package", "hh-runtime", "--features", "full,hh-cpu/f64", "--example", "server", "--target-dir"]);
     build.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         build.arg("--release");

@@ -1,4 +1,4 @@
-//! From a recipe to a report.
+//! Training and final test of a task, from the recipe to the report.
 
 use crate::budget::parameters;
 use crate::files::{self, shown};
@@ -16,14 +16,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// What a run needs before it begins.
+/// A run that is ready to start.
 pub(super) struct Prepared {
     pub(super) recipe: Recipe,
     pub(super) folder: RunFolder,
     pub(super) resume_point: Option<ResumePoint>,
 }
 
-/// Trains, examines, and says what came of it.
+/// Trains, runs the final test, and prints a summary.
 pub(super) fn go(
     prepared: Prepared,
     machine: &Machine,
@@ -39,18 +39,18 @@ pub(super) fn go(
     let from = Provenance {
         tokenizer: None,
         origins: Vec::new(),
-        split: "other examples are held out".into(),
+        split: "held-out examples are drawn independently".into(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
     let train = || {
         files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
-        introduce(recipe, assignment, folder, place);
+        print_start(recipe, assignment, folder, place);
         let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
         backends.run(machine, Solve { job, assignment, resume_point: resume_point.as_ref() })
     };
     let outcome = train().inspect_err(|_| folder.abandon())?;
     let exam = match outcome.whole {
-        Some(_) => backends.run(machine, Examine { recipe, assignment, folder, stop })?,
+        Some(_) => backends.run(machine, FinalTest { recipe, assignment, folder, stop })?,
         None => None,
     };
     let report = exam.as_ref().and_then(|exam| Report::new(recipe, &outcome, exam));
@@ -58,7 +58,7 @@ pub(super) fn go(
         let again = machine.again();
         let _ = writeln!(
             std::io::stdout(),
-            "stopped after step {}; to go on: hh-runtime task --resume {}{again}",
+            "stopped after step {}; resume with: hh-runtime task --resume {}{again}",
             outcome.step,
             shown(folder.path())
         );
@@ -70,17 +70,17 @@ pub(super) fn go(
     Ok(Ending::Done)
 }
 
-fn introduce(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {
+fn print_start(recipe: &Recipe, assignment: &Assignment, folder: &RunFolder, place: &str) {
     let (t, c) = (&recipe.train, &recipe.model);
-    let examples = assignment.examples.map_or("new ones in every step".into(), |n| format!("{n} to train on"));
+    let examples = assignment.examples.map_or("new in every step".into(), |n| format!("{n} for training"));
     say(format_args!(
-        "{}: {} weights; {} ids; examples: {examples}, {} held out",
+        "{}: {} parameters, vocabulary {}; examples: {examples}, {} held out",
         assignment.kind.name(),
         parameters(c),
         c.vocab_size,
         assignment.held_out
     ));
-    say(format_args!("{} steps at most of {} × {} tokens on {place}; into {}", t.steps, t.batch, t.context, shown(folder.path())));
+    say(format_args!("at most {} steps of {} × {} tokens on {place}; output: {}", t.steps, t.batch, t.context, shown(folder.path())));
 }
 
 struct Solve<'a> {
@@ -98,26 +98,26 @@ impl BackendJob for Solve<'_> {
     }
 }
 
-/// All exams of the best weights. `None` where it was stopped.
-struct Examine<'a> {
+/// The final test of the best weights. `None` where it was stopped.
+struct FinalTest<'a> {
     recipe: &'a Recipe,
     assignment: &'a Assignment,
     folder: &'a RunFolder,
     stop: &'a dyn Fn() -> bool,
 }
 
-impl BackendJob for Examine<'_> {
+impl BackendJob for FinalTest<'_> {
     type Output = Option<Vec<ExamResult>>;
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Option<Vec<ExamResult>>> {
         let source = loading::Source::open(&self.folder.best())?;
         let mut all = Vec::new();
-        for asked in self.assignment.kind.task().exams() {
+        for spec in self.assignment.kind.task().exams() {
             let mut backend = make()?;
             let model = Model::from_checkpoint(&mut backend, &source.checkpoint()?)?;
-            let Some(graded) = exam(backend, &model, &asked, self.recipe.train.seed, self.stop)? else { return Ok(None) };
-            say(format_args!("{} {}: accuracy {:.4}", graded.name, graded.value, graded.score.accuracy()));
-            all.push(graded);
+            let Some(result) = exam(backend, &model, &spec, self.recipe.train.seed, self.stop)? else { return Ok(None) };
+            say(format_args!("{} {}: accuracy {:.4}", result.name, result.value, result.score.accuracy()));
+            all.push(result);
         }
         Ok(Some(all))
     }

@@ -9,51 +9,51 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// How far a download is.
+/// Progress of a download.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// Bytes that are there.
+    /// Bytes downloaded so far.
     pub done: u64,
-    /// Bytes that there will be, if the server says so.
+    /// Total bytes, if the server reports them.
     pub total: Option<u64>,
 }
 
-/// What downloads.
+/// An HTTP client.
 pub struct Client {
     agent: ureq::Agent,
     secure: bool,
-    /// Attempts in a row that bring nothing before it gives up.
+    /// Maximum consecutive attempts without progress.
     attempts: u32,
-    /// Before the second attempt; doubled before each further one.
+    /// Delay before the second attempt; doubled for each further one.
     pause: Duration,
 }
 
 impl Client {
-    /// As this program downloads: patiently, and trusting the certificates in the PEM file that `SSL_CERT_FILE` names, if it
-    /// does, in place of the built-in ones. Proxies are taken from the environment, too.
+    /// The client of the program: six attempts, proxies from the environment, and the certificates of the PEM file in
+    /// `SSL_CERT_FILE`, if set, instead of the built-in ones.
     ///
     /// # Errors
-    /// One sentence where the file cannot be read, or has no certificate in it.
+    /// A file that cannot be read or contains no certificate.
     pub fn from_environment() -> Result<Self> {
         let client = Self::new(6, Duration::from_secs(1));
         let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) else {
             return Ok(client);
         };
-        let told = || format!("SSL_CERT_FILE names {}", path.display());
-        let pem = files::read_to_string(&path).with_context(told)?;
-        client.trusting(pem.as_bytes()).with_context(told)
+        let context = || format!("SSL_CERT_FILE is {}", path.display());
+        let pem = files::read_to_string(&path).with_context(context)?;
+        client.trusting(pem.as_bytes()).with_context(context)
     }
 
-    /// Gives up after so many attempts in a row that bring nothing, with pauses between them that begin with `pause` and
-    /// double. Proxies are taken from the environment.
+    /// A client that gives up after `attempts` consecutive attempts without progress, with exponential backoff from `pause`.
+    /// Proxies are read from the environment.
     pub fn new(attempts: u32, pause: Duration) -> Self {
         Self { agent: agent(RootCerts::WebPki), secure: provider().is_some(), attempts, pause }
     }
 
-    /// Trusts the certificates of this PEM file, and no others.
+    /// Trusts only the certificates of this PEM file.
     ///
     /// # Errors
-    /// One sentence where there is none in it.
+    /// A file without certificates, or with a damaged one.
     pub fn trusting(self, pem: &[u8]) -> Result<Self> {
         let mut roots = Vec::new();
         for item in parse_pem(pem) {
@@ -62,19 +62,19 @@ impl Client {
             }
         }
         if roots.is_empty() {
-            bail!("there is no certificate in the file; give one in PEM form");
+            bail!("the file has no certificate; give a PEM file");
         }
         Ok(Self { agent: agent(roots.into()), ..self })
     }
 
-    /// Downloads a file. It takes its name only when all of it is there and its sum is right; until then it is `NAME.part`,
-    /// which a later call goes on from.
+    /// Downloads a file. It is renamed from `NAME.part` when it is complete and its checksum matches; a later call resumes a
+    /// part.
     ///
     /// # Errors
-    /// One sentence for a source that cannot be reached, refuses, or has other content; for a disk that fails.
+    /// A server that cannot be reached or refuses, another checksum, or a file that cannot be written.
     pub fn download(&self, url: &str, to: &Path, sha256: &str, progress: &mut dyn FnMut(Progress)) -> Result<()> {
         if url.starts_with("https:") && !self.secure {
-            bail!("this machine has no TLS in this program; download {url} by other means to {}", to.display());
+            bail!("TLS is not supported on this CPU; download {url} by other means to {}", to.display());
         }
         let mut part = to.as_os_str().to_owned();
         part.push(".part");
@@ -91,7 +91,7 @@ impl Client {
                     }
                     failures += 1;
                     if failures >= self.attempts {
-                        bail!("cannot download {url}: {e}; try again later, and it will go on where it stopped");
+                        bail!("cannot download {url}: {e}; try again later to resume");
                     }
                     std::thread::sleep(pause);
                     pause *= 2;
@@ -102,7 +102,7 @@ impl Client {
         if got.sha256 != sha256 {
             fs::remove_file(&part).with_context(|| format!("cannot delete {}", part.display()))?;
             bail!(
-                "what lies at {url} has the SHA-256 {} and should have {sha256}: it was changed there or on its way; nothing was kept",
+                "the content of {url} has the SHA-256 {} instead of {sha256}: it was changed at its source or in transit; it was deleted",
                 got.sha256
             );
         }
@@ -119,7 +119,7 @@ impl Client {
         }
         let response = request.call().map_err(|e| match e {
             e if is_untrusted(&e) => Failure::Final(anyhow!(
-                "cannot download {url}: {e}; where a proxy signs what passes, name the file of its certificate in SSL_CERT_FILE"
+                "cannot download {url}: {e}; behind a TLS-intercepting proxy, set SSL_CERT_FILE to the file of its certificate"
             )),
             ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
                 Failure::Final(anyhow!("cannot download {url}: {e}"))
@@ -135,13 +135,13 @@ impl Client {
             200 => done = 0,
             206 if done > 0 && begins(done) => {}
             206 | 416 => {
-                // The part does not fit what lies there now.
+                // The part belongs to another version of the file.
                 discard(part)?;
                 return Err(Failure::Passing("the server has another file than before".into()));
             }
             408 | 429 | 500..=599 => return Err(Failure::Passing(format!("the server answers {status}"))),
             404 | 410 => {
-                return Err(Failure::Final(anyhow!("cannot download {url}: nothing lies there (the server answers {status})")));
+                return Err(Failure::Final(anyhow!("cannot download {url}: not found (the server answers {status})")));
             }
             _ => return Err(Failure::Final(anyhow!("cannot download {url}: the server answers {status}"))),
         }
@@ -152,7 +152,7 @@ impl Client {
         let mut buffer = vec![0; 1 << 16];
         loop {
             progress(Progress { done, total });
-            let n = body.read(&mut buffer).map_err(|e| Failure::Passing(format!("the connection was cut after {done} bytes ({e})")))?;
+            let n = body.read(&mut buffer).map_err(|e| Failure::Passing(format!("the connection was lost after {done} bytes ({e})")))?;
             if n == 0 {
                 break;
             }
@@ -161,7 +161,7 @@ impl Client {
         }
         file.sync_all().map_err(unwritable)?;
         match total {
-            Some(total) if done < total => Err(Failure::Passing(format!("the connection was cut after {done} of {total} bytes"))),
+            Some(total) if done < total => Err(Failure::Passing(format!("the connection was lost after {done} of {total} bytes"))),
             _ => Ok(()),
         }
     }
@@ -184,7 +184,7 @@ fn agent(roots: RootCerts) -> ureq::Agent {
         .new_agent()
 }
 
-/// Whether the server's certificate is why there is no connection.
+/// Whether the error is an untrusted server certificate.
 fn is_untrusted(e: &ureq::Error) -> bool {
     let cause = match e {
         ureq::Error::Rustls(e) => Some(e),
@@ -195,9 +195,9 @@ fn is_untrusted(e: &ureq::Error) -> bool {
 }
 
 enum Failure {
-    /// Another attempt may bring more.
+    /// Another attempt may succeed.
     Passing(String),
-    /// No attempt will.
+    /// No attempt can succeed.
     Final(anyhow::Error),
 }
 
@@ -214,7 +214,7 @@ fn discard(part: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
+/// The TLS cryptography provider, if this CPU supports it; one that builds without a C compiler.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     let able = is_x86_feature_detected!("aes")
@@ -228,14 +228,14 @@ pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     able.then(|| Arc::new(rustls_graviola::default_provider()))
 }
 
-/// The cryptography behind TLS, where this machine can run it: one that needs no C compiler to build.
+/// The TLS cryptography provider, if this CPU supports it; one that builds without a C compiler.
 #[cfg(target_arch = "aarch64")]
 pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     use std::arch::is_aarch64_feature_detected as has;
     (has!("neon") && has!("aes") && has!("pmull") && has!("sha2")).then(|| Arc::new(rustls_graviola::default_provider()))
 }
 
-/// No cryptography that builds without a C compiler runs on this architecture.
+/// No provider that builds without a C compiler supports this architecture.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn provider() -> Option<Arc<CryptoProvider>> {
     None

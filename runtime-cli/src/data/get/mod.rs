@@ -1,4 +1,4 @@
-//! Downloads public data sets from where they are published.
+//! Downloads public data sets.
 
 mod download;
 
@@ -12,26 +12,25 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that is there now.
+/// A verified file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Got {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
 }
 
-/// Puts a data set's files into `folder/NAME`, downloading what is not there yet, and checks every sum. What a download
-/// that was cut left behind is gone on from.
+/// Downloads the missing files of a data set into `folder/NAME`, and verifies all checksums. Interrupted downloads are resumed.
 ///
 /// # Errors
-/// One sentence for a source that cannot be reached or has other content, and for a disk that fails.
+/// Those of [`Client::download`], and an archive that cannot be unpacked.
 pub fn get(set: &Download, folder: &Path, client: &Client, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Got>> {
     let home = folder.join(set.name);
-    if let Some(there) = there_already(set, &home)? {
-        return Ok(there);
+    if let Some(existing) = existing(set, &home)? {
+        return Ok(existing);
     }
     files::make_folder(&home)?;
     if !set.url.ends_with(".zip") {
@@ -45,8 +44,8 @@ pub fn get(set: &Download, folder: &Path, client: &Client, progress: &mut dyn Fn
     Ok(got)
 }
 
-/// The files, if all of them are there and those whose sums are known are right.
-fn there_already(set: &Download, home: &Path) -> Result<Option<Vec<Got>>> {
+/// The files, if all exist and match their known checksums.
+fn existing(set: &Download, home: &Path) -> Result<Option<Vec<Got>>> {
     if !set.files.iter().all(|file| home.join(file.name).is_file()) {
         return Ok(None);
     }
@@ -62,7 +61,7 @@ fn inspect(path: &Path) -> Result<Got> {
 }
 
 fn unpack(archive: &Path, folder: &str, file: &DataFile, home: &Path) -> Result<Got> {
-    let damaged = |e: &dyn std::fmt::Display| anyhow!("{} cannot be unpacked: {e}; delete it and get it again", archive.display());
+    let damaged = |e: &dyn std::fmt::Display| anyhow!("{} cannot be unpacked: {e}; delete it and download it again", archive.display());
     let mut zip = zip::ZipArchive::new(File::open(archive).map_err(|e| damaged(&e))?).map_err(|e| damaged(&e))?;
     let mut member = zip.by_name(&format!("{folder}/{}", file.name)).map_err(|e| damaged(&e))?;
     let path = home.join(file.name);
@@ -81,12 +80,12 @@ fn unpack(archive: &Path, folder: &str, file: &DataFile, home: &Path) -> Result<
     let (bytes, found) = (sum.bytes, sum.finish());
     if let Some(sha256) = file.sha256.filter(|&sha256| sha256 != found) {
         fs::remove_file(&path).with_context(|| format!("cannot delete {}", path.display()))?;
-        bail!("{} in {} has the SHA-256 {found} and should have {sha256}: it was changed at its source", file.name, archive.display());
+        bail!("{} in {} has the SHA-256 {found} instead of {sha256}: it was changed at its source", file.name, archive.display());
     }
     Ok(Got { path, bytes, sha256: found })
 }
 
-/// The SHA-256 of what is written to it.
+/// Hashes and counts the bytes written to it.
 struct Sum {
     hash: Sha256,
     bytes: u64,

@@ -14,15 +14,15 @@ use std::time::Duration;
 enum Answer {
     /// Serves the file, from where the request asks on.
     Serve,
-    /// Serves the whole file, whatever the request asks.
+    /// Serves the whole file, ignoring the range of the request.
     IgnoreRange,
-    /// Promises what it should, and hangs up after so many bytes.
+    /// Closes the connection after this many bytes.
     CutAfter(usize),
     /// A bare status.
     Status(&'static str),
 }
 
-/// A server on loopback that gives one answer after the other and then stops listening.
+/// A server on loopback that gives these answers in order and then stops listening.
 struct Server {
     url: String,
     /// Where each request asked to begin.
@@ -95,7 +95,7 @@ fn sum(bytes: &[u8]) -> String {
 /// Names and contents.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// Downloads from a server with those answers. Returns the result, what the folder holds then, and where requests began.
+/// Downloads from a server with these answers. Returns the result, the content of the folder, and the starts of the requests.
 fn run(sha256: &str, part: &[u8], answers: Vec<Answer>) -> (Result<Vec<Progress>>, Files, Vec<Option<usize>>) {
     let folder = tempfile::tempdir().unwrap();
     if !part.is_empty() {
@@ -115,7 +115,7 @@ fn whole() -> Files {
 }
 
 #[test]
-fn a_download_tells_its_progress_and_takes_its_name_when_whole() {
+fn a_download_reports_progress_and_is_renamed_when_complete() {
     let (result, left, ranges) = run(&sum(&content()), &[], vec![Answer::Serve]);
     let seen = result.unwrap();
     assert_eq!(seen.first(), Some(&Progress { done: 0, total: Some(300_000) }));
@@ -126,7 +126,7 @@ fn a_download_tells_its_progress_and_takes_its_name_when_whole() {
 }
 
 #[test]
-fn a_cut_connection_is_taken_up_where_it_ended() {
+fn a_lost_connection_is_resumed() {
     let answers = vec![Answer::CutAfter(100_000), Answer::CutAfter(50_000), Answer::Serve];
     let (result, left, ranges) = run(&sum(&content()), &[], answers);
     result.unwrap();
@@ -135,7 +135,7 @@ fn a_cut_connection_is_taken_up_where_it_ended() {
 }
 
 #[test]
-fn a_part_of_an_earlier_run_is_gone_on_from() {
+fn a_part_of_an_earlier_run_is_resumed() {
     let (result, left, ranges) = run(&sum(&content()), &content()[..1234], vec![Answer::Serve]);
     assert_eq!(result.unwrap()[0], Progress { done: 1234, total: Some(300_000) });
     assert_eq!(left, whole());
@@ -143,14 +143,14 @@ fn a_part_of_an_earlier_run_is_gone_on_from() {
 }
 
 #[test]
-fn a_server_that_ignores_ranges_is_read_from_the_beginning() {
+fn a_server_that_ignores_ranges_restarts_the_download() {
     let (result, left, _) = run(&sum(&content()), &content()[..1234], vec![Answer::IgnoreRange]);
     result.unwrap();
     assert_eq!(left, whole());
 }
 
 #[test]
-fn a_part_that_does_not_fit_is_begun_anew() {
+fn a_part_of_another_version_is_discarded() {
     let (result, left, ranges) = run(&sum(&content()), &[0; 300_000], vec![Answer::Serve, Answer::Serve]);
     result.unwrap();
     assert_eq!(left, whole());
@@ -158,7 +158,7 @@ fn a_part_that_does_not_fit_is_begun_anew() {
 }
 
 #[test]
-fn a_wrong_sum_keeps_nothing() {
+fn a_wrong_checksum_deletes_the_download() {
     let (result, left, _) = run(&sum(b"other"), &[], vec![Answer::Serve]);
     let error = result.unwrap_err().to_string();
     assert!(error.contains(&sum(&content())) && error.contains(&sum(b"other")), "{error}");
@@ -166,10 +166,10 @@ fn a_wrong_sum_keeps_nothing() {
 }
 
 #[test]
-fn what_is_not_there_is_asked_for_once_and_what_is_busy_again() {
+fn not_found_is_final_and_a_busy_server_is_retried() {
     let (result, left, ranges) = run(&sum(&content()), &[], vec![Answer::Status("404 Not Found")]);
     let error = result.unwrap_err().to_string();
-    assert!(error.contains("nothing lies there") && error.contains("http://127.0.0.1"), "{error}");
+    assert!(error.contains("not found") && error.contains("http://127.0.0.1"), "{error}");
     assert_eq!((left.len(), ranges.len()), (0, 1));
     let busy = || Answer::Status("503 Service Unavailable");
     let (result, left, _) = run(&sum(&content()), &[], vec![busy(), busy(), Answer::Serve]);
@@ -181,7 +181,7 @@ fn what_is_not_there_is_asked_for_once_and_what_is_busy_again() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn an_unreachable_server_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://127.0.0.1:{port}/x");
@@ -191,7 +191,7 @@ fn a_server_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_an_error_and_no_panic() {
+fn a_server_without_tls_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/x", listener.local_addr().unwrap());
     let hello = std::thread::spawn(move || {
@@ -205,7 +205,7 @@ fn a_server_that_speaks_no_tls_is_an_error_and_no_panic() {
     let client = Client::new(1, Duration::ZERO);
     let error = client.download(&url, &folder.path().join("x"), "", &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains(&url), "{error}");
-    if error.contains("no TLS") {
+    if error.contains("TLS is not supported") {
         eprintln!("skipped: this machine lacks what the cryptography needs");
         return;
     }
@@ -234,7 +234,7 @@ fn an_archive_is_unpacked_and_its_files_checked() {
 }
 
 #[test]
-fn a_data_set_that_is_there_is_not_downloaded_again() {
+fn an_existing_data_set_is_not_downloaded_again() {
     let folder = tempfile::tempdir().unwrap();
     let set = Download {
         name: "set",

@@ -35,10 +35,10 @@ impl Mapping {
     }
 }
 
-/// A folder of shards, all of them mapped and their headers checked.
+/// A folder of shards, all memory-mapped, with verified headers.
 ///
-/// The ids themselves are compared with the vocabulary when they are read (see [`TokenStream`](crate::data::TokenStream)):
-/// a file can change after it was opened, and opening a hundred gigabytes should not mean reading them.
+/// The ids are checked against the vocabulary when they are read (see [`TokenStream`](crate::data::TokenStream)): files can
+/// change while they are open, and opening should not read a hundred gigabytes.
 pub struct ShardFolder {
     path: PathBuf,
     tokenizer: Box<dyn Tokenizer>,
@@ -54,26 +54,25 @@ impl ShardFolder {
     /// Opens a folder of shards.
     ///
     /// # Errors
-    /// One sentence for a folder without a manifest, a shard that is missing, cut off, damaged, of another version or of
-    /// another tokenizer than the folder's.
+    /// A folder without a manifest, or a shard that is missing, cut off, damaged, of another version or of another tokenizer.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() && !Self::is_at(path) {
-            bail!("{} is no folder of shards: it has no {MANIFEST}; write one with `hh-runtime tokenize`", path.display());
+            bail!("{} is not a folder of shards: it has no {MANIFEST}; write one with `hh-runtime tokenize`", path.display());
         }
         let json = files::read_to_string(&path.join(MANIFEST))?;
         let unreadable = || format!("{} is not readable; write the shards again", path.join(MANIFEST).display());
         let manifest: Manifest = serde_json::from_str(&json).with_context(unreadable)?;
         if manifest.version != VERSION {
-            bail!("{} has shards of version {}, and this program reads version {VERSION}", path.display(), manifest.version);
+            bail!("{} has shards of version {}; supported is version {VERSION}", path.display(), manifest.version);
         }
         let description = files::read_to_string(&path.join(TOKENIZER))?;
         let fingerprint: [u8; 32] = Sha256::digest(&description).into();
         let tokenizer = hh::tokenizer::from_json(&description).with_context(|| format!("cannot use {}", path.join(TOKENIZER).display()))?;
         let mut mappings = Vec::with_capacity(manifest.shards.len());
         for entry in &manifest.shards {
-            // A manifest from elsewhere must not make this program read outside of the folder.
+            // An untrusted manifest must not read files outside of the folder.
             if !matches!(Path::new(&entry.file).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
-                bail!("{} names {:?}, which is no file of the folder", path.join(MANIFEST).display(), entry.file);
+                bail!("{} lists {:?}, which is not a file of the folder", path.join(MANIFEST).display(), entry.file);
             }
             let file = path.join(&entry.file);
             let mapping = Mapping::open(&file)?;
@@ -87,7 +86,7 @@ impl ShardFolder {
             }
             if header.count != entry.tokens {
                 bail!(
-                    "{} has {} ids where the manifest says {}: the folder is mixed up; write the shards again",
+                    "{} has {} ids instead of the {} of the manifest; write the shards again",
                     file.display(),
                     header.count,
                     entry.tokens
@@ -96,7 +95,7 @@ impl ShardFolder {
             mappings.push(mapping);
         }
         if mappings.is_empty() {
-            bail!("{} names no shards; write them again", path.join(MANIFEST).display());
+            bail!("{} lists no shards; write them again", path.join(MANIFEST).display());
         }
         Ok(Self { path: path.to_owned(), tokenizer, mappings })
     }
@@ -106,19 +105,19 @@ impl ShardFolder {
         &*self.tokenizer
     }
 
-    /// The same, for whoever keeps it.
+    /// The same, by value.
     pub fn into_tokenizer(self) -> Box<dyn Tokenizer> {
         self.tokenizer
     }
 
-    /// Refuses the shards of another tokenizer, such as that of the checkpoint that is to be trained on.
+    /// Checks that the shards were written with this tokenizer.
     ///
     /// # Errors
-    /// One sentence with both vocabularies.
+    /// Another tokenizer.
     pub fn require(&self, tokenizer: &dyn Tokenizer) -> Result<()> {
         if self.tokenizer.to_json() != tokenizer.to_json() {
             bail!(
-                "the shards in {} were written with another tokenizer (vocabulary {}) than is asked for ({}); write them with that one",
+                "the shards in {} were written with another tokenizer (vocabulary {}) than the needed one ({}); write them with that one",
                 self.path.display(),
                 self.tokenizer.vocab_size(),
                 tokenizer.vocab_size()

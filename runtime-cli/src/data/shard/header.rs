@@ -17,7 +17,7 @@ pub enum Width {
 }
 
 impl Width {
-    /// The narrowest that holds every id below `vocab_size`.
+    /// The smallest width for all ids below `vocab_size`.
     pub fn of(vocab_size: usize) -> Self {
         if vocab_size <= 1 << 16 { Self::Two } else { Self::Four }
     }
@@ -30,7 +30,7 @@ impl Width {
         }
     }
 
-    /// Appends ids in little-endian order. They must fit.
+    /// Appends ids in little-endian order. They must fit the width.
     pub fn pack(self, ids: &[u32], out: &mut Vec<u8>) {
         match self {
             Self::Two => out.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
@@ -38,7 +38,7 @@ impl Width {
         }
     }
 
-    /// Reads as many ids as `out` holds.
+    /// Reads `out.len()` ids.
     pub fn unpack(self, bytes: &[u8], out: &mut [u32]) {
         match self {
             Self::Two => {
@@ -55,7 +55,7 @@ impl Width {
     }
 }
 
-/// What the first [`HEADER_BYTES`] of a shard say.
+/// The header of a shard, its first [`HEADER_BYTES`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
     /// Bytes of an id.
@@ -83,28 +83,28 @@ impl Header {
         bytes
     }
 
-    /// Bytes that a whole shard has.
+    /// Size of the complete file in bytes.
     pub fn file_bytes(&self) -> u64 {
         HEADER_BYTES as u64 + self.count * self.width.bytes() as u64
     }
 }
 
-/// Reads the beginning of a shard; a function of its bytes alone. A header that is returned describes a possible file:
-/// [`Header::file_bytes`] does not overflow, and the width is that of the vocabulary.
+/// Parses the start of a shard. A returned header is consistent: [`Header::file_bytes`] does not overflow, and the width is that
+/// of the vocabulary.
 ///
 /// # Errors
-/// One sentence for bytes that are no shard, are of another version, cut off, damaged or contradictory.
+/// Bytes that are not a shard, are of another version, cut off, damaged or contradictory.
 pub fn parse_header(bytes: &[u8]) -> Result<Header> {
     if !bytes.starts_with(&MAGIC) {
-        bail!("it is no shard of ids; write shards with `hh-runtime tokenize`");
+        bail!("it is not a shard of ids; write shards with `hh-runtime tokenize`");
     }
     let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
-        bail!("it is cut off: it has {} bytes, and the header alone has {HEADER_BYTES}; write the shards again", bytes.len());
+        bail!("it is cut off: it has {} bytes, but the header alone has {HEADER_BYTES}; write the shards again", bytes.len());
     };
     let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
     if u32_at(8) != VERSION {
-        bail!("it is a shard of version {}, and this program reads version {VERSION}; write the shards again", u32_at(8));
+        bail!("it is a shard of version {}; supported is version {VERSION}; write the shards again", u32_at(8));
     }
     if Sha256::digest(&bytes[..CHECKED])[..] != bytes[CHECKED..CHECKED + 32] || bytes[CHECKED + 32..].iter().any(|&b| b != 0) {
         bail!("its header is damaged; write the shards again");
@@ -116,7 +116,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<Header> {
         other => bail!("its header contradicts itself: ids of {other} bytes in a vocabulary of {vocab_size}; write the shards again"),
     };
     if vocab_size == 0 || vocab_size > 1 << 32 || count > 1 << 60 {
-        bail!("its header cannot be: {count} ids in a vocabulary of {vocab_size}; write the shards again");
+        bail!("its header is invalid: {count} ids in a vocabulary of {vocab_size}; write the shards again");
     }
     let mut tokenizer = [0; 32];
     tokenizer.copy_from_slice(&bytes[32..CHECKED]);

@@ -1,7 +1,7 @@
-//! Shards: a text as ids in files that are mapped into memory, so that it may be larger than memory.
+//! Shards: a text as token ids in memory-mapped files, so that it may be larger than memory.
 //!
-//! A folder of shards is whole in itself: `shard-00000.ids` and so on, `tokenizer.json` (the tokenizer's description, as in a
-//! checkpoint) and `manifest.json`. The folder appears under its name only when everything is written.
+//! A folder of shards is self-contained: `shard-00000.ids` and so on, `tokenizer.json` (the tokenizer, as in a checkpoint) and
+//! `manifest.json`. The folder is renamed into place when it is complete.
 //!
 //! | bytes | of a shard |
 //! |---|---|
@@ -25,14 +25,14 @@ pub use writer::ShardWriter;
 
 pub(super) use folder::Mapping;
 
-/// The file that makes a folder a folder of shards.
+/// The file that identifies a folder of shards.
 pub const MANIFEST: &str = "manifest.json";
-/// The tokenizer's description beside the shards.
+/// The tokenizer of the shards.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// Ids of a shard unless asked otherwise: 256 MiB at two bytes each.
+/// Default number of ids per shard: 256 MiB at two bytes each.
 pub const SHARD_TOKENS: u64 = 1 << 27;
 
-/// What the folder holds.
+/// The content of the manifest.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Manifest {
     version: u32,

@@ -37,7 +37,7 @@ fn error(folder: &Path) -> String {
 }
 
 #[test]
-fn what_was_written_is_read_across_shards_in_both_widths() {
+fn ids_are_read_across_shards_in_both_widths() {
     let folder = tempfile::tempdir().unwrap();
     for vocab_size in [300, 1 << 16, (1 << 16) + 1] {
         let path = folder.path().join(vocab_size.to_string());
@@ -57,7 +57,7 @@ fn what_was_written_is_read_across_shards_in_both_widths() {
 }
 
 #[test]
-fn a_folder_is_whole_or_not_there() {
+fn a_folder_is_written_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shards");
     let mut writer = ShardWriter::create(&path, &Bytes, 10).unwrap();
@@ -90,7 +90,7 @@ fn a_text_and_its_shards_are_the_same_ids() {
 }
 
 #[test]
-fn every_damage_is_refused_in_a_sentence_that_names_the_file() {
+fn every_damage_is_rejected_with_the_name_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     write(&path, &Bytes, 10, &[1; 25]);
@@ -105,8 +105,8 @@ fn every_damage_is_refused_in_a_sentence_that_names_the_file() {
     refuse(&whole[..whole.len() - 1], "cut off");
     refuse(&[&whole[..], &[0]].concat(), "cut off or damaged");
     refuse(&whole[..HEADER_BYTES - 1], "cut off");
-    refuse(&[], "no shard of ids");
-    refuse(b"hello", "no shard of ids");
+    refuse(&[], "not a shard of ids");
+    refuse(b"hello", "not a shard of ids");
     refuse(&[&whole[..8], &[2], &whole[9..]].concat(), "version 2");
     for byte in 12..HEADER_BYTES {
         let mut bytes = whole.clone();
@@ -117,7 +117,7 @@ fn every_damage_is_refused_in_a_sentence_that_names_the_file() {
     header.tokenizer[0] ^= 1;
     refuse(&[&header.to_bytes()[..], &whole[HEADER_BYTES..]].concat(), "another tokenizer");
     fs::copy(path.join("shard-00002.ids"), &shard).unwrap();
-    assert!(error(&path).contains("mixed up"));
+    assert!(error(&path).contains("of the manifest"));
     fs::remove_file(&shard).unwrap();
     assert!(error(&path).contains("no such file"));
     fs::write(path.join(TOKENIZER), "{\"kind\":\"chars\",\"chars\":\"ab\"}").unwrap();
@@ -127,19 +127,19 @@ fn every_damage_is_refused_in_a_sentence_that_names_the_file() {
     fs::write(path.join(MANIFEST), "nonsense").unwrap();
     assert!(error(&path).contains("not readable"));
     fs::remove_file(path.join(MANIFEST)).unwrap();
-    assert!(error(&path).contains("no folder of shards"));
+    assert!(error(&path).contains("not a folder of shards"));
     assert!(error(&folder.path().join("none")).contains("no such file"));
 }
 
 #[test]
-fn a_manifest_leads_to_no_file_outside_of_its_folder() {
+fn a_manifest_cannot_refer_to_files_outside_of_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     write(&path, &Bytes, 10, &[1; 5]);
     for name in ["../s/shard-00000.ids", "/dev/zero", "", ".."] {
         let manifest = Manifest { version: 1, vocab_size: 256, tokens: 5, shards: vec![Entry { file: name.into(), tokens: 5 }] };
         fs::write(path.join(MANIFEST), serde_json::to_string(&manifest).unwrap()).unwrap();
-        assert!(error(&path).contains("no file of the folder"), "{name}");
+        assert!(error(&path).contains("not a file of the folder"), "{name}");
     }
 }
 
@@ -159,7 +159,7 @@ fn an_id_outside_of_the_vocabulary_is_found_when_it_is_read() {
 }
 
 #[test]
-fn a_header_that_contradicts_itself_is_refused_though_its_check_is_right() {
+fn a_contradictory_header_is_rejected_even_with_a_valid_checksum() {
     let good = Header { width: Width::Two, count: 5, vocab_size: 256, tokenizer: [3; 32] };
     assert_eq!(parse_header(&good.to_bytes()).unwrap(), good);
     for bad in [

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 /// Writes a folder of shards in constant memory.
 ///
-/// Everything goes into a folder beside the one asked for, which takes its name in [`finish`](Self::finish) and is deleted
-/// if that is never reached.
+/// Everything is written to a temporary folder next to the output, which is renamed in [`finish`](Self::finish), or deleted if
+/// the writer is dropped before.
 pub struct ShardWriter {
-    beside: tempfile::TempDir,
+    unfinished: tempfile::TempDir,
     folder: PathBuf,
     header: Header,
     shard_tokens: u64,
@@ -23,13 +23,13 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Begins a folder, of shards of at most `shard_tokens` ids.
+    /// Starts a folder of shards with at most `shard_tokens` ids each.
     ///
     /// # Errors
-    /// One sentence if the folder exists and has something in it, no folder can be made beside it, or `shard_tokens` is 0.
+    /// An output folder that is not empty or whose parent cannot be written, or a `shard_tokens` of 0.
     pub fn create(folder: &Path, tokenizer: &dyn Tokenizer, shard_tokens: u64) -> Result<Self> {
         if shard_tokens == 0 {
-            bail!("a shard of 0 tokens holds nothing; make it larger");
+            bail!("--shard-tokens is 0; it must be at least 1");
         }
         if folder.is_file() {
             bail!("{} is a file; write the shards to another folder", folder.display());
@@ -39,7 +39,7 @@ impl ShardWriter {
         }
         let parent = files::folder_of(folder);
         files::make_folder(&parent)?;
-        let beside = files::temporary(0o777)
+        let unfinished = files::temporary(0o777)
             .tempdir_in(&parent)
             .map_err(|e| anyhow!("cannot write to {}: {}", parent.display(), files::remedy(&e)))?;
         let json = tokenizer.to_json();
@@ -55,23 +55,23 @@ impl ShardWriter {
             open: None,
             entries: Vec::new(),
             packed: Vec::new(),
-            beside,
+            unfinished,
         };
-        this.told(fs::write(this.beside.path().join(TOKENIZER), json))?;
+        this.checked(fs::write(this.unfinished.path().join(TOKENIZER), json))?;
         Ok(this)
     }
 
     /// Appends ids.
     ///
     /// # Errors
-    /// One sentence for a disk that fails, and for an id that the tokenizer does not have.
+    /// A file that cannot be written, or an id outside of the vocabulary.
     pub fn push(&mut self, mut ids: &[u32]) -> Result<()> {
         if let Some(id) = ids.iter().find(|&&id| u64::from(id) >= self.header.vocab_size) {
-            bail!("the tokenizer gave id {id}, and its vocabulary has {} entries; it is damaged", self.header.vocab_size);
+            bail!("the tokenizer returned id {id}, but its vocabulary has {} entries; it is damaged", self.header.vocab_size);
         }
         while !ids.is_empty() {
             let written = self.write(&mut ids);
-            self.told(written)?;
+            self.checked(written)?;
         }
         Ok(())
     }
@@ -79,19 +79,19 @@ impl ShardWriter {
     fn write(&mut self, ids: &mut &[u32]) -> io::Result<()> {
         let Some(open) = &mut self.open else {
             let file = format!("shard-{:05}.ids", self.entries.len());
-            let mut open = BufWriter::with_capacity(1 << 20, File::create_new(self.beside.path().join(&file))?);
+            let mut open = BufWriter::with_capacity(1 << 20, File::create_new(self.unfinished.path().join(&file))?);
             open.write_all(&[0; HEADER_BYTES])?;
             self.entries.push(Entry { file, tokens: 0 });
             self.open = Some(open);
             return Ok(());
         };
         let entry = self.entries.last_mut().expect("an open shard has its entry");
-        let room = (self.shard_tokens - entry.tokens).min(ids.len() as u64);
-        let (now, later) = ids.split_at(room as usize);
+        let count = (self.shard_tokens - entry.tokens).min(ids.len() as u64);
+        let (now, later) = ids.split_at(count as usize);
         self.packed.clear();
         self.header.width.pack(now, &mut self.packed);
         open.write_all(&self.packed)?;
-        entry.tokens += room;
+        entry.tokens += count;
         *ids = later;
         if entry.tokens == self.shard_tokens { self.close() } else { Ok(()) }
     }
@@ -106,33 +106,33 @@ impl ShardWriter {
         file.sync_all()
     }
 
-    /// Ids that were written so far.
+    /// Number of ids written so far.
     pub fn tokens(&self) -> u64 {
         self.entries.iter().map(|entry| entry.tokens).sum()
     }
 
-    /// Closes the last shard, writes the manifest and gives the folder its name. Returns the number of ids.
+    /// Closes the last shard, writes the manifest and renames the folder. Returns the number of ids.
     ///
     /// # Errors
-    /// One sentence for a disk that fails, and for a folder without any id.
+    /// A file that cannot be written, or a text without tokens.
     pub fn finish(mut self) -> Result<u64> {
         let tokens = self.tokens();
         if tokens == 0 {
             bail!("the text has no tokens; nothing was written to {}", self.folder.display());
         }
         let closed = self.close();
-        self.told(closed)?;
+        self.checked(closed)?;
         let manifest =
             Manifest { version: VERSION, vocab_size: self.header.vocab_size as usize, tokens, shards: std::mem::take(&mut self.entries) };
-        let path = self.beside.path();
+        let path = self.unfinished.path();
         files::write_atomically(&path.join(MANIFEST), |w| Ok(serde_json::to_writer_pretty(w, &manifest)?))?;
-        self.told(files::sync_folder(path))?;
-        self.told(fs::rename(path, &self.folder))?;
-        self.told(files::sync_folder(&files::folder_of(&self.folder)))?;
+        self.checked(files::sync_folder(path))?;
+        self.checked(fs::rename(path, &self.folder))?;
+        self.checked(files::sync_folder(&files::folder_of(&self.folder)))?;
         Ok(tokens)
     }
 
-    fn told<T>(&self, result: io::Result<T>) -> Result<T> {
+    fn checked<T>(&self, result: io::Result<T>) -> Result<T> {
         result.map_err(|e| anyhow!("cannot write shards to {}: {}", self.folder.display(), files::remedy(&e)))
     }
 }

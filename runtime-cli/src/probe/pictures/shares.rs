@@ -1,4 +1,4 @@
-//! The gates of the paths, and the mixtures over depths.
+//! Pictures of the gates of the paths and of the weights of the depths.
 
 use crate::picture::{Anchor, Area, Drawn, INK, PATHS, fill, mesh, path_key, save, write};
 use crate::probe::findings::Findings;
@@ -10,15 +10,15 @@ use std::path::Path;
 
 const SIZE: (u32, u32) = (960, 660);
 const BARS: u32 = 300;
-/// Width of a bar, of a layer's 1.
+/// Width of a bar; a layer is 1 wide.
 const BAR: f64 = 0.26;
-/// Points of a line at most.
+/// Maximum number of points of a line.
 const POINTS: usize = 240;
 
-/// `gates.svg`: the mean gate of each path in each layer, and over the positions of a window; nothing if there are no gates.
+/// `gates.svg`: the mean gate of each path in each layer, and over the positions of a window; not written without gates.
 ///
 /// # Errors
-/// One sentence where it cannot be written.
+/// A file that cannot be written.
 pub(in crate::probe) fn gates(path: &Path, findings: &Findings) -> Result<()> {
     let gates = &findings.gates;
     if gates.is_empty() {
@@ -31,7 +31,7 @@ pub(in crate::probe) fn gates(path: &Path, findings: &Findings) -> Result<()> {
     })
 }
 
-/// Number of a path, by its name.
+/// Index of a path.
 fn path_of(gate: &Gate) -> usize {
     NAMES.iter().position(|name| *name == gate.path).unwrap_or_default()
 }
@@ -48,17 +48,17 @@ fn by_layer(area: &Area<'_>, gates: &[Gate]) -> Drawn {
         .build_cartesian_2d(-0.5..last as f64 + 0.5, 0.0..top * 1.1)?;
     mesh(&mut chart, "layer", "mean gate", [(last + 2).min(24), 5])?;
     chart.draw_series(gates.iter().map(|gate| {
-        // Side by side around the layer's number, however many it has.
-        let beside: Vec<_> = gates.iter().filter(|other| other.layer == gate.layer).map(path_of).collect();
-        let (i, n) = (path_of(gate), beside.len() as f64);
-        let before = beside.into_iter().filter(|&other| other < i).count() as f64;
+        // The bars of a layer are centred on its number.
+        let paths: Vec<_> = gates.iter().filter(|other| other.layer == gate.layer).map(path_of).collect();
+        let (i, n) = (path_of(gate), paths.len() as f64);
+        let before = paths.into_iter().filter(|&other| other < i).count() as f64;
         let middle = gate.layer as f64 + (before - (n - 1.0) / 2.0) * BAR;
         Rectangle::new([(middle - 0.46 * BAR, 0.0), (middle + 0.46 * BAR, gate.mean)], PATHS[i].1.filled())
     }))?;
     path_key(area, [0, 1, 2].map(|i| gates.iter().any(|gate| path_of(gate) == i)))
 }
 
-/// A strong line for the mean of the layers, a faint one for each.
+/// A strong line for the mean over layers, a faint line for each layer.
 fn by_position(area: &Area<'_>, gates: &[Gate]) -> Drawn {
     let length = gates.first().map_or(0, |gate| gate.positions.len());
     let group = length.div_ceil(POINTS).max(1);
@@ -97,10 +97,10 @@ const TOP: i32 = 92;
 const LEFT: i32 = 100;
 const WIDTH: i32 = 640;
 
-/// `depths.svg`: the mean weight of each refinement in each layer; nothing if there is no Hopfield memory.
+/// `depths.svg`: the mean weight of each refinement in each layer; not written without a Hopfield memory.
 ///
 /// # Errors
-/// One sentence where it cannot be written.
+/// A file that cannot be written.
 pub(in crate::probe) fn depths(path: &Path, findings: &Findings) -> Result<()> {
     let depths = &findings.depths;
     if depths.is_empty() {
@@ -112,7 +112,7 @@ pub(in crate::probe) fn depths(path: &Path, findings: &Findings) -> Result<()> {
 
 fn shares(area: &Area<'_>, depths: &[Depths]) -> Drawn {
     let most = depths.iter().map(|layer| layer.weights.len()).max().unwrap_or(1);
-    // The later a refinement, the fainter.
+    // Later refinements are fainter.
     let color = |k: usize| PATHS[1].1.mix(1.0 - 0.75 * k as f64 / (most - 1).max(1) as f64);
     write(area, "Mean weight of each refinement of the Hopfield memory", (24, 24), 18, Anchor::Left, INK)?;
     for k in 0..most.min(8) {

@@ -1,4 +1,4 @@
-//! Bars and numbers of the whole model's knock-outs, and a table of each layer's.
+//! Pictures of the knock-outs: a bar chart for the whole model, and a table for single layers.
 
 use crate::picture::{Anchor, Area, BLUE, Drawn, FONT, GRID, INK, ORANGE, fill, save, ticks, write};
 use crate::probe::findings::{Findings, Row};
@@ -7,16 +7,16 @@ use anyhow::Result;
 use plotters::prelude::*;
 use std::path::Path;
 
-/// Heights in pixels: of a row, of a group's title, of what stands above all.
+/// Heights in pixels: of a row, of a group's title, of the header.
 const LINE: i32 = 22;
 const TITLE: i32 = 36;
 const TOP: i32 = 84;
 const WIDTH: i32 = 960;
-/// Where things stand across.
+/// Horizontal positions in pixels.
 const TITLES: i32 = 24;
 const NAMES: i32 = 36;
 const LEFT: i32 = 300;
-/// Ends of the bars, and of the columns of numbers.
+/// Right ends of the bars and of the number columns.
 const RIGHT: i32 = 690;
 const NLL: i32 = 760;
 const DIFFERENCE: i32 = 850;
@@ -24,7 +24,7 @@ const ERROR: i32 = 936;
 /// Width of a layer's cell.
 const CELL: i32 = 72;
 
-/// Rows under their groups' titles, with the heights of their middles.
+/// Rows and group titles with their vertical centres.
 struct Lines<T> {
     titles: Vec<(i32, Group)>,
     rows: Vec<(i32, T)>,
@@ -62,10 +62,10 @@ fn heading(area: &Area<'_>, text: &str, at: (i32, i32), size: u32) -> Drawn {
     Ok(())
 }
 
-/// `knockouts.svg`: a bar, the nll and the difference to the baseline of each of the whole model's knock-outs.
+/// `knockouts.svg`: a bar, the nll and the difference to the baseline for each knock-out in the whole model.
 ///
 /// # Errors
-/// One sentence where it cannot be written.
+/// A file that cannot be written.
 pub(in crate::probe) fn knockouts(path: &Path, findings: &Findings, title: &str) -> Result<()> {
     let rows = findings.rows.iter().filter(|row| row.layer.is_none()).map(|row| (row.group, row));
     let lines = lines(rows);
@@ -105,7 +105,7 @@ fn bars(area: &Area<'_>, lines: &Lines<&Row>, title: &str) -> Drawn {
     Ok(())
 }
 
-/// `+0.123`, with the sign that is printed for it, and none for what rounds to zero.
+/// `+0.123` or `−0.123`, without a sign if it rounds to zero.
 fn signed(x: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", x.abs());
     if text.bytes().all(|b| b == b'0' || b == b'.') {
@@ -114,10 +114,10 @@ fn signed(x: f64, digits: usize) -> String {
     format!("{}{text}", if x < 0.0 { '−' } else { '+' })
 }
 
-/// `layers.svg`: the difference that each knock-out makes in each layer alone; nothing if none was knocked out in one.
+/// `layers.svg`: the difference of each knock-out in each single layer; not written if there is none.
 ///
 /// # Errors
-/// One sentence where it cannot be written.
+/// A file that cannot be written.
 pub(in crate::probe) fn layers(path: &Path, findings: &Findings) -> Result<()> {
     let mut table: Vec<(Group, Cells<'_>)> = Vec::new();
     let mut last = 0;
@@ -132,7 +132,7 @@ pub(in crate::probe) fn layers(path: &Path, findings: &Findings) -> Result<()> {
     if table.is_empty() {
         return Ok(());
     }
-    // In the order that they have in the whole model: a first layer that lacks a path would have others come first.
+    // In the order of the whole model's rows: the first layer may lack some of them.
     let place = |cells: &Cells<'_>| findings.rows.iter().position(|row| row.layer.is_none() && row.name == cells.name);
     table.sort_by_key(|(_, cells)| place(cells));
     let lines = lines(table);
@@ -147,8 +147,8 @@ struct Cells<'a> {
 }
 
 fn heat(area: &Area<'_>, lines: &Lines<Cells<'_>>, last: usize) -> Drawn {
-    heading(area, "Knocked out in one layer alone", (TITLES, 24), 18)?;
-    write(area, "nats per token more than the baseline", (TITLES, 46), 13, Anchor::Left, INK)?;
+    heading(area, "Knocked out in single layers", (TITLES, 24), 18)?;
+    write(area, "difference to the baseline in nats per token", (TITLES, 46), 13, Anchor::Left, INK)?;
     let left = |layer: usize| LEFT + CELL * layer as i32;
     for layer in 0..=last {
         write(area, &format!("layer {layer}"), (left(layer) + CELL / 2, TOP - 2), 13, Anchor::Middle, INK)?;
@@ -158,7 +158,7 @@ fn heat(area: &Area<'_>, lines: &Lines<Cells<'_>>, last: usize) -> Drawn {
     for (y, cells) in &lines.rows {
         write(area, cells.name, (NAMES, *y), 13, Anchor::Left, INK)?;
         for &(layer, x) in &cells.of {
-            // The root: small differences can be told apart, too.
+            // The square root keeps small differences distinguishable.
             let depth = (x.abs() / most).sqrt();
             let text = signed(x, 3);
             let color = match text.chars().next() {

@@ -1,4 +1,4 @@
-//! The memories that are compared.
+//! The compared memories.
 
 use super::{Components, Patterns};
 use hh_core::backend::{Forward, Precision};
@@ -6,18 +6,18 @@ use hh_core::error::Error;
 use hh_core::ops::{Columns, ColumnsMut, Hebbian, HebbianState, Recall, Slots};
 use hh_core::shape::Shape;
 
-/// Something that stores patterns, and answers a spoilt one with what it takes it for.
+/// An associative memory that stores patterns and completes corrupted ones.
 pub trait Memory<B: Forward> {
-    /// What it takes each of the probes for.
+    /// The completion of each probe.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine fails.
+    /// [`Error::Device`] if the device fails.
     fn complete(&mut self, b: &mut B, probes: &Patterns) -> Result<Patterns, Error>;
 }
 
-/// A modern Hopfield memory (Ramsauer et al. 2020), read once: kernel [`Recall`] with `K` = 1.
+/// A modern Hopfield memory (Ramsauer et al. 2020), one step: kernel [`Recall`] with `K` = 1.
 ///
-/// The patterns are its slots. A query that is alone in its sequence sees nothing else, since a successor needs a predecessor.
+/// The patterns are its slots. Each query is the only position of its sequence and therefore sees nothing but the slots.
 pub struct Modern<T> {
     patterns: T,
     log_beta: T,
@@ -27,7 +27,7 @@ impl<T> Modern<T> {
     /// Stores patterns.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine fails.
+    /// [`Error::Device`] if the device fails.
     pub fn new<B: Forward<Tensor = T>>(b: &mut B, patterns: &Patterns, beta: f64) -> Result<Self, Error> {
         let mut make = || -> Result<_, B::Error> {
             let shape = Shape::cube(1, patterns.count(), patterns.dimension);
@@ -61,26 +61,26 @@ impl<B: Forward> Memory<B> for Modern<B::Tensor> {
     }
 }
 
-/// The classic memory (Hopfield 1982), read once: kernel [`Hebbian`] with `K` = 1 and nothing forgotten. As in that paper no component
-/// speaks to itself: with its diagonal the matrix of many patterns is nearly the unit matrix, and answers with the probe.
+/// The classic memory (Hopfield 1982), one step: kernel [`Hebbian`] with `K` = 1 and no decay. As in that paper the matrix has
+/// a zero diagonal: with it, the matrix of many patterns is nearly the identity and returns the probe.
 pub struct Classic {
-    /// `[2d, d]`: of patterns with patterns, then of patterns with values, which are the same here.
+    /// `[2d, d]`: outer products of patterns with patterns, then of patterns with values, which are equal here.
     matrices: Vec<f32>,
     components: Components,
 }
 
-/// Most elements of matrices that exist at a time.
+/// Maximum number of matrix elements in memory at a time.
 const MATRICES_AT_ONCE: usize = 1 << 22;
-/// σ of it is 1.
-const NEVER_FORGETS: f32 = 30.0;
+/// Logit of a decay of 1: its sigmoid is 1 in f32.
+const NO_DECAY: f32 = 30.0;
 
 impl Classic {
     /// Stores patterns.
     ///
     /// # Errors
-    /// [`Error::Device`] where the machine fails.
+    /// [`Error::Device`] if the device fails.
     pub fn new<B: Forward>(b: &mut B, patterns: &Patterns, components: Components) -> Result<Self, Error> {
-        // Item j is the pattern of j − 1 with the value of j: one position more than patterns.
+        // Position j stores the pattern of j − 1 with the value of j, which takes one more position than there are patterns.
         let d = patterns.dimension;
         let empty = Patterns { dimension: d, numbers: vec![0.0; patterns.numbers.len() + d] };
         let none = vec![0.0; d];
@@ -97,7 +97,7 @@ impl Classic {
 impl<B: Forward> Memory<B> for Classic {
     fn complete(&mut self, b: &mut B, probes: &Patterns) -> Result<Patterns, Error> {
         let d = probes.dimension;
-        // Each probe has a state of its own.
+        // Each probe needs its own copy of the state.
         let at_once = (MATRICES_AT_ONCE / self.matrices.len()).max(1);
         let mut answers = Vec::with_capacity(probes.numbers.len());
         for numbers in probes.numbers.chunks(at_once * d) {
@@ -110,11 +110,11 @@ impl<B: Forward> Memory<B> for Classic {
     }
 }
 
-/// Runs kernel [`Hebbian`] over `[B, T, 3d]`, from matrices `[B, 2d, d]`, which it leaves as they are afterwards.
+/// Runs kernel [`Hebbian`] over `[B, T, 3d]`, and updates the matrices `[B, 2d, d]`.
 fn read<B: Forward>(b: &mut B, [batch, time, d]: [usize; 3], qpv: &[f32], matrices: &mut [f32]) -> Result<Vec<f32>, B::Error> {
     let qpv = filled(b, Shape::cube(batch, time, 3 * d), qpv)?;
     let depth = b.alloc(Shape::cube(batch, time, 1), Precision::Compute)?;
-    let (log_beta, decay) = (b.alloc(Shape::vector(1), Precision::Full)?, filled(b, Shape::vector(1), &[NEVER_FORGETS])?);
+    let (log_beta, decay) = (b.alloc(Shape::vector(1), Precision::Full)?, filled(b, Shape::vector(1), &[NO_DECAY])?);
     let mut state = filled(b, Shape::cube(batch, 2 * d, d), matrices)?;
     let mut last = b.alloc(Shape::matrix(batch, d), Precision::Full)?;
     let mut y = b.alloc(Shape::cube(batch, time, d), Precision::Compute)?;
@@ -126,15 +126,14 @@ fn read<B: Forward>(b: &mut B, [batch, time, d]: [usize; 3], qpv: &[f32], matric
     Ok(answers)
 }
 
-/// A recurrent network as CA3 is thought of (Marr 1971, Treves and Rolls 1994): the same matrix, its answer fed back until it
-/// stands still.
+/// A recurrent network as a model of CA3 (Marr 1971, Treves and Rolls 1994): the classic matrix, iterated to a fixed point.
 pub struct Ca3 {
     /// `[d, d]`
     weights: Vec<f32>,
     components: Components,
 }
 
-/// Rounds after which a network that does not come to rest is read where it is.
+/// Maximum number of iterations, for networks that do not converge.
 const ROUNDS: usize = 50;
 
 impl Ca3 {
@@ -173,7 +172,7 @@ impl<B: Forward> Memory<B> for Ca3 {
     }
 }
 
-/// What a linear memory answers, as patterns are: signs, or vectors of their mean length.
+/// Maps the output of a linear memory to patterns: signs, or vectors of the patterns' mean length.
 fn readout(mut answers: Patterns, components: Components) -> Patterns {
     let length = (answers.dimension as f32).sqrt();
     for answer in answers.numbers.chunks_exact_mut(answers.dimension) {
@@ -188,7 +187,7 @@ fn readout(mut answers: Patterns, components: Components) -> Patterns {
     answers
 }
 
-/// Rows `q | pattern | value`; what is absent is zero.
+/// Rows `q | pattern | value`; absent parts are zero.
 fn packed(queries: &Patterns, patterns: Option<&[f32]>, values: Option<&[f32]>) -> Vec<f32> {
     let none = vec![0.0; queries.dimension];
     let row = |of: Option<&[f32]>, at: usize| of.map_or(none.clone(), |of| of[at * queries.dimension..][..queries.dimension].to_vec());

@@ -1,4 +1,4 @@
-//! `completion.svg`: the share of patterns that each memory completes, over noise, over masking, and over what it stores.
+//! `completion.svg`: the fraction of patterns that each memory completes, over noise, masking and number of stored patterns.
 
 use super::{MEMORIES, Probe, Row};
 use crate::picture::{Area, BLUE, Drawn, FONT, GRID, INK, PATHS, save};
@@ -8,26 +8,26 @@ use plotters::prelude::*;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (960, 900);
-/// The modern memory's is that of the path which it is.
+/// The modern memory has the colour of the Hopfield path.
 const COLORS: [RGBColor; 3] = [PATHS[1].1, BLUE, PATHS[2].1];
-const NAMES: [&str; 3] = ["modern, one step", "classic (1982), one step", "CA3, until it rests"];
+const NAMES: [&str; 3] = ["modern, one step", "classic (1982), one step", "CA3, to a fixed point"];
 
-/// What the first two panels store, and the noise of the third, where they are among the rows; else what is nearest.
+/// Number of patterns in the first two panels, and noise of the third; if absent, the nearest values in the rows.
 const PATTERNS: f64 = 100.0;
 const NOISE: f64 = 0.5;
 
-/// A line of each memory over one axis.
+/// One line per memory over one axis.
 struct Panel {
     axis: String,
-    /// The logarithm of x is what is even.
+    /// Whether the x axis is logarithmic.
     logarithmic: bool,
     lines: [Vec<(f64, f64)>; 3],
 }
 
-/// Draws the rows, replacing the picture that is there.
+/// Draws the rows into a file, replacing an existing one.
 ///
 /// # Errors
-/// One sentence where the file cannot be written.
+/// A file that cannot be written.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     let panels = panels(rows);
     let height = SIZE.1 / 3 * panels.len().max(1) as u32;
@@ -44,14 +44,14 @@ fn panels(rows: &[Row]) -> Vec<Panel> {
     let here = |row: &Row| row.patterns as f64 == stored;
     let all = [
         panel(format!("standard deviation of the noise, {stored} patterns"), false, &|row| noise(row).filter(|_| here(row))),
-        panel(format!("share of components masked, {stored} patterns"), false, &|row| mask(row).filter(|_| here(row))),
+        panel(format!("fraction of components masked, {stored} patterns"), false, &|row| mask(row).filter(|_| here(row))),
         panel(format!("patterns stored, noise {sigma}"), true, &|row| noise(row).filter(|x| *x == sigma).map(|_| row.patterns as f64)),
     ];
     all.into_iter().filter(|panel| !panel.lines[0].is_empty()).collect()
 }
 
 fn noise(row: &Row) -> Option<f64> {
-    if let Probe::DropoutKey(sigma) = row.probe { Some(sigma) } else { None }
+    if let Probe::Gaussian(sigma) = row.probe { Some(sigma) } else { None }
 }
 
 fn mask(row: &Row) -> Option<f64> {
@@ -66,18 +66,18 @@ fn picture(root: &Area<'_>, panels: &[Panel]) -> Drawn {
     for (index, (area, panel)) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels).enumerate() {
         let xs = || panel.lines.iter().flatten().map(|p| if panel.logarithmic { p.0.log10() } else { p.0 });
         let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
-        let room = ((high - low) * 0.02).max(1e-3);
+        let margin = ((high - low) * 0.02).max(1e-3);
         let mut chart = ChartBuilder::on(area)
             .margin(16)
             .margin_right(24)
             .x_label_area_size(44)
             .y_label_area_size(64)
-            .build_cartesian_2d(low - room..high + room, -0.03..1.05)?;
+            .build_cartesian_2d(low - margin..high + margin, -0.03..1.05)?;
         let label = |x: &f64| if panel.logarithmic { format!("{:.0}", 10f64.powf(*x)) } else { format!("{x:.2}") };
         chart
             .configure_mesh()
             .x_desc(&panel.axis)
-            .y_desc("share completed")
+            .y_desc("fraction completed")
             .x_labels(9)
             .y_labels(5)
             .max_light_lines(1)
@@ -96,7 +96,7 @@ fn picture(root: &Area<'_>, panels: &[Panel]) -> Drawn {
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(2)));
             chart.draw_series(at.into_iter().map(|at| Circle::new(at, 3, color.filled())))?;
         }
-        // Said once, where no line passes.
+        // The legend is drawn once, in the first panel.
         if index > 0 {
             continue;
         }

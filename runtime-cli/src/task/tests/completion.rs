@@ -1,4 +1,4 @@
-//! Completion: the kernels are the memories that they are said to be, and which of them complete what.
+//! Completion: the kernels implement the memories, and the memories complete patterns as the literature reports.
 
 use super::*;
 use crate::task::completion::*;
@@ -28,8 +28,8 @@ fn the_modern_memory_is_one_step_of_a_softmax_and_the_classic_one_a_matrix() {
         let likely: Vec<f32> = stored.each().map(|p| (3.0 * dot(&unit(p), &unit(probe))).exp()).collect();
         let sum: f32 = likely.iter().sum();
         for at in 0..d {
-            let wanted: f32 = stored.each().zip(&likely).map(|(p, l)| l / sum * p[at]).sum();
-            assert!((found[at] - wanted).abs() < 1e-5, "{} and {wanted}", found[at]);
+            let expected: f32 = stored.each().zip(&likely).map(|(p, l)| l / sum * p[at]).sum();
+            assert!((found[at] - expected).abs() < 1e-5, "{} and {expected}", found[at]);
         }
     }
     let found = Classic::new(b, &stored, Components::Gaussian).unwrap().complete(b, &asked).unwrap();
@@ -44,11 +44,11 @@ fn the_modern_memory_is_one_step_of_a_softmax_and_the_classic_one_a_matrix() {
 }
 
 #[test]
-fn an_attractor_network_comes_to_rest_in_a_stored_pattern() {
+fn an_attractor_network_converges_to_a_stored_pattern() {
     let stored = patterns(3, 64, 3, false);
-    let mut spoilt = stored.clone();
-    spoilt.numbers.iter_mut().step_by(6).for_each(|x| *x = -*x);
-    let found = Memory::<Cpu<f32>>::complete(&mut Ca3::new(&stored, Components::Bipolar), &mut cpu(), &spoilt).unwrap();
+    let mut corrupted = stored.clone();
+    corrupted.numbers.iter_mut().step_by(6).for_each(|x| *x = -*x);
+    let found = Memory::<Cpu<f32>>::complete(&mut Ca3::new(&stored, Components::Bipolar), &mut cpu(), &corrupted).unwrap();
     assert_eq!(found, stored);
 }
 
@@ -56,8 +56,8 @@ fn share(rows: &[Row], memory: &str, patterns: usize, probe: Probe) -> f64 {
     rows.iter().find(|row| (&row.memory[..], row.patterns, row.probe) == (memory, patterns, probe)).unwrap().completed
 }
 
-/// The bar: of 100 patterns with noise of 0.5, one step of the modern memory completes nearly all, where the classic one, whose
-/// capacity is 0.14 patterns a component, does not; of five patterns both do.
+/// Of 100 patterns with noise of 0.5, one step of the modern memory completes nearly all and the classic one, whose capacity
+/// is 0.14 patterns per component, hardly any; of five patterns both complete most.
 #[test]
 fn one_step_completes_a_hundred_patterns_where_the_classic_memory_does_not() {
     for components in ["bipolar", "gaussian"] {
@@ -65,9 +65,9 @@ fn one_step_completes_a_hundred_patterns_where_the_classic_memory_does_not() {
         task.validate().unwrap();
         let rows = task.run(&mut cpu()).unwrap();
         assert_eq!(rows.len(), 3 * 2 * 3);
-        let noise = Probe::DropoutKey(0.5);
+        let noise = Probe::Gaussian(0.5);
         assert!(share(&rows, "modern", 100, noise) >= 0.95, "{rows:?}");
-        assert!(share(&rows, "modern", 100, Probe::DropoutKey(1.5)) < share(&rows, "modern", 100, noise));
+        assert!(share(&rows, "modern", 100, Probe::Gaussian(1.5)) < share(&rows, "modern", 100, noise));
         for memory in ["classic", "ca3"] {
             assert!(share(&rows, memory, 100, noise) < 0.1, "{rows:?}");
         }
@@ -75,7 +75,7 @@ fn one_step_completes_a_hundred_patterns_where_the_classic_memory_does_not() {
         if components == "bipolar" {
             assert!(share(&rows, "classic", 5, noise) >= 0.8 && share(&rows, "ca3", 5, noise) >= 0.8, "{rows:?}");
         }
-        assert_eq!(task.run(&mut cpu()).unwrap(), rows, "a function of its seed");
+        assert_eq!(task.run(&mut cpu()).unwrap(), rows, "a function of the seed");
     }
 }
 
@@ -99,7 +99,13 @@ fn rows_are_written_and_drawn() {
 }
 
 #[test]
-fn probes_that_cannot_be_are_named() {
+fn probes_are_serialised_by_name() {
+    let json = |probe: Probe| serde_json::to_string(&probe).unwrap();
+    assert_eq!([json(Probe::Gaussian(0.5)), json(Probe::Mask(0.25))], ["{\"noise\":0.5}", "{\"mask\":0.25}"]);
+}
+
+#[test]
+fn invalid_probes_are_named() {
     for (flags, word) in [
         ("--noise=-1", "--noise has -1"),
         ("--noise nan", "--noise has NaN"),

@@ -1,4 +1,4 @@
-//! Training on tasks, and counting what came of it.
+//! Training and scoring on tasks.
 
 use super::*;
 use crate::budget::parameters;
@@ -32,7 +32,7 @@ fn config(kind: &Kind, flags: &str) -> Config {
 }
 
 #[test]
-fn whichever_paths_are_on_there_are_as_many_parameters() {
+fn all_choices_of_paths_have_equally_many_parameters() {
     let kind = Kind::Induction(parsed(""));
     let hybrid = parameters(&config(&kind, "--paths hybrid"));
     for paths in ["ssm", "hopfield", "attention", "ssm+hopfield", "ssm,attention", "hopfield+attention"] {
@@ -44,29 +44,29 @@ fn whichever_paths_are_on_there_are_as_many_parameters() {
     assert_eq!(config(&kind, "--paths ssm --set ffn=30").ffn, 30);
     assert!(parameters(&config(&kind, "--parameters 200000")).abs_diff(200_000) < 200);
     assert_eq!("attention,ssm".parse::<Paths>().unwrap().to_string(), "ssm+attention");
-    assert!("ssm+rnn".parse::<Paths>().unwrap_err().contains("there are hybrid"));
+    assert!("ssm+rnn".parse::<Paths>().unwrap_err().contains("the paths are hybrid"));
 }
 
-/// Weights with which a model has opinions: those it begins with tell hardly one id from another.
-fn opinionated(c: &Config) -> Model<<Cpu<f32> as hh_core::backend::Device>::Tensor> {
+/// A model whose logits differ clearly between ids, unlike those of initial weights.
+fn confident(c: &Config) -> Model<<Cpu<f32> as hh_core::backend::Device>::Tensor> {
     let mut model = Model::init(&mut cpu(1), c.clone(), 4).unwrap();
     model.params.embedding.table.data_mut().iter_mut().for_each(|x| *x *= 40.0);
     model
 }
 
 #[test]
-fn marks_are_what_stepping_through_the_examples_gives() {
+fn scores_equal_those_of_stepping_through_the_examples() {
     for kind in kinds() {
         let (task, count) = (kind.task(), 7);
         let c = config(&kind, "--width 16 --depth 2");
-        let model = opinionated(&c);
+        let model = confident(&c);
         let mut b = cpu(2);
         let mut scorer = Scorer::new(&mut b, &c, 3, task.length()).unwrap();
         let score =
-            scorer.mark(&mut b, &c, &model.params, Examples { task, seed: 9, stream: Stream::Exam, count }, &|| false).unwrap().unwrap();
+            scorer.score(&mut b, &c, &model.params, Examples { task, seed: 9, stream: Stream::Exam, count }, &|| false).unwrap().unwrap();
 
         let mut session = Session::new(cpu(1), &model, Options { context: task.length(), ..Options::default() }).unwrap();
-        let mut wanted = Score::default();
+        let mut expected = Score::default();
         for number in 0..count {
             session.reset().unwrap();
             let [tokens, targets] = example(task, 9, Stream::Exam, number as u64);
@@ -74,18 +74,18 @@ fn marks_are_what_stepping_through_the_examples_gives() {
                 let logits = session.step(&[token]).unwrap();
                 if target != IGNORE {
                     let better = logits.iter().filter(|&&logit| logit > logits[target as usize]).count();
-                    wanted.asked += 1;
-                    wanted.right += u64::from(better == 0);
+                    expected.asked += 1;
+                    expected.right += u64::from(better == 0);
                     let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
-                    wanted.nats += sum.ln() - f64::from(logits[target as usize]);
+                    expected.nats += sum.ln() - f64::from(logits[target as usize]);
                 }
             }
         }
         let close = |score: Score, from: &str| {
-            assert_eq!((score.asked, score.right), (wanted.asked, wanted.right), "{kind:?} {from}");
-            assert!((score.nats - wanted.nats).abs() < 1e-3 * wanted.nats, "{kind:?} {from}: {} and {}", score.nats, wanted.nats);
+            assert_eq!((score.asked, score.right), (expected.asked, expected.right), "{kind:?} {from}");
+            assert!((score.nats - expected.nats).abs() < 1e-3 * expected.nats, "{kind:?} {from}: {} and {}", score.nats, expected.nats);
         };
-        close(score, "whole");
+        close(score, "in parallel");
         let [asked, same] = [kind.clone(), kind.clone()];
         let boxed: Box<dyn Task> = match same {
             Kind::Mqar(task) => Box::new(task),
@@ -94,7 +94,7 @@ fn marks_are_what_stepping_through_the_examples_gives() {
             Kind::Induction(task) => Box::new(task),
         };
         let row = Exam { name: asked.name(), value: 1, task: boxed, examples: count };
-        close(exam(cpu(1), &model, &row, 9, &|| false).unwrap().unwrap().score, "through the state");
+        close(exam(cpu(1), &model, &row, 9, &|| false).unwrap().unwrap().score, "recurrently");
         assert_eq!(exam(cpu(1), &model, &row, 9, &|| true).unwrap(), None);
     }
 }
@@ -107,7 +107,7 @@ fn train(recipe: &Recipe, folder: &RunFolder, until: u64, threads: usize) -> Out
 }
 
 #[test]
-fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
+fn a_hopfield_memory_learns_recall_and_training_stops_early() {
     let kind = Kind::Mqar(parsed("--length 16 --pairs 2 --vocabulary 32"));
     let options = TrainOptions {
         steps: Some(1500),
@@ -124,8 +124,8 @@ fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
     let outcome = train(&recipe, &whole, u64::MAX, 1);
     let accuracy = outcome.whole.unwrap().accuracy.unwrap();
     assert!(accuracy >= 0.99, "{accuracy} after {} steps", outcome.step);
-    assert!(outcome.step < 1500 && outcome.step.is_multiple_of(50), "it went on to {}", outcome.step);
-    assert_eq!(train(&recipe, &whole, u64::MAX, 1).step, outcome.step, "what is solved is not trained on");
+    assert!(outcome.step < 1500 && outcome.step.is_multiple_of(50), "stopped at {}", outcome.step);
+    assert_eq!(train(&recipe, &whole, u64::MAX, 1).step, outcome.step, "a solved run is not trained further");
 
     let bytes = fs::read(whole.best()).unwrap();
     let checkpoint = Checkpoint::parse(&bytes).unwrap();
@@ -147,5 +147,5 @@ fn a_hopfield_memory_learns_to_recall_and_training_ends_when_it_does() {
     let again = Recipe { task: recipe.task.clone(), ..load_resume_point(&parts.resume()).unwrap().recipe };
     assert_eq!(again, recipe, "the recipe is in the file");
     train(&again, &parts, u64::MAX, 1);
-    assert!(fs::read(whole.last()).unwrap() == fs::read(parts.last()).unwrap(), "it goes on as if it had never stopped");
+    assert!(fs::read(whole.last()).unwrap() == fs::read(parts.last()).unwrap(), "a resumed run equals an uninterrupted one");
 }

@@ -15,14 +15,14 @@ fn error<T>(result: Result<T>) -> String {
 }
 
 #[test]
-fn the_default_is_the_small_preset_without_its_flow_head() {
+fn the_default_is_the_small_preset_without_a_flow_head() {
     let recipe = RecipeFile::default().complete(80).unwrap();
     assert_eq!(recipe.model, Config { vocab_size: 80, ..preset(DEFAULT_PRESET).unwrap() });
     assert_eq!(recipe.data.files, [PathBuf::from("builtin")]);
 }
 
 #[test]
-fn a_recipe_is_read_as_it_was_written() {
+fn a_recipe_survives_writing_and_reading() {
     for name in PRESETS.map(|(name, _)| name) {
         let train = TrainOptions { flow_weight: Some(0.1), lr: Some(3e-4), ..TrainOptions::default() };
         let recipe = RecipeFile::default()
@@ -36,7 +36,7 @@ fn a_recipe_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_flag_goes_before_the_file() {
+fn flags_override_the_file() {
     let file = file("[train]\nsteps = 7\nlr = 0.5\n[data]\ntokenizer = \"bytes\"\n");
     let train = TrainOptions { steps: Some(9), ..TrainOptions::default() };
     let recipe = file.with_flags(None, &[], &train, &ObjectiveOptions::default(), &DataOptions::default()).unwrap().complete(256).unwrap();
@@ -53,7 +53,7 @@ fn a_field_of_a_preset_can_be_changed() {
 }
 
 #[test]
-fn the_flow_head_is_there_where_it_is_trained_or_asked_for() {
+fn the_flow_head_exists_if_it_is_trained_or_set() {
     let hidden = |toml: &str| file(toml).complete(300).map(|r| r.model.flow_hidden);
     assert_eq!(hidden("[model]\npreset = \"bpe-97m\"").unwrap(), 0);
     assert_eq!(hidden("[model]\npreset = \"bpe-97m\"\n[train]\nflow_weight = 0.1").unwrap(), 512);
@@ -63,14 +63,14 @@ fn the_flow_head_is_there_where_it_is_trained_or_asked_for() {
 }
 
 #[test]
-fn what_contradicts_itself_or_cannot_be_is_named() {
+fn contradictions_and_invalid_values_are_named() {
     let with_model = file("[model]\npreset = \"char-4.5m\"");
     let twice =
         with_model.with_flags(Some("char-0.8m"), &[], &TrainOptions::default(), &ObjectiveOptions::default(), &DataOptions::default());
     assert!(error(twice).contains("--preset char-0.8m contradicts"));
     assert!(error(flags(RecipeFile::default(), &["layers"])).contains("--set layers has no value"));
     for (toml, word) in [
-        ("[model]\npreset = \"no-such\"", "there are char-0.8m"),
+        ("[model]\npreset = \"no-such\"", "the presets are char-0.8m"),
         ("[model]\nwidht = 3", "widht"),
         ("[train]\nbatch = 0", "batch is 0"),
         ("[train]\ncontext = 99999999", "context is 99999999"),
@@ -78,7 +78,7 @@ fn what_contradicts_itself_or_cannot_be_is_named() {
         ("[train]\nlr = -1.0", "learning rate is -1"),
         ("[train]\nbeta1 = 1.0", "beta1 is 1"),
         ("[train]\nsteps = 5\nwarmup = 6", "warm-up"),
-        ("[model]\npreset = \"char-0.8m\"\npositions = \"learned\"\nmax_len = 8", "8 rows"),
+        ("[model]\npreset = \"char-0.8m\"\npositions = \"learned\"\nmax_len = 8", "8 learned positions"),
     ] {
         let message = error(file(toml).complete(65));
         assert!(message.contains(word) && !message.contains('\n'), "{message}");
@@ -86,7 +86,7 @@ fn what_contradicts_itself_or_cannot_be_is_named() {
 }
 
 #[test]
-fn an_unreadable_file_is_told_by_its_line() {
+fn an_invalid_file_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let read = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -95,7 +95,7 @@ fn an_unreadable_file_is_told_by_its_line() {
     };
     assert!(error(read("a.toml", "[train]\nsteps = 5\nstep = 6\n")).contains("line 3: unknown field `step`"));
     assert!(error(read("a.toml", "[train\n")).contains("line 1"));
-    assert!(error(read("a.json", "[1]")).contains("is not a model's configuration"));
+    assert!(error(read("a.json", "[1]")).contains("is not a model configuration"));
     let json = preset("gpt-4.5m").unwrap().to_json();
     assert_eq!(read("a.json", &json).unwrap().complete(65).unwrap().model, preset("gpt-4.5m").unwrap());
 }

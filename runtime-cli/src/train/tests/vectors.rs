@@ -1,4 +1,4 @@
-//! Runs that train text vectors.
+//! Runs that train embeddings.
 
 use super::*;
 use hh_core::embed::Convention;
@@ -6,7 +6,7 @@ use hh_core::embed::Convention;
 const COLOURS: [&str; 6] = ["red", "green", "blue", "white", "black", "grey"];
 const THINGS: [&str; 8] = ["house", "river", "horse", "stone", "window", "garden", "letter", "mountain"];
 
-/// A folder with pairs (a thing, and the same thing said otherwise), and with a teacher's vectors beside texts.
+/// A folder with pairs (a phrase and its paraphrase), and with texts and their teacher embeddings.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (mut pairs, mut texts, mut vectors) = ("question\tanswer\n".to_owned(), String::new(), Vec::new());
@@ -18,7 +18,7 @@ fn folder() -> tempfile::TempDir {
             vectors.extend((0..8).map(|k| (j == k) as u8 as f32));
         }
     }
-    // Without a partner: left out.
+    // Without a positive, so it is skipped.
     pairs += "a lonely one\t\n";
     fs::write(folder.path().join("pairs.tsv"), pairs).unwrap();
     fs::write(folder.path().join("texts.txt"), texts).unwrap();
@@ -87,11 +87,11 @@ fn an_epoch_has_every_row_once() {
     texts.sort();
     texts.dedup();
     assert_eq!(texts.len(), 40);
-    assert!(epoch(0).map(|b| b.texts).ne(epoch(1).map(|b| b.texts)), "epochs in one order");
+    assert!(epoch(0).map(|b| b.texts).ne(epoch(1).map(|b| b.texts)), "epochs differ in order");
     assert!(epoch(1).map(|b| b.texts).eq(epoch(1).map(|b| b.texts)));
     let seed = pairs.batch(0, 4, 2).texts;
     assert!(pairs.batch(0, 4, 1).texts != seed);
-    // Partners stay beside each other: they share their two rare words.
+    // Pairs stay together: a text shares its two rare words with its positive.
     for batch in epoch(2) {
         for (text, partner) in batch.texts.iter().zip(&batch.candidates) {
             assert!(text[1..].iter().all(|id| partner.contains(id)), "{text:?} {partner:?}");
@@ -122,20 +122,20 @@ fn a_run_starts_from_the_weights_of_another() {
     for name in ["embed.weight", "blocks.1.out_proj.weight", "controller.in.weight"] {
         assert!(before.archive().tensor(name).unwrap().bytes == after.archive().tensor(name).unwrap().bytes, "{name}");
     }
-    // Of another vocabulary, the rows are another's.
+    // With another vocabulary, the embedding has another shape.
     let bench = start("words");
     let error = format!("{:#}", bench.train(&bench.out("wrong"), None, u64::MAX, 1).unwrap_err());
     assert!(error.contains("embed.weight") && error.contains("best.safetensors"), "{error}");
 }
 
 #[test]
-fn what_cannot_be_trained_is_refused_in_a_sentence() {
+fn invalid_embedding_runs_are_rejected_in_one_sentence() {
     let refuse = |word: &str, change: &dyn Fn(&mut RecipeFile, &Path)| {
         let error = format!("{:#}", bench(|file, folder| change(file, folder)).err().unwrap());
         assert!(error.contains(word) && !error.contains('\n'), "{error}");
     };
     refuse("--teacher", &|file, _| file.objective.kind = Some(Kind::Distill));
-    refuse("belongs to --objective distill", &|file, folder| file.objective.teacher = Some(folder.join("teacher.npy")));
+    refuse("needs --objective distill", &|file, folder| file.objective.teacher = Some(folder.join("teacher.npy")));
     refuse("add --objective", &|file, _| (file.objective.kind, file.objective.dims) = (None, Some(vec![3])));
     refuse("no column \"reply\"", &|file, _| file.objective.columns = Some(vec!["question".into(), "reply".into()]));
     refuse("too few for batches of 30", &|file, _| file.train.batch = Some(30));
@@ -146,11 +146,11 @@ fn what_cannot_be_trained_is_refused_in_a_sentence() {
         file.objective.dims = None;
         file.model.remove("pooled_dim");
     });
-    refuse("its own partner", &|file, _| {
+    refuse("two dropout views", &|file, _| {
         file.objective.columns = Some(vec!["question".into()]);
         file.train.dropout = None;
     });
-    refuse("must be a vector for each", &|file, folder| {
+    refuse("must be one embedding per row", &|file, folder| {
         taught(file, folder);
         file.data.files = Some(vec![folder.join("pairs.tsv")]);
         file.objective.columns = Some(vec!["question".into()]);

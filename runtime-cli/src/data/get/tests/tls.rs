@@ -1,5 +1,5 @@
-//! Downloads through TLS, from a server on loopback whose certificate an authority of the tests has signed: valid until 2120,
-//! for localhost and 127.0.0.1.
+//! Downloads through TLS from a server on loopback, with a certificate for localhost and 127.0.0.1 that is signed by a test
+//! authority and valid until 2120.
 
 use super::*;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -9,7 +9,7 @@ const AUTHORITY: &[u8] = include_bytes!("authority.pem");
 /// Certificate and key.
 const SERVER: &[u8] = include_bytes!("server.pem");
 
-/// Serves one request, or fails to agree on a connection; what the client said then.
+/// Serves one request, or returns the error of the handshake.
 fn serve(listener: TcpListener) -> JoinHandle<Result<(), String>> {
     let certificate = vec![CertificateDer::from_pem_slice(SERVER).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(SERVER).unwrap();
@@ -30,7 +30,7 @@ fn serve(listener: TcpListener) -> JoinHandle<Result<(), String>> {
     })
 }
 
-/// Downloads with this client; the result, and what came.
+/// Downloads with this client and returns the content.
 fn download(client: &Client, url: &str, sha256: &str) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.txt");
@@ -39,7 +39,7 @@ fn download(client: &Client, url: &str, sha256: &str) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_download_through_tls_trusts_whom_it_is_told_to_trust_and_nobody_else() {
+fn only_the_given_certificates_are_trusted() {
     if provider().is_none() {
         eprintln!("skipped: this machine lacks what the cryptography needs");
         return;
@@ -55,7 +55,7 @@ fn a_download_through_tls_trusts_whom_it_is_told_to_trust_and_nobody_else() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/file.txt", listener.local_addr().unwrap());
     let server = serve(listener);
-    // It would try again for hours, were this an error that may pass.
+    // The delays make the test hang if the error is retried.
     let client = Client::new(6, Duration::from_secs(1000));
     let error = download(&client, &url, &sum(&content())).unwrap_err().to_string();
     assert!(error.contains(&url) && error.contains("certificate") && error.contains("SSL_CERT_FILE"), "{error}");
