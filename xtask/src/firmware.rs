@@ -1,24 +1,24 @@
-//! The firmware on an emulated Cortex-M4, beside the program on this machine.
+//! Runs the firmware on an emulated Cortex-M4 and compares its text with the native program's.
 
 use std::{path::Path, process::Command};
 
-/// RAM that it may take, in bytes.
+/// Limit of RAM usage in bytes.
 const RAM: usize = 512 << 10;
 
-/// Runs the firmware, shows what it writes, and has the program continue the same prompt from the same checkpoint and seed.
+/// Runs the firmware, prints its output, and runs the native program with the same checkpoint, prompt and seed.
 ///
 /// # Errors
-/// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
+/// A different text, a step that allocates, RAM usage above the limit, or a command that fails.
 pub(crate) fn run() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     if Command::new("qemu-system-arm").arg("--version").output().is_err() {
-        return Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into());
+        return Err("qemu-system-arm, which runs the firmware, was not found; install it (on Debian the package qemu-system-arm)".into());
     }
     let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root.join("firmware")))?;
     print!("{said}");
-    let (text, figures) = said.split_once("\n--\n").ok_or("the firmware did not come to its end")?;
-    let (prompt, written) = text.split_once('\n').ok_or("the firmware wrote no line")?;
+    let (text, figures) = said.split_once("\n--\n").ok_or("the firmware did not finish")?;
+    let (prompt, written) = text.split_once('\n').ok_or("the firmware printed no text")?;
     let prompt = format!("{prompt}\n");
 
     let mut host = Command::new(&cargo);
@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<(), String> {
     host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root);
     let here = output(&mut host)?;
     if here.trim_end() != written.trim_end() {
-        return Err(format!("this machine writes another text:\n{here}"));
+        return Err(format!("the native program prints a different text:\n{here}"));
     }
     let figure = |before: &str| {
         let rest = figures.split_once(before).map(|(_, rest)| rest.trim_start())?;
@@ -34,15 +34,15 @@ pub(crate) fn run() -> Result<(), String> {
     };
     match (figure("allocations in 96 steps:"), figure("RAM:")) {
         (Some(0), Some(ram)) if ram <= RAM => Ok(()),
-        (Some(0), Some(ram)) => Err(format!("it took {ram} bytes of RAM; {RAM} are allowed")),
-        (Some(count), _) => Err(format!("its steps allocated {count} times")),
+        (Some(0), Some(ram)) => Err(format!("the firmware used {ram} bytes of RAM; the limit is {RAM}")),
+        (Some(count), _) => Err(format!("the steps of the firmware allocated {count} times")),
         _ => Err("the firmware printed no figures".into()),
     }
 }
 
 fn output(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}");
-    let done = command.output().map_err(|e| format!("{shown} does not start: {e}"))?;
+    let done = command.output().map_err(|e| format!("{shown} cannot be started: {e}"))?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     if done.status.success() { Ok(said) } else { Err(format!("{shown} failed:\n{said}{}", String::from_utf8_lossy(&done.stderr))) }
 }

@@ -1,4 +1,5 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `firmware`, `fuzz`, `web`.
+//! Project tasks that need more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `firmware`,
+//! `fuzz`, `web`.
 
 mod ci;
 mod firmware;
@@ -10,15 +11,15 @@ use run::{Step, cargo, program};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask ci [STEP...]           what continuous integration runs, or the steps named
-cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
+cargo xtask ci [STEP...]           run all checks of continuous integration, or the named ones
+cargo xtask golden REFERENCE.py    regenerate the reference values in tests/golden; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
-                                   run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
+                                   run the tests on a GPU, then time kernels and training steps, compared with PyTorch if the Python
                                    has it; prints a table, writes gpu.json
 cargo xtask package                pack every crate and the npm package without publishing, check sizes, licences and interfaces
-cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
+cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with the native program's
 cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--serve] build the package for the web and its demo in wasm/dist, test them, serve the demo; needs node, npm,
                                    rust-src and, to test, Chromium";
@@ -50,14 +51,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// `PYTHON` says which Python; the one on the path otherwise.
+/// Uses the Python named by `PYTHON`, else `python3`.
 fn golden(reference: &str) -> Result<(), String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let reference = std::path::absolute(reference).map_err(|e| e.to_string())?;
     program(&python, ["tests/golden/make.py", &reference.to_string_lossy(), "tests/golden"]).run()
 }
 
-/// Both paths as they are from here; the build finds libtorch as the README says.
+/// Paths are relative to the current folder; the build finds libtorch as described in docs/backends.md.
 fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     let [checkpoint, reference] =
         [checkpoint, reference].map(|path| std::path::absolute(path).map(|path| path.to_string_lossy().into_owned()));
@@ -66,7 +67,7 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     cargo(args).run()
 }
 
-/// The suite goes to the device where HH_CUDA names one.
+/// `HH_CUDA` selects the device of the tests.
 fn gpu(words: &[&str]) -> Result<(), String> {
     let ordinal = words.first().filter(|word| !word.starts_with("--")).copied().unwrap_or("0");
     cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])
@@ -79,10 +80,10 @@ fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
     cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
 }
 
-/// A name and what it runs.
+/// The name of a check, and its steps.
 type Check = (&'static str, fn() -> Vec<Step>);
 
-/// The checks of continuous integration, in the order in which they fail fastest.
+/// The checks of continuous integration, fastest failures first.
 const STEPS: [Check; 11] = [
     ("format", ci::format),
     ("bare", ci::bare),

@@ -1,4 +1,4 @@
-//! What is published: crates and the npm package, without publishing them.
+//! Packs crates and the npm package without publishing them.
 
 use crate::run::{cargo, program};
 use std::{fs, path::Path};

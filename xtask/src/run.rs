@@ -8,7 +8,7 @@ pub(crate) struct Step {
 
 /// `cargo` with these arguments.
 pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Step {
-    // The alias runs through cargo, which says which one it is; `+toolchain` is understood by rustup's alone.
+    // Uses the cargo that runs this program; only rustup's proxy understands `+toolchain`.
     let args: Vec<_> = args.into_iter().collect();
     let own = std::env::var("CARGO").ok().filter(|_| !args.first().is_some_and(|a| a.starts_with('+')));
     let mut step = program(own.as_deref().unwrap_or("cargo"), args.iter().copied());
@@ -19,35 +19,35 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Step {
 /// Any program with these arguments.
 pub(crate) fn program<'a>(program: &str, args: impl IntoIterator<Item = &'a str>) -> Step {
     let args: Vec<_> = args.into_iter().collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
     let mut command = Command::new(program);
     command.args(&args).current_dir(root);
     Step { command, shown: format!("{program} {}", args.join(" ")) }
 }
 
 impl Step {
-    /// In a folder of the workspace.
+    /// Sets the working folder, relative to the workspace.
     pub(crate) fn within(mut self, folder: &str) -> Self {
         let root = self.command.get_current_dir().map(Path::to_path_buf).unwrap_or_default();
         self.command.current_dir(root.join(folder));
         self
     }
 
-    /// With a variable of the environment.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self.shown = format!("{name}={value:?} {}", self.shown);
         self
     }
 
-    /// Runs it and says how long it took.
+    /// Runs the command and prints its duration.
     ///
     /// # Errors
-    /// The command, if it does not start or does not succeed.
+    /// A message with the command, if it cannot be started or fails.
     pub(crate) fn run(mut self) -> Result<(), String> {
         eprintln!("xtask> {}", self.shown);
         let began = Instant::now();
-        let status = self.command.status().map_err(|e| format!("`{}` does not start: {e}", self.shown))?;
+        let status = self.command.status().map_err(|e| format!("`{}` cannot be started: {e}", self.shown))?;
         eprintln!("xtask> {:.0} s", began.elapsed().as_secs_f64());
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
     }

@@ -6,23 +6,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the module may use of WebAssembly: all that browsers of 2023 and later have.
+/// WebAssembly features of the module, supported by browsers since 2023.
 const FEATURES: &str = "-Ctarget-feature=+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals";
-/// And for threads: memory that they share, of which each has its own stack and its own variables.
+/// Additional flags for threads: shared memory, with a stack and thread-local variables per thread.
 const SHARED: &str = "-Ctarget-feature=+atomics -Clink-arg=--shared-memory -Clink-arg=--import-memory -Clink-arg=--max-memory=2147483648 \
     -Clink-arg=--export=__wasm_init_tls -Clink-arg=--export=__tls_size -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base";
-/// The standard library is built along, small and without the words of its panics, which nobody in a page could read.
+/// The standard library is built for size and without panic messages, which a page cannot show.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds the package, then does what the words ask for: `--serve` the demo, `--test` all of it.
+/// Builds the package, then tests it (`--test`) and serves the demo (`--serve`).
 ///
 /// # Errors
-/// The first command that fails, or a word that is none of these.
+/// The first command that fails, or an unknown option.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     if let Some(word) = words.iter().find(|word| !["--serve", "--test"].contains(word)) {
-        return Err(format!("cargo xtask web knows no {word}; there are --serve and --test"));
+        return Err(format!("unknown option {word}; cargo xtask web takes --serve and --test"));
     }
     build()?;
     if words.contains(&"--test") {
@@ -55,7 +55,7 @@ fn build() -> Result<(), String> {
     copy(&wasm.join("demo"), &dist.join("demo"), |name| !name.ends_with(".ts"))
 }
 
-/// The module with these features and the JavaScript beside it, in a folder.
+/// Builds the module with these flags and its JavaScript bindings to a folder.
 fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(), String> {
     let package = ["build", "--profile", "web", "--package", "hh-wasm", "--target", TARGET, "--target-dir", &shown(target)];
     cargo(package.into_iter().chain(STD)).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", &format!("{flags} {SMALL}")).run()?;
@@ -69,9 +69,9 @@ fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(
     node(&smaller.into_iter().chain(may.iter().map(String::as_str)).collect::<Vec<_>>()).run()
 }
 
-/// The package in node, the page in Chromium; both against the native program.
+/// Tests the package in node and the page in Chromium, against the native program.
 fn test() -> Result<(), String> {
-    // By its name among all members, which is how continuous integration has built it already.
+    // The same command as in continuous integration, so that the build is reused.
     cargo(["build", "--release", "--bin", "hh-runtime"]).run()?;
     let program = target().join("release").join(format!("hh-runtime{}", std::env::consts::EXE_SUFFIX));
     node(&["--test", "--expose-gc", "--test-concurrency=1", "dist/test/"]).env("HH_RUNTIME", &shown(&program)).run()
@@ -86,10 +86,10 @@ fn npm(args: &[&str]) -> Step {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace").into()
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 fn target() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     root().join(named.unwrap_or_else(|| "target".into()))
@@ -103,13 +103,13 @@ fn failed(path: &Path, e: io::Error) -> String {
     format!("{}: {e}", path.display())
 }
 
-/// Copies the files of a folder whose names are wanted, not the folders in it.
-fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+/// Copies the files of a folder whose names match, without subfolders.
+fn copy(from: &Path, to: &Path, matches: impl Fn(&str) -> bool) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|e| failed(to, e))?;
     for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {
         let entry = entry.map_err(|e| failed(from, e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_file() && wanted(&name) {
+        if entry.path().is_file() && matches(&name) {
             fs::copy(entry.path(), to.join(&name)).map_err(|e| failed(&entry.path(), e))?;
         }
     }
