@@ -41,7 +41,7 @@ def variants(stem):
     """The sets of defines that the backend compiles a source with for training."""
     if any("HEAD" in line for line in inlined(stem + ".cu", set())):
         return [["REAL=bf16", f"HEAD={head}"] for head in (32, 64, 128)]
-    return [["LANES=4"]] if "LANES" in (SOURCES / f"{stem}.cu").read_text() else [[]]
+    return [["VEC=4"]] if "VEC" in (SOURCES / f"{stem}.cu").read_text() else [[]]
 
 
 def compiled(library, stem, defines, architecture):

@@ -1,8 +1,8 @@
-//! Every kernel and its gradient on the processor, over the kernel suite's cases of `char-4.5m` in training: 8 sequences of
-//! 256 tokens. `cargo bench -p hh-benches --bench kernels -- scan` runs one of them. Matrix products are measured beside other
-//! crates, in `matmul.rs`.
+//! Every kernel and its gradient on the CPU, over the kernel suite's cases of training `char-4.5m`: 8 sequences of 256 tokens.
+//! `cargo bench -p hh-benches --bench kernels -- scan` runs one of them. Matrix products are compared with other crates in
+//! `matmul.rs`.
 //!
-//! The throughput counts inputs and outputs once, in f32. What works in place copies its input first, which is measured too.
+//! The throughput counts inputs and outputs once, in f32. In-place kernels copy their input first, which is measured too.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hh_core::shape::Shape;

@@ -1,5 +1,5 @@
-//! Matrix products of the models' shapes against the fastest crates; criterion prints elements per second, and an element
-//! here is one multiplication and one addition. Decoding's products are measured beside a plain read of as many bytes.
+//! Matrix products at the models' shapes against the fastest crates; criterion prints elements per second, where an element
+//! is one multiply-add. Products of decoding are compared with a plain read of as many bytes.
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use hh_core::{
@@ -11,7 +11,7 @@ use hh_cpu::{Cpu, Tensor, Threads};
 use hh_tests::kernels;
 use std::{hint::black_box, time::Duration};
 
-/// `(in, out)` in decoding: one that a cache holds, and bpe-97m's output table.
+/// `(in, out)` in decoding: one that fits the cache, and bpe-97m's LM head.
 const DECODING: [(usize, usize); 2] = [(256, 1024), (704, 50257)];
 
 fn tensor(cpu: &mut Cpu<f32>, rows: usize, columns: usize) -> Tensor<f32> {
@@ -20,7 +20,7 @@ fn tensor(cpu: &mut Cpu<f32>, rows: usize, columns: usize) -> Tensor<f32> {
     t
 }
 
-/// `c (+)= a · b`, elements of a factor at `i · strides.0 + j · strides.1`: what the crates are asked for.
+/// The product that other crates compute: `c (+)= a · b`, with elements of a factor at `i · strides.0 + j · strides.1`.
 struct Product<'a> {
     extents: (usize, usize, usize),
     a: (&'a [f32], (isize, isize)),
@@ -36,7 +36,7 @@ fn crates(group: &mut BenchmarkGroup<'_, WallTime>, threads: usize, name: &str, 
         _ => (gemm::Parallelism::Rayon(threads), faer::Par::rayon(threads)),
     };
     let beta = if p.add { 1.0 } else { 0.0 };
-    // SAFETY, in all three: the strides describe matrices that lie within the slices.
+    // SAFETY, in all three: the strides describe matrices within the slices.
     group.bench_function(format!("{name} gemm"), |bench| {
         bench.iter(|| unsafe {
             gemm::gemm(
@@ -114,8 +114,8 @@ fn training(criterion: &mut Criterion) {
     }
 }
 
-/// Adds up all numbers, a share for each thread: as fast as memory can be read.
-fn read(numbers: &[f32], threads: usize) -> f32 {
+/// Sums all elements, a part per thread, at the speed of memory.
+fn read(values: &[f32], threads: usize) -> f32 {
     let add = |part: &[f32]| {
         let mut lanes = [0.0; 64];
         for chunk in part.as_chunks::<64>().0 {
@@ -124,7 +124,7 @@ fn read(numbers: &[f32], threads: usize) -> f32 {
         lanes.iter().sum::<f32>()
     };
     std::thread::scope(|scope| {
-        let parts = numbers.chunks(numbers.len().div_ceil(threads)).map(|part| scope.spawn(move || add(part)));
+        let parts = values.chunks(values.len().div_ceil(threads)).map(|part| scope.spawn(move || add(part)));
         parts.collect::<Vec<_>>().into_iter().map(|part| part.join().expect("a sum")).sum()
     })
 }

@@ -1,4 +1,4 @@
-//! The heap, and how much of it was ever in use.
+//! The global allocator, with usage counters.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -7,12 +7,12 @@ use core::{
 };
 use embedded_alloc::LlffHeap;
 
-/// Bytes that the heap may have.
+/// Size of the heap in bytes.
 const SIZE: usize = 256 << 10;
 
-static mut ROOM: [MaybeUninit<u8>; SIZE] = [MaybeUninit::uninit(); SIZE];
+static mut MEMORY: [MaybeUninit<u8>; SIZE] = [MaybeUninit::uninit(); SIZE];
 
-/// A heap that counts.
+/// An allocator that counts calls and peak usage.
 struct Heap {
     inner: LlffHeap,
     peak: AtomicUsize,
@@ -22,10 +22,10 @@ struct Heap {
 #[global_allocator]
 static HEAP: Heap = Heap { inner: LlffHeap::empty(), peak: AtomicUsize::new(0), calls: AtomicUsize::new(0) };
 
-// SAFETY: it hands every call on, and counts.
+// SAFETY: every call is forwarded to the inner allocator.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's promise.
         let at = unsafe { self.inner.alloc(layout) };
         self.peak.fetch_max(self.inner.used(), Relaxed);
         self.calls.fetch_add(1, Relaxed);
@@ -33,18 +33,18 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's promise.
         unsafe { self.inner.dealloc(at, layout) }
     }
 }
 
-/// Must be called once, before anything is allocated.
+/// Initialises the heap. Must be called once, before any allocation.
 pub(crate) fn begin() {
-    // SAFETY: called once, and nobody else names ROOM.
-    unsafe { HEAP.inner.init(&raw mut ROOM as usize, SIZE) }
+    // SAFETY: called once, and MEMORY is not used elsewhere.
+    unsafe { HEAP.inner.init(&raw mut MEMORY as usize, SIZE) }
 }
 
-/// Bytes in use, the most that ever were, and calls so far.
+/// Bytes in use, peak bytes in use, and number of allocations so far.
 pub(crate) fn count() -> [usize; 3] {
     [HEAP.inner.used(), HEAP.peak.load(Relaxed), HEAP.calls.load(Relaxed)]
 }

@@ -1,5 +1,5 @@
-//! A language model on a Cortex-M4: its checkpoint is part of the program, and the matrices in it, blocks of 8-bit integers,
-//! are read where they lie in flash. Writes a prompt and what the model makes of it, then what that took.
+//! A language model on a Cortex-M4. The checkpoint is part of the program, and its 8-bit block-quantised matrices are read in
+//! place from flash. Prints a prompt with the model's continuation, then memory and instruction counts.
 //!
 //! ```text
 //! cargo run --release      in this folder, with qemu-system-arm installed
@@ -33,9 +33,9 @@ const PROMPT: &str = "ROMEO:\n";
 const TOKENS: usize = 96;
 const TEMPERATURE: f32 = 0.8;
 const SEED: u64 = 1;
-/// Positions that attention and Hopfield memories hold: the model's windows.
+/// Positions that the rings of attention and Hopfield memories hold: the model's windows.
 const CONTEXT: usize = 32;
-/// Instructions of a tick: the clock of the board has 25 MHz, and the emulator one instruction a nanosecond.
+/// Instructions per tick: the clock of the board runs at 25 MHz, and the emulator executes one instruction per nanosecond.
 const INSTRUCTIONS: usize = 40;
 
 #[entry]
@@ -55,7 +55,7 @@ fn main() -> ! {
 }
 
 fn write() -> Result<(), Error> {
-    let mut clock = cortex_m::Peripherals::take().expect("nobody else asks").SYST;
+    let mut clock = cortex_m::Peripherals::take().expect("taken once").SYST;
     clock.set_clock_source(SystClkSource::Core);
     clock.set_reload(0x00ff_ffff);
     clock.clear_current();
@@ -68,14 +68,14 @@ fn write() -> Result<(), Error> {
         (Model::in_place(&mut cpu, &checkpoint)?, words)
     };
     let [weights, ..] = heap::count();
-    // A chunk of one position: a prompt takes no more memory than a step.
+    // A chunk of one position: a prompt needs no more memory than a step.
     let options = Options { context: CONTEXT, chunk: 1, ..Options::default() };
     let mut session = Session::new(cpu, &model, options)?;
     let mut sampler = Sampler::new(SamplerConfig { temperature: TEMPERATURE, seed: SEED, ..SamplerConfig::default() }, words.vocab_size())?;
     session.prefill(&words.encode(PROMPT)?)?;
     hprint!("{}", PROMPT);
 
-    // Written at the end: the clock stands still for no console.
+    // The text is printed at the end: the console would count as time.
     let mut text = Vec::with_capacity(TOKENS);
     let [used, _, before] = heap::count();
     let mut ticks = 0;
@@ -84,7 +84,7 @@ fn write() -> Result<(), Error> {
         let token = sampler.next(session.logits())?;
         text.push(token);
         session.step(&[token])?;
-        // It counts down, in 24 bits.
+        // The counter counts down in 24 bits.
         ticks += (start.wrapping_sub(cortex_m::peripheral::SYST::get_current()) & 0x00ff_ffff) as usize;
     }
     let [_, peak, after] = heap::count();
@@ -98,18 +98,18 @@ fn write() -> Result<(), Error> {
     hprintln!("allocations in {} steps: {}", TOKENS, after - before);
     hprintln!("flash: {} bytes, {} of them the checkpoint", flash(), MODEL.len());
     hprintln!(
-        "RAM: {} bytes at most: {} of stack, {} of heap while loading; {} of heap in a step",
+        "RAM: {} bytes at peak: {} of stack, {} of heap while loading; {} of heap in a step",
         peak.max(used) + stack(),
         stack(),
         peak,
         used
     );
     hprintln!("heap in a step: {} bytes of weights and vocabulary, {} of state and activations", weights, used - weights);
-    hprintln!("instructions a token: {}", ticks / TOKENS * INSTRUCTIONS);
+    hprintln!("instructions per token: {}", ticks / TOKENS * INSTRUCTIONS);
     Ok(())
 }
 
-/// Bytes of the program with its constants.
+/// Bytes of code and constants.
 fn flash() -> usize {
     unsafe extern "C" {
         static __sidata: u32;
@@ -120,7 +120,7 @@ fn flash() -> usize {
     at(&raw const __sidata) + at(&raw const __edata) - at(&raw const __sdata)
 }
 
-/// The most bytes of stack that were ever in use: below them the paint of the start is still there.
+/// Peak stack usage in bytes: memory below it still holds the pattern painted at startup.
 fn stack() -> usize {
     unsafe extern "C" {
         static _stack_end: u32;
@@ -128,7 +128,7 @@ fn stack() -> usize {
     }
     const PAINT: u32 = 0xcccc_cccc;
     let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
-    // SAFETY: memory between the linker's symbols.
+    // SAFETY: the addresses are between the linker's symbols.
     while at < top && unsafe { at.read_volatile() } == PAINT {
         at = at.wrapping_add(1);
     }

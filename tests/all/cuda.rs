@@ -33,7 +33,7 @@ fn cuda(compute: Compute) -> Cuda {
     }
 }
 
-/// Architectures that between them have every kernel: an emulated machine is in no hurry.
+/// Architectures that together use every kernel; few, since the emulated device is slow.
 fn few() -> Vec<(&'static str, Config)> {
     kinds().into_iter().filter(|(name, _)| ["full", "classic", "windows", "factorised", "learned positions"].contains(name)).collect()
 }
@@ -70,7 +70,7 @@ fn it_trains_in_bf16_with_master_weights_in_f32() {
     backends::trains_in_bf16(|| cuda(Compute::Bf16));
 }
 
-/// The emulated machine runs threads and blocks in another order each time.
+/// The emulated device runs threads and blocks in a different order each time.
 #[test]
 fn two_runs_of_one_seed_are_the_same_bits() {
     for (compute, time) in [(Compute::F32, 65), (Compute::Bf16, 33)] {

@@ -55,28 +55,28 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Result<String, String> {
 }
 
 impl Step {
-    /// In a folder of the workspace.
+    /// Sets the working folder, relative to the workspace.
     pub(crate) fn within(mut self, folder: &str) -> Self {
         let root = self.command.get_current_dir().map(Path::to_path_buf).unwrap_or_default();
         self.command.current_dir(root.join(folder));
         self
     }
 
-    /// With a variable of the environment.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self.shown = format!("{name}={value:?} {}", self.shown);
         self
     }
 
-    /// Runs it and says how long it took.
+    /// Runs the command and prints its duration.
     ///
     /// # Errors
-    /// The command, if it does not start or does not succeed.
+    /// A message with the command, if it cannot be started or fails.
     pub(crate) fn run(mut self) -> Result<(), String> {
         eprintln!("xtask> {}", self.shown);
         let began = Instant::now();
-        let status = self.command.status().map_err(|e| format!("`{}` does not start: {e}", self.shown))?;
+        let status = self.command.status().map_err(|e| format!("`{}` cannot be started: {e}", self.shown))?;
         eprintln!("xtask> {:.0} s", began.elapsed().as_secs_f64());
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
     }

@@ -1,11 +1,13 @@
-//! What a GPU makes of the kernels: each against its floor and against PyTorch, then whole training steps, their memory, and
-//! losses over some hundred steps beside those of the reference implementation. Prints a table and writes it as `gpu.json`.
+//! Benchmarks of the CUDA backend: kernels against their lower bound (floor) and against PyTorch, then training steps, their
+//! memory, and losses over a few hundred steps compared with the reference implementation. Prints a table and writes `gpu.json`.
 //!
-//! `gpu [ORDINAL] [--reference reference.py] [--out gpu.json]`; a built program needs nothing but the GPU and a few minutes. PyTorch answers where
-//! the Python that `PYTHON` names, or `python3`, has it. `gpu emulated`, with that feature, goes the same way at tiny shapes: its
-//! times say nothing. A floor is the larger of bytes over the copy bandwidth and operations over the bf16 matrix rate, both
-//! measured here first.
+//! `gpu [ORDINAL] [--reference reference.py] [--out gpu.json]` takes a few minutes. PyTorch is measured if the Python named by
+//! `PYTHON`, or `python3`, has it. `gpu emulated`, with feature `emulate`, runs the same at tiny shapes: its times are
+//! meaningless. A floor is the larger of bytes over the copy bandwidth and operations over the bf16 matrix rate, both measured
+//! first.
 
+#[path = "gpu/bandwidth.rs"]
+mod bandwidth;
 #[path = "gpu/curve.rs"]
 mod curve;
 #[path = "gpu/kernels.rs"]
@@ -18,8 +20,6 @@ mod shapes;
 mod small;
 #[path = "gpu/steps.rs"]
 mod steps;
-#[path = "gpu/streams.rs"]
-mod streams;
 #[path = "gpu/table.rs"]
 mod table;
 #[path = "gpu/timing.rs"]
@@ -31,10 +31,10 @@ use shapes::Shapes;
 use std::{error::Error, path::PathBuf, time::Duration};
 use table::Table;
 
-/// How long PyTorch is asked questions: the whole is to be done in ten minutes.
-const PATIENCE: Duration = Duration::from_secs(6 * 60);
+/// Time limit for measurements of PyTorch, so that the whole takes at most ten minutes.
+const PEER_TIME: Duration = Duration::from_secs(6 * 60);
 
-/// Where all of it runs.
+/// The device to measure.
 enum Target {
     Gpu(usize),
     #[cfg(feature = "emulate")]
@@ -46,7 +46,7 @@ impl Target {
         match name {
             #[cfg(feature = "emulate")]
             "emulated" => Ok(Self::Emulated),
-            _ => name.parse().map(Self::Gpu).map_err(|_| format!("{name} is no number of a GPU")),
+            _ => name.parse().map(Self::Gpu).map_err(|_| format!("{name} is not the ordinal of a GPU")),
         }
     }
 
@@ -58,8 +58,8 @@ impl Target {
         }
     }
 
-    /// In words, and what is measured there.
-    fn introduce(&self) -> Result<(String, Shapes), DeviceError> {
+    /// The device's description, and the shapes to measure.
+    fn describe(&self) -> Result<(String, Shapes), DeviceError> {
         match *self {
             Self::Gpu(ordinal) => {
                 let found = find(ordinal)?;
@@ -67,37 +67,37 @@ impl Target {
                 Ok((format!("{}, {capability}", found.name), Shapes::full()))
             }
             #[cfg(feature = "emulate")]
-            Self::Emulated => Ok(("the emulated machine, whose times say nothing".into(), Shapes::tiny())),
+            Self::Emulated => Ok(("the emulated device, whose times are meaningless".into(), Shapes::tiny())),
         }
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut place, mut reference, mut out) = (Target::Gpu(0), None, PathBuf::from("gpu.json"));
+    let (mut target, mut reference, mut out) = (Target::Gpu(0), None, PathBuf::from("gpu.json"));
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--reference" => reference = Some(PathBuf::from(words.next().ok_or("--reference names no file")?)),
-            "--out" => out = words.next().ok_or("--out names no file")?.into(),
-            name => place = Target::named(name)?,
+            "--reference" => reference = Some(PathBuf::from(words.next().ok_or("--reference needs a file name")?)),
+            "--out" => out = words.next().ok_or("--out needs a file name")?.into(),
+            name => target = Target::named(name)?,
         }
     }
-    let (name, shapes) = place.introduce()?;
-    let mut peer = match place {
-        Target::Gpu(_) => Peer::start(reference.as_deref(), PATIENCE),
+    let (name, shapes) = target.describe()?;
+    let mut peer = match target {
+        Target::Gpu(_) => Peer::start(reference.as_deref(), PEER_TIME),
         #[cfg(feature = "emulate")]
-        Target::Emulated => Peer::none("no PyTorch is asked"),
+        Target::Emulated => Peer::none("PyTorch is not measured"),
     };
-    println!("{name}; {}", peer.word);
-    let rates = kernels::Rates::measure(&mut place.make()?, &shapes)?;
+    println!("{name}; {}", peer.status);
+    let rates = kernels::Rates::measure(&mut target.make()?, &shapes)?;
     println!("copies {:.2} TB/s, multiplies bf16 matrices at {:.0} TFLOP/s\n", rates.bytes / 1e12, rates.operations / 1e12);
     let mut table = Table::begin();
-    // What matters most first: PyTorch is asked until time is up.
-    steps::all(|| place.make(), &shapes, &mut peer, &mut table)?;
-    curve::draw(|| place.make(), &shapes, &mut peer, &mut table)?;
-    kernels::all(|| place.make(), &shapes, &mut peer, &mut kernels::keep(&rates, &mut table))?;
-    streams::all(|| place.make(), &shapes, &mut peer, &mut kernels::keep(&rates, &mut table))?;
-    small::all(|| place.make(), &shapes, &mut peer, &mut kernels::keep(&rates, &mut table))?;
-    table.write(&out, &name, &peer.word, &rates)?;
+    // Most important first, since PyTorch is measured within a time limit.
+    steps::all(|| target.make(), &shapes, &mut peer, &mut table)?;
+    curve::draw(|| target.make(), &shapes, &mut peer, &mut table)?;
+    kernels::all(|| target.make(), &shapes, &mut peer, &mut kernels::line_to(&rates, &mut table))?;
+    bandwidth::all(|| target.make(), &shapes, &mut peer, &mut kernels::line_to(&rates, &mut table))?;
+    small::all(|| target.make(), &shapes, &mut peer, &mut kernels::line_to(&rates, &mut table))?;
+    table.write(&out, &name, &peer.status, &rates)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The optimiser, in place. What changes between steps stays on the device.
+//! The optimiser, in place. Values that change between steps stay on the device.
 
 use crate::{Tch, Tensor};
 use hh_core::{

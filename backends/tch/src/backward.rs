@@ -1,5 +1,5 @@
-//! [`Backward`], a kernel a line: `x_grad` is `x::backward`, in the file of that name. What a forward kernel saved goes
-//! unused, since a replay makes it anew.
+//! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`. Saved activations are unused, since
+//! [`replay`](crate::replay::replay) recomputes them.
 
 use crate::{
     Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, flow, gate, hebbian, matmul, mix, norm, pool,

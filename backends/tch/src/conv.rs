@@ -1,4 +1,4 @@
-//! Causal depthwise convolution, as a sum over its few taps: that is less work here than torch's general one.
+//! Causal depthwise convolution, as a sum over its few taps, which is faster here than torch's general convolution.
 
 use crate::{Tch, Tensor, replay::replay, tensor::columns, value::Value};
 use hh_core::{
@@ -6,7 +6,7 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// `seen` is the input with the `k − 1` positions before it, `[B, k − 1 + T, w]`.
+/// `seen`: the input preceded by the `k − 1` earlier positions, `[B, k − 1 + T, w]`.
 fn formula(dims: ConvDims, seen: &Value, weight: &Value, bias: &Value) -> Value {
     let tap = |i: usize| weight.part(1, i, 1).flat();
     let input = |i: usize| seen.part(1, i, dims.time);

@@ -1,6 +1,6 @@
 //! Logits and cross-entropy, a chunk of rows at a time.
 
-use crate::{Indices, Tch, Tensor, replay::slopes, value::Value};
+use crate::{Indices, Tch, Tensor, replay::scalar_grads, value::Value};
 use hh_core::{
     ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad, IGNORE},
     shape::Shaped,
@@ -9,9 +9,9 @@ use tch::Kind;
 
 /// The targets of a chunk of rows.
 struct Rows {
-    /// `[n, 1]`, some id where nothing is scored
+    /// `[n, 1]`: target ids, 0 for rows without a target.
     targets: Value,
-    /// `[n, 1]`: 1 where something is
+    /// `[n, 1]`: 1 for rows with a target, else 0.
     scored: Value,
 }
 
@@ -55,7 +55,7 @@ fn each(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &Tensor, to: &m
             continue;
         };
         let mut seen = None;
-        let [d_x, d_table] = slopes([&x, &table], |[x, table]| {
+        let [d_x, d_table] = scalar_grads([&x, &table], |[x, table]| {
             let losses = losses(b, &rows, x, table);
             seen = Some(losses.map(tch::Tensor::f_detach));
             objective(&losses)

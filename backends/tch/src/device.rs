@@ -1,4 +1,4 @@
-//! The backend itself: what it computes in, and how results find their tensors.
+//! The backend: compute precision, allocation, and writing of results.
 
 use crate::{
     device_kind::DeviceKind,
@@ -14,7 +14,7 @@ use hh_core::{
 };
 use tch::Kind;
 
-/// What products and activations are computed in.
+/// Precision of matrix products and activations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compute {
     /// f32.
@@ -22,27 +22,28 @@ pub enum Compute {
     F32,
     /// bf16; weights, states, statistics and losses stay f32.
     Bf16,
-    /// f64 throughout, to check gradients.
+    /// f64 for everything, to check gradients.
     F64,
 }
 
 /// The libtorch backend.
 ///
-/// Kernels return nothing, so the first fault since the last call of `alloc`, `upload` or `download` surfaces there.
+/// Kernels return nothing: the first error is returned by the next call of `alloc`, `upload` or `download`.
 pub struct Tch {
     pub(crate) device: tch::Device,
-    /// Of products and activations.
+    /// Element type of matrix products and activations.
     pub(crate) compute: Kind,
-    /// Of everything else.
+    /// Element type of everything else.
     pub(crate) full: Kind,
-    fault: Option<DeviceError>,
+    error: Option<DeviceError>,
 }
 
 impl Tch {
     /// A backend on a device.
     ///
     /// # Errors
-    /// [`DeviceError::Absent`] where libtorch does not see the device, [`DeviceError::Precision`] where it does not compute so.
+    /// [`DeviceError::Absent`] if libtorch does not find the device, [`DeviceError::Precision`] if the device does not support
+    /// the precision.
     pub fn new(place: DeviceKind, compute: Compute) -> Result<Self, DeviceError> {
         let device = place.device()?;
         let (name, compute, full) = match compute {
@@ -50,17 +51,17 @@ impl Tch {
             Compute::Bf16 => ("bf16", Kind::BFloat16, Kind::Float),
             Compute::F64 => ("f64", Kind::Double, Kind::Double),
         };
-        let new = Self { device, compute, full, fault: None };
-        // Only trying tells: which GPU knows which precision is not in libtorch's C interface.
-        let try_it = Value::of(tch::Tensor::f_ones([1, 8, 8], (compute, device)));
-        match try_it.matmul(&try_it).get() {
+        let new = Self { device, compute, full, error: None };
+        // libtorch's C interface does not report which precisions a device supports: try a product.
+        let probe = Value::of(tch::Tensor::f_ones([1, 8, 8], (compute, device)));
+        match probe.matmul(&probe).get() {
             Ok(_) => Ok(new),
             Err(DeviceError::Libtorch(_)) => Err(DeviceError::Precision { device: new.place().to_string(), precision: name }),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 
-    /// Where it computes.
+    /// The device that it computes on.
     pub fn place(&self) -> DeviceKind {
         match self.device {
             tch::Device::Cuda(n) => DeviceKind::Cuda(n),
@@ -69,17 +70,17 @@ impl Tch {
         }
     }
 
-    /// Threads that libtorch uses on the processor, for all backends of this process.
+    /// Sets the number of CPU threads of libtorch, for all backends of this process.
     pub fn set_threads(threads: usize) {
         tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     }
 
-    /// Numbers `0 .. n` as integers.
+    /// `0 .. n` as 64-bit integers.
     pub(crate) fn count(&self, n: usize) -> Value {
         Value::of(tch::Tensor::f_arange(n as i64, (Kind::Int64, self.device)))
     }
 
-    /// In full precision.
+    /// Converts to full precision.
     pub(crate) fn wide(&self, value: &Value) -> Value {
         value.to(self.full)
     }
@@ -99,18 +100,18 @@ impl Tch {
         self.whole(tensor).rows(tensor.shape.width())
     }
 
-    fn note(&mut self, outcome: Result<(), DeviceError>) {
-        if let (Err(fault), None) = (outcome, &self.fault) {
-            self.fault = Some(fault);
+    fn check(&mut self, outcome: Result<(), DeviceError>) {
+        if let (Err(error), None) = (outcome, &self.error) {
+            self.error = Some(error);
         }
     }
 
-    /// `to = value`. The tensor takes the value's memory where it can, so nothing else may share that.
+    /// `to = value`. The tensor takes over the value's memory if possible, so nothing else may share it.
     pub(crate) fn put(&mut self, value: &Value, to: &mut Tensor) {
         let extents = to.shape.extents();
         let value = value.view(&extents).with(&to.value(), |x, to| x.f_to_kind(to.kind())?.f_contiguous());
         let outcome = value.get().map(|x| to.inner = x);
-        self.note(outcome);
+        self.check(outcome);
     }
 
     /// `to = value` for columns of a tensor, whose other columns stay.
@@ -124,24 +125,24 @@ impl Tch {
             let mut to = to.shallow_clone();
             to.f_copy_(&x.f_reshape(to.size())?).map(|()| to)
         });
-        self.note(outcome.get().map(drop));
+        self.check(outcome.get().map(drop));
     }
 
     /// `to += value`
     pub(crate) fn add(&mut self, value: &Value, to: &mut Tensor) {
         let value = value.view(&to.shape.extents());
         let outcome = value.get().and_then(|x| Ok(to.inner.f_add_(&x)?));
-        self.note(outcome.map(drop));
+        self.check(outcome.map(drop));
     }
 
-    /// Takes note of a change in place.
+    /// Stores the error of an in-place operation, if any.
     pub(crate) fn settle(&mut self, done: Value) {
-        self.note(done.get().map(drop));
+        self.check(done.get().map(drop));
     }
 
     /// Changes tensors in place.
     pub(crate) fn change(&mut self, change: impl FnOnce() -> Result<(), tch::TchError>) {
-        self.note(change().map_err(DeviceError::from));
+        self.check(change().map_err(DeviceError::from));
     }
 }
 
@@ -151,31 +152,31 @@ impl backend::Device for Tch {
     type Error = DeviceError;
 
     fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         let (kind, extents) = match precision {
-            // Vectors are few, and hold what must be exact: decays, temperatures, gains.
+            // Vectors are small and need full precision: decays, temperatures, gains.
             Precision::Compute if shape.rank() > 1 => (self.compute, extents(shape)),
             Precision::Compute | Precision::Full | Precision::Master => (self.full, extents(shape)),
-            // A replay needs nothing but the inputs.
+            // Recomputing in the backward pass needs the inputs only.
             Precision::Saved => (self.full, [0; 3]),
         };
         Ok(Tensor { inner: tch::Tensor::f_zeros(extents, (kind, self.device))?, shape })
     }
 
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         Ok(Indices { inner: tch::Tensor::f_zeros(extents(shape), (Kind::Int64, self.device))?, shape })
     }
 
     fn upload(&mut self, src: &[f32], dst: &mut Tensor) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
         let host = tch::Tensor::f_from_slice(src)?;
         Ok(dst.inner.f_copy_(&host.f_view_as(&dst.inner)?)?)
     }
 
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.len(), dst.shape.count(), "upload into {}", dst.shape);
         let wide: Vec<i64> = src.iter().map(|&i| i.into()).collect();
         let host = tch::Tensor::f_from_slice(&wide)?;
@@ -187,14 +188,14 @@ impl backend::Device for Tch {
     }
 
     fn download(&mut self, src: &Tensor, dst: &mut [f32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         let host = src.inner.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu)?;
         Ok(host.f_contiguous()?.f_copy_data(dst, dst.len())?)
     }
 
     fn download_indices(&mut self, src: &Indices, dst: &mut [u32]) -> Result<(), DeviceError> {
-        self.surface()?;
+        self.take_error()?;
         assert_eq!(src.shape.count(), dst.len(), "download of {}", src.shape);
         let mut wide = vec![0i64; dst.len()];
         src.inner.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_copy_data(&mut wide, dst.len())?;
@@ -213,8 +214,8 @@ impl backend::Device for Tch {
 }
 
 impl Tch {
-    /// The first fault of the kernels since this was last asked.
-    fn surface(&mut self) -> Result<(), DeviceError> {
-        self.fault.take().map_or(Ok(()), Err)
+    /// Returns and clears the first error of the kernels.
+    fn take_error(&mut self) -> Result<(), DeviceError> {
+        self.error.take().map_or(Ok(()), Err)
     }
 }

@@ -1,4 +1,4 @@
-//! Where libtorch computes.
+//! Devices of libtorch.
 
 use crate::error::DeviceError;
 use std::{fmt, str::FromStr};
@@ -10,12 +10,12 @@ pub const LIBTORCH: &str = "2.11.0";
 /// A device of libtorch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DeviceKind {
-    /// The best that there is: the first CUDA device, else MPS, else the processor.
+    /// The best available: the first CUDA device, else MPS, else the CPU.
     #[default]
     Best,
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// An NVIDIA GPU by its number.
+    /// An NVIDIA GPU by its ordinal.
     Cuda(usize),
     /// The GPU of Apple silicon.
     Mps,
@@ -25,26 +25,26 @@ impl DeviceKind {
     /// The device.
     ///
     /// # Errors
-    /// [`DeviceError::Absent`] where libtorch does not see it.
+    /// [`DeviceError::Absent`] if libtorch does not find it.
     pub fn device(self) -> Result<Device, DeviceError> {
-        let there = devices();
+        let available = devices();
         let found = match self {
-            Self::Best => there.first().copied(),
-            _ => there.iter().copied().find(|&place| place == self),
+            Self::Best => available.first().copied(),
+            _ => available.iter().copied().find(|&device| device == self),
         };
         match found {
             Some(Self::Cuda(n)) => Ok(Device::Cuda(n)),
             Some(Self::Mps) => Ok(Device::Mps),
             Some(_) => Ok(Device::Cpu),
             None => {
-                let there: Vec<String> = there.iter().map(Self::to_string).collect();
-                Err(DeviceError::Absent { asked: self.to_string(), there: there.join(", ") })
+                let available: Vec<String> = available.iter().map(Self::to_string).collect();
+                Err(DeviceError::Absent { device: self.to_string(), available: available.join(", ") })
             }
         }
     }
 }
 
-/// All devices that libtorch sees, the best first.
+/// All devices that libtorch finds, the best first.
 pub fn devices() -> Vec<DeviceKind> {
     let cuda = (0..Cuda::device_count().max(0) as usize).map(DeviceKind::Cuda);
     cuda.chain(has_mps().then_some(DeviceKind::Mps)).chain([DeviceKind::Cpu]).collect()

@@ -1,17 +1,17 @@
 //! Counter-based random numbers, the same bits as every backend's.
 //!
-//! On the processor the words come from [`hh_core::rng`] itself. Elsewhere the key would have to come back to the host for
-//! that, and a step would wait; there torch's 64-bit integers do what u32 does, a few dozen small passes on the device.
+//! On the CPU the words come from [`hh_core::rng`]. On other devices that would need a download of the key and a
+//! synchronisation in every step; there torch's 64-bit integers emulate u32, in a few dozen small operations on the device.
 
 use crate::{Indices, Tch, value::Value};
 use hh_core::{ops::Draw, rng};
 use std::thread;
 use tch::{Kind, Tensor};
 
-/// Words that are worth a thread of their own.
+/// Smallest number of words per thread.
 const SHARE: usize = 1 << 15;
 
-/// `count` numbers made from each block of four words.
+/// `count` numbers, computed from each block of four words by `four`.
 fn on_host(b: &Tch, key: &Value, site: u32, count: usize, four: impl Fn([u32; 4]) -> [f32; 4] + Sync) -> Value {
     let key = key.map(|key| {
         let mut words = [0i64; 4];
@@ -47,7 +47,7 @@ pub(crate) fn words(b: &Tch, key: &Value, site: u32, count: usize) -> Value {
     let mut c = [block, site, key(2), key(3)];
     let mut k = [key(0), key(1)];
     for _ in 0..10 {
-        // A product of two 32-bit numbers fills the 64 bits; its sign is but their first.
+        // A product of two 32-bit numbers fills 64 bits; the sign bit is its highest bit.
         let [p0, p1] = [(0, 0xD251_1F53i64), (2, 0xCD9E_8D57)].map(|(i, by): (usize, i64)| c[i].map(|c| c.f_mul_scalar(by)));
         c = [xor(&high(&p1), &c[1], &k[0]), low(&p1), xor(&high(&p0), &c[3], &k[1]), low(&p0)];
         k = [(0, 0x9E37_79B9i64), (1, 0xBB67_AE85)].map(|(i, by): (usize, i64)| low(&k[i].map(|k| k.f_add_scalar(by))));
@@ -78,7 +78,7 @@ pub(crate) fn normal(b: &Tch, draw: Draw<Indices>, count: usize) -> Value {
     normal_on_device(b, &key, draw.site, count)
 }
 
-/// Box and Muller's formula in torch operations: the numbers of [`rng::normal`] but for the last bits of its logarithm.
+/// Box and Muller's formula in torch operations: equal to [`rng::normal`] up to the last bits of the logarithm.
 pub(crate) fn normal_on_device(b: &Tch, key: &Value, site: u32, count: usize) -> Value {
     let pairs = unit_interval(&words(b, key, site, count.next_multiple_of(4))).view(&[count.div_ceil(4) * 2, 2]);
     let [radius, angle] = [pairs.columns(0, 1), pairs.columns(1, 1).scaled(f64::from(std::f32::consts::TAU))];

@@ -1,29 +1,29 @@
-//! What can go wrong with libtorch or its device.
+//! Errors of the libtorch backend.
 
 use std::sync::Arc;
 use tch::TchError;
 
-/// Why a tensor could not be had. Each message says what was wrong and what to do.
+/// An error of libtorch or its device.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The device has no room.
+    /// An allocation on the device failed.
     OutOfMemory,
-    /// The device is not there, or this libtorch was built without it.
+    /// The device does not exist, or this libtorch was built without support for it.
     Absent {
-        /// What was asked for.
-        asked: String,
-        /// What there is.
-        there: String,
-    },
-    /// The device cannot compute in this precision.
-    Precision {
-        /// Which device.
+        /// The requested device.
         device: String,
-        /// Which precision.
+        /// The available devices.
+        available: String,
+    },
+    /// The device does not support this precision.
+    Precision {
+        /// The device.
+        device: String,
+        /// The precision.
         precision: &'static str,
     },
-    /// Anything else, in libtorch's words.
+    /// Any other error, with libtorch's message.
     Libtorch(Arc<str>),
 }
 
@@ -31,11 +31,11 @@ impl std::fmt::Display for DeviceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OutOfMemory => write!(f, "libtorch is out of memory on its device; choose a smaller batch, context or model"),
-            Self::Absent { asked, there } => write!(f, "libtorch sees no {asked} on this machine, only {there}; choose one of these"),
+            Self::Absent { device, available } => write!(f, "libtorch finds no {device}, only {available}; choose one of these"),
             Self::Precision { device, precision } => {
-                write!(f, "{device} does not compute in {precision}; leave the precision at f32, or choose another device")
+                write!(f, "{device} does not support {precision}; use precision f32 or choose another device")
             }
-            Self::Libtorch(what) => write!(f, "libtorch failed: {what}; if its device was lost, start again"),
+            Self::Libtorch(what) => write!(f, "libtorch error: {what}; if the device was lost, restart the program"),
         }
     }
 }
@@ -43,7 +43,7 @@ impl std::fmt::Display for DeviceError {
 impl std::error::Error for DeviceError {}
 
 impl From<TchError> for DeviceError {
-    /// libtorch tells its faults apart by their words alone; what follows the first line is a C++ stack.
+    /// libtorch errors differ only in their message; the lines after the first are a C++ stack trace.
     fn from(e: TchError) -> Self {
         let text = match e {
             TchError::Torch(text) => text,
@@ -53,7 +53,7 @@ impl From<TchError> for DeviceError {
         if out_of_memory.iter().any(|words| text.contains(words)) {
             return Self::OutOfMemory;
         }
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it does not say why");
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
         Self::Libtorch(line.trim_end_matches(['.', ';']).into())
     }
 }

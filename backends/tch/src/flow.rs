@@ -20,7 +20,7 @@ fn hidden_formula(x: &Value, time: &Value, weight: &Value) -> Value {
     x.plus_product(time, weight).silu()
 }
 
-/// x, time and weight.
+/// x, time and weight in full precision.
 fn inputs(b: &Tch, op: &FlowHidden<Tensor>, rows: usize, width: usize) -> [Value; 3] {
     [b.whole(op.x).rows(width), b.whole(op.time).view(&[rows, 1]), b.vector(op.weight)]
 }

@@ -1,4 +1,4 @@
-//! [`Forward`], a kernel a line: `x` is `x::forward`, in the file of that name.
+//! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
     Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, matmul, mix, norm, pool, positions, recall,

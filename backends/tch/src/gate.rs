@@ -47,7 +47,7 @@ pub(crate) fn backward(b: &mut Tch, op: Gate<Tensor>, dy: &Tensor, d: GateGrad<T
             [d_hidden, d_weight, d_bias]
         }
         (None, None) => replay([&hidden, &weight, &bias], &dy, |[h, w, b]| formula(h, w, b, None)),
-        _ => panic!("gate: a gradient of the control exactly where there is one"),
+        _ => panic!("gate: the control columns and their gradient must both be present or absent"),
     };
     b.put(&d_hidden, d.hidden);
     b.add(&d_weight, d.weight);

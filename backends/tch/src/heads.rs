@@ -1,4 +1,4 @@
-//! Heads side by side in columns, and softmax retrieval over them.
+//! Heads packed in columns, and softmax retrieval.
 
 use crate::tensor::Tensor;
 use crate::{Tch, tensor::columns, value::Value};
@@ -26,7 +26,7 @@ pub(crate) fn units(x: &Value, dims: &MemoryDims) -> Value {
     x.map(|x| x.f_unflatten(-1, [heads, d])).unit().map(|x| x.f_flatten(2, 3))
 }
 
-/// Each position's neighbour before it; `last` stands before the first, or zeros.
+/// Shifts by one position in time; the first row is `last`, or zeros.
 pub(crate) fn shifted(x: &Value, last: Option<&Value>, time: usize) -> Value {
     let kept = x.part(1, 0, time - 1);
     match last {
@@ -43,22 +43,22 @@ pub(crate) fn mixture(depth: &Value, reads: &[Value]) -> Value {
     reads.iter().enumerate().skip(1).fold(first, |sum, (k, read)| sum.plus_product(read, &weight(k)))
 }
 
-/// Which keys each query sees.
-pub(crate) enum Sight {
-    /// Those up to its own.
+/// The attention mask.
+pub(crate) enum AttnMask {
+    /// Each query sees the keys up to its own position.
     Causal,
-    /// `[T, keys]`: those where the mask is true; never none.
+    /// `[T, keys]`: true for visible keys; at least one per query.
     Mask(Value),
 }
 
-/// `softmax(scale · q kᵀ) v` over what is seen, by torch's fused kernel where it has one for the shapes.
-pub(crate) fn retrieve(q: &Value, k: &Value, v: &Value, sight: &Sight, scale: f64) -> Value {
+/// `softmax(scale · q kᵀ) v` over visible keys, by torch's fused kernel if it supports the shapes.
+pub(crate) fn retrieve(q: &Value, k: &Value, v: &Value, mask: &AttnMask, scale: f64) -> Value {
     let attention = |t: &[&tch::Tensor], mask: Option<&tch::Tensor>| {
         tch::Tensor::f_scaled_dot_product_attention(t[0], t[1], t[2], mask, 0.0, mask.is_none(), scale, false)
     };
-    match sight {
-        Sight::Causal => Value::all(&[q, k, v], |t| attention(t, None)),
-        Sight::Mask(mask) => Value::all(&[q, k, v, mask], |t| attention(t, Some(t[3]))),
+    match mask {
+        AttnMask::Causal => Value::all(&[q, k, v], |t| attention(t, None)),
+        AttnMask::Mask(mask) => Value::all(&[q, k, v, mask], |t| attention(t, Some(t[3]))),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Classic Hopfield memory: Hebbian matrices with exponential forgetting, a chunk of positions at a time.
 //!
-//! Within a chunk items are weighed pair by pair, `γ^{t−j}`; what lies before it is read through the matrices that it
-//! began with. Those come from the sums of the chunks by a recurrence over chunks, so nothing of `T × T` exists and
-//! nothing goes position by position.
+//! Within a chunk items are weighted pairwise by `γ^{t−j}`; earlier items are read through the matrices at the beginning
+//! of the chunk, which a recurrence over chunks computes from the sums of each chunk. No tensor is `T × T`, and no loop
+//! runs over positions.
 
 use crate::{
     Tch, Tensor,
@@ -17,21 +17,21 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// Positions of a chunk.
+/// Positions per chunk.
 const CHUNK: usize = 64;
 
-/// The items of a chunk of the text, and the matrices before it.
+/// Dimensions and constants of a chunked computation.
 struct Memory {
     dims: MemoryDims,
     successor: bool,
     chunks: usize,
-    /// Positions of a chunk.
+    /// Positions per chunk.
     size: usize,
-    /// `0, 1, 2 …` as numbers, up to `T`.
+    /// `0, 1, 2 …` up to `T`, as floats.
     count: Value,
 }
 
-/// Patterns, and patterns | values, `[B, T, w]` and `[B, H, T, 2d]`.
+/// Unit patterns `[B, T, w]`, and patterns | values `[B, H, T, 2d]`.
 struct Items {
     pattern: Value,
     both: Value,
@@ -53,14 +53,14 @@ impl Memory {
         Items { both: Value::cat(&[&pattern, &value], -1), pattern, newest }
     }
 
-    /// `[B, H, T, n]` as `[B, chunks, H, size, n]`; positions that fill the last chunk up are zeros.
+    /// `[B, H, T, n]` as `[B, chunks, H, size, n]`; padded with zeros at the end of the last chunk.
     fn chunked(&self, x: &Value) -> Value {
         let (chunks, size) = (self.chunks as i64, self.size as i64);
         let missing = chunks * size - self.dims.time as i64;
         x.map(|x| x.f_constant_pad_nd([0, 0, 0, missing])?.f_unflatten(2, [chunks, size])?.f_transpose(1, 2))
     }
 
-    /// [`chunked`](Self::chunked) undone.
+    /// The inverse of [`chunked`](Self::chunked).
     fn whole(&self, x: &Value) -> Value {
         x.map(|x| x.f_transpose(1, 2)?.f_flatten(2, 3)).part(2, 0, self.dims.time)
     }
@@ -71,13 +71,13 @@ impl Memory {
         log_gamma.map(|x| x.f_view(&extents[..])).times(&ages.unsqueezed(0)).exp()
     }
 
-    /// The matrices that each chunk begins with, `[B, chunks, H, d, 2d]`; none where there is but one, and nothing before.
-    fn beginnings(&self, log_gamma: &Value, pattern: &Value, both: &Value, before: Option<&Value>) -> Option<Value> {
+    /// The matrices at the beginning of each chunk, `[B, chunks, H, d, 2d]`; none for a single chunk without a state.
+    fn initial_states(&self, log_gamma: &Value, pattern: &Value, both: &Value, before: Option<&Value>) -> Option<Value> {
         let (chunks, size) = (self.chunks, self.size);
         if chunks == 1 {
             return before.map(|before| before.unsqueezed(1));
         }
-        // Of all chunks but the last: what their items have come to by their end.
+        // For all chunks but the last: the sums of their items at the end of the chunk.
         let ages = self.count.part(0, 0, size).map(|x| x.f_flip([0]));
         let fading = self.powers(log_gamma, &ages).unsqueezed(-1);
         let [pattern, both] = [pattern, both].map(|x| x.part(1, 0, chunks - 1));
@@ -96,7 +96,7 @@ fn formula(m: &Memory, [qpv, depth, log_beta, decay]: &[Value; 4], last: Option<
     let log_gamma = decay.map(tch::Tensor::f_log_sigmoid);
     let Items { pattern, both, .. } = m.items(qpv, last);
     let [pattern, both] = [&pattern, &both].map(|x| m.chunked(x));
-    let beginnings = m.beginnings(&log_gamma, &pattern, &both, before);
+    let initial_states = m.initial_states(&log_gamma, &pattern, &both, before);
     let at = m.count.part(0, 0, m.size);
     let ages = at.unsqueezed(1).minus(&at.unsqueezed(0));
     let weights = m.powers(&log_gamma, &ages.map(|x| x.f_clamp_min(0))).map(|x| x.f_tril(0));
@@ -109,8 +109,8 @@ fn formula(m: &Memory, [qpv, depth, log_beta, decay]: &[Value; 4], last: Option<
         .map(|_| {
             let scores = xi.matmul(&pattern.transposed(-1, -2)).times(&weights);
             let near = scores.matmul(&both);
-            let read = match &beginnings {
-                Some(beginnings) => near.plus_product(&xi.matmul(beginnings), &carried),
+            let read = match &initial_states {
+                Some(initial_states) => near.plus_product(&xi.matmul(initial_states), &carried),
                 None => near,
             };
             xi = xi.plus(&read.columns(0, d).times(&beta).tanh()).unit();
@@ -131,7 +131,7 @@ pub(crate) fn forward(b: &mut Tch, op: Hebbian<Tensor>, state: Option<HebbianSta
     let Some([matrices, last]) = state else {
         return b.put_columns(&formula(&m, &inputs, None, None), y);
     };
-    // [B, 2w, d]: patterns with patterns, then patterns with values.
+    // [B, 2w, d]: pattern ⊗ pattern, then pattern ⊗ value.
     let MemoryDims { batch, time, heads, head_dim: d, .. } = dims;
     let pair = matrices.view(&[batch, 2, heads, d, d]);
     let before = Value::cat(&[0, 1].map(|i| pair.part(1, i, 1).view(&[batch, heads, d, d])), -1);

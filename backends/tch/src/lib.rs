@@ -1,9 +1,9 @@
 //! The libtorch backend: CPU, CUDA and MPS devices.
 //!
 //! Every kernel is written once, as a formula in torch operations. [`Forward`](hh_core::backend::Forward) evaluates it;
-//! [`Backward`](hh_core::backend::Backward) replays it under torch's autograd, so that no gradient here rests on a
-//! derivation of this project's: this is what the other backends are checked against. Products alone are differentiated
-//! by hand, since a replay would multiply once more than is needed; a test replays them.
+//! [`Backward`](hh_core::backend::Backward) recomputes it under torch's autograd, so that gradients do not depend on
+//! derivations of this project: the other backends are checked against them. Only matrix products have hand-written
+//! gradients, since recomputing would need one more product; a test compares them with autograd.
 
 mod adamw;
 mod attend;
@@ -40,6 +40,6 @@ mod tests;
 mod value;
 
 pub use device::{Compute, Tch};
+pub use device_kind::{DeviceKind, LIBTORCH, devices};
 pub use error::DeviceError;
-pub use place::{DeviceKind, LIBTORCH, devices};
 pub use tensor::{Indices, Tensor};

@@ -1,4 +1,4 @@
-//! Products with weights.
+//! Matrix products with weights.
 
 use crate::{Tch, Tensor, value::Value};
 use hh_core::ops::{GradOut, Matmul, MatmulDims, MatmulGrad};
@@ -18,7 +18,7 @@ pub(crate) fn forward(b: &mut Tch, op: Matmul<Tensor>, y: &mut Tensor) {
     b.put(&y_rows, y);
 }
 
-/// Two products: a replay under autograd would do the same two, after a third that nobody needs.
+/// Two products: recomputing under autograd would do the same two after a third, unused one.
 pub(crate) fn backward(b: &mut Tch, op: Matmul<Tensor>, dy: &Tensor, d: MatmulGrad<Tensor>) {
     let MatmulDims { inp, out, .. } = op.dims(dy.shape);
     let dy = dy.value().rows(out).to(b.compute);

@@ -1,4 +1,4 @@
-//! The controller's running summary.
+//! The controller's exponential moving average over time.
 
 use crate::{
     Tch, Tensor,

@@ -1,4 +1,4 @@
-//! Learned absolute positions.
+//! Learned absolute position embeddings.
 
 use crate::{Indices, Tch, Tensor, replay::replay, value::Value};
 use hh_core::{ops::Positions, shape::Shaped};

@@ -3,16 +3,16 @@
 use crate::{error::DeviceError, value::Value};
 use tch::Tensor;
 
-/// Gradients of `formula` at `at`, against the gradient `dy` of its value.
+/// Recomputes `formula` at `at` under autograd; returns the gradients of `at` for the gradient `dy` of its value.
 pub(crate) fn replay<const N: usize>(at: [&Value; N], dy: &Value, formula: impl FnOnce(&[Value; N]) -> Value) -> [Value; N] {
-    slopes(at, |at| {
+    scalar_grads(at, |at| {
         let y = formula(at);
         y.dot(&dy.with(&y, |dy, y| dy.f_to_kind(y.kind())))
     })
 }
 
-/// Gradients of a `formula` that gives one number.
-pub(crate) fn slopes<const N: usize>(at: [&Value; N], formula: impl FnOnce(&[Value; N]) -> Value) -> [Value; N] {
+/// Gradients of a scalar `formula`.
+pub(crate) fn scalar_grads<const N: usize>(at: [&Value; N], formula: impl FnOnce(&[Value; N]) -> Value) -> [Value; N] {
     let leaves = at.map(|value| value.map(|x| x.f_detach()?.f_set_requires_grad(true)));
     let number = formula(&leaves);
     let run = || -> Result<Vec<Tensor>, DeviceError> {
@@ -24,6 +24,6 @@ pub(crate) fn slopes<const N: usize>(at: [&Value; N], formula: impl FnOnce(&[Val
             let mut gradients = gradients.into_iter();
             std::array::from_fn(|_| Value::of(Ok(gradients.next().expect("a gradient for each"))))
         }
-        Err(fault) => std::array::from_fn(|_| Value::failed(fault.clone())),
+        Err(error) => std::array::from_fn(|_| Value::failed(error.clone())),
     }
 }

@@ -1,22 +1,22 @@
-//! Memories of the newest N positions, and what a query sees of them. The clock stays on the device.
+//! Ring buffers of the newest N positions, and their masks. The clock stays on the device.
 
-use crate::{Indices, Tch, heads::Sight, value::Value};
+use crate::{Indices, Tch, heads::AttnMask, value::Value};
 use hh_core::ops::MemoryDims;
 
 /// The ring before a chunk.
 pub(crate) struct Past<'a> {
-    /// How many positions came before.
+    /// Number of positions before the chunk.
     pub(crate) clock: &'a Indices,
-    /// N
+    /// Rows of the ring, `N`.
     pub(crate) rows: usize,
 }
 
-/// What the queries of a chunk see: the slots, then the ring's rows, then the chunk's own items; of items none older than
-/// number `oldest`. A query that sees nothing at all is let see its own item: whoever asks must then discard what it reads.
-pub(crate) fn sight(b: &Tch, dims: &MemoryDims, past: Option<&Past>, oldest: usize) -> Sight {
+/// The mask of the queries of a chunk over slots, the ring's rows and the chunk's own items; items before index `oldest` are
+/// hidden. A query without a visible item sees its own item, and the caller must discard its result.
+pub(crate) fn mask(b: &Tch, dims: &MemoryDims, past: Option<&Past>, oldest: usize) -> AttnMask {
     let all = dims.window >= dims.time;
     if past.is_none() && all && oldest == 0 && dims.slots == 0 {
-        return Sight::Causal;
+        return AttnMask::Causal;
     }
     let chunk = b.count(dims.time);
     let (queries, items) = match past {
@@ -24,7 +24,7 @@ pub(crate) fn sight(b: &Tch, dims: &MemoryDims, past: Option<&Past>, oldest: usi
         Some(past) => {
             let clock = past.clock.vector();
             let queries = chunk.plus(&clock);
-            // Row r holds the newest position before the clock that is r modulo N; a negative one if there is none yet.
+            // Row r holds the newest position before the clock that is r modulo N; negative if the row is empty.
             let newest = clock.map(|clock| clock.f_add_scalar(-1));
             let ring = newest.minus(&newest.minus(&b.count(past.rows)).map(|x| x.f_remainder(past.rows as i64)));
             (queries.clone(), Value::cat(&[&ring, &queries], 0))
@@ -42,23 +42,23 @@ pub(crate) fn sight(b: &Tch, dims: &MemoryDims, past: Option<&Past>, oldest: usi
     }
     if dims.slots > 0 {
         let slots = seen.map(|seen| seen.f_new_ones([dims.time as i64, dims.slots as i64], (tch::Kind::Bool, b.device)));
-        return Sight::Mask(Value::cat(&[&slots, &seen], 1));
+        return AttnMask::Mask(Value::cat(&[&slots, &seen], 1));
     }
     if oldest > 0 {
         seen = seen.with(&age.map(|age| age.f_eq(0)), tch::Tensor::f_logical_or);
     }
-    Sight::Mask(seen)
+    AttnMask::Mask(seen)
 }
 
-/// Whether the item of a position exists, `[T, 1]`: that of position 0 does not where items begin with number 1.
-pub(crate) fn begun(b: &Tch, dims: &MemoryDims, past: Option<&Past>) -> Value {
+/// Whether the item of a position exists, `[T, 1]`, if items begin at index 1: false for position 0.
+pub(crate) fn has_item(b: &Tch, dims: &MemoryDims, past: Option<&Past>) -> Value {
     let chunk = b.count(dims.time);
     let positions = past.map_or(chunk.clone(), |past| chunk.plus(&past.clock.vector()));
     positions.unsqueezed(1).map(|p| p.f_ge(1)).to(b.full)
 }
 
-/// Puts a chunk's items `[B, T, …]` into the ring.
-pub(crate) fn remember(b: &mut Tch, dims: &MemoryDims, past: &Past, items: &Value, ring: &Value) {
+/// Writes a chunk's items `[B, T, …]` to the ring.
+pub(crate) fn update_ring(b: &mut Tch, dims: &MemoryDims, past: &Past, items: &Value, ring: &Value) {
     let count = dims.time.min(past.rows);
     let (from, rows) = ((dims.time - count) as i64, past.rows as i64);
     let at = b.count(count).plus(&past.clock.vector()).map(|x| x.f_add_scalar(from)?.f_remainder(rows));

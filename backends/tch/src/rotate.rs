@@ -1,4 +1,4 @@
-//! Rotary positions.
+//! Rotary position embeddings (RoPE).
 
 use crate::{Indices, Tch, Tensor, tensor::columns_mut, value::Value};
 use hh_core::ops::{ColumnsMut, Rotate};
@@ -7,7 +7,7 @@ use tch::Kind;
 pub(crate) fn forward(b: &mut Tch, op: Rotate<Indices>, x: ColumnsMut<Tensor>) {
     let ((_, time, _), d) = (x.layout(), op.head_dim);
     assert!(d.is_multiple_of(2) && x.width.is_multiple_of(d), "rotate: {} columns, heads of {d}", x.width);
-    // Angles of late positions want more digits than f32 has; Apple's GPU has no more.
+    // Angles of late positions need more precision than f32; MPS has no f64.
     let precise = if b.device == tch::Device::Mps { Kind::Float } else { Kind::Double };
     let chunk = b.count(time);
     let positions = op.clock.map_or(chunk.clone(), |clock| chunk.plus(&clock.vector())).to(precise);

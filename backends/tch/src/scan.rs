@@ -6,11 +6,11 @@ use hh_core::{
     shape::Shaped,
 };
 
-/// `h_t = a_t ∘ h_{t−1} + b_t` along extent 1 of `time`, `h_{−1} = 0`.
+/// `h_t = a_t ∘ h_{t−1} + b_t` along dimension 1 of length `time`, `h_{−1} = 0`.
 ///
-/// Two neighbours are one step of a recurrence of half the length, `(a₁a₀, a₁b₀ + b₁)`, whose states are every second one
-/// here, and the others are a step away from them (Brent and Kung 1982): log T passes over ever less, 2 T in all, where
-/// doubling takes T log T.
+/// A parallel scan (Brent and Kung 1982): pairs of steps combine to `(a₁a₀, a₁b₀ + b₁)`, a recurrence of half the length,
+/// whose states are every second state here; the others are one step from them. O(T) work in log T passes, while recursive
+/// doubling needs O(T log T).
 pub(crate) fn recurrence(a: &Value, b: &Value, time: usize) -> Value {
     if time <= 1 {
         return b.clone();
@@ -19,20 +19,20 @@ pub(crate) fn recurrence(a: &Value, b: &Value, time: usize) -> Value {
     let [a0, a1] = [0, 1].map(|first| a.alternate(first, 2 * odd));
     let [b0, b1] = [0, 1].map(|first| b.alternate(first, 2 * odd));
     let h1 = recurrence(&a1.times(&a0), &b1.plus_product(&a1, &b0), odd);
-    // States 2, 4, … follow those at 1, 3, …
+    // States 2, 4, … are one step after states 1, 3, …
     let later = b.alternate(2, time).plus_product(&a.alternate(2, time), &h1.part(1, 0, even - 1));
     let h0 = Value::cat(&[&b.part(1, 0, 1), &later], 1);
     let pairs = Value::stack(&[&h0.part(1, 0, odd), &h1], 2).map(|pairs| pairs.f_flatten(1, 2));
     if even > odd { Value::cat(&[&pairs, &h0.part(1, odd, 1)], 1) } else { pairs }
 }
 
-/// The same after a state `before`, `[B, …]`.
+/// As [`recurrence`], with the initial state `before`, `[B, …]`.
 pub(crate) fn recurrence_after(before: &Value, a: &Value, b: &Value, time: usize) -> Value {
     let first = b.part(1, 0, 1).plus_product(&a.part(1, 0, 1), &before.unsqueezed(1));
     recurrence(a, &Value::cat(&[&first, &b.part(1, 1, time - 1)], 1), time)
 }
 
-/// Gates `gate | g_in | g_forget`, and the rest as in [`Scan`]: states, and the output.
+/// States and output; `gates` is `gate | g_in | g_forget`, the other inputs are those of [`Scan`].
 fn formula(dims: ScanDims, before: Option<&Value>, [x, gates, bias, log_decay, skip]: &[Value; 5]) -> [Value; 2] {
     let ScanDims { time, width, .. } = dims;
     let gate = |i: usize| gates.columns(i * width, width);

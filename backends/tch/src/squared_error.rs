@@ -1,13 +1,13 @@
 //! Mean squared error.
 
-use crate::{Tch, Tensor, replay::slopes};
+use crate::{Tch, Tensor, replay::scalar_grads};
 use hh_core::ops::SquaredError;
 
 pub(crate) fn forward(b: &mut Tch, op: SquaredError<Tensor>, losses: &mut Tensor, dx: &mut Tensor) {
     let (rows, _) = op.dims(losses.shape);
     let goal = b.whole(op.goal);
     let mut seen = None;
-    let [d] = slopes([&b.whole(op.x)], |[x]| {
+    let [d] = scalar_grads([&b.whole(op.x)], |[x]| {
         let of_rows = x.minus(&goal).square().mean();
         seen = Some(of_rows.map(tch::Tensor::f_detach));
         of_rows.total().scaled(f64::from(op.scale) / rows as f64)

@@ -1,4 +1,4 @@
-//! What the backend holds.
+//! Tensors of the libtorch backend.
 
 use crate::{error::DeviceError, value::Value};
 use hh_core::{
@@ -6,14 +6,14 @@ use hh_core::{
     shape::{Shape, Shaped},
 };
 
-/// Numbers on a device. The torch tensor inside always has three extents, those of the [`Shape`].
+/// A tensor on a device. The torch tensor always has three dimensions, the extents of the [`Shape`].
 #[derive(Debug)]
 pub struct Tensor {
     pub(crate) inner: tch::Tensor,
     pub(crate) shape: Shape,
 }
 
-/// Token ids, clocks and random keys, as 64-bit integers: torch computes with these, not with u32.
+/// Token ids, clocks and random keys, as 64-bit integers, since torch lacks arithmetic on u32.
 #[derive(Debug)]
 pub struct Indices {
     pub(crate) inner: tch::Tensor,
@@ -32,30 +32,30 @@ impl Shaped for Indices {
     }
 }
 
-/// The extents as torch wants them.
+/// The extents as torch's size type.
 pub(crate) fn extents(shape: Shape) -> [i64; 3] {
     shape.extents().map(|n| n as i64)
 }
 
 impl Tensor {
-    /// The numbers, `[outer, rows, columns]`.
+    /// All elements, `[outer, rows, columns]`.
     pub(crate) fn value(&self) -> Value {
         Value::share(&self.inner)
     }
 
-    /// The numbers of a vector, `[n]`.
+    /// The elements of a vector, `[n]`.
     pub(crate) fn vector(&self) -> Value {
         self.value().flat()
     }
 
-    /// The numbers of a matrix, `[rows, columns]`.
+    /// The elements of a matrix, `[rows, columns]`.
     pub(crate) fn matrix(&self) -> Value {
         self.value().rows(self.shape.width())
     }
 }
 
 impl Indices {
-    /// The numbers in a row.
+    /// All elements, `[n]`.
     pub(crate) fn vector(&self) -> Value {
         Value::share(&self.inner).flat()
     }
@@ -67,7 +67,7 @@ pub(crate) fn columns(columns: &Columns<Tensor>) -> Value {
     columns.of.value().columns(columns.start, columns.width)
 }
 
-/// A view of the columns, to be written through.
+/// A view of the columns for writing.
 pub(crate) fn columns_mut(columns: &ColumnsMut<Tensor>) -> Value {
     columns.layout();
     columns.of.value().columns(columns.start, columns.width)
@@ -77,7 +77,7 @@ impl Tensor {
     /// All elements, not rounded to f32.
     ///
     /// # Errors
-    /// [`DeviceError`] where the device fails.
+    /// [`DeviceError`] of the device.
     pub fn numbers(&self) -> Result<Vec<f64>, DeviceError> {
         let host = self.inner.f_to_kind(tch::Kind::Double)?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
         let mut numbers = vec![0.0; self.shape.count()];

@@ -1,4 +1,4 @@
-//! What the suite of `tests/` cannot see from outside; it compares every kernel and gradient with the cpu backend's.
+//! Tests of internals. The kernel suite in `tests/` compares every kernel and gradient with the CPU backend's.
 
 use crate::{
     Compute, DeviceError, DeviceKind, Indices, Tch, draw,
@@ -15,7 +15,7 @@ use hh_core::{
 use tch::{Kind, TchError, Tensor};
 
 fn cpu() -> Tch {
-    Tch::new(DeviceKind::Cpu, Compute::F64).expect("every libtorch has the processor")
+    Tch::new(DeviceKind::Cpu, Compute::F64).expect("every libtorch supports the CPU")
 }
 
 fn random(shape: &[i64]) -> Value {
@@ -27,7 +27,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 #[test]
-fn the_gradients_of_a_product_are_those_of_its_replay() {
+fn the_gradients_of_a_product_equal_autograd() {
     let mut b = cpu();
     let mut random = |shape| {
         let mut t = b.alloc(shape, Precision::Full).expect("memory");
@@ -48,7 +48,7 @@ fn the_gradients_of_a_product_are_those_of_its_replay() {
 }
 
 #[test]
-fn a_recurrence_by_pairs_is_the_loop() {
+fn the_parallel_scan_equals_the_loop() {
     for time in [1i64, 2, 3, 5, 8, 13, 64, 100] {
         let [a, b] = [random(&[2, time, 3]), random(&[2, time, 3])];
         let before = random(&[2, 3]);
@@ -66,9 +66,9 @@ fn a_recurrence_by_pairs_is_the_loop() {
     }
 }
 
-/// The device's own arithmetic, which the processor does not need, on the processor.
+/// Runs the path of other devices on the CPU.
 #[test]
-fn random_words_in_torch_are_those_of_philox() {
+fn random_words_in_torch_equal_philox() {
     let b = cpu();
     for key in [[0; 4], [7, 0, 3, 0], [u32::MAX, 1 << 31, 0x8000_0001, u32::MAX]] {
         for (site, count) in [(0, 1), (5, 4), (u32::MAX, 103)] {
@@ -85,7 +85,7 @@ fn random_words_in_torch_are_those_of_philox() {
 }
 
 #[test]
-fn host_draws_of_many_threads_are_those_of_one() {
+fn random_numbers_on_the_host_do_not_depend_on_threads() {
     let mut b = cpu();
     let mut key: Indices = b.alloc_indices(Shape::vector(4)).expect("memory");
     b.upload_indices(&[3, 4, 5, 6], &mut key).expect("no device to lose");
@@ -95,7 +95,7 @@ fn host_draws_of_many_threads_are_those_of_one() {
 }
 
 #[test]
-fn a_kernels_fault_surfaces_where_the_device_is_next_asked() {
+fn the_first_error_of_a_kernel_is_returned_by_the_next_download() {
     let mut b = cpu();
     let [mut x, mut y] = [(); 2].map(|()| b.alloc(Shape::vector(3), Precision::Full).expect("memory"));
     b.put(&Value::failed(DeviceError::OutOfMemory), &mut x);
@@ -103,21 +103,21 @@ fn a_kernels_fault_surfaces_where_the_device_is_next_asked() {
     b.put(&x.value().plus(&random(&[7])), &mut y);
     let mut host = [0.0; 3];
     assert!(matches!(b.download(&y, &mut host), Err(DeviceError::OutOfMemory)), "the first one");
-    b.download(&y, &mut host).expect("it was said once");
+    b.download(&y, &mut host).expect("the error is returned once");
 }
 
 #[test]
-fn what_libtorch_says_becomes_one_sentence() {
-    let said = |text: &str| DeviceError::from(TchError::Torch(text.to_owned()));
+fn errors_of_libtorch_become_one_sentence() {
+    let error = |text: &str| DeviceError::from(TchError::Torch(text.to_owned()));
     for text in [
         "CUDA out of memory. Tried to allocate 20.00 MiB\nException raised from malloc",
         "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
         "MPS backend out of memory",
     ] {
-        assert!(matches!(said(text), DeviceError::OutOfMemory), "{text}");
+        assert!(matches!(error(text), DeviceError::OutOfMemory), "{text}");
     }
-    let lost = said("\nCUDA error: unspecified launch failure.\n#0 frame").to_string();
+    let lost = error("\nCUDA error: unspecified launch failure.\n#0 frame").to_string();
     assert!(lost.contains("unspecified launch failure") && !lost.contains('\n') && !lost.contains("frame"), "{lost}");
-    let absent = Tch::new(DeviceKind::Cuda(99), Compute::F32).map(drop).expect_err("nobody has as many").to_string();
+    let absent = Tch::new(DeviceKind::Cuda(99), Compute::F32).map(drop).expect_err("no system has 100 GPUs").to_string();
     assert!(absent.contains("cuda:99") && absent.contains("cpu"), "{absent}");
 }

@@ -1,13 +1,13 @@
-//! A tensor in a formula, or the fault that kept it from being computed.
+//! A tensor in a formula, or the first error of its computation.
 
 use crate::error::DeviceError;
 use std::borrow::Borrow;
 use tch::{Kind, TchError, Tensor};
 
-/// What a formula is made of. Operations on a fault give that fault, so that a formula reads as one, and whoever takes
-/// its result learns what went wrong first.
+/// An operand of formulas. Operations propagate errors, so that formulas need no error handling and the result carries the
+/// first error.
 ///
-/// None of the operations changes a tensor in place, and several give views: the memory may be shared.
+/// No operation changes a tensor in place, and several return views: the memory may be shared.
 #[derive(Debug)]
 pub(crate) struct Value(Result<Tensor, DeviceError>);
 
@@ -20,7 +20,7 @@ impl Clone for Value {
 }
 
 impl Value {
-    /// The value of an operation.
+    /// The result of an operation.
     pub(crate) fn of(outcome: Outcome) -> Self {
         Self(outcome.map_err(DeviceError::from))
     }
@@ -30,12 +30,12 @@ impl Value {
         Self(Ok(tensor.shallow_clone()))
     }
 
-    /// A value that there is not.
-    pub(crate) fn failed(fault: DeviceError) -> Self {
-        Self(Err(fault))
+    /// A value that is an error.
+    pub(crate) fn failed(error: DeviceError) -> Self {
+        Self(Err(error))
     }
 
-    /// What came of the formula.
+    /// The tensor or the error.
     pub(crate) fn get(self) -> Result<Tensor, DeviceError> {
         self.0
     }
@@ -44,7 +44,7 @@ impl Value {
     pub(crate) fn map(&self, f: impl FnOnce(&Tensor) -> Outcome) -> Self {
         match &self.0 {
             Ok(x) => Self::of(f(x)),
-            Err(fault) => Self(Err(fault.clone())),
+            Err(error) => Self(Err(error.clone())),
         }
     }
 
@@ -52,7 +52,7 @@ impl Value {
     pub(crate) fn with(&self, other: &Self, f: impl FnOnce(&Tensor, &Tensor) -> Outcome) -> Self {
         match &other.0 {
             Ok(y) => self.map(|x| f(x, y)),
-            Err(fault) if self.0.is_ok() => Self(Err(fault.clone())),
+            Err(error) if self.0.is_ok() => Self(Err(error.clone())),
             Err(_) => self.clone(),
         }
     }
@@ -62,12 +62,12 @@ impl Value {
         let tensors: Result<Vec<&Tensor>, &DeviceError> = values.iter().map(|v| v.borrow().0.as_ref()).collect();
         match tensors {
             Ok(tensors) => Self::of(f(&tensors)),
-            Err(fault) => Self(Err(fault.clone())),
+            Err(error) => Self(Err(error.clone())),
         }
     }
 }
 
-/// Arithmetic, element by element, with torch's broadcasting.
+/// Element-wise arithmetic with torch's broadcasting.
 impl Value {
     pub(crate) fn plus(&self, other: &Self) -> Self {
         self.with(other, Tensor::f_add)
@@ -120,7 +120,7 @@ impl Value {
     }
 }
 
-/// Reductions over the last extent, and products.
+/// Reductions over the last dimension, and products.
 impl Value {
     /// `v / sqrt(mean(v²) + eps)`
     pub(crate) fn rms_normed(&self, eps: f64) -> Self {
@@ -130,22 +130,22 @@ impl Value {
     pub(crate) fn unit(&self) -> Self {
         self.times(&self.square().map(|x| x.f_sum_dim_intlist(-1i64, true, None)).shifted(1e-6).map(Tensor::f_rsqrt))
     }
-    /// The mean, as one column.
+    /// The mean, with the dimension kept.
     pub(crate) fn mean(&self) -> Self {
         self.map(|x| x.f_mean_dim(-1i64, true, None))
     }
     pub(crate) fn softmax(&self) -> Self {
         self.map(|x| x.f_softmax(-1, None))
     }
-    /// `log Σ exp`, as one column.
+    /// `log Σ exp`, with the dimension kept.
     pub(crate) fn log_sum_exp(&self) -> Self {
         self.map(|x| x.f_logsumexp(-1i64, true))
     }
-    /// The sum of everything.
+    /// The sum of all elements.
     pub(crate) fn total(&self) -> Self {
         self.map(|x| x.f_sum(None))
     }
-    /// Matrix product of the last two extents.
+    /// Matrix product over the last two dimensions.
     pub(crate) fn matmul(&self, other: &Self) -> Self {
         self.with(other, Tensor::f_matmul)
     }
@@ -164,7 +164,7 @@ impl Value {
 
 /// Shapes.
 impl Value {
-    /// The extents; none of a fault.
+    /// The extents; empty for an error.
     pub(crate) fn extents(&self) -> Vec<i64> {
         self.0.as_ref().map(Tensor::size).unwrap_or_default()
     }
@@ -175,14 +175,14 @@ impl Value {
     pub(crate) fn flat(&self) -> Self {
         self.map(|x| x.f_reshape([-1]))
     }
-    /// All rows below each other: `[rows, width]`.
+    /// Reshaped to `[rows, width]`.
     pub(crate) fn rows(&self, width: usize) -> Self {
         self.map(|x| x.f_reshape([-1, width as i64]))
     }
     pub(crate) fn transposed(&self, a: i64, b: i64) -> Self {
         self.map(|x| x.f_transpose(a, b))
     }
-    /// `start .. start + count` along an extent.
+    /// `start .. start + count` along a dimension.
     pub(crate) fn part(&self, dim: i64, start: usize, count: usize) -> Self {
         self.map(|x| x.f_narrow(dim, start as i64, count as i64))
     }
@@ -190,7 +190,7 @@ impl Value {
     pub(crate) fn columns(&self, start: usize, count: usize) -> Self {
         self.part(-1, start, count)
     }
-    /// Every second one of the first `count` along extent 1, from `start` on.
+    /// Every second element of `start .. end` along dimension 1.
     pub(crate) fn alternate(&self, start: usize, end: usize) -> Self {
         self.map(|x| x.f_slice(1, start as i64, end as i64, 2))
     }
@@ -200,11 +200,11 @@ impl Value {
     pub(crate) fn stack<V: Borrow<Self>>(values: &[V], dim: i64) -> Self {
         Self::all(values, |t| Tensor::f_stack(t, dim))
     }
-    /// Zeros before and after, along extent 1 of three.
+    /// Pads with zeros before and after, along dimension 1 of three.
     pub(crate) fn padded(&self, before: usize, after: usize) -> Self {
         self.map(|x| x.f_constant_pad_nd([0, 0, before as i64, after as i64]))
     }
-    /// A new extent of one.
+    /// Inserts a dimension of size 1.
     pub(crate) fn unsqueezed(&self, dim: i64) -> Self {
         self.map(|x| x.f_unsqueeze(dim))
     }

@@ -1,12 +1,12 @@
-//! Tokens per second of whole training steps and decoding steps, with random weights.
+//! Tokens per second of training steps and decoding steps, with random weights.
 //!
 //! ```text
 //! throughput train  PRESET [--batch B] [--len T] [--threads N] [--steps N]
 //! throughput decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S] [--quant q8|q4]
 //! ```
 //!
-//! `train` times forward, backward and AdamW as the reference's `bench` does and prints the same line; `decode` prints
-//! beside its rate the bytes of weights that a token reads and the rate at which this machine reads memory.
+//! `train` times forward, backward and AdamW like the reference's `bench` and prints the same line; `decode` also prints the
+//! bytes of weights that a token reads and the memory bandwidth.
 
 use hh_core::backend::{Device, Precision};
 use hh_core::{
@@ -72,7 +72,7 @@ fn model(preset: &str, cpu: &mut Cpu<f32>) -> Model<hh_cpu::Tensor<f32>> {
     Model::init(cpu, config, 0).expect("memory for the weights")
 }
 
-/// As `reference.py bench`: two steps of warm-up, then the median.
+/// As `reference.py bench`: two warm-up steps, then the median.
 fn train(preset: &str, args: &Args, threads: &Threads) {
     let mut cpu = Cpu::<f32>::new(threads.clone());
     let Model { config, params } = model(preset, &mut cpu);
@@ -114,7 +114,7 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
     println!("{count} parameters, {rate:.0} tokens/s, {:.1} ms/step, {} threads", seconds * 1e3, args.threads);
 }
 
-/// One token at a time after a context of `len`, in 7 turns.
+/// One token at a time after a context of `len`, in 7 rounds.
 fn decode(preset: &str, args: &Args, threads: &Threads) {
     let mut cpu = Cpu::<f32>::new(threads.clone());
     let config = presets::preset(preset).unwrap_or_else(|| panic!("no preset {preset}"));
@@ -126,10 +126,10 @@ fn decode(preset: &str, args: &Args, threads: &Threads) {
     let prompt: Vec<u32> = (0..args.batch * args.len).map(|i| (i * 7 % c.vocab_size) as u32).collect();
     session.prefill(&prompt).expect("a prompt");
     let tokens = vec![1; args.batch];
-    // As weights lie: on huge pages where there are any.
+    // Allocated like weights, on huge pages if available.
     let mut read = session.backend_mut().alloc(Shape::matrix(1 << 14, 1 << 14), Precision::Compute).expect("memory for 1 GiB");
     read.data_mut().fill(1.0);
-    // Neighbours on the machine come and go: both are timed in turn, and compared within a turn.
+    // The load of a shared machine varies: both are timed alternately and compared within a round.
     let (mut rates, mut reads, mut shares) = (vec![], vec![], vec![]);
     for _ in 0..7 {
         let start = Instant::now();
@@ -144,7 +144,7 @@ fn decode(preset: &str, args: &Args, threads: &Threads) {
     }
     let (rate, reading, share) = (median(rates), median(reads), median(shares));
     println!(
-        "{rate:.1} steps/s of {} sequence(s), {:.1} MB of weights a step: {:.1} GB/s, {share:.0} % of the {:.1} GB/s that plain reading reaches, {} threads",
+        "{rate:.1} steps/s of {} sequence(s), {:.1} MB of weights per step: {:.1} GB/s, {share:.0} % of the {:.1} GB/s of a plain read, {} threads",
         args.batch,
         bytes as f64 / 1e6,
         rate * bytes as f64 / 1e9,
@@ -153,8 +153,8 @@ fn decode(preset: &str, args: &Args, threads: &Threads) {
     );
 }
 
-/// Random weights, in blocks if asked for, and how many bytes of them a step reads: each segment every block; the embedding
-/// once, as the output table; the controller between segments; the flow head never.
+/// Random weights, block-quantised with `quant`, and the bytes of them that a step reads: every block in each segment; the
+/// embedding once, as the LM head; the controller between segments; the flow head never.
 fn weights(cpu: &mut Cpu<f32>, config: Config, segments: usize, quant: Option<Format>) -> (Model<hh_cpu::Tensor<f32>>, usize) {
     let (mut bytes, mut host) = (0, Vec::new());
     let params = Params::new(&config, &mut |name, shape| {

@@ -1,4 +1,4 @@
-//! Losses of some hundred steps, from the same weights over the same ids, beside those of the reference implementation.
+//! Losses over a few hundred steps, compared with the reference implementation from the same weights over the same ids.
 
 use crate::{
     peer::Peer,
@@ -15,7 +15,7 @@ use hh_core::{
 use hh_cuda::{Cuda, DeviceError};
 use std::{error::Error, fs, path::Path, time::Instant};
 
-/// Ids of a text with something to be learned: mostly a function of the id before, else any.
+/// Token ids with learnable structure: with probability 3/4 a function of the previous id, else random.
 fn text(vocab: u32, seed: u32, length: usize) -> Vec<u32> {
     let mut id = seed % vocab;
     let next = |i: u32| {
@@ -72,15 +72,15 @@ pub(crate) fn draw(
 
     let paths = ["weights.safetensors", "ids", "rates"].map(|name| file(name).to_string_lossy().into_owned());
     let (out, sizes) = (file("losses"), [batch, context].map(|n| n.to_string()));
-    let question = [&paths[0], &paths[1], &paths[2], &sizes[0], &sizes[1], &*out.to_string_lossy()];
-    let answer = peer.ask_words("curve", &question);
-    let beside = read(&out).map_or("".into(), |theirs| compared(&losses, &theirs));
+    let arguments = [&paths[0], &paths[1], &paths[2], &sizes[0], &sizes[1], &*out.to_string_lossy()];
+    let answer = peer.measure_words("curve", &arguments);
+    let comparison = read(&out).map_or("".into(), |theirs| compared(&losses, &theirs));
     table.add(Line {
         name: format!("{steps} steps of {preset}, segments {segments}, {batch} × {context}"),
         seconds,
         floor: None,
         peers: answer.map(|answer| ("eager", answer)).into_iter().collect(),
-        note: format!("loss {:.4} to {:.4}{beside}", losses[0], losses[losses.len() - 1]),
+        note: format!("loss {:.4} to {:.4}{comparison}", losses[0], losses[losses.len() - 1]),
     });
     fs::remove_dir_all(&folder)?;
     Ok(())
@@ -91,8 +91,8 @@ fn read(path: &Path) -> Option<Vec<f32>> {
     Some(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
 }
 
-/// Where the other curve ends, and how far apart the two ever are.
+/// Both ends of the reference's curve, and the largest difference.
 fn compared(ours: &[f32], theirs: &[f32]) -> String {
-    let apart = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    format!(", the reference's {:.4} to {:.4}; at most {apart:.4} apart", theirs[0], theirs[theirs.len() - 1])
+    let difference = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    format!("; reference {:.4} to {:.4}; largest difference {difference:.4}", theirs[0], theirs[theirs.len() - 1])
 }

@@ -1,4 +1,4 @@
-"""The kernels as PyTorch computes them. Each formula answers to its name, and to NAME_grad for the gradients of its inputs."""
+"""The kernels in PyTorch. Each formula is registered under its name, and its gradient under NAME_grad."""
 import importlib.util, json, math, sys, time
 
 import numpy
@@ -9,14 +9,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DEVICE = "cuda"
 BF16 = dict(device=DEVICE, dtype=torch.bfloat16)
-# A gradient is timed many times over one graph.
+# A gradient is timed many times on one graph.
 functorch.donated_buffer = False
-# What can be asked, by name.
-ANSWERS = {}
+# Measurements by name.
+MEASUREMENTS = {}
 
 
 def seconds(work, enough=0.1):
-    """Of one run: the least of three rounds, each long enough that what is around it does not count."""
+    """Seconds per run: the minimum of three rounds, each long enough that overhead is negligible."""
     def round_of(runs):
         torch.cuda.synchronize()
         began = time.perf_counter()
@@ -30,7 +30,7 @@ def seconds(work, enough=0.1):
 
 
 def best(ways):
-    """The fastest of some ways by name, each a function that makes ready what is timed; what fails has no time."""
+    """The fastest of several implementations by name, each a function that returns the work to time; skips those that fail."""
     found = {}
     for name, ready in ways.items():
         try:
@@ -38,18 +38,18 @@ def best(ways):
         except Exception as e:
             print(f"{name}: {(str(e).splitlines() or [''])[0][:200]}", file=sys.stderr)
     if not found:
-        return None, "nothing ran"
+        return None, "every implementation failed"
     name = min(found, key=found.get)
     return found[name], name
 
 
-def answer(work):
-    ANSWERS[work.__name__] = work
+def measurement(work):
+    MEASUREMENTS[work.__name__] = work
     return work
 
 
 def formula(make):
-    """`make` gives, for a shape, the ways to compute the formula by name, and its inputs: those that want a gradient get one."""
+    """Registers forward and gradient. `make(*shape)` returns implementations by name, and inputs; those that require one get a gradient."""
     def forward(*shape):
         ways, inputs = make(*shape)
         with torch.no_grad():
@@ -57,17 +57,17 @@ def formula(make):
 
     def gradient(*shape):
         ways, inputs = make(*shape)
-        wanted = [x for x in inputs if x.requires_grad]
+        differentiated = [x for x in inputs if x.requires_grad]
 
         def ready(way):
             y = way(*inputs)
             dy = torch.rand_like(y)
-            return lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)
+            return lambda: torch.autograd.grad(y, differentiated, dy, retain_graph=True)
 
         return best({name: lambda way=way: ready(way) for name, way in ways.items()})
 
-    ANSWERS[make.__name__] = forward
-    ANSWERS[make.__name__ + "_grad"] = gradient
+    MEASUREMENTS[make.__name__] = forward
+    MEASUREMENTS[make.__name__ + "_grad"] = gradient
     return make
 
 
@@ -76,12 +76,12 @@ def either(work):
 
 
 def numbers(*shape):
-    """Activations."""
+    """Random activations in bf16."""
     return torch.rand(*shape, **BF16, requires_grad=True)
 
 
 def weights(*shape):
-    """Weights as they are trained."""
+    """Random weights in f32."""
     return torch.rand(*shape, device=DEVICE, requires_grad=True)
 
 
@@ -100,7 +100,7 @@ def attend(b, t, h, d):
 
 @formula
 def recall(b, t, h, d, depth):
-    """K calls of attention, each over the last one's output, keys = values."""
+    """K calls of attention, each on the output of the last one, keys = values."""
     def run(of, q, k):
         for _ in range(depth):
             q = sdpa(of, q, k, k)
@@ -110,7 +110,7 @@ def recall(b, t, h, d, depth):
 
 @formula
 def hebbian(b, t, h, d, depth):
-    """K products with all items, weighed by decay to the power of their age."""
+    """K products with all items, weighted by decay ** age."""
     def run(q, p, v, decay):
         age = torch.arange(t, device=DEVICE)
         age = age[:, None] - age
@@ -126,7 +126,7 @@ def hebbian(b, t, h, d, depth):
 
 
 def doubled(a, u):
-    """h_t = a_t h_(t−1) + u_t over dimension 1, in log₂ T steps."""
+    """h_t = a_t h_(t−1) + u_t along dimension 1 by recursive doubling, in log₂ T steps."""
     n, t = 1, u.shape[1]
     while n < t:
         u = torch.cat((u[:, :n], a[:, n:] * u[:, :-n] + u[:, n:]), 1)
@@ -136,7 +136,7 @@ def doubled(a, u):
 
 
 def associated(a, u):
-    """The same by PyTorch's scan."""
+    """The same recurrence by PyTorch's associative_scan."""
     from torch._higher_order_ops.associative_scan import associative_scan
     return associative_scan(lambda left, right: (left[0] * right[0], right[0] * left[1] + right[1]), (a, u), dim=1, combine_mode="pointwise")[1]
 
@@ -230,43 +230,43 @@ def flow_hidden(rows, w):
 
 @formula
 def squared_error(rows, w):
-    """Loss and gradient are one kernel."""
+    """Loss and gradient, which are one kernel here."""
     def run(x, goal):
         error = (x - goal).float()
         return torch.cat(((error * (2 / (rows * w))).bfloat16(), (error * error).mean(-1, keepdim=True).bfloat16()), -1)
     return either(run), [numbers(rows, w), numbers(rows, w)]
 
 
-@answer
+@measurement
 def uniform(*shape):
     x = torch.empty(*shape, **BF16)
     return best({"eager": lambda: x.uniform_})
 
 
-@answer
+@measurement
 def normal(*shape):
     x = torch.empty(*shape, **BF16)
     return best({"eager": lambda: x.normal_})
 
 
-@answer
+@measurement
 def sum_squares(leaves, rows, w):
     grads = [torch.rand(rows, w, device=DEVICE) for _ in range(leaves)]
     return best({"foreach": lambda: lambda: torch.stack(torch._foreach_norm(grads)).norm()})
 
 
-@answer
+@measurement
 def adamw(leaves, rows, w):
-    """Without the moving average of the weights, which PyTorch's has not."""
+    """Without the moving average of the weights, which torch.optim.AdamW lacks."""
     leaves = [weights(rows, w) for _ in range(leaves)]
     for leaf in leaves:
         leaf.grad = torch.rand_like(leaf)
     return best({"fused": lambda: torch.optim.AdamW(leaves, fused=True).step})
 
 
-@answer
+@measurement
 def cross_entropy(rows, w, v):
-    """With gradients: whole, or in chunks of rows."""
+    """Loss and gradients, for all rows at once or in chunks of rows."""
     x, table = numbers(rows, w), numbers(v, w)
     targets = torch.randint(v, (rows,), device=DEVICE)
     loss = torch.compile(lambda x, targets: F.cross_entropy(F.linear(x, table).float(), targets, reduction="sum"))

@@ -1,4 +1,4 @@
-//! Kernels at shapes of training, each beside its floor: here those whose time is arithmetic, or most of a step.
+//! Kernels at training shapes with their floors: those that are compute-bound or take most of a step.
 
 use crate::{
     peer::{Answer, Peer},
@@ -14,23 +14,23 @@ use hh_core::{
 };
 use hh_cuda::{Cuda, DeviceError, Indices, Tensor};
 
-/// What the device does at best, measured.
+/// Measured peak rates of the device.
 pub(crate) struct Rates {
-    /// Bytes a second, read and written.
+    /// Bytes per second of a copy, read and written.
     pub(crate) bytes: f64,
-    /// Operations a second of a bf16 matrix product.
+    /// Operations per second of a bf16 matrix product.
     pub(crate) operations: f64,
 }
 
 impl Rates {
     pub(crate) fn measure(b: &mut Cuda, shapes: &Shapes) -> Result<Self, DeviceError> {
-        let ([side, n], enough) = (shapes.rates, shapes.enough);
+        let ([side, n], min_seconds) = (shapes.rates, shapes.min_seconds);
         let large = Shape::matrix(2 * side, side);
         let (from, mut to) = (b.alloc(large, Precision::Compute)?, b.alloc(large, Precision::Compute)?);
-        let bytes = 4.0 * large.count() as f64 / time(b, enough, |b| b.copy(&from, &mut to))?;
+        let bytes = 4.0 * large.count() as f64 / time(b, min_seconds, |b| b.copy(&from, &mut to))?;
         let square = Shape::matrix(n, n);
         let (x, w, mut y) = (numbers(b, square)?, numbers(b, square)?, b.alloc(square, Precision::Compute)?);
-        let operations = 2.0 * (n as f64).powi(3) / time(b, enough, |b| b.matmul(Matmul::new(&x, &w), &mut y))?;
+        let operations = 2.0 * (n as f64).powi(3) / time(b, min_seconds, |b| b.matmul(Matmul::new(&x, &w), &mut y))?;
         Ok(Self { bytes, operations })
     }
 
@@ -39,7 +39,7 @@ impl Rates {
     }
 }
 
-/// Numbers on [−1, 1), in what products are computed in.
+/// A random tensor, uniform on [0, 1), in the compute precision.
 pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
     let mut t = b.alloc(shape, Precision::Compute)?;
     let mut key = b.alloc_indices(Shape::vector(4))?;
@@ -59,11 +59,11 @@ pub(crate) fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result
     Ok(ids)
 }
 
-/// A line: its name, seconds, bytes, operations, and what PyTorch says.
-pub(crate) type Keep<'a> = dyn FnMut(String, f64, f64, f64, Option<Answer>) + 'a;
+/// Receives a line: name, seconds, bytes, operations, and PyTorch's measurement.
+pub(crate) type AddLine<'a> = dyn FnMut(String, f64, f64, f64, Option<Answer>) + 'a;
 
-/// Adds lines of kernels to a table.
-pub(crate) fn keep<'a>(rates: &'a Rates, table: &'a mut Table) -> impl FnMut(String, f64, f64, f64, Option<Answer>) + 'a {
+/// An [`AddLine`] that adds to a table.
+pub(crate) fn line_to<'a>(rates: &'a Rates, table: &'a mut Table) -> impl FnMut(String, f64, f64, f64, Option<Answer>) + 'a {
     |name, seconds, bytes, operations, answer| {
         let peers = answer.map(|answer| ("", answer)).into_iter().collect();
         table.add(Line { name, seconds, floor: rates.floor(bytes, operations), peers, note: String::new() });
@@ -74,7 +74,7 @@ pub(crate) fn all(
     make: impl Fn() -> Result<Cuda, DeviceError>,
     shapes: &Shapes,
     peer: &mut Peer,
-    line: &mut Keep<'_>,
+    line: &mut AddLine<'_>,
 ) -> Result<(), DeviceError> {
     scan(&mut make()?, shapes, peer, line)?;
     norm(&mut make()?, shapes, peer, line)?;
@@ -84,7 +84,7 @@ pub(crate) fn all(
     cross_entropy(&mut make()?, shapes, peer, line)
 }
 
-fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
     let rows = |width| Shape::cube(batch, time_, width);
     let (x, gates, dy) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, numbers(b, rows(w))?);
@@ -94,9 +94,9 @@ fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
     let (mut d_bias, mut d_decay, mut d_skip) = (full(b, Shape::matrix(2, w))?, full(b, Shape::vector(w))?, full(b, Shape::vector(w))?);
     let op = || Scan { x: &x, gates: Columns::all(&gates), gate_bias: &bias, log_decay: &decay, skip: &skip };
     let n = rows(w).count() as f64;
-    let seconds = time(b, s.enough, |b| b.scan(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    line(format!("scan ({batch}, {time_}, {w})"), seconds, n * (2.0 * 5.0 + 4.0), 0.0, peer.ask("scan", &s.scan));
-    let seconds = time(b, s.enough, |b| {
+    let seconds = time(b, s.min_seconds, |b| b.scan(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    line(format!("scan ({batch}, {time_}, {w})"), seconds, n * (2.0 * 5.0 + 4.0), 0.0, peer.measure("scan", &s.scan));
+    let seconds = time(b, s.min_seconds, |b| {
         let d = ScanGrad {
             x: &mut dx,
             gates: ColumnsMut::all(&mut d_gates),
@@ -106,25 +106,25 @@ fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Resul
         };
         b.scan_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("scan, gradient".into(), seconds, n * (2.0 * 9.0 + 4.0), 0.0, peer.ask("scan_grad", &s.scan));
+    line("scan, gradient".into(), seconds, n * (2.0 * 9.0 + 4.0), 0.0, peer.measure("scan_grad", &s.scan));
     Ok(())
 }
 
-fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn norm(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [rows, width] = s.norm;
     let shape = Shape::cube(1, rows, width);
     let (x, gain, dy, past) = (numbers(b, shape)?, full(b, Shape::vector(width))?, numbers(b, shape)?, numbers(b, shape)?);
     let (mut y, mut d_gain) = (numbers(b, shape)?, full(b, Shape::vector(width))?);
     let n = shape.count() as f64;
     let op = || Norm { x: &x, gain: &gain, eps: 1e-5 };
-    let seconds = time(b, s.enough, |b| b.norm(op(), &mut y))?;
-    line(format!("norm ({rows}, {width})"), seconds, n * 4.0, 0.0, peer.ask("norm", &s.norm));
-    let seconds = time(b, s.enough, |b| b.norm_grad(op(), &dy, Some(&past), NormGrad { x: &mut y, gain: &mut d_gain }))?;
-    line("norm, gradient".into(), seconds, n * 8.0, 0.0, peer.ask("norm_grad", &s.norm));
+    let seconds = time(b, s.min_seconds, |b| b.norm(op(), &mut y))?;
+    line(format!("norm ({rows}, {width})"), seconds, n * 4.0, 0.0, peer.measure("norm", &s.norm));
+    let seconds = time(b, s.min_seconds, |b| b.norm_grad(op(), &dy, Some(&past), NormGrad { x: &mut y, gain: &mut d_gain }))?;
+    line("norm, gradient".into(), seconds, n * 8.0, 0.0, peer.measure("norm_grad", &s.norm));
     Ok(())
 }
 
-fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let w = heads * d;
     let rows = |width| Shape::cube(batch, time_, width);
@@ -132,14 +132,15 @@ fn attend(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
     let (mut y, mut d_qkv, mut saved) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, b.alloc(rows(heads), Precision::Saved)?);
     let op = || Attend { qkv: Columns::all(&qkv), head_dim: d, window: 0 };
     let (n, pairs) = (rows(w).count() as f64, (batch * heads * time_ * time_ / 2 * d) as f64);
-    let seconds = time(b, s.enough, |b| b.attend(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
-    line(format!("attention, head {d}, T {time_}, causal"), seconds, n * 8.0, 4.0 * pairs, peer.ask("attend", &s.lookup));
-    let seconds = time(b, s.enough, |b| b.attend_grad(op(), Columns::all(&y), &saved, Columns::all(&dy), ColumnsMut::all(&mut d_qkv)))?;
-    line("attention, gradient".into(), seconds, n * 16.0, 10.0 * pairs, peer.ask("attend_grad", &s.lookup));
+    let seconds = time(b, s.min_seconds, |b| b.attend(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    line(format!("attention, head {d}, T {time_}, causal"), seconds, n * 8.0, 4.0 * pairs, peer.measure("attend", &s.lookup));
+    let seconds =
+        time(b, s.min_seconds, |b| b.attend_grad(op(), Columns::all(&y), &saved, Columns::all(&dy), ColumnsMut::all(&mut d_qkv)))?;
+    line("attention, gradient".into(), seconds, n * 16.0, 10.0 * pairs, peer.measure("attend_grad", &s.lookup));
     Ok(())
 }
 
-fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
@@ -150,19 +151,19 @@ fn recall(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Res
         (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, full(b, rows(k))?, full(b, Shape::vector(heads))?);
     let op = || Recall { qpv: Columns::all(&qpv), depth: &depth, log_beta: &beta, slots: None, head_dim: d, window: 0, successor: true };
     let (n, pairs) = (rows(w).count() as f64, (batch * heads * time_ * time_ / 2 * d) as f64);
-    let seconds = time(b, s.enough, |b| b.recall(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
+    let seconds = time(b, s.min_seconds, |b| b.recall(op(), None, Some(&mut saved), ColumnsMut::all(&mut y)))?;
     let shape = [batch, time_, heads, d, k];
-    let answer = peer.ask("recall", &shape);
+    let answer = peer.measure("recall", &shape);
     line(format!("Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 32.0, (6.0 * k as f64 - 2.0) * pairs, answer);
-    let seconds = time(b, s.enough, |b| {
+    let seconds = time(b, s.min_seconds, |b| {
         let d = RecallGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, slots: None };
         b.recall_grad(op(), &saved, Columns::all(&dy), d);
     })?;
-    line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, peer.ask("recall_grad", &shape));
+    line("Hopfield, gradient".into(), seconds, n * 40.0, 2.5 * (6.0 * k as f64 - 2.0) * pairs, peer.measure("recall_grad", &shape));
     Ok(())
 }
 
-fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [batch, time_, heads, d] = s.lookup;
     let (w, k) = (heads * d, s.depth);
     let rows = |width| Shape::cube(batch, time_, width);
@@ -171,21 +172,21 @@ fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Re
     let (mut y, mut d_qpv, mut d_depth) = (numbers(b, rows(w))?, numbers(b, rows(3 * w))?, full(b, rows(k))?);
     let (mut d_beta, mut d_decay) = (full(b, Shape::vector(heads))?, full(b, Shape::vector(heads))?);
     let op = || Hebbian { qpv: Columns::all(&qpv), depth: &depth, log_beta: &beta, decay: &decay, head_dim: d, successor: true };
-    // As carry.cuh counts: half a chunk of 64 and two matrices a refinement, and the matrices themselves.
+    // As counted in carry.cuh: half a chunk of 64 and two matrices per refinement, and the matrices themselves.
     let n = rows(w).count() as f64;
     let operations = n * ((6.0 * k as f64 - 2.0) * 32.0 + (4.0 * k as f64 + 2.0) * d as f64);
-    let seconds = time(b, s.enough, |b| b.hebbian(op(), None, ColumnsMut::all(&mut y)))?;
+    let seconds = time(b, s.min_seconds, |b| b.hebbian(op(), None, ColumnsMut::all(&mut y)))?;
     let shape = [batch, time_, heads, d, k];
-    line(format!("classic Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 8.0, operations, peer.ask("hebbian", &shape));
-    let seconds = time(b, s.enough, |b| {
+    line(format!("classic Hopfield, K = {k}, head {d}, T {time_}"), seconds, n * 8.0, operations, peer.measure("hebbian", &shape));
+    let seconds = time(b, s.min_seconds, |b| {
         let d = HebbianGrad { qpv: ColumnsMut::all(&mut d_qpv), depth: &mut d_depth, log_beta: &mut d_beta, decay: &mut d_decay };
         b.hebbian_grad(op(), Columns::all(&dy), d);
     })?;
-    line("classic Hopfield, gradient".into(), seconds, n * 16.0, 3.5 * operations, peer.ask("hebbian_grad", &shape));
+    line("classic Hopfield, gradient".into(), seconds, n * 16.0, 3.5 * operations, peer.measure("hebbian_grad", &shape));
     Ok(())
 }
 
-fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>) -> Result<(), DeviceError> {
+fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [rows, width, vocab, at_once] = s.head;
     let (x, mut table) = (numbers(b, Shape::cube(1, rows, width))?, b.alloc(Shape::matrix(vocab, width), Precision::Master)?);
     b.fill(0.01, &mut table);
@@ -194,11 +195,11 @@ fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut Keep<'_>)
     let (mut losses, mut dx, mut d_table) =
         (full(b, Shape::cube(1, rows, 3))?, numbers(b, Shape::cube(1, rows, width))?, full(b, Shape::matrix(vocab, width))?);
     let op = || CrossEntropy { x: &x, table: &table, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
-    let seconds = time(b, s.enough, |b| {
+    let seconds = time(b, s.min_seconds, |b| {
         b.cross_entropy_grad(op(), &mut scratch, &mut losses, CrossEntropyGrad { x: &mut dx, table: &mut d_table });
     })?;
     let product = 2.0 * rows as f64 * width as f64 * vocab as f64;
-    let answer = peer.ask("cross_entropy", &[rows, width, vocab]);
+    let answer = peer.measure("cross_entropy", &[rows, width, vocab]);
     line(format!("linear + cross-entropy, {rows} rows, V {vocab}"), seconds, 0.0, 3.0 * product, answer);
     Ok(())
 }

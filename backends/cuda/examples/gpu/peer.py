@@ -1,15 +1,15 @@
-"""PyTorch's side of the comparison, after formulas.py: answers each line of stdin with seconds (or `-`), a tab, and a remark.
+"""PyTorch's side of the comparison, appended to formulas.py: answers each line of stdin with seconds (or `-`), a tab, and a remark.
 
-    NAME SHAPE…                          a formula of that file, or its gradient
+    NAME SHAPE…                          a formula of formulas.py, or its gradient
     step CONFIG B T eager|compile        a training step of the reference implementation; peak memory in the remark
-    curve CHECKPOINT IDS RATES B T OUT   losses of that implementation, as many steps as there are rates
+    curve CHECKPOINT IDS RATES B T OUT   losses of the reference implementation, one step per learning rate
 
-CONFIG and CHECKPOINT are files; IDS holds u32, B × (T + 1) of a step; RATES and OUT hold f32.
+CONFIG and CHECKPOINT are files; IDS contains u32, B × (T + 1) per step; RATES and OUT contain f32.
 """
 
 
 class Run:
-    """The reference implementation with fused AdamW, as this program trains it."""
+    """The reference implementation with fused AdamW and the hyper-parameters of steps.rs."""
 
     def __init__(self, reference, config, weights, compiled):
         config.flow_hidden = 0
@@ -33,7 +33,7 @@ class Run:
         return losses["nll"]
 
 
-@answer
+@measurement
 def step(reference, config, b, t, mode):
     config = reference.Config(**json.load(open(config)))
     run = Run(reference, config, reference.init(config), mode == "compile")
@@ -43,7 +43,7 @@ def step(reference, config, b, t, mode):
     return took, f"peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB"
 
 
-@answer
+@measurement
 def curve(reference, checkpoint, ids, rates, b, t, out):
     config, weights = reference.load(checkpoint)
     rates = numpy.fromfile(rates, numpy.float32)
@@ -63,7 +63,7 @@ def main():
         sys.modules["reference"] = reference
         spec.loader.exec_module(reference)
     if not torch.cuda.is_available():
-        sys.exit("PyTorch sees no GPU")
+        sys.exit("PyTorch finds no GPU")
     torch.set_float32_matmul_precision("high")
     print("ready\t" + torch.__version__, flush=True)
     for line in sys.stdin:
@@ -71,9 +71,9 @@ def main():
         args = [int(a) if a.lstrip("-").isdigit() else a for a in args]
         try:
             if name in ("step", "curve") and reference is None:
-                took, remark = None, "no reference implementation was named"
+                took, remark = None, "no reference implementation given"
             else:
-                took, remark = ANSWERS[name](*([reference] if name in ("step", "curve") else []), *args)
+                took, remark = MEASUREMENTS[name](*([reference] if name in ("step", "curve") else []), *args)
         except Exception as e:
             took, remark = None, f"{type(e).__name__}: {(str(e).splitlines() or [''])[0][:120]}"
         torch._dynamo.reset()

@@ -1,12 +1,12 @@
-//! What is measured.
+//! Shapes of the measurements.
 
 /// A training step: preset, segments, batch, context.
 pub(crate) type Step = (&'static str, usize, usize, usize);
 
 /// Shapes of all measurements.
 pub(crate) struct Shapes {
-    /// Shortest time that is believed, in seconds.
-    pub(crate) enough: f64,
+    /// Shortest duration of a measurement round, in seconds.
+    pub(crate) min_seconds: f64,
     /// Side of the square matrices that are copied, and of those that are multiplied.
     pub(crate) rates: [usize; 2],
     /// Sequences, positions, width.
@@ -22,15 +22,15 @@ pub(crate) struct Shapes {
     /// Rows, width, vocabulary, logits at a time.
     pub(crate) head: [usize; 4],
     pub(crate) steps: Vec<Step>,
-    /// The step whose losses are drawn, and how many of them.
+    /// The training step of the loss curve, and the number of steps.
     pub(crate) curve: (Step, u64),
 }
 
 impl Shapes {
-    /// Those of training on a large GPU.
+    /// Shapes of training on a large GPU.
     pub(crate) fn full() -> Self {
         Self {
-            enough: 0.1,
+            min_seconds: 0.1,
             rates: [1 << 14, 1 << 13],
             scan: [16, 1024, 1024],
             norm: [16_384, 704],
@@ -44,11 +44,11 @@ impl Shapes {
         }
     }
 
-    /// Those that an emulated machine can bear.
+    /// Small shapes for the emulated device.
     #[cfg(feature = "emulate")]
     pub(crate) fn tiny() -> Self {
         Self {
-            enough: 0.0,
+            min_seconds: 0.0,
             rates: [64, 32],
             scan: [1, 8, 16],
             norm: [4, 24],

@@ -1,4 +1,4 @@
-//! Whole training steps of the presets, as a run takes them: nothing is waited for between them.
+//! Training steps of the presets, without synchronisation between steps, as in training.
 
 use crate::{
     peer::Peer,
@@ -18,7 +18,7 @@ use hh_core::{
 use hh_cuda::{Cuda, DeviceError};
 use std::{error, fs};
 
-/// A trainer at its first step, of a model without the flow head, which the reference implementation leaves out here too.
+/// A trainer at its first step, of a model without the flow head; the reference implementation is measured without it too.
 pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, steps: u64) -> Result<Trainer<Cuda>, Error> {
     let config = Config { segments, flow_hidden: 0, ..presets::preset(preset).expect("a preset of this list") };
     let weights = weights::params(&mut b, &config, Precision::Master, |name, shape, out| -> Result<(), Error> {
@@ -56,22 +56,22 @@ pub(crate) fn all(
         let mut trainer = trainer(make()?, step, 1 << 20)?;
         let vocab = trainer.config().vocab_size as u32;
         let tokens: Vec<u32> = (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % vocab).collect();
-        let seconds = rounds(10.0 * shapes.enough, |runs| -> Result<(), Error> {
+        let seconds = rounds(10.0 * shapes.min_seconds, |runs| -> Result<(), Error> {
             for _ in 0..runs {
                 trainer.accumulate(&tokens, &tokens)?;
                 trainer.apply()?;
             }
             trainer.losses().map(drop)
         })?;
-        let [_, most] = trainer.backend.held();
+        let [_, peak] = trainer.backend.held();
         let json = std::env::temp_dir().join(format!("hh-gpu-{}.json", std::process::id()));
         fs::write(&json, trainer.config().to_json())?;
         drop(trainer);
         let rate = (batch * context) as f64 / seconds;
-        let gib = most as f64 / (1u64 << 30) as f64;
+        let gib = peak as f64 / (1u64 << 30) as f64;
         let (path, batch_word, context_word) = (json.to_string_lossy(), batch.to_string(), context.to_string());
-        let mut ask = |way| Some((way, peer.ask_words("step", &[&path, &batch_word, &context_word, way])?));
-        let peers = ["eager", "compile"].into_iter().filter_map(&mut ask).collect();
+        let mut measure = |way| Some((way, peer.measure_words("step", &[&path, &batch_word, &context_word, way])?));
+        let peers = ["eager", "compile"].into_iter().filter_map(&mut measure).collect();
         table.add(Line {
             name: format!("{preset}, segments {segments}, {batch} × {context}, bf16"),
             seconds,

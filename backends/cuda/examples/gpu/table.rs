@@ -1,4 +1,4 @@
-//! What was measured, line by line.
+//! The table of measurements.
 
 use crate::{kernels::Rates, peer::Answer};
 use std::{fs, io, path::Path};
@@ -6,13 +6,13 @@ use std::{fs, io, path::Path};
 /// One line of the table.
 pub(crate) struct Line {
     pub(crate) name: String,
-    /// Seconds of one run.
+    /// Seconds per run.
     pub(crate) seconds: f64,
-    /// Seconds that nothing can beat, where that is known.
+    /// Lower bound in seconds, if known.
     pub(crate) floor: Option<f64>,
-    /// PyTorch's, by name of how it was done.
+    /// Measurements of PyTorch, by name of the method.
     pub(crate) peers: Vec<(&'static str, Answer)>,
-    /// What else is to be said: tokens a second, memory.
+    /// Further results: tokens per second, memory.
     pub(crate) note: String,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Table {
     json: Vec<String>,
 }
 
-/// A text as JSON has it.
+/// A JSON string.
 fn quoted(text: &str) -> String {
     let escaped: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("\"{}\"", escaped.replace('\\', "\\\\").replace('"', "\\\""))
@@ -37,10 +37,10 @@ impl Table {
         Self::default()
     }
 
-    /// Prints a line and keeps it.
+    /// Prints a line and adds it to the table.
     pub(crate) fn add(&mut self, line: Line) {
         let floor = line.floor.map_or(format!("{:19}", ""), |floor| format!("{:12.1} {:4.0} %", floor * 1e6, 100.0 * floor / line.seconds));
-        let peers: Vec<String> = line.peers.iter().map(|(way, answer)| spoken(way, answer, line.seconds)).collect();
+        let peers: Vec<String> = line.peers.iter().map(|(way, answer)| described(way, answer, line.seconds)).collect();
         println!("{:44} {:12.1} {floor}   {} {}", line.name, line.seconds * 1e6, peers.join("; "), line.note);
         let peers: Vec<String> = line
             .peers
@@ -57,7 +57,7 @@ impl Table {
         ));
     }
 
-    /// Everything as JSON.
+    /// Writes the table as JSON.
     pub(crate) fn write(&self, path: &Path, device: &str, peer: &str, rates: &Rates) -> io::Result<()> {
         let head = format!(r#""device": {}, "peer": {}"#, quoted(device), quoted(peer));
         let rates = format!(r#""bytes_per_second": {:e}, "operations_per_second": {:e}"#, rates.bytes, rates.operations);
@@ -66,7 +66,7 @@ impl Table {
 }
 
 /// `eager 812.0 µs, 3.1 ×`
-fn spoken(way: &str, answer: &Answer, ours: f64) -> String {
+fn described(way: &str, answer: &Answer, ours: f64) -> String {
     let Answer { seconds, remark } = answer;
     let took = seconds.map_or("nothing".into(), |s| format!("{:.1} µs, {:.2} ×", s * 1e6, s / ours));
     [way, &took, &format!("({remark})")].join(" ").trim_start().to_owned()

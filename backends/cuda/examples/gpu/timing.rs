@@ -1,4 +1,4 @@
-//! Time of work that is queued.
+//! Timing of queued work.
 
 use hh_core::{
     backend::{Device, Precision},
@@ -7,32 +7,33 @@ use hh_core::{
 use hh_cuda::{Cuda, DeviceError};
 use std::time::Instant;
 
-/// Seconds of one run of `work`: the least of three rounds, each as long as `enough`, so that waiting at its end does not count.
+/// Seconds per run of `work`: the minimum of three rounds, each of at least `min_seconds`, so that the synchronisation at the
+/// end of a round is negligible.
 ///
 /// # Errors
-/// The device's first fault.
-pub(crate) fn time(b: &mut Cuda, enough: f64, mut work: impl FnMut(&mut Cuda)) -> Result<f64, DeviceError> {
+/// The first error of the device.
+pub(crate) fn time(b: &mut Cuda, min_seconds: f64, mut work: impl FnMut(&mut Cuda)) -> Result<f64, DeviceError> {
     let mut probe = b.alloc(Shape::vector(1), Precision::Full)?;
-    rounds(enough, |runs| {
+    rounds(min_seconds, |runs| {
         (0..runs).for_each(|_| work(b));
         b.fill(1.0, &mut probe);
         b.download(&probe, &mut [0.0])
     })
 }
 
-/// The same of `work`, which is told how often to run, and waits for its end.
+/// As [`time`], for `work` that receives the number of runs and synchronises at the end.
 ///
 /// # Errors
-/// The work's.
-pub(crate) fn rounds<E>(enough: f64, mut work: impl FnMut(u32) -> Result<(), E>) -> Result<f64, E> {
+/// Errors of `work`.
+pub(crate) fn rounds<E>(min_seconds: f64, mut work: impl FnMut(u32) -> Result<(), E>) -> Result<f64, E> {
     let mut round = |runs: u32| -> Result<f64, E> {
         let began = Instant::now();
         work(runs)?;
         Ok(began.elapsed().as_secs_f64() / f64::from(runs))
     };
     round(1)?;
-    let least = if enough > 0.0 { 3.0 } else { 1.0 };
-    let runs = (enough / round(least as u32)?).clamp(least, 10_000.0) as u32;
+    let least = if min_seconds > 0.0 { 3.0 } else { 1.0 };
+    let runs = (min_seconds / round(least as u32)?).clamp(least, 10_000.0) as u32;
     let mut best = f64::INFINITY;
     for _ in 0..3 {
         best = best.min(round(runs)?);

@@ -65,7 +65,7 @@ struct Plan {
 // SAFETY: plans are used under the lock that holds them.
 unsafe impl Send for Plan {}
 
-fn fault(e: CublasError) -> DeviceError {
+fn cublas_error(e: CublasError) -> DeviceError {
     DeviceError::Driver(format!("cuBLASLt: {:?}", e.0))
 }
 
@@ -80,7 +80,7 @@ fn aligned(mat: Mat) -> u32 {
 impl Blas {
     /// On the current context.
     pub(super) fn new() -> Result<Self, DeviceError> {
-        let handle = result::create_handle().map_err(fault)?;
+        let handle = result::create_handle().map_err(cublas_error)?;
         // SAFETY: freed once, when the driver is dropped.
         let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(DeviceError::driver)?;
         Ok(Self { handle, workspace, plans: Mutex::default() })
@@ -142,14 +142,14 @@ impl Blas {
                 stream.cast(),
             )
         }
-        .map_err(fault)
+        .map_err(cublas_error)
     }
 
     fn plan(&self, key: &Key, p: &Product) -> Result<Plan, DeviceError> {
         use sys::{cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulPreferenceAttributes_t as Wish};
         // cublasOperation_t: CUBLAS_OP_N is 0, CUBLAS_OP_T is 1.
         let operation = |transposed: bool| i32::from(transposed);
-        let product = result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, kind(false)).map_err(fault)?;
+        let product = result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, kind(false)).map_err(cublas_error)?;
         set(product, Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &operation(key.transposed[1]))?;
         set(product, Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &operation(key.transposed[0]))?;
         if let Some(bias) = p.bias {
@@ -161,7 +161,7 @@ impl Blas {
         let layout = |bf16, transposed: bool, [rows, columns]: [usize; 2], stride: usize| {
             let [rows, columns] = if transposed { [columns, rows] } else { [rows, columns] };
             // A row here is a column of the library's matrix.
-            result::create_matrix_layout(kind(bf16), columns as u64, rows as u64, stride as i64).map_err(fault)
+            result::create_matrix_layout(kind(bf16), columns as u64, rows as u64, stride as i64).map_err(cublas_error)
         };
         let [a, b, c, to] = key.strides;
         let layouts = [
@@ -170,10 +170,10 @@ impl Blas {
             layout(key.kinds[1], false, [rows, columns], c)?,
             layout(key.kinds[1], false, [rows, columns], to)?,
         ];
-        let wishes = result::create_matmul_pref().map_err(fault)?;
+        let wishes = result::create_matmul_pref().map_err(cublas_error)?;
         let wish = |attribute, value: *const c_void, size| {
             // SAFETY: the preference lives until the end of this function, and the value has `size` bytes.
-            unsafe { result::set_matmul_pref_attribute(wishes, attribute, value, size) }.map_err(fault)
+            unsafe { result::set_matmul_pref_attribute(wishes, attribute, value, size) }.map_err(cublas_error)
         };
         let most = WORKSPACE;
         wish(Wish::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const most).cast(), size_of::<usize>())?;
@@ -191,7 +191,7 @@ impl Blas {
         // SAFETY: the descriptors created above live as long as the plan, the preference until the next call.
         let found = unsafe { result::get_matmul_algo_heuristic(self.handle, product, left, right, from, onto, wishes) };
         // SAFETY: as above.
-        unsafe { result::destroy_matmul_pref(wishes) }.map_err(fault)?;
+        unsafe { result::destroy_matmul_pref(wishes) }.map_err(cublas_error)?;
         let algorithm = found
             .map_err(|e| {
                 DeviceError::Driver(format!("cuBLASLt has no algorithm for a product of {rows} x {inner} x {columns}: {:?}", e.0))
@@ -204,5 +204,5 @@ impl Blas {
 /// Sets one attribute of a product's descriptor.
 fn set<T>(of: sys::cublasLtMatmulDesc_t, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> Result<(), DeviceError> {
     // SAFETY: the descriptor is alive, and the value has the size passed.
-    unsafe { result::set_matmul_desc_attribute(of, attribute, std::ptr::from_ref(value).cast(), size_of::<T>()) }.map_err(fault)
+    unsafe { result::set_matmul_desc_attribute(of, attribute, std::ptr::from_ref(value).cast(), size_of::<T>()) }.map_err(cublas_error)
 }
