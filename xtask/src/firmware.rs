@@ -10,11 +10,11 @@ const RAM: usize = 512 << 10;
 /// prompt and seed.
 ///
 /// # Errors
-/// A different text, a step that allocates, RAM usage above the limit, or a command that fails.
+/// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
 pub(crate) fn run() -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     if Command::new("qemu-system-arm").arg("--version").output().is_err() {
-        return Err("qemu-system-arm, which runs the firmware, was not found; install it (on Debian the package qemu-system-arm)".into());
+        return Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into());
     }
     let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root().join("firmware")))?;
     print!("{said}");
@@ -43,7 +43,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 fn output(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}");
-    let done = command.output().map_err(|e| format!("{shown} cannot be started: {e}"))?;
+    let done = command.output().map_err(|e| format!("{shown} does not start: {e}"))?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     if done.status.success() { Ok(said) } else { Err(format!("{shown} failed:\n{said}{}", String::from_utf8_lossy(&done.stderr))) }
 }

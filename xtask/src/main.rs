@@ -16,7 +16,7 @@ cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew;
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
-                                   run the tests on a GPU, then time kernels and training steps, compared with PyTorch if the Python
+                                   run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
                                    has it; prints a table, writes gpu.json
 cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
                                    public interfaces; --verify also compiles the packed crates
@@ -52,14 +52,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Uses the Python named by `PYTHON`, else `python3`.
+/// `PYTHON` says which Python; the one on the path otherwise.
 fn golden(reference: &str) -> Result<(), String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let reference = std::path::absolute(reference).map_err(|e| e.to_string())?;
     program(&python, ["tests/golden/make.py", &reference.to_string_lossy(), "tests/golden"]).run()
 }
 
-/// Paths are relative to the current folder; the build finds libtorch as described in docs/backends.md.
+/// Both paths as they are from here; the build finds libtorch as the README says.
 fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     let [checkpoint, reference] =
         [checkpoint, reference].map(|path| std::path::absolute(path).map(|path| path.to_string_lossy().into_owned()));
@@ -68,7 +68,7 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     cargo(args).run()
 }
 
-/// `HH_CUDA` selects the device of the tests.
+/// The suite goes to the device where HH_CUDA names one.
 fn gpu(words: &[&str]) -> Result<(), String> {
     let ordinal = words.first().filter(|word| !word.starts_with("--")).copied().unwrap_or("0");
     cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])

@@ -55,28 +55,28 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Result<String, String> {
 }
 
 impl Step {
-    /// Sets the working folder, relative to the workspace.
+    /// In a folder of the workspace.
     pub(crate) fn within(mut self, folder: &str) -> Self {
         let root = self.command.get_current_dir().map(Path::to_path_buf).unwrap_or_default();
         self.command.current_dir(root.join(folder));
         self
     }
 
-    /// Sets an environment variable.
+    /// With a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self.shown = format!("{name}={value:?} {}", self.shown);
         self
     }
 
-    /// Runs the command and prints its duration.
+    /// Runs it and says how long it took.
     ///
     /// # Errors
-    /// A message with the command, if it cannot be started or fails.
+    /// The command, if it does not start or does not succeed.
     pub(crate) fn run(mut self) -> Result<(), String> {
         eprintln!("xtask> {}", self.shown);
         let began = Instant::now();
-        let status = self.command.status().map_err(|e| format!("`{}` cannot be started: {e}", self.shown))?;
+        let status = self.command.status().map_err(|e| format!("`{}` does not start: {e}", self.shown))?;
         eprintln!("xtask> {:.0} s", began.elapsed().as_secs_f64());
         if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", self.shown)) }
     }

@@ -16,7 +16,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Builds the package and the demo; with `--test` tests them, with `--serve` serves the demo.
 ///
 /// # Errors
-/// The first command that fails, or an unknown option.
+/// The first command that fails, or a word that is none of these.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     if let Some(word) = words.iter().find(|word| !["--serve", "--test"].contains(word)) {
         return Err(format!("cargo xtask web has no option {word}; the options are --serve and --test"));
@@ -52,7 +52,7 @@ fn build() -> Result<(), String> {
     copy(&wasm.join("demo"), &dist.join("demo"), |name| !name.ends_with(".ts"))
 }
 
-/// Builds the module with these flags and its JavaScript bindings to a folder.
+/// The module with these features and the JavaScript beside it, in a folder.
 fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(), String> {
     let package = ["build", "--profile", "web", "--package", "hh-wasm", "--target", TARGET, "--target-dir", &shown(target)];
     cargo(package.into_iter().chain(STD)).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", &format!("{flags} {SMALL}")).run()?;
@@ -66,7 +66,7 @@ fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(
     node(&smaller.into_iter().chain(may.iter().map(String::as_str)).collect::<Vec<_>>()).run()
 }
 
-/// Tests the package in node and the page in Chromium, against the native program.
+/// The package in node, the page in Chromium; both against the native program.
 fn test() -> Result<(), String> {
     // With the features of the default members, as `cargo build --release` builds it: compiled once in continuous integration.
     cargo(["build", "--release", "--bin", "hh-runtime"]).run()?;
@@ -96,7 +96,7 @@ fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Str
     for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {
         let entry = entry.map_err(|e| failed(from, e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_file() && matches(&name) {
+        if entry.path().is_file() && wanted(&name) {
             fs::copy(entry.path(), to.join(&name)).map_err(|e| failed(&entry.path(), e))?;
         }
     }
