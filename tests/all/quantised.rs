@@ -94,7 +94,7 @@ fn weights_read_where_they_lie_give_the_same_bits() {
 }
 
 #[test]
-#[should_panic(expected = "it cannot be trained")]
+#[should_panic(expected = "cannot be trained")]
 fn weights_in_blocks_are_not_written() {
     let mut b = cpu::<f32>(1);
     let bytes = file(&wide(), Format::Q8);
