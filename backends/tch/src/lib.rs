@@ -40,6 +40,6 @@ mod tests;
 mod value;
 
 pub use device::{Compute, Tch};
+pub use device_kind::{DeviceKind, LIBTORCH, devices};
 pub use error::DeviceError;
-pub use place::{DeviceKind, LIBTORCH, devices};
 pub use tensor::{Indices, Tensor};
