@@ -1,4 +1,4 @@
-/** `node dist/serve.js [PORT]`: the demo on loopback, cross-origin isolated, so that threads may share memory. */
+/** `node dist/serve.js [PORT]`: serves the demo on loopback, cross-origin isolated so that threads can share memory. */
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -19,7 +19,7 @@ const TYPES: Record<string, string> = {
 
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
-/** Serves the built package and its demo; port 0 is any that is free. */
+/** Serves the built package and its demo; port 0 chooses a free port. */
 export async function serve(port: number, { isolated = true } = {}): Promise<{ server: Server; address: string }> {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
@@ -42,5 +42,5 @@ export async function serve(port: number, { isolated = true } = {}): Promise<{ s
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { address } = await serve(Number(process.argv[2] ?? 8080));
-  console.log(`the demo is at ${address}/demo/; Ctrl-C ends it`);
+  console.log(`the demo is at ${address}/demo/; press Ctrl-C to stop`);
 }

@@ -1,11 +1,11 @@
-/** The element of an id, of the kind that the page gives it. */
+/** The element with this id, as type `E`. */
 export function element<E extends HTMLElement>(id: string): E {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
   return found as E;
 }
 
-/** A new element with its classes and its children. */
+/** Creates an element with classes and children. */
 export function make(tag: string, className = "", ...children: (string | Node)[]): HTMLElement {
   const made = document.createElement(tag);
   made.className = className;
@@ -13,12 +13,12 @@ export function make(tag: string, className = "", ...children: (string | Node)[]
   return made;
 }
 
-/** A token's text where it stands alone: what has no shape of its own gets one. */
+/** A token's text for display on its own: invisible characters become symbols. */
 export function visible(text: string): string {
   return text.replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "·";
 }
 
-/** A share as whole percents. */
+/** A share as a whole percentage. */
 export function percent(share: number): string {
   return share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`;
 }

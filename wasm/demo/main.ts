@@ -2,38 +2,38 @@ import { Model, type Session, type Source } from "../js/index.js";
 import { element } from "./dom.js";
 import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
-import { pace, settings, watch } from "./settings.js";
-import { Story } from "./story.js";
+import { bindSettings, settings, tokenDelay } from "./settings.js";
+import { Transcript } from "./transcript.js";
 import { Text } from "./text.js";
 
-/** Of what a layer recalls, so much is fetched. */
+/** Number of recalled items fetched per layer. */
 const INSPECT = 8;
 
 const [write, more, stop] = ["write", "more", "stop"].map((id) => element<HTMLButtonElement>(id)) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
-const [status, said, progress, error, speed] = [
+const [status, announcement, progress, error, speed] = [
   element("model"), element("said"), element<HTMLProgressElement>("progress"), element("error"), element("speed"),
 ];
-const story = new Story();
-const text = new Text(element("text"), story, choose);
-const picture = new Picture(element("canvas"), element("scroll"), element("sheet"), element("layers"), story, choose);
-const panel = new Panel(element("panel"), story);
+const transcript = new Transcript();
+const text = new Text(element("text"), transcript, select);
+const picture = new Picture(element("canvas"), element("scroll"), element("sheet"), element("layers"), transcript, select);
+const panel = new Panel(element("panel"), transcript);
 
 let model: Model | undefined;
 let session: Session | undefined;
 let writing: AbortController | undefined;
-/** Which of several files that were given one after the other is the last. */
+/** Number of loads started; a load that is not the newest is discarded. */
 let loads = 0;
 
-function choose(token: number | null): void {
-  if (token === story.chosen) return;
-  story.chosen = token;
+function select(token: number | null): void {
+  if (token === transcript.selected) return;
+  transcript.selected = token;
   text.mark();
   picture.draw();
-  picture.say();
+  picture.announce();
   panel.show();
 }
 
-function complain(what: unknown): void {
+function showError(what: unknown): void {
   error.hidden = what === undefined;
   error.textContent = what === undefined ? "" : what instanceof Error ? what.message : String(what);
 }
@@ -48,7 +48,7 @@ function buttons(): void {
 async function load(source: Source, name: string): Promise<void> {
   const mine = ++loads;
   writing?.abort();
-  complain(undefined);
+  showError(undefined);
   progress.hidden = false;
   status.textContent = `Loading ${name}`;
   let next: Model;
@@ -60,17 +60,17 @@ async function load(source: Source, name: string): Promise<void> {
     });
   } catch (failure) {
     if (mine !== loads) return;
-    complain(failure);
+    showError(failure);
     progress.hidden = true;
-    status.textContent = model ? describe(model) : "No model is loaded";
+    status.textContent = model ? describe(model) : "No model loaded";
     return;
   }
   if (mine !== loads) return next.free();
   model?.free();
   [model, session] = [next, undefined];
-  story.tokens.length = 0;
-  choose(null);
-  picture.lay(next.info().config.layers);
+  transcript.tokens.length = 0;
+  select(null);
+  picture.setLayers(next.info().config.layers);
   picture.update();
   text.update();
   progress.hidden = true;
@@ -82,46 +82,46 @@ function describe(model: Model): string {
   const { parameters, bytes, config, tokenizer, instructions, threads } = model.info();
   const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
   const machine = `${instructions}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
-  return `${size} weights in ${config.layers} layers, ${(bytes / 1e6).toFixed(1)} MB · ${tokenizer} · ${machine}`;
+  return `${size} parameters in ${config.layers} layers, ${(bytes / 1e6).toFixed(1)} MB · ${tokenizer} · ${machine}`;
 }
 
-/** Lets the model write, from the prompt or from where it is. */
+/** Generates from the prompt (`fresh`), or continues the text. */
 async function run(fresh: boolean): Promise<void> {
   if (!model || writing) return;
   const mine = (writing = new AbortController());
-  complain(undefined);
+  showError(undefined);
   buttons();
-  said.textContent = "Writing";
+  announcement.textContent = "Generating";
   try {
     if (fresh || !session) {
       const prompt = element<HTMLTextAreaElement>("prompt").value;
       const begun = await model.session();
-      let given;
+      let promptTokens;
       try {
-        given = await begun.prefill(prompt, { inspect: INSPECT });
+        promptTokens = await begun.prefill(prompt, { inspect: INSPECT });
       } catch (failure) {
         begun.free();
         throw failure;
       }
       session?.free();
       session = begun;
-      story.tokens.splice(0, Infinity, ...given);
-      story.given = given.length;
-      choose(null);
+      transcript.tokens.splice(0, Infinity, ...promptTokens);
+      transcript.promptLength = promptTokens.length;
+      select(null);
       element("scroll").scrollLeft = 0;
     }
-    await stream(session, mine.signal, fresh ? 0 : story.tokens.length);
+    await stream(session, mine.signal, fresh ? 0 : transcript.tokens.length);
   } catch (failure) {
-    if (!mine.signal.aborted) complain(failure);
+    if (!mine.signal.aborted) showError(failure);
   } finally {
     writing = undefined;
-    said.textContent = `The text has ${story.tokens.length} tokens`;
+    announcement.textContent = `The text has ${transcript.tokens.length} tokens`;
     refresh();
     buttons();
   }
 }
 
-/** Takes token after token, and shows what has come once a frame. `later`: another text for each stretch of one seed. */
+/** Generates tokens and updates the page once per frame. `later` is added to the seed, so that a continuation samples differently. */
 async function stream(session: Session, signal: AbortSignal, later: number): Promise<void> {
   const options = settings();
   let [worked, written, frame] = [0, 0, 0];
@@ -132,15 +132,15 @@ async function stream(session: Session, signal: AbortSignal, later: number): Pro
       const { done, value } = await tokens.next();
       worked += performance.now() - began;
       if (done) break;
-      story.tokens.push(value);
+      transcript.tokens.push(value);
       written++;
       performance.mark("token");
-      speed.textContent = `${written} tokens · ${Math.round((1000 * written) / worked)} a second`;
+      speed.textContent = `${written} tokens · ${Math.round((1000 * written) / worked)} tokens/s`;
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         refresh();
       });
-      const rest = pace() - (performance.now() - began);
+      const rest = tokenDelay() - (performance.now() - began);
       if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
     }
   } finally {
@@ -151,7 +151,7 @@ async function stream(session: Session, signal: AbortSignal, later: number): Pro
 function refresh(): void {
   text.update();
   picture.update();
-  picture.say();
+  picture.announce();
 }
 
 element("form").addEventListener("submit", (event) => {
@@ -186,6 +186,6 @@ addEventListener("drop", (event) => {
   void load(file, file.name);
 });
 
-watch();
+bindSettings();
 buttons();
 void load("model.safetensors", "the model");

@@ -1,38 +1,38 @@
 import type { Layer } from "../js/index.js";
 import { make, percent, visible } from "./dom.js";
-import { NAMES, PATHS, type Story, part } from "./story.js";
+import { NAMES, PATHS, type Transcript, part } from "./transcript.js";
 
-/** Characters of the text that stand before what is shown. */
-const BEFORE = 16;
-/** A part that has less room has no room for its number. */
-const LEGIBLE = 0.11;
-/** Of what a layer recalled, so much is shown. */
-const MOST = 4;
+/** Characters of context in front of the selected token. */
+const CONTEXT = 16;
+/** Narrower bars have no label. */
+const MIN_LABEL_SHARE = 0.11;
+/** Number of recalled items shown per layer. */
+const MAX_RECALLED = 4;
 
-/** What the layers did for the chosen token. */
+/** Shows the gates and recalled items of every layer for the selected token. */
 export class Panel {
   readonly #place: HTMLElement;
-  readonly #story: Story;
+  readonly #transcript: Transcript;
 
-  constructor(place: HTMLElement, story: Story) {
-    [this.#place, this.#story] = [place, story];
+  constructor(place: HTMLElement, transcript: Transcript) {
+    [this.#place, this.#transcript] = [place, transcript];
   }
 
   show(): void {
-    const { chosen, tokens, given } = this.#story;
-    const token = chosen === null ? undefined : tokens[chosen];
-    const title = make("h2", "", "One token, looked into");
-    if (!token || chosen === null) {
-      this.#place.replaceChildren(title, make("p", "hint", "Choose one in the text or in the picture."));
+    const { selected, tokens, promptLength } = this.#transcript;
+    const token = selected === null ? undefined : tokens[selected];
+    const title = make("h2", "", "Token details");
+    if (!token || selected === null) {
+      this.#place.replaceChildren(title, make("p", "hint", "Select a token in the text or in the chart."));
       return;
     }
-    const [before, itself] = this.#story.around(chosen, BEFORE);
-    const what = make("p", "what", make("i", "", before ? `${chosen > BEFORE ? "…" : ""}${visible(before)}` : ""), make("b", "", itself === " " ? "␣" : visible(itself)));
-    const who = chosen < given ? "was given; this is what stood ready for it" : "was written from this";
+    const [before, itself] = this.#transcript.around(selected, CONTEXT);
+    const context = make("p", "what", make("i", "", before ? `${selected > CONTEXT ? "…" : ""}${visible(before)}` : ""), make("b", "", itself === " " ? "␣" : visible(itself)));
+    const origin = selected < promptLength ? "is part of the prompt" : "was generated";
     const note = token.layers
-      ? `Token ${chosen + 1} ${who}:`
-      : `Token ${chosen + 1} is where the text begins: nothing stood before it.`;
-    this.#place.replaceChildren(title, what, make("p", "hint", note), ...(token.layers ?? []).map((layer, i) => this.#layer(layer, i)));
+      ? `Token ${selected + 1} ${origin}. The layers at the position before it:`
+      : `Token ${selected + 1} is the first token: no position precedes it.`;
+    this.#place.replaceChildren(title, context, make("p", "hint", note), ...(token.layers ?? []).map((layer, i) => this.#layer(layer, i)));
   }
 
   #layer(layer: Layer, number: number): HTMLElement {
@@ -40,7 +40,7 @@ export class Panel {
     const gates = PATHS.flatMap((path) => {
       const share = part(layer, path);
       if (share === null) return [];
-      const bar = make("span", path, share < LEGIBLE ? "" : percent(share));
+      const bar = make("span", path, share < MIN_LABEL_SHARE ? "" : percent(share));
       bar.style.setProperty("--part", String(share));
       bar.title = `${NAMES[path]} ${percent(share)}`;
       return [bar];
@@ -51,19 +51,19 @@ export class Panel {
       bar.ariaLabel = gates.map((gate) => gate.title).join(", ");
       place.append(bar);
     } else {
-      place.append(make("p", "hint", "This layer weighs nothing: it has one path, or adds them as they are."));
+      place.append(make("p", "hint", "This layer has no gates: it has a single path, or sums its paths."));
     }
     if (layer.recalled.length) {
-      const items = layer.recalled.slice(0, MOST).map(({ position, slot, share }) => {
+      const items = layer.recalled.slice(0, MAX_RECALLED).map(({ position, slot, share }) => {
         const where = make("span", "where");
-        if (position === null) where.append(make("em", "", `learned item ${(slot ?? 0) + 1}`));
+        if (position === null) where.append(make("em", "", `slot ${(slot ?? 0) + 1}`));
         else {
-          const [before, itself] = this.#story.around(position, 12);
+          const [before, itself] = this.#transcript.around(position, 12);
           where.append(before ? visible(before) : "", make("mark", "", itself === " " ? "␣" : visible(itself)));
         }
         return make("li", "", make("span", "share", percent(share)), where);
       });
-      place.append(make("p", "hint", "Its Hopfield memory recalled"), make("ul", "recall", ...items));
+      place.append(make("p", "hint", "Recalled by the Hopfield memory"), make("ul", "recall", ...items));
     }
     return place;
   }

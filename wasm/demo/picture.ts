@@ -1,30 +1,30 @@
 import type { Layer } from "../js/index.js";
 import { make, percent, visible } from "./dom.js";
-import { NAMES, PATHS, type Story, part } from "./story.js";
+import { NAMES, PATHS, type Transcript, part } from "./transcript.js";
 
-/** Pixels of a token's column, of a layer's row, and between rows. */
-const [COLUMN, TALLEST, GAP] = [8, 40, 8];
+/** Pixels: width of a token's column, maximum height of a layer's row, gap between rows. */
+const [COLUMN, MAX_ROW, GAP] = [8, 40, 8];
 
-/** The gates of every layer for every token: columns are tokens, rows are layers, a cell is stacked by path. */
+/** Chart of the gates: columns are tokens, rows are layers, each cell is stacked by path. */
 export class Picture {
   readonly #canvas: HTMLCanvasElement;
   readonly #scroll: HTMLElement;
   readonly #sheet: HTMLElement;
   readonly #labels: HTMLElement;
-  readonly #story: Story;
+  readonly #transcript: Transcript;
   #rows = 0;
-  #row = TALLEST;
+  #row = MAX_ROW;
 
-  constructor(canvas: HTMLCanvasElement, scroll: HTMLElement, sheet: HTMLElement, labels: HTMLElement, story: Story, choose: (token: number) => void) {
-    [this.#canvas, this.#scroll, this.#sheet, this.#labels, this.#story] = [canvas, scroll, sheet, labels, story];
+  constructor(canvas: HTMLCanvasElement, scroll: HTMLElement, sheet: HTMLElement, labels: HTMLElement, transcript: Transcript, select: (token: number) => void) {
+    [this.#canvas, this.#scroll, this.#sheet, this.#labels, this.#transcript] = [canvas, scroll, sheet, labels, transcript];
     const at = (event: MouseEvent) => {
       const token = Math.floor((event.clientX - scroll.getBoundingClientRect().left + scroll.scrollLeft) / COLUMN);
-      if (token >= 0 && token < story.tokens.length) choose(token);
+      if (token >= 0 && token < transcript.tokens.length) select(token);
     };
     canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && at(event));
     canvas.addEventListener("click", at);
     canvas.addEventListener("keydown", (event) => {
-      const [now, last] = [story.chosen ?? story.given, story.tokens.length - 1];
+      const [now, last] = [transcript.selected ?? transcript.promptLength, transcript.tokens.length - 1];
       const steps: Record<string, number> = {
         ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1,
         PageDown: now - 10, PageUp: now + 10, Home: 0, End: last,
@@ -32,7 +32,7 @@ export class Picture {
       const to = steps[event.key];
       if (to === undefined || last < 0) return;
       event.preventDefault();
-      choose(Math.min(last, Math.max(0, to)));
+      select(Math.min(last, Math.max(0, to)));
       this.show();
     });
     scroll.addEventListener("scroll", () => this.draw(), { passive: true });
@@ -40,10 +40,10 @@ export class Picture {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Makes room for a model of so many layers. */
-  lay(layers: number): void {
+  /** Sets the number of rows. */
+  setLayers(layers: number): void {
     this.#rows = layers;
-    this.#row = Math.max(8, Math.min(TALLEST, Math.floor(260 / layers) - GAP));
+    this.#row = Math.max(8, Math.min(MAX_ROW, Math.floor(260 / layers) - GAP));
     const label = (layer: number) => {
       const span = make("span", "", String(layer + 1));
       span.style.top = `${layer * (this.#row + GAP) + this.#row / 2}px`;
@@ -53,23 +53,23 @@ export class Picture {
     this.draw();
   }
 
-  /** Draws what has come, at its end if that was in sight. */
+  /** Draws new tokens, and scrolls to the end if the end was visible. */
   update(): void {
     const scroll = this.#scroll;
     const atEnd = scroll.scrollWidth - scroll.scrollLeft - scroll.clientWidth < 4 * COLUMN;
-    this.#sheet.style.width = `${this.#story.tokens.length * COLUMN}px`;
+    this.#sheet.style.width = `${this.#transcript.tokens.length * COLUMN}px`;
     if (atEnd) scroll.scrollLeft = scroll.scrollWidth;
     this.draw();
   }
 
-  /** Brings the chosen token into sight. */
+  /** Scrolls the selected token into view. */
   show(): void {
-    const [x, scroll] = [(this.#story.chosen ?? 0) * COLUMN, this.#scroll];
+    const [x, scroll] = [(this.#transcript.selected ?? 0) * COLUMN, this.#scroll];
     if (x < scroll.scrollLeft || x + COLUMN > scroll.scrollLeft + scroll.clientWidth) scroll.scrollLeft = x - scroll.clientWidth / 2;
   }
 
   draw(): void {
-    const { tokens, given, chosen } = this.#story;
+    const { tokens, promptLength, selected } = this.#transcript;
     const [width, height] = [this.#scroll.clientWidth, this.#rows * (this.#row + GAP) - GAP];
     const paint = this.#canvas.getContext("2d");
     if (!paint || width === 0 || height <= 0) return;
@@ -82,15 +82,15 @@ export class Picture {
     for (let i = 0; start + i * COLUMN < width; i++) {
       const token = tokens[from + i];
       for (let layer = 0; layer < this.#rows; layer++) {
-        paint.globalAlpha = from + i < given ? 0.55 : 1;
+        paint.globalAlpha = from + i < promptLength ? 0.55 : 1;
         this.#cell(paint, token?.layers?.[layer], start + i * COLUMN, layer * (this.#row + GAP) + this.#row, colours);
       }
     }
     paint.globalAlpha = 1;
-    if (chosen !== null) paint.strokeRect(start + (chosen - from) * COLUMN - 0.5, 1, COLUMN, height - 2);
+    if (selected !== null) paint.strokeRect(start + (selected - from) * COLUMN - 0.5, 1, COLUMN, height - 2);
   }
 
-  /** Makes the canvas as large as it is shown, in the pixels of the screen. */
+  /** Resizes the canvas to its displayed size in device pixels. */
   #fit(paint: CanvasRenderingContext2D, width: number, height: number): void {
     const [canvas, scale] = [this.#canvas, devicePixelRatio];
     const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
@@ -102,7 +102,7 @@ export class Picture {
     paint.clearRect(0, 0, width, height);
   }
 
-  /** Stacks the paths' parts from `y` upwards; a line on the ground where there are none. */
+  /** Stacks the paths' shares from `y` upwards; draws a baseline if there are none. */
   #cell(paint: CanvasRenderingContext2D, layer: Layer | undefined, x: number, y: number, colours: string[]): void {
     const parts = PATHS.map((path) => layer && part(layer, path));
     if (parts.every((share) => share == null)) {
@@ -119,10 +119,10 @@ export class Picture {
     });
   }
 
-  /** Says the chosen token to those who hear the page. */
-  say(): void {
-    const { tokens, chosen } = this.#story;
-    const token = chosen === null ? undefined : tokens[chosen];
+  /** Describes the selected token for screen readers. */
+  announce(): void {
+    const { tokens, selected } = this.#transcript;
+    const token = selected === null ? undefined : tokens[selected];
     this.#canvas.setAttribute("aria-valuemax", String(Math.max(1, tokens.length)));
     if (!token) return;
     const layers = (token.layers ?? []).map((layer, i) => {
@@ -138,7 +138,7 @@ export class Picture {
   }
 }
 
-/** The colour of a path, as the legend has it: by day or by night. */
+/** The colour of a path in the legend, for the current colour scheme. */
 function colour(path: string): string {
   const sample = document.querySelector(`.legend .${path}`);
   return sample ? getComputedStyle(sample, "::before").backgroundColor : "";

@@ -3,12 +3,12 @@ import { element } from "./dom.js";
 
 const number = (id: string) => element<HTMLInputElement>(id).valueAsNumber;
 
-/** Keeps the numbers beside the sliders, and the summary, in step with them. */
-export function watch(): void {
+/** Updates the values of the sliders and the summary on input. */
+export function bindSettings(): void {
   const show = () => {
     for (const id of ["temperature", "topP"]) {
       const output = document.querySelector(`output[for=${id}]`);
-      if (output) output.textContent = number(id) === 0 ? "0, always the likeliest" : number(id).toFixed(2);
+      if (output) output.textContent = number(id) === 0 ? "0, greedy" : number(id).toFixed(2);
     }
     const { temperature = 0, topK = 0, topP = 1, seed } = settings();
     const parts = [`temperature ${temperature.toFixed(2)}`];
@@ -20,12 +20,12 @@ export function watch(): void {
   show();
 }
 
-/** What the form says. */
+/** The sampling options of the form. */
 export function settings(): GenerateOptions {
   return { temperature: number("temperature"), topK: number("topK"), topP: number("topP"), seed: number("seed"), maxTokens: number("length") };
 }
 
-/** Milliseconds that a token is given to be seen; 0 for none. */
-export function pace(): number {
+/** Minimum milliseconds per token; 0 for full speed. */
+export function tokenDelay(): number {
   return document.querySelector<HTMLInputElement>("input[name=pace]:checked")?.value === "watch" ? 25 : 0;
 }

@@ -1,44 +1,44 @@
 import { make } from "./dom.js";
-import type { Story } from "./story.js";
+import type { Transcript } from "./transcript.js";
 
-/** The text, a span for each token. */
+/** Shows the text, one span per token. */
 export class Text {
   readonly #place: HTMLElement;
-  readonly #story: Story;
+  readonly #transcript: Transcript;
   #marked: HTMLElement[] = [];
 
-  constructor(place: HTMLElement, story: Story, choose: (token: number) => void) {
+  constructor(place: HTMLElement, transcript: Transcript, select: (token: number) => void) {
     this.#place = place;
-    this.#story = story;
+    this.#transcript = transcript;
     const over = (event: Event) => {
       const span = (event.target as Element).closest("span");
-      if (span) choose([...place.children].indexOf(span));
+      if (span) select([...place.children].indexOf(span));
     };
     place.addEventListener("pointerover", over);
     place.addEventListener("click", over);
   }
 
-  /** Shows tokens that have come, and keeps the end in sight unless the reader has scrolled away from it. */
+  /** Adds new tokens and keeps the end visible, unless the user has scrolled up. */
   update(): void {
     const place = this.#place;
     const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
-    const { tokens, given } = this.#story;
+    const { tokens, promptLength } = this.#transcript;
     place.classList.toggle("empty", tokens.length === 0);
     while (place.childElementCount > tokens.length) place.lastElementChild?.remove();
     for (let i = place.childElementCount; i < tokens.length; i++) {
       const text = tokens[i]?.text ?? "";
-      place.append(make("span", `${i < given ? "prompt" : ""} ${text.endsWith("\n") ? "line" : ""}`, text));
+      place.append(make("span", `${i < promptLength ? "prompt" : ""} ${text.endsWith("\n") ? "line" : ""}`, text));
     }
     if (atEnd) place.scrollTop = place.scrollHeight;
   }
 
-  /** Marks the chosen token and what was recalled for it. */
+  /** Highlights the selected token and the positions that were recalled for it. */
   mark(): void {
     for (const span of this.#marked) span.classList.remove("chosen", "recalled", "break");
     this.#marked = [];
-    const { chosen, tokens } = this.#story;
-    const token = chosen === null ? undefined : tokens[chosen];
-    if (!token || chosen === null) return;
+    const { selected, tokens } = this.#transcript;
+    const token = selected === null ? undefined : tokens[selected];
+    if (!token || selected === null) return;
     const mark = (position: number, kind: string) => {
       const span = this.#place.children[position] as HTMLElement | undefined;
       if (!span) return undefined;
@@ -47,7 +47,7 @@ export class Text {
       this.#marked.push(span);
       return span;
     };
-    for (const [position, share] of this.#story.recalled(token)) mark(position, "recalled")?.style.setProperty("--share", String(share));
-    mark(chosen, "chosen");
+    for (const [position, share] of this.#transcript.recalled(token)) mark(position, "recalled")?.style.setProperty("--share", String(share));
+    mark(selected, "chosen");
   }
 }

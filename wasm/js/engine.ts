@@ -3,45 +3,45 @@ import type { Progress } from "./types.js";
 
 type Call = Exclude<keyof Host, "load">;
 
-/** A host that is spoken to, wherever it runs. */
+/** Access to a host in this thread or in a worker. */
 export interface Engine {
   /** Loads a model. */
   load(...args: Parameters<Host["load"]>): ReturnType<Host["load"]>;
   /** Calls a method of the host. */
   call<K extends Call>(name: K, ...args: Parameters<Host[K]>): Promise<Awaited<ReturnType<Host[K]>>>;
-  /** Ends it, with all that it holds. */
+  /** Stops the host and frees everything it holds. */
   end(): void;
 }
 
-/** What goes to a worker. */
+/** A message to the worker. */
 export interface Request {
   id: number;
   name: keyof Host;
   args: unknown[];
 }
 
-/** What comes from a worker. */
+/** A message from the worker. */
 export type Reply =
   | { id: number; kind: "progress"; progress: Progress }
   | { id: number; kind: "done"; result: unknown }
   | { id: number; kind: "failed"; message: string };
 
-/** How long this thread computes before it lets others have a turn. */
-const TURN = 12;
+/** Milliseconds of computation after which this thread yields to the event loop. */
+const YIELD_AFTER = 12;
 
 /** A host in this thread. */
-export class Here implements Engine {
+export class LocalEngine implements Engine {
   #host = new Host();
-  #turn = performance.now();
+  #lastYield = performance.now();
 
   load(...args: Parameters<Host["load"]>): ReturnType<Host["load"]> {
     return this.#host.load(...args);
   }
 
   async call<K extends Call>(name: K, ...args: Parameters<Host[K]>): Promise<Awaited<ReturnType<Host[K]>>> {
-    if (performance.now() - this.#turn > TURN) {
+    if (performance.now() - this.#lastYield > YIELD_AFTER) {
       await new Promise((resolve) => setTimeout(resolve));
-      this.#turn = performance.now();
+      this.#lastYield = performance.now();
     }
     const method = this.#host[name] as (...args: Parameters<Host[K]>) => ReturnType<Host[K]>;
     return await method.apply(this.#host, args);
@@ -52,33 +52,33 @@ export class Here implements Engine {
   }
 }
 
-interface Waiting {
+interface PendingCall {
   resolve: (result: never) => void;
   reject: (error: Error) => void;
   report?: (progress: Progress) => void;
 }
 
 /** A host in a worker. */
-export class Elsewhere implements Engine {
+export class WorkerEngine implements Engine {
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "hh" });
-  #waiting = new Map<number, Waiting>();
-  #requests = 0;
-  /** Why it answers no more. */
-  #over: string | undefined;
+  #pending = new Map<number, PendingCall>();
+  #lastId = 0;
+  /** Why the worker no longer answers. */
+  #failure: string | undefined;
 
   constructor() {
     this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-      const waiting = this.#waiting.get(data.id);
-      if (!waiting) return;
-      if (data.kind === "progress") return waiting.report?.(data.progress);
-      this.#waiting.delete(data.id);
-      if (data.kind === "done") waiting.resolve(data.result as never);
-      else waiting.reject(new Error(data.message));
+      const call = this.#pending.get(data.id);
+      if (!call) return;
+      if (data.kind === "progress") return call.report?.(data.progress);
+      this.#pending.delete(data.id);
+      if (data.kind === "done") call.resolve(data.result as never);
+      else call.reject(new Error(data.message));
     };
-    // A module that does not start: the page's policy forbids it, or a file is missing.
+    // The module does not start: the page's content security policy forbids it, or a file is missing.
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(`the worker does not run: ${event.message || "its script cannot be loaded"}`);
+      this.#fail(`cannot start the worker: ${event.message || "its script cannot be loaded"}`);
     };
   }
 
@@ -96,17 +96,17 @@ export class Elsewhere implements Engine {
   }
 
   #send<R>(name: keyof Host, args: unknown[], report?: (progress: Progress) => void): Promise<R> {
-    if (this.#over) return Promise.reject(new Error(this.#over));
+    if (this.#failure) return Promise.reject(new Error(this.#failure));
     return new Promise<R>((resolve, reject) => {
-      const id = ++this.#requests;
-      this.#waiting.set(id, { resolve, reject, report });
+      const id = ++this.#lastId;
+      this.#pending.set(id, { resolve, reject, report });
       this.#worker.postMessage({ id, name, args } satisfies Request);
     });
   }
 
   #fail(why: string): void {
-    this.#over = why;
-    for (const { reject } of this.#waiting.values()) reject(new Error(why));
-    this.#waiting.clear();
+    this.#failure = why;
+    for (const { reject } of this.#pending.values()) reject(new Error(why));
+    this.#pending.clear();
   }
 }

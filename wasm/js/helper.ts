@@ -1,4 +1,4 @@
-/** A thread beside the worker: runs the same module on the same memory, and takes a share of its work. */
+/** A helper thread: runs the same module on the shared memory of the worker and takes part of its work. */
 
 import init, { work } from "./generated/threads/hh_wasm.js";
 
@@ -6,5 +6,5 @@ addEventListener("message", async ({ data: { code, memory } }: MessageEvent<{ co
   await init({ module_or_path: code, memory });
   postMessage(1);
   work();
-  postMessage(-1); // let go
+  postMessage(-1); // released
 });

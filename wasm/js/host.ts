@@ -1,40 +1,40 @@
 import * as module from "./generated/hh_wasm.js";
 import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js";
-import { open, pour } from "./source.js";
+import { open, readAll } from "./source.js";
 import type { EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
-/** Checkpoints below these bytes run on one thread unless told otherwise: to hand a share over would take longer than the share. */
-const SMALL = 8e6;
-/** More threads than this wait for each other longer than they help. */
-const MANY = 8;
+/** Checkpoints below this many bytes default to one thread: handing work over would take longer than the work. */
+const SMALL_CHECKPOINT = 8e6;
+/** The default number of threads at most: beyond it, waiting for each other costs more than it gains. */
+const MAX_DEFAULT_THREADS = 8;
 
-/** A number by which the page knows an object of the host. */
+/** Identifies an object of the host. */
 export type Handle = number;
 
-/** A token as it travels: see `Token`, whose layers lie packed in `seen`, an array of `3 + 2 · inspect` numbers a layer. */
-export interface Drawn {
+/** A `Token` as it is sent between threads; `seen` packs its layers, `3 + 2 · inspect` values per layer. */
+export interface PackedToken {
   id: number;
   text: string;
   position: number;
   seen: Float64Array | null;
 }
 
-/** What the module for one thread and the one for several have in common. */
+/** The common part of the single-threaded and the multi-threaded module. */
 type Module = Pick<typeof module, "Loader" | "Snapshot">;
 
-/** A module that runs, and its memory. */
+/** An initialised module and its memory. */
 interface Running {
   module: Module;
   memory: WebAssembly.Memory;
-  /** Threads that have come to help. */
+  /** Helper threads that have started. */
   helpers: number;
 }
 
 let running: Promise<Running> | undefined;
 
 /**
- * Starts the module, once a thread: on as many threads as are asked for, or on one where the machine does not give the
- * memory that they would share, which is reserved at its largest.
+ * Initialises the module, once per thread: with `threads` threads, or with one if the shared memory, which is reserved at
+ * its maximum size, cannot be allocated.
  */
 function start(threads: number): Promise<Running> {
   return (running ??= threads > 1 ? shared(threads).catch(alone) : alone());
@@ -47,7 +47,7 @@ async function alone(): Promise<Running> {
   return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory, helpers: 0 };
 }
 
-/** Helpers that do not come are not waited for: the work is shared among those that do. */
+/** Does not wait for the helpers: the work is divided among those that have started. */
 async function shared(threads: number): Promise<Running> {
   const code = WebAssembly.compileStreaming(fetch(new URL("./generated/threads/hh_wasm_bg.wasm", import.meta.url)));
   const module = await import("./generated/threads/hh_wasm.js");
@@ -62,7 +62,7 @@ async function shared(threads: number): Promise<Running> {
   return running;
 }
 
-/** The sampler's seed is 64 bits wide. */
+/** Converts a seed to the 64 bits of the sampler. */
 function seed(of: number | bigint): bigint {
   if (typeof of === "number" && !Number.isSafeInteger(of)) {
     throw new Error(`seed is ${of}; it must be a whole number, a bigint where it is beyond ${Number.MAX_SAFE_INTEGER}`);
@@ -70,27 +70,27 @@ function seed(of: number | bigint): bigint {
   return BigInt.asUintN(64, BigInt(of));
 }
 
-/** A count, which the module would otherwise cut to 32 bits. */
+/** Checks a count, which the module would otherwise truncate to 32 bits. */
 function count(name: string, of: number): number {
   if (Number.isInteger(of) && of >= 0 && of < 2 ** 32) return of;
   throw new Error(`${name} is ${of}; it must be a whole number of at least 0`);
 }
 
-/** Holds the module's objects where they run: in this thread, or in a worker. */
+/** Holds the objects of the module, in the thread that runs it: this one or a worker. */
 export class Host {
   #model: Model | undefined;
   #sessions = new Map<Handle, { session: Session; inspect: number }>();
   #snapshots = new Map<Handle, Snapshot>();
   #handles = 0;
 
-  /** Loads the model, to run on `threads`; on as many as help where they are not given. */
+  /** Loads the model to run on `threads` threads; `undefined` chooses by the size of the checkpoint. */
   async load(source: Source, threads: number | undefined, report: (progress: Progress) => void): Promise<ModelInfo> {
     const stream = await open(source);
-    const { module } = await start(threads ?? ((stream.total ?? Infinity) < SMALL ? 1 : Math.min(MANY, navigator.hardwareConcurrency)));
+    const { module } = await start(threads ?? ((stream.total ?? Infinity) < SMALL_CHECKPOINT ? 1 : Math.min(MAX_DEFAULT_THREADS, navigator.hardwareConcurrency)));
     const loader = new module.Loader(stream.total ?? 0);
     let bytes: number;
     try {
-      bytes = await pour(stream, (piece) => loader.push(piece), report);
+      bytes = await readAll(stream, (piece) => loader.push(piece), report);
     } catch (error) {
       loader.free();
       throw error;
@@ -117,10 +117,10 @@ export class Host {
     return this.#handles;
   }
 
-  /** Reads a text; its tokens, if they are to be inspected. */
-  read(handle: Handle, text: string, inspect: number): Drawn[] {
+  /** Reads a text into the state; returns its tokens if `inspect` is not 0. */
+  read(handle: Handle, text: string, inspect: number): PackedToken[] {
     const model = this.#loaded();
-    const session = this.#watched(handle, inspect);
+    const session = this.#inspected(handle, inspect);
     const ids = model.encode(text);
     if (inspect === 0) {
       session.read(ids);
@@ -135,11 +135,11 @@ export class Host {
 
   begin(handle: Handle, options: Omit<GenerateOptions, "signal">): void {
     const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
-    const session = this.#watched(handle, count("inspect", options.inspect ?? 0));
+    const session = this.#inspected(handle, count("inspect", options.inspect ?? 0));
     session.begin(temperature, count("topK", topK), topP, minP, seed(options.seed ?? 0));
   }
 
-  next(handle: Handle): Drawn {
+  next(handle: Handle): PackedToken {
     const { session, inspect } = this.#session(handle);
     const id = session.draw();
     const seen = inspect ? session.seen(inspect) : [];
@@ -155,13 +155,13 @@ export class Host {
   }
 
   snapshot(handle: Handle): Handle {
-    return this.#keep(this.#session(handle).session.snapshot());
+    return this.#store(this.#session(handle).session.snapshot());
   }
 
   restore(handle: Handle, snapshot: Handle): void {
-    const kept = this.#snapshots.get(snapshot);
-    if (!kept) throw new Error("the snapshot was freed");
-    this.#session(handle).session.restore(kept);
+    const found = this.#snapshots.get(snapshot);
+    if (!found) throw new Error("the snapshot was freed");
+    this.#session(handle).session.restore(found);
   }
 
   toBytes(handle: Handle): Uint8Array {
@@ -214,7 +214,7 @@ export class Host {
     this.#snapshots.delete(handle);
   }
 
-  /** Everything that was made of the model, and the model. */
+  /** Frees all sessions and snapshots, and the model. */
   freeAll(): void {
     for (const handle of [...this.#sessions.keys(), ...this.#snapshots.keys()]) this.free(handle);
     this.#model?.free();
@@ -227,21 +227,21 @@ export class Host {
   }
 
   #session(handle: Handle): { session: Session; inspect: number } {
-    const kept = this.#sessions.get(handle);
-    if (!kept) throw new Error("the session was freed");
-    return kept;
+    const found = this.#sessions.get(handle);
+    if (!found) throw new Error("the session was freed");
+    return found;
   }
 
-  #watched(handle: Handle, inspect: number): Session {
-    const kept = this.#session(handle);
-    if (kept.inspect !== inspect) {
-      kept.session.inspect(inspect);
-      kept.inspect = inspect;
+  #inspected(handle: Handle, inspect: number): Session {
+    const found = this.#session(handle);
+    if (found.inspect !== inspect) {
+      found.session.inspect(inspect);
+      found.inspect = inspect;
     }
-    return kept.session;
+    return found.session;
   }
 
-  #keep(snapshot: Snapshot): Handle {
+  #store(snapshot: Snapshot): Handle {
     this.#snapshots.set(++this.#handles, snapshot);
     return this.#handles;
   }

@@ -1,4 +1,4 @@
-/** A small language model in a browser tab, or in node. */
+/** A small language model in a browser tab or in node. */
 
 export { Model } from "./model.js";
 export { Session, Snapshot } from "./session.js";

@@ -1,15 +1,15 @@
 import type { Engine } from "./engine.js";
-import type { Drawn, Handle } from "./host.js";
+import type { PackedToken, Handle } from "./host.js";
 import type { Model } from "./model.js";
 import type { GenerateOptions, Layer, ReadOptions, Recalled, Token } from "./types.js";
 
-/** Sessions and snapshots that nobody refers to any more are freed. */
-const forgotten = new FinalizationRegistry<{ engine: Engine; handle: Handle }>(({ engine, handle }) => {
-  engine.call("free", handle).catch(() => {}); // the model may have gone first, and all with it
+/** Frees unreachable sessions and snapshots. */
+const registry = new FinalizationRegistry<{ engine: Engine; handle: Handle }>(({ engine, handle }) => {
+  engine.call("free", handle).catch(() => {}); // fails if the model was freed first, with everything it holds
 });
 
-/** Something that the engine holds for the page. */
-class Held {
+/** An object that the engine holds for the page. */
+class Remote {
   protected readonly engine: Engine;
   /** @internal */
   readonly handle: Handle;
@@ -17,12 +17,12 @@ class Held {
   constructor(engine: Engine, handle: Handle) {
     this.engine = engine;
     this.handle = handle;
-    forgotten.register(this, { engine, handle }, this);
+    registry.register(this, { engine, handle }, this);
   }
 
-  /** Gives its memory back. */
+  /** Frees its memory. */
   free(): void {
-    forgotten.unregister(this);
+    registry.unregister(this);
     this.engine.call("free", this.handle).catch(() => {});
   }
 
@@ -31,12 +31,12 @@ class Held {
   }
 }
 
-/** A copy of everything that a session remembers. */
-export class Snapshot extends Held {}
+/** A copy of the state of a session. */
+export class Snapshot extends Remote {}
 
-/** A text that a model is in the middle of. Calls are done in the order in which they are made. */
-export class Session extends Held {
-  /** Whose session it is; keeps the model alive. */
+/** The state of a model within one text. Calls are executed in order. */
+export class Session extends Remote {
+  /** The model of this session; the reference keeps it alive. */
   readonly model: Model;
 
   /** @internal */
@@ -46,16 +46,16 @@ export class Session extends Held {
   }
 
   /**
-   * Reads a text that follows what there is. With `inspect` its tokens come back, each with what the layers did; it is
-   * then read token by token, which takes longer.
+   * Reads a text into the state. With `inspect` it returns the tokens of the text, each with the gates and recalled items of
+   * every layer; the text is then read token by token, which is slower.
    *
-   * @throws Error for a text that the vocabulary cannot express; nothing was read then.
+   * @throws Error for a text that the vocabulary cannot express; the state is then unchanged.
    */
   async prefill(text: string, { inspect = 0 }: ReadOptions = {}): Promise<Token[]> {
-    return (await this.engine.call("read", this.handle, text, inspect)).map((drawn) => token(drawn, inspect));
+    return (await this.engine.call("read", this.handle, text, inspect)).map((packed) => token(packed, inspect));
   }
 
-  /** Writes on, piece by piece. To stop is to leave the loop; the session remembers what was taken out, and no more. */
+  /** Generates text, piece by piece. Leave the loop to stop; the state then holds exactly the pieces that were consumed. */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, void, undefined> {
     for await (const { text } of this.tokens(options)) if (text) yield text;
   }
@@ -71,46 +71,46 @@ export class Session extends Held {
     }
   }
 
-  /** Tokens read and written since the beginning. */
+  /** Number of tokens read and generated so far. */
   position(): Promise<number> {
     return this.engine.call("position", this.handle);
   }
 
-  /** Forgets everything. */
+  /** Clears the state. */
   reset(): Promise<void> {
     return this.engine.call("reset", this.handle);
   }
 
-  /** Keeps what it remembers, to go back to. */
+  /** Copies the state, to restore later. */
   async snapshot(): Promise<Snapshot> {
     return new Snapshot(this.engine, await this.engine.call("snapshot", this.handle));
   }
 
-  /** Goes back to a snapshot, of this session or of another one of the same model and options. */
+  /** Restores a snapshot of this session, or of another one with the same model and options. */
   restore(snapshot: Snapshot): Promise<void> {
     return this.engine.call("restore", this.handle, snapshot.handle);
   }
 
-  /** What it remembers, as bytes to store. */
+  /** The state as bytes to store. */
   toBytes(): Promise<Uint8Array> {
     return this.engine.call("toBytes", this.handle);
   }
 
   /**
-   * Goes back to stored bytes.
+   * Restores a state from bytes.
    *
-   * @throws Error with one sentence for bytes that are damaged, or belong to another model; nothing has changed then.
+   * @throws Error for bytes that are damaged or belong to another model; the state is then unchanged.
    */
   fromBytes(bytes: Uint8Array): Promise<void> {
     return this.engine.call("fromBytes", this.handle, bytes);
   }
 }
 
-function token({ id, text, position, seen }: Drawn, inspect: number): Token {
+function token({ id, text, position, seen }: PackedToken, inspect: number): Token {
   return { id, text, position, layers: seen && layers(seen, inspect) };
 }
 
-/** Unpacks what a host has seen. */
+/** Unpacks the layers of a `PackedToken`. */
 function layers(seen: Float64Array, inspect: number): Layer[] {
   const one = 3 + 2 * inspect;
   return Array.from({ length: seen.length / one }, (_, layer) => {

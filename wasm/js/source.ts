@@ -2,14 +2,14 @@ import type { Progress, Source } from "./types.js";
 
 const PIECE = 1 << 20;
 
-/** A checkpoint as it comes. */
+/** A checkpoint as a stream of bytes. */
 export interface Stream {
-  /** Bytes in all, if that is known. */
+  /** Total bytes; null if unknown. */
   total: number | null;
   pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
-/** Opens a source. Addresses are absolute: a worker has another base than its page. */
+/** Opens a source. URLs must be absolute, since a worker has another base URL than its page. */
 export async function open(source: Source): Promise<Stream> {
   if (typeof source === "string" || source instanceof URL) return download(source);
   if (source instanceof Blob) return { total: source.size, pieces: read(source.stream()) };
@@ -27,9 +27,9 @@ async function download(address: string | URL): Promise<Stream> {
     throw new Error(`cannot load ${address}: the server does not answer`, { cause });
   }
   if (!response.ok || !response.body) {
-    throw new Error(`cannot load ${address}: the server says ${response.status} ${response.statusText}`.trimEnd());
+    throw new Error(`cannot load ${address}: the server answers ${response.status} ${response.statusText}`.trimEnd());
   }
-  // The length of a compressed answer says nothing about what comes out of it.
+  // The length of a compressed response is not the length of its content.
   const length = response.headers.get("content-encoding") ? null : response.headers.get("content-length");
   return { total: length === null ? null : Number(length), pieces: read(response.body) };
 }
@@ -47,8 +47,8 @@ function* cut(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE);
 }
 
-/** Hands each piece to `take`, and says how far it is. */
-export async function pour({ total, pieces }: Stream, take: (piece: Uint8Array) => void, report: (progress: Progress) => void): Promise<number> {
+/** Passes each piece to `take`, reports progress, and returns the number of bytes. */
+export async function readAll({ total, pieces }: Stream, take: (piece: Uint8Array) => void, report: (progress: Progress) => void): Promise<number> {
   let loaded = 0;
   for await (const piece of pieces) {
     take(piece);

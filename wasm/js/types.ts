@@ -1,7 +1,7 @@
-/** Where a checkpoint comes from: an address, a file that was dropped, or its bytes. */
+/** Where a checkpoint comes from: a URL, a file, or its bytes. */
 export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
 
-/** How much of a checkpoint has come; `total` is null where the server does not say. */
+/** Bytes loaded so far; `total` is null if the server does not send a length. */
 export interface Progress {
   loaded: number;
   total: number | null;
@@ -9,97 +9,97 @@ export interface Progress {
 
 export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
-  /** Run in a Web Worker, so that the page never freezes. Default: true where there is one. */
+  /** Run in a Web Worker, so that the page stays responsive. Default: true where workers are available. */
   worker?: boolean;
   /**
-   * Threads that share the work, at most as many as the machine has. Only where the page is cross-origin isolated and
-   * the model runs in a worker; one elsewhere. The text is the same. Default: those of the machine, up to 8, and one for a
-   * checkpoint below 8 MB, whose work is not worth handing over.
+   * Number of threads, at most `navigator.hardwareConcurrency`. More than one needs a cross-origin isolated page and a
+   * worker. The text does not depend on it. Default: `hardwareConcurrency`, up to 8; one for a checkpoint below 8 MB, where
+   * handing work over costs more than it gains.
    */
   threads?: number;
 }
 
 export interface SessionOptions {
-  /** Positions that attention and Hopfield memories hold; older ones are forgotten. Default: those of training. */
+  /** Window of attention and Hopfield memories in positions; older ones are forgotten. Default: as in training. */
   context?: number;
-  /** Passes over the blocks for each token. Default: those of training. */
+  /** Passes over the blocks per token. Default: as in training. */
   segments?: number;
 }
 
-/** What is asked of a text that is to be read. */
+/** Options of `prefill`. */
 export interface ReadOptions {
-  /** How many of the largest shares of what each Hopfield memory recalled are wanted of each token; 0 is none. */
+  /** Number of recalled items to return per token and Hopfield memory, by largest share; 0 is none. Default 0. */
   inspect?: number;
 }
 
 export interface GenerateOptions extends ReadOptions {
-  /** Below 1 more likely tokens gain, above 1 unlikely ones; 0 always takes the likeliest. Default 1. */
+  /** Divides the logits: below 1 favours likely tokens, above 1 unlikely ones; 0 is greedy. Default 1. */
   temperature?: number;
-  /** Draw among the k likeliest tokens; 0 is off. Default 0. */
+  /** Sample from the k most likely tokens; 0 is off. Default 0. */
   topK?: number;
-  /** Draw among the fewest tokens that have this probability together; 1 is off. Default 1. */
+  /** Nucleus sampling: from the fewest tokens whose probabilities sum to at least this; 1 is off. Default 1. */
   topP?: number;
-  /** Draw among the tokens at least this fraction as likely as the likeliest; 0 is off. Default 0. */
+  /** Sample from tokens at least this fraction as likely as the most likely one; 0 is off. Default 0. */
   minP?: number;
-  /** Another seed gives another text; the same one the same text. Default 0. */
+  /** Seed of the sampler; the same seed gives the same text. Default 0. */
   seed?: number | bigint;
-  /** Tokens to write. Default 256. */
+  /** Number of tokens to generate. Default 256. */
   maxTokens?: number;
-  /** Ends the iteration by throwing its reason. */
+  /** Aborts the iteration, which throws the reason of the signal. */
   signal?: AbortSignal;
 }
 
-/** Something that a Hopfield memory recalled: a position of the text, or a learned item. */
+/** An item that a Hopfield memory recalled: a position of the text, or a learned slot. */
 export interface Recalled {
-  /** The position, from 0; null for a learned item. */
+  /** The position, from 0; null for a slot. */
   position: number | null;
-  /** The number of the learned item; null for a position. */
+  /** The index of the slot, from 0; null for a position. */
   slot: number | null;
-  /** Its part of all that was recalled, from 0 to 1. */
+  /** Its weight in the recalled value, from 0 to 1. */
   share: number;
 }
 
-/** What a layer did. */
+/** Gates and recalled items of one layer. */
 export interface Layer {
-  /** What its mixer gave to each path; they sum to the number of paths. Null where a path is off, or nothing is mixed. */
+  /** The mixer's weight of each path; they sum to the number of paths. Null if the path is off or the layer has no gates. */
   gates: { ssm: number | null; hopfield: number | null; attention: number | null };
-  /** What its Hopfield memory recalled, the largest share first. */
+  /** Items that its Hopfield memory recalled, by decreasing share. */
   recalled: Recalled[];
 }
 
 /** A token of a text. */
 export interface Token {
   id: number;
-  /** What it adds to the text; a character that several tokens share comes with the last of them. */
+  /** The text that it completes; a character split over several tokens belongs to the last of them. */
   text: string;
-  /** Its place in the text, from 0. */
+  /** Its position in the text, from 0. */
   position: number;
-  /** What the layers did at the position before, from which this token follows. Null unless asked for, and at the beginning. */
+  /** The layers at the previous position, which predicted this token. Null without `inspect`, and for the first token. */
   layers: Layer[] | null;
 }
 
 export interface EmbedOptions {
-  /** How the hidden states of a text become one vector: their mean, the last, or a mean in which later ones weigh more. Default: as the model was trained to. */
+  /** Pooling of the hidden states: their mean, the last one, or a mean with larger weights for later ones. Default: as in training. */
   pooling?: "mean" | "last" | "weighted";
-  /** The first so many numbers. Default: all. */
+  /** Truncate the embedding to its first dimensions. Default: all. */
   dimensions?: number;
 }
 
 export interface ModelInfo {
-  /** Number of weights. */
+  /** Number of parameters. */
   parameters: number;
   /** Bytes of the checkpoint. */
   bytes: number;
-  /** Positions of the sequences that it was trained on. */
+  /** Context length of training, in tokens. */
   context: number;
-  /** Training steps taken; 0 if the checkpoint does not say. */
+  /** Training steps; 0 if the checkpoint does not record them. */
   step: number;
-  /** Its tokenizer: `bytes`, `chars`, `words` or `bpe`. */
+  /** Kind of tokenizer: `bytes`, `chars`, `words` or `bpe`. */
   tokenizer: string;
-  /** The architecture, field by field as the checkpoint holds it. */
+  /** The configuration in the checkpoint. */
   config: Record<string, unknown> & { layers: number; width: number; vocab_size: number };
-  /** Vector instructions: `simd128` or `scalar`. */
+  /** Vector instructions in use: `simd128` or `scalar`. */
   instructions: string;
-  /** Threads that share the work. */
+  /** Number of threads. */
   threads: number;
 }

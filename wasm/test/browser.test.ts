@@ -1,4 +1,4 @@
-/** The demo in Chromium, as a visitor uses it. */
+/** End-to-end tests of the demo page in Chromium. */
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -35,54 +35,54 @@ after(async () => {
   close?.();
 });
 
-/** The page, loaded, with everything that went wrong in it. */
-async function visit(options: BrowserContextOptions = {}): Promise<{ page: Page; faults: string[] }> {
+/** Opens the page and collects its errors. */
+async function visit(options: BrowserContextOptions = {}): Promise<{ page: Page; errors: string[] }> {
   const page = await (await browser.newContext({ viewport: DESKTOP, ...options })).newPage();
-  const faults: string[] = [];
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   await page.goto(address);
-  await page.getByRole("button", { name: "Write" }).and(page.locator(":enabled")).waitFor();
-  return { page, faults };
+  await page.getByRole("button", { name: "Generate" }).and(page.locator(":enabled")).waitFor();
+  return { page, errors };
 }
 
-/** Lets it write so many tokens as fast as it can. */
-async function write(page: Page, length: number, seed = 7): Promise<string> {
+/** Generates `length` tokens at full speed and returns the text. */
+async function generate(page: Page, length: number, seed = 7): Promise<string> {
   await page.locator("#settings").evaluate((details: HTMLDetailsElement) => (details.open = true));
   await page.getByLabel("Length in tokens").fill(String(length));
   await page.getByLabel("Seed").fill(String(seed));
-  await page.getByLabel("as fast as it can").check();
-  await page.getByRole("button", { name: "Write" }).click();
+  await page.getByLabel("full speed").check();
+  await page.getByRole("button", { name: "Generate" }).click();
   await page.getByRole("button", { name: "Stop" }).and(page.locator(":disabled")).waitFor();
   return page.locator("#text").innerText();
 }
 
-test("it loads, and writes what the native program writes", async () => {
-  const { page, faults } = await visit();
-  assert.equal(await page.locator("#model").innerText(), "4.5 million weights in 6 layers, 2.7 MB · chars · simd128, 1 thread");
+test("the page loads and generates the text of the native program", async () => {
+  const { page, errors } = await visit();
+  assert.equal(await page.locator("#model").innerText(), "4.5 million parameters in 6 layers, 2.7 MB · chars · simd128, 1 thread");
   const options = { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 };
-  assert.equal((await write(page, 300)).trimEnd(), `ROMEO:\n${native("ROMEO:\n", options)}`.trimEnd());
-  assert.match(await page.locator("#speed").innerText(), /^300 tokens · \d+ a second$/);
-  await page.getByRole("button", { name: "Go on" }).click();
+  assert.equal((await generate(page, 300)).trimEnd(), `ROMEO:\n${native("ROMEO:\n", options)}`.trimEnd());
+  assert.match(await page.locator("#speed").innerText(), /^300 tokens · \d+ tokens\/s$/);
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.getByText(/^300 tokens/).waitFor();
   await page.getByRole("button", { name: "Stop" }).and(page.locator(":disabled")).waitFor();
   assert.equal(await page.locator("#text span").count(), 7 + 600);
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("where memory cannot be shared it writes the same on one thread", async () => {
+test("without shared memory the page generates the same text on one thread", async () => {
   const served = await serve(0, { isolated: false });
   const page = await (await browser.newContext()).newPage();
   await page.goto(`${served.address}/demo/`);
   await page.getByText("simd128, 1 thread").waitFor();
-  assert.equal((await write(page, 300)).trimEnd(), `ROMEO:\n${native("ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 })}`.trimEnd());
+  assert.equal((await generate(page, 300)).trimEnd(), `ROMEO:\n${native("ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 })}`.trimEnd());
   await page.context().close();
   served.server.close();
 });
 
-test("where memory is shared the other threads come and stay", async () => {
-  const { page, faults } = await visit();
+test("with shared memory all helper threads start and stay", async () => {
+  const { page, errors } = await visit();
   const [threads, helpers, text] = await page.evaluate(async () => {
     const { Model } = (await import(new URL("../js/index.js", document.baseURI).href)) as typeof import("../js/index.js");
     const model = await Model.load("model.safetensors", { threads: navigator.hardwareConcurrency });
@@ -97,38 +97,38 @@ test("where memory is shared the other threads come and stay", async () => {
   });
   assert.equal(threads, await page.evaluate(() => navigator.hardwareConcurrency));
   assert.deepEqual([helpers, text], [threads - 1, native("JULIET:\n", { seed: 3, maxTokens: 300 })]);
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("what a token came from is shown to the mouse, the finger, the keyboard and the ear", async () => {
-  const { page, faults } = await visit();
-  await write(page, 120);
+test("token details are available by pointer, keyboard and screen reader", async () => {
+  const { page, errors } = await visit();
+  await generate(page, 120);
   await page.locator("#text span").nth(60).hover();
   const panel = page.getByRole("complementary");
-  assert.match(await panel.innerText(), /Token 61 was written from this:/);
+  assert.match(await panel.innerText(), /Token 61 was generated\. The layers at the position before it:/);
   assert.equal(await panel.locator(".layer").count(), 6);
   assert.ok((await page.locator("#text .recalled").count()) > 0);
   const parts = await panel.locator(".gates").evaluateAll((bars) => bars.map((bar) => bar.getAttribute("aria-label")));
-  assert.ok(parts.every((said) => /^state space \d+ %, Hopfield \d+ %, attention \d+ %$/.test(said ?? "")), parts.join("; "));
+  assert.ok(parts.every((label) => /^state space \d+ %, Hopfield \d+ %, attention \d+ %$/.test(label ?? "")), parts.join("; "));
   const slider = page.getByRole("slider", { name: "Token" });
   await slider.press("ArrowRight");
   assert.equal(await slider.getAttribute("aria-valuenow"), "62");
   assert.match((await slider.getAttribute("aria-valuetext")) ?? "", /^token 62 of 127, .+\. layer 1: state space \d+ %/);
   await slider.press("Home");
-  assert.match(await panel.innerText(), /Token 1 is where the text begins/);
+  assert.match(await panel.innerText(), /Token 1 is the first token/);
   await slider.press("End");
-  assert.match(await panel.innerText(), /Token 127 was written/);
-  assert.deepEqual(faults, []);
+  assert.match(await panel.innerText(), /Token 127 was generated/);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("it stops when asked, and the page answers meanwhile", async () => {
-  const { page, faults } = await visit();
+test("generation stops on request, and the page stays responsive", async () => {
+  const { page, errors } = await visit();
   await page.locator("#settings").evaluate((details: HTMLDetailsElement) => (details.open = true));
   await page.getByLabel("Length in tokens").fill("5000");
-  await page.getByLabel("as fast as it can").check();
-  // The longest time that the page did not come to itself while the worker worked.
+  await page.getByLabel("full speed").check();
+  // The longest block of the main thread while the worker runs.
   await page.evaluate(() => {
     let last = performance.now();
     const tick = () => {
@@ -139,7 +139,7 @@ test("it stops when asked, and the page answers meanwhile", async () => {
     };
     tick();
   });
-  await page.getByRole("button", { name: "Write" }).click();
+  await page.getByRole("button", { name: "Generate" }).click();
   await page.waitForFunction(() => document.querySelectorAll("#text span").length > 100);
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByRole("button", { name: "Stop" }).and(page.locator(":disabled")).waitFor();
@@ -149,14 +149,14 @@ test("it stops when asked, and the page answers meanwhile", async () => {
   assert.equal(await page.locator("#text span").count(), count);
   assert.ok(await page.locator("#error").isHidden());
   const longest = Number(await page.locator("body").getAttribute("data-longest"));
-  assert.ok(longest < 1000, `the page stood still for ${longest} ms`);
-  assert.deepEqual(faults, []);
+  assert.ok(longest < 1000, `the page was blocked for ${longest} ms`);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("a session in a worker goes back to its snapshot, and on from its bytes", async () => {
-  const { page, faults } = await visit();
-  const said = await page.evaluate(async () => {
+test("a session in a worker restores a snapshot and saved bytes", async () => {
+  const { page, errors } = await visit();
+  const results = await page.evaluate(async () => {
     const { Model } = (await import(new URL("../js/index.js", document.baseURI).href)) as typeof import("../js/index.js");
     const seen: number[] = [];
     const model = await Model.load("model.safetensors", ({ loaded, total }) => seen.push(loaded / (total ?? NaN)));
@@ -180,49 +180,49 @@ test("a session in a worker goes back to its snapshot, and on from its bytes", a
     const freed = await session.position().catch((error: Error) => error.message);
     return { seen, first, second, third, width: vector?.length, failed, freed };
   });
-  assert.equal(said.seen.at(-1), 1);
-  assert.equal(said.first, native("JULIET:\n", { seed: 3, maxTokens: 80 }));
-  assert.deepEqual([said.second, said.third, said.width, said.freed], [said.first, said.first, 256, "the model was freed"]);
-  assert.match(String(said.failed), /^true,.*is not among the 65 characters/);
-  assert.deepEqual(faults, []);
+  assert.equal(results.seen.at(-1), 1);
+  assert.equal(results.first, native("JULIET:\n", { seed: 3, maxTokens: 80 }));
+  assert.deepEqual([results.second, results.third, results.width, results.freed], [results.first, results.first, 256, "the model was freed"]);
+  assert.match(String(results.failed), /^true,.*is not among the 65 characters/);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("a broken file is refused in a sentence, and a good one takes the old one's place", async () => {
-  const { page, faults } = await visit();
+test("a damaged file is rejected with a message, and a valid one replaces the model", async () => {
+  const { page, errors } = await visit();
   const broken = join(tmpdir(), `hh-broken-${process.pid}.safetensors`);
   writeFileSync(broken, checkpoint().subarray(0, 500_000));
   const file = page.locator("#file");
   await file.setInputFiles(broken);
   await page.getByRole("alert").getByText("the file is cut short").waitFor();
-  assert.equal((await write(page, 20)).length > 7, true, "the model that was there stays");
+  assert.equal((await generate(page, 20)).length > 7, true, "the previous model stays loaded");
   await file.setInputFiles(CHECKPOINT);
   await page.locator("#text.empty").waitFor({ state: "attached" });
   assert.ok(await page.locator("#error").isHidden());
-  await page.getByLabel("Begin with").fill("π");
-  await page.getByRole("button", { name: "Write" }).click();
+  await page.getByLabel("Prompt").fill("π");
+  await page.getByRole("button", { name: "Generate" }).click();
   await page.getByRole("alert").getByText("is not among the 65 characters").waitFor();
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 
-test("it fits a phone and a desk, by day and by night", async () => {
+test("the page fits phone and desktop, light and dark", async () => {
   for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
     for (const colorScheme of ["light", "dark"] as const) {
-      const { page, faults } = await visit({ viewport, colorScheme, hasTouch: name === "phone", deviceScaleFactor: name === "phone" ? 2 : 1 });
-      await write(page, 320);
+      const { page, errors } = await visit({ viewport, colorScheme, hasTouch: name === "phone", deviceScaleFactor: name === "phone" ? 2 : 1 });
+      await generate(page, 320);
       await page.locator("#settings").evaluate((details: HTMLDetailsElement) => (details.open = false));
       await page.locator("#text span").nth(300).click();
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      assert.equal(overflow, 0, `${name}: the page is wider than its window`);
+      assert.equal(overflow, 0, `${name}: the page is wider than the window`);
       await page.screenshot({ path: `${SHOTS}${name}-${colorScheme}.png`, fullPage: true });
-      assert.deepEqual(faults, []);
+      assert.deepEqual(errors, []);
       await page.context().close();
     }
   }
 });
 
-test("from the page to its first token it takes no more than seconds", async () => {
+test("the first token appears within seconds of loading the page", async () => {
   const { page } = await visit();
   const times: number[] = [];
   for (let i = 0; i < 5; i++) {
@@ -240,7 +240,7 @@ test("from the page to its first token it takes no more than seconds", async () 
   }
   const median = times.toSorted((a, b) => a - b)[2] ?? NaN;
   console.log(`page to first token: ${times.map((t) => t.toFixed(0)).join(", ")} ms`);
-  // The figure is of the machine and its load; this only tells a page that works from one that hangs.
+  // The time depends on the machine and its load; this only detects a page that hangs.
   assert.ok(median < 10_000, `${median} ms`);
   await page.context().close();
 });

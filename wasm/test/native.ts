@@ -5,15 +5,15 @@ import type { GenerateOptions } from "../js/index.js";
 
 export const CHECKPOINT = fileURLToPath(new URL("../demo/model.safetensors", import.meta.url));
 
-/** The bytes of the demo's checkpoint. */
+/** The bytes of the demo checkpoint. */
 export function checkpoint(): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(CHECKPOINT));
 }
 
-/** What the native program writes from a checkpoint; `HH_RUNTIME` says where it is. */
+/** Text that the native program generates from the demo checkpoint; `HH_RUNTIME` is the path of the program. */
 export function native(prompt: string, { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, maxTokens = 256 }: GenerateOptions): string {
   const program = process.env["HH_RUNTIME"];
-  if (!program) throw new Error("HH_RUNTIME must name the native program: run `cargo xtask web --test`");
+  if (!program) throw new Error("HH_RUNTIME must be the path of the native program: run `cargo xtask web --test`");
   const options = { temperature, "top-k": topK, "top-p": topP, "min-p": minP, seed, tokens: maxTokens };
   const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
   return execFileSync(program, ["sample", CHECKPOINT, `--prompt=${prompt}`, "--threads=1", ...flags], { encoding: "utf8" });

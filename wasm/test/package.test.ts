@@ -1,4 +1,4 @@
-/** The package in node. */
+/** Tests of the package in node. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -7,13 +7,13 @@ import { checkpoint, native } from "./native.js";
 
 const load = () => Model.load(checkpoint(), { worker: false });
 
-async function written(session: Session, options: GenerateOptions): Promise<string> {
+async function generated(session: Session, options: GenerateOptions): Promise<string> {
   let text = "";
   for await (const piece of session.generate(options)) text += piece;
   return text;
 }
 
-test("a checkpoint is read and described, and says how far it has come", async () => {
+test("loading a checkpoint reports progress and its description", async () => {
   const bytes = checkpoint();
   const seen: number[] = [];
   const model = await Model.load(bytes, { worker: false, onProgress: ({ loaded, total }) => seen.push(loaded / (total ?? NaN)) });
@@ -27,7 +27,7 @@ test("a checkpoint is read and described, and says how far it has come", async (
   model.free();
 });
 
-test("it writes what the native program writes", async () => {
+test("generation equals the native program", async () => {
   const model = await load();
   const cases: [string, GenerateOptions][] = [
     ["ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 }],
@@ -39,13 +39,13 @@ test("it writes what the native program writes", async () => {
   for (const [prompt, options] of cases) {
     const session = await model.session();
     await session.prefill(prompt);
-    assert.equal(await written(session, options), native(prompt, options));
+    assert.equal(await generated(session, options), native(prompt, options));
     session.free();
   }
   model.free();
 });
 
-test("to be watched changes nothing, and what is seen adds up", async () => {
+test("inspection does not change the text, and gates and shares sum correctly", async () => {
   const model = await load();
   const options = { temperature: 0.8, seed: 5, maxTokens: 80 };
   const plain = await model.session();
@@ -71,24 +71,24 @@ test("to be watched changes nothing, and what is seen adds up", async () => {
       }
     }
   }
-  assert.equal(text, await written(plain, options));
+  assert.equal(text, await generated(plain, options));
   model.free();
 });
 
-test("a session goes back to its snapshot, and on from its bytes in another one", async () => {
+test("a session restores a snapshot, and another session restores its bytes", async () => {
   const model = await load();
   const session = await model.session();
   await session.prefill("The ");
-  await written(session, { seed: 1, maxTokens: 17 });
+  await generated(session, { seed: 1, maxTokens: 17 });
   const [snapshot, bytes, position] = [await session.snapshot(), await session.toBytes(), await session.position()];
   assert.equal(position, 4 + 17);
-  const first = await written(session, { seed: 2, maxTokens: 60 });
+  const first = await generated(session, { seed: 2, maxTokens: 60 });
   await session.restore(snapshot);
   assert.equal(await session.position(), position);
-  assert.equal(await written(session, { seed: 2, maxTokens: 60 }), first);
+  assert.equal(await generated(session, { seed: 2, maxTokens: 60 }), first);
   const other = await model.session();
   await other.fromBytes(bytes);
-  assert.equal(await written(other, { seed: 2, maxTokens: 60 }), first);
+  assert.equal(await generated(other, { seed: 2, maxTokens: 60 }), first);
 
   const narrow = await model.session({ context: 8 });
   await assert.rejects(narrow.fromBytes(bytes), /context 256/);
@@ -100,19 +100,19 @@ test("a session goes back to its snapshot, and on from its bytes in another one"
   model.free();
 });
 
-test("what is cut into several readings is read alike", async () => {
+test("several prefills equal one prefill of the whole text", async () => {
   const model = await load();
   const [whole, cut] = [await model.session(), await model.session()];
   await whole.prefill("JULIET:\nO Romeo, Romeo!");
   for (const part of ["JULIET:\nO", " Rom", "", "eo, Romeo!"]) await cut.prefill(part);
   const options = { temperature: 0, maxTokens: 50 };
-  assert.equal(await written(cut, options), await written(whole, options));
+  assert.equal(await generated(cut, options), await generated(whole, options));
   await cut.reset();
-  await assert.rejects(written(cut, options), /nothing to go on from/);
+  await assert.rejects(generated(cut, options), /no logits to draw from/);
   model.free();
 });
 
-test("texts become vectors of length 1", async () => {
+test("embeddings have length 1", async () => {
   const model = await load();
   const [king, queen, again] = await model.embed(["the king is dead", "the queen is dead", "the king is dead"]);
   assert.ok(king && queen && again);
@@ -128,7 +128,7 @@ test("texts become vectors of length 1", async () => {
   model.free();
 });
 
-test("a generation stops when it is told to, and remembers what was taken out", async () => {
+test("generation stops on abort, and the state holds the consumed tokens", async () => {
   const model = await load();
   const session = await model.session();
   await session.prefill("A");
@@ -144,7 +144,7 @@ test("a generation stops when it is told to, and remembers what was taken out", 
   model.free();
 });
 
-test("what cannot be is refused in a sentence", async () => {
+test("invalid input is rejected with a message", async () => {
   const broken = async (bytes: Uint8Array<ArrayBuffer>, sentence: RegExp) =>
     assert.rejects(Model.load(bytes, { worker: false }), (error) => error instanceof Error && sentence.test(error.message));
   const bytes = checkpoint();
@@ -162,7 +162,7 @@ test("what cannot be is refused in a sentence", async () => {
     [{ topK: -1 }, /topK is -1; it must be a whole number/],
     [{ seed: 0.5 }, /seed is 0.5; it must be a whole number/],
   ] as [GenerateOptions, RegExp][]) {
-    await assert.rejects(written(session, options), sentence);
+    await assert.rejects(generated(session, options), sentence);
   }
   await assert.rejects(model.session({ context: 0 }), /context is 0; it must be at least 1/);
   await assert.rejects(model.session({ segments: -1 }), /segments is -1/);
@@ -172,13 +172,13 @@ test("what cannot be is refused in a sentence", async () => {
   await assert.rejects(model.session(), /model was freed/);
 });
 
-test("memory that is freed is used again", async () => {
+test("freed memory is reused", async () => {
   const round = async () => {
     const model = await load();
     for (let i = 0; i < 3; i++) {
       const session = await model.session();
       await session.prefill("ROMEO:");
-      await written(session, { maxTokens: 5 });
+      await generated(session, { maxTokens: 5 });
       (await session.snapshot()).free();
       await model.embed(["Romeo"]);
       session.free();
@@ -192,18 +192,18 @@ test("memory that is freed is used again", async () => {
   for (let i = 0; i < 20; i++) assert.equal(await round(), settled);
 });
 
-test("memory of what was forgotten is used again", async () => {
+test("memory of unreachable sessions is reused", async () => {
   const collect = globalThis.gc;
-  assert.ok(collect, "node runs with --expose-gc");
+  assert.ok(collect, "run node with --expose-gc");
   const model = await load();
-  const forget = async () => {
+  const abandon = async () => {
     const session = await model.session({ context: 1024 });
     await session.prefill("ROMEO:");
     await session.snapshot();
   };
   const round = async () => {
-    for (let i = 0; i < 8; i++) await forget();
-    // What is collected is freed in a task of its own.
+    for (let i = 0; i < 8; i++) await abandon();
+    // Finalizers run in a task of their own.
     for (let i = 0; i < 4; i++) {
       await collect({ execution: "async", type: "major" });
       await new Promise((resolve) => setTimeout(resolve, 10));

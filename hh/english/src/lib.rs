@@ -2,5 +2,5 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// The checkpoint: a safetensors file of 8.8 MB in blocks of 8 bits, with its tokenizer.
+/// The checkpoint: a safetensors file of 8.8 MB, block-quantised to 8 bits, with its tokenizer.
 pub static MODEL: &[u8] = include_bytes!("../english.safetensors");
