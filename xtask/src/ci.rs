@@ -26,7 +26,11 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
                 times.push(name, began);
                 eprint!("{}", times.table());
             }
-            step.run().inspect_err(|_| eprint!("{}", times.table()))?;
+            if let Err(error) = step.run() {
+                times.push(name, began);
+                eprint!("{}", times.table());
+                return Err(error);
+            }
         }
         if i + 1 < chosen.len() {
             times.push(name, began);
@@ -52,7 +56,7 @@ impl Times {
 
     fn table(&self) -> String {
         let lines: String = (0..self.0.len()).map(|i| self.line(i)).collect();
-        let sum: f64 = self.0.iter().map(|(_, minutes)| minutes).sum();
+        let sum = self.0.iter().fold(0.0, |sum, (_, minutes)| sum + minutes);
         format!("{lines}ci> {:<14} {sum:5.1} min\n", "so far")
     }
 }

@@ -110,8 +110,8 @@ impl<B: Backward> Trainer<B> {
         Self::with_workspace(backend, config, hyper, weights, workspace)
     }
 
-    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be [`IGNORE`]. Waits for
-    /// nothing: [`losses`](Self::losses) does.
+    /// Adds the gradients of one micro-batch, ids `[batch, time]` row by row; targets may be
+    /// [`IGNORE`](crate::ops::IGNORE). Waits for nothing: [`losses`](Self::losses) does.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine fails.
