@@ -4,12 +4,14 @@ mod bpe;
 mod bytes;
 mod chars;
 mod decode;
+mod normalizer;
 mod words;
 
 pub use bpe::Bpe;
 pub use bytes::Bytes;
 pub use chars::Chars;
 pub use decode::{Utf8Stream, decode};
+pub use normalizer::{EMBEDDING_NORMALIZER, is_blank};
 pub use words::Words;
 
 use crate::error::Error;

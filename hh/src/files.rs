@@ -2,7 +2,7 @@
 
 use crate::Error;
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -31,9 +31,13 @@ impl Files {
     }
 }
 
-/// The bytes of a file.
+/// The bytes of a file. A pipe or a device is refused: a checkpoint may be read more than once, and a device has no end.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+    let read = || match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file: copy it into one first")),
+    };
+    read().map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 /// The text of a file.

@@ -3,7 +3,8 @@
 use crate::files;
 use crate::loading::Source;
 use anyhow::{Context, Result};
-use hh_core::checkpoint::{self, Checkpoint, Stored, Writer};
+use hh::tokenizer::with_embedding_normalizer;
+use hh_core::checkpoint::{self, Checkpoint, Stored, TOKENIZER, Writer};
 use hh_core::error::Error;
 use hh_core::model::shapes;
 use hh_core::shape::Shape;
@@ -40,11 +41,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Writes a checkpoint atomically in the format `stored`, with its metadata and without the rectified-flow head.
+/// Writes a checkpoint atomically in the format `stored`, with its metadata and without the rectified-flow head; with `normalize`,
+/// its tokenizer gets the normaliser of embeddings.
 ///
 /// # Errors
-/// An invalid or damaged source, a value too large for the data type, or a file that cannot be written.
-pub fn export(source: &Source, out: &Path, stored: Stored) -> Result<Exported> {
+/// An invalid or damaged source, a tokenizer that cannot have that normaliser, a value too large for the data type, or a file that
+/// cannot be written.
+pub fn export(source: &Source, out: &Path, stored: Stored, normalize: bool) -> Result<Exported> {
     let from = source.checkpoint()?;
     let mut config = from.config().clone();
     let flow = from.names().filter(|name| name.starts_with("flow.")).filter_map(|name| from.tensor(name).ok());
@@ -53,7 +56,10 @@ pub fn export(source: &Source, out: &Path, stored: Stored) -> Result<Exported> {
     let all = shapes(&config);
     let named = || all.iter().map(|(name, shape)| (name.as_str(), *shape));
     from.expect(named()).with_context(|| source.cannot_use())?;
-    let metadata = checkpoint::metadata(&config, from.metadata());
+    let mut metadata = checkpoint::metadata(&config, from.metadata());
+    if let Some(tokenizer) = metadata.get_mut(TOKENIZER).filter(|_| normalize) {
+        *tokenizer = with_embedding_normalizer(tokenizer).with_context(|| source.cannot_use())?;
+    }
     let mut bytes = 0;
     files::write_atomically(out, |file| {
         let mut write = || -> Result<(), Failure> {
@@ -117,7 +123,7 @@ mod tests {
         fs::write(&model, models::good()).unwrap();
         let source = Source::open(&model).unwrap();
         for (dtype, size, worst) in [(Dtype::F32, 4, 0.0), (Dtype::F16, 2, 1.0 / 1024.0), (Dtype::Bf16, 2, 1.0 / 128.0)] {
-            let done = export(&source, &out, dtype.into()).unwrap();
+            let done = export(&source, &out, dtype.into(), false).unwrap();
             assert_eq!(done.stripped, 2 * 16 * 8 + 8 * 16 + 2 * 8, "the head of {dtype:?}");
             assert_eq!(done.bytes[1], fs::metadata(&out).unwrap().len());
             let again = Source::open(&out).unwrap();
@@ -150,10 +156,10 @@ mod tests {
         let source = Source::open(&model).unwrap();
         let mut sizes = vec![source.bytes().len() as u64];
         for (format, worst) in [(Format::Q8, 0.007), (Format::Q4, 0.1)] {
-            let done = export(&source, &small, Stored::Quantised(format)).unwrap();
+            let done = export(&source, &small, Stored::Quantised(format), false).unwrap();
             assert!(done.relative > 0.0 && done.relative < worst, "{format:?}: {}", done.relative);
             sizes.push(done.bytes[1]);
-            let widened = export(&Source::open(&small).unwrap(), &again, Dtype::F32.into()).unwrap();
+            let widened = export(&Source::open(&small).unwrap(), &again, Dtype::F32.into(), false).unwrap();
             assert_eq!((widened.relative, widened.stripped, widened.written), (0.0, 0, done.written));
             Source::open(&small).unwrap().load(&mut models::cpu(), None).unwrap();
         }
@@ -165,7 +171,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (model, out) = (folder.path().join("m.safetensors"), folder.path().join("out.safetensors"));
         fs::write(&model, models::checkpoint(&models::config(), &[], |_, values| values[0] = 1e6)).unwrap();
-        let error = format!("{:#}", export(&Source::open(&model).unwrap(), &out, Dtype::F16.into()).unwrap_err());
+        let error = format!("{:#}", export(&Source::open(&model).unwrap(), &out, Dtype::F16.into(), false).unwrap_err());
         assert!(error.contains("embed.weight has the value 1000000") && error.contains("too large for F16"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -189,12 +189,29 @@ fn a_bpe_of_another_form_is_refused() {
     assert!(error(&["ab"], r#"["ab"]"#, "").contains("not two tokens"));
     assert!(error(&[], "[]", r#","added_tokens":[{"id":256,"content":"x","lstrip":true}]"#).contains("its neighbours"));
     let whole = bpe(&[], "[]", "").unwrap().to_json();
-    for (from, to) in
-        [(r#""normalizer":null"#, r#""normalizer":{"type":"NFC"}"#), ("ByteLevel", "Split"), (r#""type":"BPE""#, r#""ignore_merges":true"#)]
-    {
+    for (from, to) in [
+        (r#""normalizer":null"#, r#""normalizer":{"type":"NFKC"}"#),
+        ("ByteLevel", "Split"),
+        (r#""type":"BPE""#, r#""ignore_merges":true"#),
+    ] {
         let changed = whole.replacen(from, to, 1);
         assert_ne!(changed, whole);
         assert!(Bpe::from_json(&changed).unwrap_err().to_string().contains("GPT-2's form"), "{to}");
     }
     assert!(Bpe::from_json(&whole.replacen("\"a\":97,", "", 1)).unwrap_err().to_string().contains("lacks \"a\""));
+    assert!(Bpe::from_json(&whole.replacen("\"a\":97", "\"b\":97", 1)).unwrap_err().to_string().contains("\"b\" twice"));
+    assert!(Bpe::from_json(&whole.replacen("\"a\":97", "\"a\":98", 1)).unwrap_err().to_string().contains("a second token of the id 98"));
+}
+
+#[test]
+fn a_bpe_for_embeddings_sees_one_text_however_it_is_typed() {
+    let plain = bpe(&["Ġa", "Ġb"], r#"["Ġ a", "Ġ b"]"#, r#","added_tokens":[{"id":258,"content":"<|x|>"}]"#).unwrap().to_json();
+    let json = plain.replacen(r#""normalizer":null"#, &alloc::format!("\"normalizer\":{EMBEDDING_NORMALIZER}"), 1);
+    let bpe = Bpe::from_json(&json.replacen(r#""add_prefix_space":false"#, r#""add_prefix_space":true"#, 1)).unwrap();
+    for text in ["a b", "  A\n\nB ", "\u{a0}a\u{3000}\u{200b} b\u{feff}"] {
+        assert_eq!(bpe.encode(text).unwrap(), [256, 257], "{text:?}");
+    }
+    assert_eq!(bpe.encode("a <|x|>\n b").unwrap(), [256, 258, 257], "each side of an added token for itself");
+    assert!(bpe.encode("\u{200b}\n").unwrap().is_empty());
+    assert_eq!(bpe.encode("e\u{301}").unwrap(), bpe.encode("\u{c9}").unwrap());
 }

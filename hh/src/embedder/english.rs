@@ -35,4 +35,34 @@ mod tests {
             assert_eq!((hits[0].index, hits[1].index), (i, i ^ 1), "{}: {}", texts[i], texts[hits[1].index]);
         }
     }
+
+    /// Inputs of users whose embeddings differed before the tokenizer had a normaliser.
+    #[test]
+    fn a_text_has_one_embedding_however_it_is_typed() {
+        let embedder = Embedder::english().unwrap();
+        let text = "The old caf\u{e9} in Z\u{fc}rich doesn't open before nine, so we waited outside in the cold rain.";
+        let typed = [
+            text.to_owned(),
+            text.replace(' ', "  "),
+            text.replace(' ', "\t"),
+            text.replace(' ', "\u{a0}"),
+            text.replace(' ', " \u{200b}"),
+            text.replace("before ", "before\r\n    "),
+            text.replace('\u{e9}', "e\u{301}").replace('\u{fc}', "u\u{308}"),
+            format!("\u{feff}\n{text}\u{2028}"),
+            text.to_uppercase(),
+        ];
+        let vectors = embedder.embed(&typed, &EmbedOptions::default()).unwrap();
+        for i in 1..typed.len() {
+            assert!(
+                (0..384).all(|d| (vectors.as_f32().unwrap()[i * 384 + d] - vectors.as_f32().unwrap()[d]).abs() < 1e-6),
+                "{:?}",
+                typed[i]
+            );
+        }
+        for blank in ["", " \u{a0}\n", "\u{200b}\u{feff}"] {
+            let error = embedder.embed(&["a", blank], &EmbedOptions::default()).unwrap_err();
+            assert!(matches!(error, Error::Empty { text: 1 }), "{error}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use hh_core::{
     checkpoint::Checkpoint,
     embed::{self, Encoder, Form, Plan},
     model::Model,
-    tokenizer::Tokenizer,
+    tokenizer::{Tokenizer, is_blank},
 };
 use hh_cpu::{Cpu, Tensor, Threads};
 use share::in_order;
@@ -113,7 +113,7 @@ impl Embedder {
     /// memory of those before it.
     ///
     /// # Errors
-    /// [`Error::Empty`] for a text of nothing but white space, [`Error::Text`] for one that the model cannot read;
+    /// [`Error::Empty`] for a text of nothing but white space and invisible characters, [`Error::Text`] for one that the model cannot read;
     /// [`Error::Options`] for options that it cannot follow; [`Error::Core`] where memory is short.
     pub fn embed(&self, texts: &[impl AsRef<str>], options: &EmbedOptions) -> Result<Embeddings, Error> {
         let form = self.form(options)?;
@@ -153,7 +153,7 @@ impl Embedder {
     fn ids(&self, texts: &[&str], options: &EmbedOptions) -> Result<Vec<Vec<u32>>, Error> {
         let prompt = options.prompt.prefix(&self.loaded.convention);
         let ids = |text: usize| {
-            if texts[text].trim().is_empty() {
+            if is_blank(texts[text]) {
                 return Err(Error::Empty { text });
             }
             let failed = |source| Error::Text { text, source };

@@ -78,11 +78,12 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     /// # Errors
     /// Those of [`Session::prefill`]; the session is unchanged then.
     pub fn prefill_tokens(&mut self, ids: &[u32]) -> Result<(), Error> {
-        let queued = self.pending.len();
+        let (queued, stream) = (self.pending.len(), self.stream.clone());
         self.queue(ids);
         let done = self.catch_up();
         if done.is_err() {
             self.pending.truncate(queued);
+            self.stream = stream;
         }
         done
     }

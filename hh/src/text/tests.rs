@@ -102,6 +102,110 @@ fn a_generation_that_is_dropped_leaves_the_session_where_it_stands() {
     assert!(!first.is_empty() && whole.position() > 21);
 }
 
+/// A session whose newest token is the first byte of a character.
+fn inside_of_a_character() -> TextSession {
+    let mut session = model().session().unwrap();
+    session.prefill("caf").unwrap();
+    let mut decoder = decoder(1);
+    while session.snapshot().unwrap().stream.held().is_empty() {
+        session.draw(&mut decoder).unwrap();
+    }
+    session
+}
+
+fn decoder(seed: u64) -> Decoder {
+    Decoder::new(Sampler::new(SamplerConfig { seed, ..SamplerConfig::default() }, 256).unwrap(), StopStrings::default(), &Bytes)
+}
+
+#[test]
+fn a_snapshot_keeps_the_beginning_of_a_character() {
+    let mut session = inside_of_a_character();
+    let here = session.snapshot().unwrap();
+    let wanted = text(&mut session, &options(5));
+    for state in [here.clone(), TextState::from_bytes(&here.to_bytes()).unwrap()] {
+        session.reset().unwrap();
+        session.restore(&state).unwrap();
+        assert_eq!(text(&mut session, &options(5)), wanted);
+    }
+    let (state, pending, held) = session.into_parts().unwrap();
+    let mut again = model().session().unwrap();
+    again.restore_parts(&state, &pending, &held).unwrap();
+    assert_eq!(again.snapshot().unwrap().stream.held(), held);
+}
+
+#[test]
+fn new_text_drops_the_beginning_of_a_character() {
+    let mut session = inside_of_a_character();
+    session.queue(&[]);
+    assert!(!session.snapshot().unwrap().stream.held().is_empty(), "no text is no new text");
+    session.queue(b"a".map(u32::from).as_slice());
+    assert!(session.snapshot().unwrap().stream.held().is_empty());
+}
+
+#[test]
+fn a_prefill_that_fails_changes_nothing() {
+    let (mut session, mut other) = (inside_of_a_character(), inside_of_a_character());
+    let [first, second] = [&mut session, &mut other].map(|s| s.draw(&mut decoder(8)).unwrap());
+    assert_eq!(first, second);
+    let position = session.position();
+    assert!(session.prefill_tokens(&[97, 256]).is_err());
+    assert_eq!((session.position(), session.pending()), (position, &[first.token][..]));
+    assert_eq!(text(&mut session, &options(9)), text(&mut other, &options(9)));
+    let mut session = inside_of_a_character();
+    assert!(session.prefill_tokens(&[256]).is_err());
+    assert!(!session.snapshot().unwrap().stream.held().is_empty());
+}
+
+#[test]
+fn what_only_begins_like_a_stop_string_comes_at_the_end() {
+    let model = model();
+    let whole: String = model.generate("x", &options(2)).unwrap().map(Result::unwrap).collect();
+    let stop = format!("{} and more", whole.chars().next_back().unwrap());
+    let begun = GenerateOptions { stop: vec![stop], ..options(2) };
+    assert_eq!(model.generate("x", &begun).unwrap().map(Result::unwrap).collect::<String>(), whole);
+}
+
+/// Bytes, and the end of a document in place of byte 7.
+struct Ends;
+
+impl Tokenizer for Ends {
+    fn vocab_size(&self) -> usize {
+        256
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, hh_core::error::Error> {
+        if text == "<|endoftext|>" { Ok(vec![7]) } else { Bytes.encode(text) }
+    }
+
+    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        if id == 7 { Some(b"<|endoftext|>") } else { Bytes.token_bytes(id) }
+    }
+
+    fn to_json(&self) -> String {
+        Bytes.to_json()
+    }
+}
+
+#[test]
+fn the_end_of_text_token_ends_the_text() {
+    let greedy = SamplerConfig { temperature: 0.0, ..SamplerConfig::default() };
+    let stops = StopStrings::new(["ab".to_owned()]);
+    let decoder = Decoder::new(Sampler::new(greedy, 256).unwrap(), stops, &Ends);
+    let draw = |decoder: &mut Decoder, id: usize| {
+        let mut logits = [0.0; 256];
+        logits[id] = 9.0;
+        let piece = decoder.next(&logits, &Ends, &mut Default::default()).unwrap();
+        assert_eq!(piece.token as usize, id);
+        (piece.text, piece.stopped)
+    };
+    let mut ending = decoder.clone();
+    assert_eq!(draw(&mut ending, 97), (String::new(), false));
+    assert_eq!(draw(&mut ending, 7), ("a".to_owned(), true), "with the text that was held back");
+    let mut going_on = decoder.ignoring_end_of_text();
+    assert_eq!(draw(&mut going_on, 7), ("<|endoftext|>".to_owned(), false));
+    assert_eq!(crate::tokenizer::end_of_text(&Bytes), None);
+}
+
 #[test]
 fn threads_share_the_weights() {
     let model = model();

@@ -2,11 +2,10 @@
 
 use crate::{Error, files};
 use hh_core::error::Error as Core;
-use hh_core::tokenizer::Tokenizer;
+use hh_core::tokenizer::{EMBEDDING_NORMALIZER, Tokenizer};
 use std::collections::HashMap;
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::normalizers::Lowercase;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizerWrapper, TokenizerImpl};
 
@@ -115,9 +114,9 @@ impl Bpe {
         Self::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| bad(format!("it is not readable as a tokenizer.json: {e}")))?)
     }
 
-    /// Learns a vocabulary of at most `size` tokens, the 256 bytes among them, from merges that occur twice or more. With `lower`,
-    /// upper and lower case are one, and a text begins as if a space stood before it: a word is one token wherever it stands, which
-    /// embeddings want, and texts do not come back as they were.
+    /// Learns a vocabulary of at most `size` tokens, the 256 bytes among them, from merges that occur twice or more. `lower` is for
+    /// embeddings: texts are normalised by [`EMBEDDING_NORMALIZER`] (lower case, one kind of white space, NFC), and begin as if a
+    /// space stood before them, so a word is one token wherever it stands. Texts do not come back as they were.
     ///
     /// # Errors
     /// What reading the text says; a size below 256.
@@ -208,7 +207,8 @@ type ByteLevelBpe = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, 
 fn byte_level(model: BPE, lower: bool) -> ByteLevelBpe {
     let mut tokenizer = TokenizerImpl::new(model);
     let bytes = ByteLevel::new(lower, true, true);
-    tokenizer.with_normalizer(lower.then_some(NormalizerWrapper::Lowercase(Lowercase))).expect("no added tokens to normalise");
+    let normalizer = lower.then(|| serde_json::from_str::<NormalizerWrapper>(EMBEDDING_NORMALIZER).expect("a normaliser of the crate"));
+    tokenizer.with_normalizer(normalizer).expect("no added tokens to normalise");
     tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
     tokenizer
 }

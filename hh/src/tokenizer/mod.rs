@@ -5,7 +5,7 @@ mod foreign;
 
 #[cfg(feature = "tokenizers")]
 pub use foreign::Bpe;
-pub use hh_core::tokenizer::{Bytes, Chars, Tokenizer, Utf8Stream, Words, decode, kind};
+pub use hh_core::tokenizer::{Bytes, Chars, EMBEDDING_NORMALIZER, Tokenizer, Utf8Stream, Words, decode, is_blank, kind};
 
 use crate::Error;
 
@@ -44,6 +44,28 @@ fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>,
 /// The `tokenizer` entry of a checkpoint for a `tokenizer.json`, which may be one already.
 pub(crate) fn describe(json: &str) -> String {
     if kind(json).is_ok() { json.to_owned() } else { format!("{{\"kind\":\"bpe\",\"tokenizer\":{json}}}") }
+}
+
+/// The description of a byte-level BPE with [`EMBEDDING_NORMALIZER`] in place of lower case. Ids of text that is clean already stay
+/// what they are.
+///
+/// # Errors
+/// [`Error::Tokenizer`] for a description of another kind, or with another normaliser.
+pub fn with_embedding_normalizer(json: &str) -> Result<String, Error> {
+    let bad = |e: serde_json::Error| Error::Tokenizer(format!("the description of the tokenizer is not readable: {e}"));
+    let mut description: serde_json::Value = serde_json::from_str(json).map_err(bad)?;
+    let normalizer: serde_json::Value = serde_json::from_str(EMBEDDING_NORMALIZER).map_err(bad)?;
+    let lower = serde_json::json!({"type": "Lowercase"});
+    match description.get_mut("tokenizer").and_then(|file| file.get_mut("normalizer")) {
+        Some(own) if *own == lower || *own == normalizer => *own = normalizer,
+        Some(own) => {
+            return Err(Error::Tokenizer(format!(
+                "the tokenizer has the normaliser {own}; lower case can become the normaliser of embeddings, nothing else without training"
+            )));
+        }
+        None => return Err(Error::Tokenizer("the tokenizer is no byte-level BPE, and cannot have the normaliser of embeddings".into())),
+    }
+    Ok(description.to_string())
 }
 
 /// The id that ends a document, if the tokenizer has one: a token spelled `<|endoftext|>`, `</s>` or `<|end_of_text|>`.

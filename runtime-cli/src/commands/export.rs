@@ -48,6 +48,10 @@ pub struct Args {
     /// Quantise the matrices in blocks; other tensors are f32
     #[arg(long, value_enum, value_name = "FORMAT")]
     quant: Option<QuantFormat>,
+    /// For an embedding model with a lower-case BPE: treat all white space, equivalent spellings of letters and invisible characters
+    /// alike (new models of bpe-train:N:lower do)
+    #[arg(long)]
+    normalize: bool,
     #[command(flatten)]
     text: TextArgs,
     /// Held-out fraction of the text, at its end, to measure the nll on
@@ -104,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     let text = !args.text.is_builtin() || (!exact && trained_on(source.checkpoint()?.metadata(), BUILTIN));
     // Before anything is written, so that an invalid text fails early.
     let before = text.then(|| held_out_nll(&args, &source)).transpose()?;
-    let done = export(&source, &args.out, stored)?;
+    let done = export(&source, &args.out, stored, args.normalize)?;
     let mut out = io::stdout().lock();
     let [from, to] = done.bytes.map(|bytes| bytes as f64 / 1e6);
     writeln!(out, "{} {from:.2} MB -> {} {to:.2} MB, {name}", source.path().display(), args.out.display())?;

@@ -38,12 +38,16 @@ fn gpt2_gives_its_known_ids() {
     assert_eq!(again.to_json(), bpe.to_json());
 }
 
+/// Characters whose composition the `tokenizers` library does not know: its tables are of an older Unicode version.
+const COMPOSED_SINCE: [std::ops::RangeInclusive<char>; 3] =
+    ['\u{11380}'..='\u{113d8}', '\u{16120}'..='\u{16129}', '\u{16d60}'..='\u{16d6f}'];
+
 /// Texts that a pattern could cut wrongly: every kind of character beside every other.
 fn mixtures() -> impl Iterator<Item = String> {
     const KINDS: [&str; 18] =
         ["a", "Ĳ", "漢", "7", "Ⅷ", "½", " ", "  ", "\n", "\u{a0}", "\u{3000}", "'", "'s", "'LL", "!", "\u{301}", "\u{5d0}\u{5b0}", "🜂"];
     let pairs = KINDS.iter().flat_map(|a| KINDS.iter().flat_map(move |b| KINDS.iter().map(move |c| [*a, b, c, "x"].concat())));
-    let all = ('\0'..='\u{2ffff}').collect::<Vec<_>>();
+    let all = ('\0'..='\u{2ffff}').filter(|c| !COMPOSED_SINCE.iter().any(|new| new.contains(c))).collect::<Vec<_>>();
     pairs.chain(all.chunks(997).map(|c| c.iter().collect()).collect::<Vec<_>>())
 }
 
@@ -58,7 +62,15 @@ fn core_s_own_encoder_gives_the_same_ids() {
         for text in mixtures() {
             assert_eq!(own.encode(&text).unwrap(), bpe.encode(&text).unwrap(), "{text:?}");
         }
-        for long in [String::new(), "ΌΔΟΣ ΣΑΣ".into(), "İI ẞ Ǆ".into(), "a".repeat(5000), " ".repeat(5000), "ab ".repeat(2000)] {
+        for long in [
+            String::new(),
+            " A\u{200b} \r\n e\u{323}\u{301}\u{ad}".into(),
+            "ΌΔΟΣ ΣΑΣ".into(),
+            "İI ẞ Ǆ".into(),
+            "a".repeat(5000),
+            " ".repeat(5000),
+            "ab ".repeat(2000),
+        ] {
             assert_eq!(own.encode(&long).unwrap(), bpe.encode(&long).unwrap());
         }
         match std::fs::read_to_string(shared.join("data/tinyshakespeare/input.txt")) {

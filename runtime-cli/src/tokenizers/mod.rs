@@ -39,7 +39,8 @@ pub enum Spec {
     BpeTrain {
         /// Entries of the vocabulary at most.
         size: usize,
-        /// Upper and lower case are one, and a text's first word is the same token as anywhere else.
+        /// For embeddings: letter case, white space and Unicode forms are normalised, and a text's first word is the same token as
+        /// anywhere else.
         lower: bool,
     },
 }

@@ -1,20 +1,24 @@
 //! Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), as GPT-2 has it.
 
+mod file;
 mod letters;
 mod merge;
 mod split;
+mod vocab;
 
-use super::{Tokenizer, unreadable};
+use super::{Tokenizer, normalizer::Normalizer, unreadable};
 use crate::error::Error;
-use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
+use file::{Description, File, Pair, Text};
 use merge::{Merge, Merges};
-use serde::Deserialize;
+use vocab::{Unusable, Vocab, character, spell};
 
 /// The `kind` of its description.
 pub(super) const KIND: &str = "bpe";
 
 /// A byte-level BPE of GPT-2's form: every text has ids, and every id its bytes. Reads what the `tokenizers` library writes, and
-/// gives the same ids; what that library knows beside (other patterns, normalisers but lower case) is refused by name.
+/// gives the same ids; what else that library knows (other patterns, normalisers other than those of
+/// [`EMBEDDING_NORMALIZER`](super::EMBEDDING_NORMALIZER)) is refused by name.
 #[derive(Clone, Debug)]
 pub struct Bpe {
     /// The bytes of every id, one after the other.
@@ -26,80 +30,10 @@ pub struct Bpe {
     merges: Merges,
     /// Texts that are tokens wherever they stand, the longest first.
     added: Vec<(String, u32)>,
-    /// Upper and lower case are one.
-    lower: bool,
+    normalizer: Normalizer,
     /// A text begins as if a space stood before it, so that its first word is the same token as anywhere else.
     prefix_space: bool,
     json: String,
-}
-
-#[derive(Deserialize)]
-struct Description<'a> {
-    #[serde(borrow)]
-    tokenizer: File<'a>,
-}
-
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(borrow)]
-    model: Model<'a>,
-    #[serde(default, borrow)]
-    added_tokens: Vec<Added<'a>>,
-    #[serde(default, borrow)]
-    normalizer: Option<Normaliser<'a>>,
-    #[serde(default, borrow)]
-    pre_tokenizer: Option<Step<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Model<'a> {
-    #[serde(borrow)]
-    vocab: BTreeMap<Cow<'a, str>, u32>,
-    #[serde(borrow)]
-    merges: Vec<Pair<'a>>,
-    #[serde(default)]
-    ignore_merges: bool,
-}
-
-/// A merge: `"a b"` of older files, `["a", "b"]` of newer ones.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Pair<'a> {
-    Two(#[serde(borrow)] [Cow<'a, str>; 2]),
-    One(#[serde(borrow)] Cow<'a, str>),
-}
-
-#[derive(Deserialize)]
-struct Added<'a> {
-    id: u32,
-    #[serde(borrow)]
-    content: Cow<'a, str>,
-    #[serde(default)]
-    single_word: bool,
-    #[serde(default)]
-    lstrip: bool,
-    #[serde(default)]
-    rstrip: bool,
-}
-
-#[derive(Deserialize)]
-struct Normaliser<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Step<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    add_prefix_space: bool,
-    #[serde(default = "yes")]
-    use_regex: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Most ids of a vocabulary.
@@ -118,60 +52,45 @@ impl Bpe {
         let Description { tokenizer: File { model, added_tokens, normalizer, pre_tokenizer } } =
             serde_json::from_str(json).map_err(unreadable)?;
         let split = pre_tokenizer.filter(|step| step.kind == "ByteLevel" && step.use_regex);
-        let (Some(split), true, false) = (split, normalizer.as_ref().is_none_or(|n| n.kind == "Lowercase"), model.ignore_merges) else {
+        let (Some(split), Some(normalizer), false) = (split, Normalizer::read(normalizer.as_ref()), model.ignore_merges) else {
             return refuse(
-                "is not of GPT-2's form (its pattern, no normaliser but lower case, all merges): hh-runtime reads it, this build does not",
+                "is not of GPT-2's form (its pattern, no normaliser but white space, NFC and lower case, all merges): hh-runtime reads \
+                 it, this build does not",
             );
         };
-        let ids = model.vocab.values().chain(added_tokens.iter().map(|a| &a.id)).max().map_or(0, |&id| id as usize + 1);
+        let ids = model.vocab.iter().map(|(_, id)| id).chain(added_tokens.iter().map(|a| &a.id));
+        let ids = ids.max().map_or(0, |&id| id as usize + 1);
         if ids == 0 || ids > MAX_IDS {
             return refuse(format_args!("has {ids} ids; 1 to {MAX_IDS} are possible"));
         }
-        let mut tokens = vec![Vec::new(); ids];
-        for (token, &id) in &model.vocab {
-            tokens[id as usize] = token.chars().map(byte).collect::<Option<_>>().unwrap_or_default();
+        let vocab = vocabulary(&model.vocab, ids, |id| added_tokens.iter().any(|a| a.id == id))?;
+        let mut tokens: Vec<&[u8]> = vec![&[]; ids];
+        for (token, id) in vocab.iter() {
+            tokens[id as usize] = token;
         }
         let mut added = Vec::with_capacity(added_tokens.len());
-        for token in added_tokens {
+        for token in &added_tokens {
             if token.single_word || token.lstrip || token.rstrip {
                 return refuse(format_args!(
                     "has the token {:?}, which looks at its neighbours: hh-runtime reads it, this build does not",
                     token.content
                 ));
             }
-            tokens[token.id as usize] = token.content.as_bytes().to_vec();
-            added.push((token.content.into_owned(), token.id));
-        }
-        if let Some((token, _)) = model.vocab.iter().find(|&(token, &id)| tokens[id as usize].is_empty() && !token.is_empty()) {
-            return refuse(format_args!("has the token {token:?}, which is not made of bytes"));
+            tokens[token.id as usize] = token.content.as_bytes();
+            added.push((token.content.clone().into_owned(), token.id));
         }
         added.sort_by_key(|(text, _)| core::cmp::Reverse(text.len()));
-        let known = |token: &str| match model.vocab.get(token) {
-            Some(&id) => Ok(id),
-            None => refuse(format_args!("has merges that do not fit its vocabulary, which lacks {token:?}")),
-        };
         let mut alphabet = [0; 256];
-        for (b, id) in alphabet.iter_mut().enumerate() {
-            *id = known(character(b as u8).encode_utf8(&mut [0; 4]))?;
+        for (b, id) in (0..=255u8).zip(&mut alphabet) {
+            *id = vocab.find(&[b]).map_or_else(|| lacks(character(b).encode_utf8(&mut [0; 4])), Ok)?;
         }
-        let merge = |(rank, pair): (usize, &Pair<'_>)| {
-            let (a, b) = match pair {
-                Pair::Two([a, b]) => (&**a, &**b),
-                Pair::One(pair) => match pair.split_once(' ') {
-                    Some(pair) => pair,
-                    None => return refuse(format_args!("has the merge {pair:?}, which is not two tokens")),
-                },
-            };
-            Ok(Merge { pair: (known(a)?, known(b)?), rank: rank as u32, made: known(&[a, b].concat())? })
-        };
-        let merges = Merges::new(model.merges.iter().enumerate().map(merge).collect::<Result<_, _>>()?);
-        let mut starts = vec![0];
+        let (merges, mut starts) = (merges(&model.merges, &vocab)?, vec![0]);
         starts.extend(tokens.iter().scan(0, |end, token| {
             *end += token.len();
             Some(*end)
         }));
-        let (lower, prefix_space) = (normalizer.is_some(), split.add_prefix_space);
-        Ok(Self { bytes: tokens.concat(), starts, alphabet, merges, added, lower, prefix_space, json: json.into() })
+        let (bytes, prefix_space) = (tokens.concat(), split.add_prefix_space);
+        Ok(Self { bytes, starts, alphabet, merges, added, normalizer, prefix_space, json: json.into() })
     }
 
     /// The added token that stands first in the text, the longest of several: its place, bytes and id.
@@ -182,15 +101,11 @@ impl Bpe {
     }
 
     fn encode_plain(&self, text: &str, out: &mut Vec<u32>) {
-        let space = if self.prefix_space && !text.is_empty() && !text.starts_with(' ') { " " } else { "" };
-        if self.lower {
-            // Letter by letter, as the `tokenizers` library does it: `str::to_lowercase` looks at a sigma's neighbours.
-            let folded: String = space.chars().chain(text.chars().flat_map(char::to_lowercase)).collect();
-            self.encode_pieces(&folded, out);
-        } else if space.is_empty() {
-            self.encode_pieces(text, out);
+        let text = self.normalizer.apply(text);
+        if self.prefix_space && !text.is_empty() && !text.starts_with(' ') {
+            self.encode_pieces(&[" ", &text].concat(), out);
         } else {
-            self.encode_pieces(&[space, text].concat(), out);
+            self.encode_pieces(&text, out);
         }
     }
 
@@ -203,27 +118,49 @@ impl Bpe {
     }
 }
 
-/// The printable character that stands for a byte: itself where it is printable in Latin-1, from U+0100 on where it is not
-/// (`bytes_to_unicode` of GPT-2).
-fn character(b: u8) -> char {
-    let shifted = match b {
-        0..=0x20 => b as u32,
-        0x7f..=0xa0 => 0x21 + (b - 0x7f) as u32,
-        0xad => 0x43,
-        _ => return b.into(),
-    };
-    char::from_u32(0x100 + shifted).expect("68 characters from U+0100")
+/// The vocabulary of a file; tokens that are no bytes must be among the added ones.
+fn vocabulary(entries: &[(Text<'_>, u32)], ids: usize, is_added: impl Fn(u32) -> bool) -> Result<Vocab, Error> {
+    Vocab::new(entries, ids, is_added).or_else(|unusable| {
+        let (Unusable::Characters(at) | Unusable::Token(at) | Unusable::Id(at)) = unusable;
+        let (Text(token), id) = &entries[at];
+        match unusable {
+            Unusable::Characters(_) => refuse(format_args!("has the token {token:?}, which is not made of bytes")),
+            Unusable::Token(_) => refuse(format_args!("has the token {token:?} twice")),
+            Unusable::Id(_) => refuse(format_args!("has a second token of the id {id}, {token:?}")),
+        }
+    })
 }
 
-/// The byte that a character stands for.
-fn byte(c: char) -> Option<u8> {
-    Some(match u32::from(c) {
-        u @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => u as u8,
-        u @ 0x100..=0x120 => (u - 0x100) as u8,
-        u @ 0x121..=0x142 => (u - 0x121 + 0x7f) as u8,
-        0x143 => 0xad,
-        _ => return None,
-    })
+/// The merges of a file as ids.
+fn merges(pairs: &[Pair<'_>], vocab: &Vocab) -> Result<Merges, Error> {
+    let mut made = Vec::new();
+    let mut known = |a: &str, b: &str| {
+        made.clear();
+        match spell(a, &mut made) && spell(b, &mut made) {
+            true => vocab.find(&made),
+            false => None,
+        }
+    };
+    let merge = |(rank, pair): (usize, &Pair<'_>)| {
+        let (a, b) = match pair {
+            Pair::Two(Text(a), Text(b)) => (&**a, &**b),
+            Pair::One(Text(pair)) => match pair.split_once(' ') {
+                Some(pair) => pair,
+                None => return refuse(format_args!("has the merge {pair:?}, which is not two tokens")),
+            },
+        };
+        match (known(a, ""), known(b, ""), known(a, b)) {
+            (Some(left), Some(right), Some(made)) => Ok(Merge { pair: (left, right), rank: rank as u32, made }),
+            (None, ..) => lacks(a),
+            (_, None, _) => lacks(b),
+            _ => lacks(&[a, b].concat()),
+        }
+    };
+    Ok(Merges::new(pairs.iter().enumerate().map(merge).collect::<Result<_, _>>()?))
+}
+
+fn lacks<T>(token: &str) -> Result<T, Error> {
+    refuse(format_args!("has merges that do not fit its vocabulary, which lacks {token:?}"))
 }
 
 impl Tokenizer for Bpe {
