@@ -17,11 +17,12 @@ use std::{env, path::PathBuf};
 type Job = (&'static str, fn() -> Result<Vec<Step>, String>);
 
 /// The jobs in the order in which they run: what fails fastest is first, the tests are last.
-pub(crate) const JOBS: [Job; 12] = [
+pub(crate) const JOBS: [Job; 13] = [
     ("format", format),
     ("bare", bare),
     ("no-c-compiler", no_c_compiler),
     ("lint", lint),
+    ("features", features),
     ("docs", docs),
     ("msrv", msrv),
     ("web", web),
@@ -66,6 +67,11 @@ fn lint() -> Result<Vec<Step>, String> {
         clippy(&["-p", "hh-runtime"]),
         clippy(&["-p", "hh-runtime", "--no-default-features"]),
     ])
+}
+
+/// The error messages of the smallest program, which has none of the features.
+fn features() -> Result<Vec<Step>, String> {
+    Ok(vec![cargo(["test", "--release", "-p", "hh-runtime", "--no-default-features", "--lib", "absent"])])
 }
 
 fn docs() -> Result<Vec<Step>, String> {
