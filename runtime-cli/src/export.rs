@@ -70,6 +70,11 @@ pub fn export(source: &Source, out: &Path, stored: Stored, normalize: bool) -> R
             let mut writer = Writer::begin(&metadata, named(), stored, sink)?;
             let mut values = Vec::new();
             for (name, shape) in named() {
+                if let Some(blocks) = from.blocks(name, shape)?
+                    && writer.blocks(name, &blocks)?
+                {
+                    continue;
+                }
                 values.resize(shape.count(), 0.0);
                 from.read(name, shape, &mut values)?;
                 writer.tensor(name, &values)?;
@@ -159,11 +164,28 @@ mod tests {
             let done = export(&source, &small, Stored::Quantised(format), false).unwrap();
             assert!(done.relative > 0.0 && done.relative < worst, "{format:?}: {}", done.relative);
             sizes.push(done.bytes[1]);
+            let copied = export(&Source::open(&small).unwrap(), &again, Stored::Quantised(format), false).unwrap();
+            assert_eq!((copied.relative, fs::read(&again).unwrap()), (0.0, fs::read(&small).unwrap()), "blocks are copied");
             let widened = export(&Source::open(&small).unwrap(), &again, Dtype::F32.into(), false).unwrap();
             assert_eq!((widened.relative, widened.stripped, widened.written), (0.0, 0, done.written));
             Source::open(&small).unwrap().load(&mut models::cpu(), None).unwrap();
         }
         assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+    }
+
+    #[test]
+    fn only_a_lower_case_bpe_can_be_normalised() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, out) = (folder.path().join("m.safetensors"), folder.path().join("out.safetensors"));
+        fs::write(&model, models::good()).unwrap();
+        let error = format!("{:#}", export(&Source::open(&model).unwrap(), &out, Dtype::F32.into(), true).unwrap_err());
+        assert!(error.contains("no byte-level BPE") && !out.exists(), "{error}");
+        let lower = r#"{"kind":"bpe","tokenizer":{"normalizer":{"type":"Lowercase"},"model":{"vocab":{"b":1,"a":0}}}}"#;
+        let with = with_embedding_normalizer(lower).unwrap();
+        assert_eq!(with_embedding_normalizer(&with).unwrap(), with);
+        let [lower, with] = [lower, &with].map(|json| serde_json::from_str::<serde_json::Value>(json).unwrap()["tokenizer"].clone());
+        assert_eq!((&with["model"], with["normalizer"]["type"].as_str()), (&lower["model"], Some("Sequence")));
+        assert!(with_embedding_normalizer(r#"{"kind":"bpe","tokenizer":{"normalizer":null}}"#).is_err());
     }
 
     #[test]

@@ -5,11 +5,15 @@ use crate::{
     real::Real,
     tensor::{Cpu, Indices, Tensor},
 };
-use hh_core::backend::Backward;
+#[cfg(feature = "train")]
+use hh_core::backend::Backward as Backend;
+#[cfg(not(feature = "train"))]
+use hh_core::backend::Forward as Backend;
 
-/// An element type whose [`Cpu`] is a backend: the bound of functions that are generic over it.
+/// An element type whose [`Cpu`] is a backend, with gradients under the feature `train`: the bound of functions that are generic over
+/// it.
 pub trait Float:
-    Real + OnCpu<Machine = Cpu<Self>> + OnCpu<Machine: Backward<Tensor = Tensor<Self>, Indices = Indices, Error = OutOfMemory>>
+    Real + OnCpu<Machine = Cpu<Self>> + OnCpu<Machine: Backend<Tensor = Tensor<Self>, Indices = Indices, Error = OutOfMemory>>
 {
 }
 

@@ -1,12 +1,14 @@
-//! The CPU backend: every kernel forward and backward, for f32, and with the feature `f64` for f64.
+//! The CPU backend: every kernel forward and, with the feature `train`, backward, for f32, and with the feature `f64` for f64.
 //!
 //! `no_std` + alloc without features; feature `std` adds threads and run-time SIMD dispatch.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(feature = "train"), allow(dead_code, unused_imports, reason = "gradients stand beside the kernels that they belong to"))]
 extern crate alloc;
 
 mod adamw;
 mod attend;
 mod average;
+#[cfg(feature = "train")]
 mod backward;
 mod buffer;
 mod channels;

@@ -2,8 +2,8 @@ use super::{Dtype, Metadata};
 use crate::{
     config::Config,
     error::{CheckpointError, Error},
-    quant::Format,
-    shape::Shape,
+    quant::{Format, QuantView},
+    shape::{Shape, Shaped},
 };
 use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -84,10 +84,9 @@ impl<S> Writer<S> {
     where
         S: FnMut(&[u8]) -> Result<(), E>,
     {
-        let (expected, shape) = self.tensors.get(self.written).expect("checkpoint: all tensors are written");
-        assert_eq!(expected, name, "checkpoint: tensors come in the order of the header");
+        let shape = self.turn(name);
         assert_eq!(values.len(), shape.count(), "checkpoint: {name} of shape {shape}");
-        match self.stored.of(name, *shape) {
+        match self.stored.of(name, shape) {
             Form::Numbers(dtype) => {
                 for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
                     let overflow = dtype.overflow();
@@ -111,6 +110,36 @@ impl<S> Writer<S> {
         }
         self.written += 1;
         Ok(())
+    }
+
+    /// Writes the next tensor as these blocks if the file stores it in their format; otherwise writes nothing and returns `false`.
+    /// Quantising the numbers of blocks again would round them again.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    ///
+    /// # Panics
+    /// If it is another tensor's turn, or its shape is another.
+    pub fn blocks<E>(&mut self, name: &str, blocks: &QuantView<'_>) -> Result<bool, E>
+    where
+        S: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let shape = self.turn(name);
+        assert_eq!(blocks.shape(), shape, "checkpoint: {name}");
+        let same = matches!(self.stored.of(name, shape), Form::Quantised(format) if format == blocks.format());
+        if same {
+            (self.sink)(blocks.codes())?;
+            (self.sink)(blocks.scales().as_flattened())?;
+            self.written += 1;
+        }
+        Ok(same)
+    }
+
+    /// The shape of the next tensor, which must have this name.
+    fn turn(&self, name: &str) -> Shape {
+        let (expected, shape) = self.tensors.get(self.written).expect("checkpoint: all tensors are written");
+        assert_eq!(expected, name, "checkpoint: tensors come in the order of the header");
+        *shape
     }
 
     /// Ends the file.
