@@ -61,8 +61,8 @@ export class Panel {
     });
     if (gates.length) {
       const bar = make("div", "gates", ...gates);
-      bar.role = "img";
-      bar.ariaLabel = gates.map((gate) => gate.title).join(", ");
+      bar.setAttribute("role", "img");
+      bar.setAttribute("aria-label", gates.map((gate) => gate.title).join(", "));
       place.append(bar);
     } else {
       place.append(make("p", "hint", "This layer has no gates: it has a single path, or sums its paths."));

@@ -150,9 +150,9 @@ export class Host {
     }
     const before = session.snapshot();
     try {
-      return inspect === 0 ? await this.#readChunks(session, ids, task) : await this.#readTokens(session, ids, inspect, task);
+      return inspect === 0 ? await this.#readChunks(handle, ids, task) : await this.#readTokens(handle, ids, inspect, task);
     } catch (error) {
-      // The session may have been freed meanwhile, with the model.
+      // The session may have been freed meanwhile, with the model of this thread.
       if (this.#sessions.has(handle)) session.restore(before);
       throw error;
     } finally {
@@ -160,18 +160,19 @@ export class Host {
     }
   }
 
-  async #readChunks(session: Session, ids: Uint32Array, task: Task): Promise<PackedToken[]> {
+  async #readChunks(handle: Handle, ids: Uint32Array, task: Task): Promise<PackedToken[]> {
     for (let at = 0; at < ids.length; at += CHUNK) {
       await pause(task);
-      session.read(ids.subarray(at, at + CHUNK));
+      this.#session(handle).session.read(ids.subarray(at, at + CHUNK));
     }
     return [];
   }
 
-  async #readTokens(session: Session, ids: Uint32Array, inspect: number, task: Task): Promise<PackedToken[]> {
+  async #readTokens(handle: Handle, ids: Uint32Array, inspect: number, task: Task): Promise<PackedToken[]> {
     const tokens: PackedToken[] = [];
     for (const id of ids) {
       await pause(task);
+      const { session } = this.#session(handle);
       const [position, seen] = [session.position, session.seen(inspect)];
       session.read(Uint32Array.of(id));
       tokens.push({ id, text: this.#loaded().decode(Uint32Array.of(id)), position, seen: seen.length ? seen : null });

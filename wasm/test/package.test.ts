@@ -138,6 +138,14 @@ test("a session restores a snapshot, and another session restores its bytes", as
   model.free();
 });
 
+test("freeing the model ends a prefill that is under way", async () => {
+  const model = await load();
+  const session = await model.session();
+  const reading = session.prefill("x".repeat(20_000), { signal: new AbortController().signal });
+  setTimeout(() => model.free(), 30);
+  await assert.rejects(reading, /session was freed/);
+});
+
 test("several prefills equal one prefill of the whole text", async () => {
   const model = await load();
   const [whole, cut] = [await model.session(), await model.session()];
