@@ -39,7 +39,8 @@ fn build() -> Result<(), String> {
     let manifest = wasm.join("bindgen/Cargo.toml");
     cargo(["build", "--quiet", "--manifest-path", &shown(&manifest), "--target-dir", &shown(&bindgen)]).run()?;
 
-    if !wasm.join("node_modules").exists() {
+    let written = |file: &str| fs::metadata(wasm.join(file)).and_then(|data| data.modified()).ok();
+    if written("node_modules/.package-lock.json") < written("package-lock.json") {
         npm(&["ci", "--no-fund", "--no-audit"]).run()?;
     }
     let generated = wasm.join("js/generated");
