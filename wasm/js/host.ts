@@ -1,6 +1,6 @@
 import { pause } from "./calls.js";
 import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js";
-import type { Module, Running } from "./modules.js";
+import { type Module, type Modules, type Running, type Starts, start } from "./modules.js";
 import { type Stream, open, readAll } from "./source.js";
 import type { CacheMode, EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
@@ -27,37 +27,6 @@ export interface PackedToken {
 export interface Task {
   report?: (progress: Progress) => void;
   signal?: AbortSignal;
-}
-
-/** Absolute addresses of the WebAssembly modules. */
-export interface Modules {
-  wasm: string;
-  threads?: string;
-}
-
-/** How a thread starts the module; only a worker can start it on several threads. */
-export interface Starts {
-  alone: (address: string) => Promise<Running>;
-  together?: (address: string, threads: number) => Promise<Running>;
-}
-
-/** The module of this thread, which all of its hosts share. */
-let running: Promise<Running> | undefined;
-
-/**
- * Starts the module, once per thread: with `threads` threads, or with one if the shared memory, which is reserved at its maximum
- * size, cannot be allocated. After a failure, the next call starts it again.
- */
-function start(starts: Starts, modules: Modules, threads: number): Promise<Running> {
-  return (running ??= started(starts, modules, threads).catch((error: unknown) => {
-    running = undefined;
-    throw error;
-  }));
-}
-
-async function started({ alone, together }: Starts, { wasm, threads: address }: Modules, threads: number): Promise<Running> {
-  if (together && address !== undefined && threads > 1) return together(address, threads).catch(() => alone(wasm));
-  return alone(wasm);
 }
 
 /** Converts a seed to the 64 bits of the sampler. */
