@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import { Model } from "./js/index.js";
+import { Model } from "hh-wasm";
 
 const [path, tokens = "1000"] = process.argv.slice(2);
 if (!path) {

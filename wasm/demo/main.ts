@@ -1,4 +1,4 @@
-import { Model, type Session, type Source } from "../js/index.js";
+import { Model, type Progress, type Session, type Source } from "../js/index.js";
 import { element } from "./dom.js";
 import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
@@ -16,13 +16,13 @@ const [status, announcement, progress, error, speed] = [
 const transcript = new Transcript();
 const text = new Text(element("text"), transcript, select);
 const picture = new Picture(element("canvas"), element("scroll"), element("sheet"), element("layers"), transcript, select);
-const panel = new Panel(element("panel"), transcript);
+const panel = new Panel(element("panel"), transcript, select);
 
 let model: Model | undefined;
 let session: Session | undefined;
 let writing: AbortController | undefined;
-/** Number of loads started; a load that is not the newest is discarded. */
-let loads = 0;
+/** The newest load; a newer one aborts it. */
+let loading: AbortController | undefined;
 
 function select(token: number | null): void {
   if (token === transcript.selected) return;
@@ -46,26 +46,27 @@ function buttons(): void {
 }
 
 async function load(source: Source, name: string): Promise<void> {
-  const mine = ++loads;
+  loading?.abort();
+  const mine = (loading = new AbortController());
   writing?.abort();
   showError(undefined);
   progress.hidden = false;
   status.textContent = `Loading ${name}`;
   let next: Model;
   try {
-    next = await Model.load(source, ({ loaded, total }) => {
-      if (mine !== loads) return;
+    const onProgress = ({ loaded, total }: Progress) => {
       if (total) progress.value = loaded / total;
       else progress.removeAttribute("value");
-    });
+    };
+    next = await Model.load(source, { onProgress, signal: mine.signal });
   } catch (failure) {
-    if (mine !== loads) return;
+    if (mine.signal.aborted) return;
     showError(failure);
     progress.hidden = true;
     status.textContent = model ? describe(model) : "No model loaded";
     return;
   }
-  if (mine !== loads) return next.free();
+  if (mine.signal.aborted) return next.free();
   model?.free();
   [model, session] = [next, undefined];
   transcript.tokens.length = 0;

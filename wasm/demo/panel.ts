@@ -1,5 +1,5 @@
 import type { Layer } from "../js/index.js";
-import { make, percent, visible } from "./dom.js";
+import { element, make, percent, visible } from "./dom.js";
 import { NAMES, PATHS, type Transcript, part } from "./transcript.js";
 
 /** Characters of context in front of the selected token. */
@@ -14,14 +14,27 @@ export class Panel {
   readonly #place: HTMLElement;
   readonly #transcript: Transcript;
 
-  constructor(place: HTMLElement, transcript: Transcript) {
+  /** The button that closes the panel where it is a sheet. */
+  readonly #close = make("button", "", "Close") as HTMLButtonElement;
+
+  constructor(place: HTMLElement, transcript: Transcript, select: (token: null) => void) {
     [this.#place, this.#transcript] = [place, transcript];
+    this.#close.type = "button";
+    this.#close.id = "close";
+    this.#close.addEventListener("click", () => {
+      select(null);
+      element("text").focus({ preventScroll: true });
+    });
+    addEventListener("keydown", (event) => event.key === "Escape" && select(null));
+    this.show();
   }
 
   show(): void {
     const { selected, tokens, promptLength } = this.#transcript;
     const token = selected === null ? undefined : tokens[selected];
     const title = make("h2", "", "Token details");
+    this.#place.classList.toggle("selected", token !== undefined);
+    document.documentElement.classList.toggle("inspecting", token !== undefined);
     if (!token || selected === null) {
       this.#place.replaceChildren(title, make("p", "hint", "Select a token in the text or in the chart."));
       return;
@@ -29,10 +42,11 @@ export class Panel {
     const [before, itself] = this.#transcript.around(selected, CONTEXT);
     const context = make("p", "what", make("i", "", before ? `${selected > CONTEXT ? "…" : ""}${visible(before)}` : ""), make("b", "", itself === " " ? "␣" : visible(itself)));
     const origin = selected < promptLength ? "is part of the prompt" : "was generated";
+    this.#place.scrollTop = 0;
     const note = token.layers
       ? `Token ${selected + 1} ${origin}. The layers at the position before it:`
       : `Token ${selected + 1} is the first token: no position precedes it.`;
-    this.#place.replaceChildren(title, context, make("p", "hint", note), ...(token.layers ?? []).map((layer, i) => this.#layer(layer, i)));
+    this.#place.replaceChildren(title, this.#close, context, make("p", "hint", note), ...(token.layers ?? []).map((layer, i) => this.#layer(layer, i)));
   }
 
   #layer(layer: Layer, number: number): HTMLElement {
@@ -47,8 +61,8 @@ export class Panel {
     });
     if (gates.length) {
       const bar = make("div", "gates", ...gates);
-      bar.role = "img";
-      bar.ariaLabel = gates.map((gate) => gate.title).join(", ");
+      bar.setAttribute("role", "img");
+      bar.setAttribute("aria-label", gates.map((gate) => gate.title).join(", "));
       place.append(bar);
     } else {
       place.append(make("p", "hint", "This layer has no gates: it has a single path, or sums its paths."));

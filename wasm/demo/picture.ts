@@ -22,7 +22,10 @@ export class Picture {
       if (token >= 0 && token < transcript.tokens.length) select(token);
     };
     canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && at(event));
-    canvas.addEventListener("click", at);
+    canvas.addEventListener("click", (event) => {
+      at(event);
+      canvas.scrollIntoView({ block: "nearest", inline: "nearest" });
+    });
     canvas.addEventListener("keydown", (event) => {
       const [now, last] = [transcript.selected ?? transcript.promptLength, transcript.tokens.length - 1];
       const steps: Record<string, number> = {

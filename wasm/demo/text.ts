@@ -10,12 +10,17 @@ export class Text {
   constructor(place: HTMLElement, transcript: Transcript, select: (token: number) => void) {
     this.#place = place;
     this.#transcript = transcript;
+    const at = (event: Event) => (event.target as Element).closest("span");
     const over = (event: Event) => {
-      const span = (event.target as Element).closest("span");
+      const span = at(event);
       if (span) select([...place.children].indexOf(span));
     };
     place.addEventListener("pointerover", over);
-    place.addEventListener("click", over);
+    place.addEventListener("click", (event) => {
+      over(event);
+      // Where the details are a sheet, it may cover the token.
+      at(event)?.scrollIntoView({ block: "nearest" });
+    });
   }
 
   /** Adds new tokens and keeps the end visible, unless the user has scrolled up. */

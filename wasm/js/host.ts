@@ -1,12 +1,16 @@
-import * as module from "./generated/hh_wasm.js";
+import { pause } from "./calls.js";
 import type { Embedder, Model, Session, Snapshot } from "./generated/hh_wasm.js";
-import { open, readAll } from "./source.js";
-import type { EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
+import { type Module, type Modules, type Running, type Starts, start } from "./modules.js";
+import { type Stream, open, readAll } from "./source.js";
+import type { CacheMode, EmbedOptions, GenerateOptions, ModelInfo, Progress, SessionOptions, Source } from "./types.js";
 
 /** Checkpoints below this many bytes default to one thread: handing work over would take longer than the work. */
 const SMALL_CHECKPOINT = 8e6;
 /** The default number of threads at most: beyond it, waiting for each other costs more than it gains. */
 const MAX_DEFAULT_THREADS = 8;
+
+/** Tokens that are read between two looks at the signal: the longest chunk of a prefill, so that the chunks are the same. */
+const CHUNK = 128;
 
 /** Identifies an object of the host. */
 export type Handle = number;
@@ -19,47 +23,10 @@ export interface PackedToken {
   seen: Float64Array | null;
 }
 
-/** The common part of the single-threaded and the multi-threaded module. */
-type Module = Pick<typeof module, "Loader" | "Snapshot">;
-
-/** An initialised module and its memory. */
-interface Running {
-  module: Module;
-  memory: WebAssembly.Memory;
-  /** Helper threads that have started. */
-  helpers: number;
-}
-
-let running: Promise<Running> | undefined;
-
-/**
- * Initialises the module, once per thread: with `threads` threads, or with one if the shared memory, which is reserved at
- * its maximum size, cannot be allocated.
- */
-function start(threads: number): Promise<Running> {
-  return (running ??= threads > 1 ? shared(threads).catch(alone) : alone());
-}
-
-async function alone(): Promise<Running> {
-  const address = new URL("./generated/hh_wasm_bg.wasm", import.meta.url);
-  if (address.protocol !== "file:") return { module, memory: (await module.default({ module_or_path: address })).memory, helpers: 0 };
-  const { readFile } = await import("node:fs/promises");
-  return { module, memory: (await module.default({ module_or_path: await readFile(address) })).memory, helpers: 0 };
-}
-
-/** Does not wait for the helpers: the work is divided among those that have started. */
-async function shared(threads: number): Promise<Running> {
-  const code = WebAssembly.compileStreaming(fetch(new URL("./generated/threads/hh_wasm_bg.wasm", import.meta.url)));
-  const module = await import("./generated/threads/hh_wasm.js");
-  const { memory } = await module.default({ module_or_path: await code });
-  const running = { module, memory, helpers: 0 };
-  module.hire(threads);
-  for (let helper = 1; helper < threads; helper++) {
-    const worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: `hh ${helper}` });
-    worker.onmessage = ({ data }: MessageEvent<number>) => (running.helpers += data);
-    worker.postMessage({ code: await code, memory });
-  }
-  return running;
+/** What accompanies a call: where its progress goes, and what aborts it. */
+export interface Task {
+  report?: (progress: Progress) => void;
+  signal?: AbortSignal;
 }
 
 /** Converts a seed to the 64 bits of the sampler. */
@@ -78,34 +45,59 @@ function count(name: string, of: number): number {
 
 /** Holds the objects of the module, in the thread that runs it: this one or a worker. */
 export class Host {
+  readonly #starts: Starts;
+  #running: Running | undefined;
   #model: Model | undefined;
   #sessions = new Map<Handle, { session: Session; inspect: number }>();
   #snapshots = new Map<Handle, Snapshot>();
   #handles = 0;
 
+  constructor(starts: Starts) {
+    this.#starts = starts;
+  }
+
   /** Loads the model to run on `threads` threads; `undefined` chooses by the size of the checkpoint. */
-  async load(source: Source, threads: number | undefined, report: (progress: Progress) => void): Promise<ModelInfo> {
-    const stream = await open(source);
-    const { module } = await start(threads ?? ((stream.total ?? Infinity) < SMALL_CHECKPOINT ? 1 : Math.min(MAX_DEFAULT_THREADS, navigator.hardwareConcurrency)));
-    const loader = new module.Loader(stream.total ?? 0);
+  async load(source: Exclude<Source, URL>, cache: CacheMode, threads: number | undefined, modules: Modules, task: Task): Promise<Omit<ModelInfo, "worker">> {
+    const stream = await open(source, cache, task.signal);
+    const count = threads ?? ((stream.total ?? Infinity) < SMALL_CHECKPOINT ? 1 : Math.min(MAX_DEFAULT_THREADS, navigator.hardwareConcurrency));
+    try {
+      this.#running = await start(this.#starts, modules, count);
+    } catch (error) {
+      // That says nothing about a stored checkpoint, which stays.
+      await stream.close?.(stream.cached ?? false);
+      throw error;
+    }
+    try {
+      const bytes = await this.#receive(stream, task);
+      await stream.close?.(true);
+      return { ...this.#info(), bytes, cached: stream.cached ?? false };
+    } catch (error) {
+      const aborted = task.signal?.aborted ?? false;
+      await stream.close?.(aborted && (stream.cached ?? false));
+      if (aborted) throw task.signal?.reason;
+      // What was stored is damaged, and deleted now.
+      if (stream.cached) return this.load(source, cache, threads, modules, task);
+      throw error;
+    }
+  }
+
+  /** Reads the model from a stream and returns the number of bytes. */
+  async #receive(stream: Stream, { signal, report = () => {} }: Task): Promise<number> {
+    const loader = new (this.#module().Loader)(stream.total ?? 0);
     let bytes: number;
     try {
-      bytes = await readAll(stream, (piece) => loader.push(piece), report);
+      bytes = await readAll(stream, (piece) => loader.push(piece), report, signal);
     } catch (error) {
       loader.free();
       throw error;
     }
-    const model = (this.#model = loader.finish());
-    return {
-      parameters: model.parameters,
-      bytes,
-      context: model.context,
-      step: model.step,
-      tokenizer: JSON.parse(model.tokenizer).kind,
-      config: JSON.parse(model.config),
-      instructions: model.instructions,
-      threads: model.threads,
-    };
+    this.#model = loader.finish();
+    return bytes;
+  }
+
+  #info(): Omit<ModelInfo, "bytes" | "cached" | "worker"> {
+    const { parameters, context, step, tokenizer, config, instructions, threads } = this.#loaded();
+    return { parameters, context, step, tokenizer: JSON.parse(tokenizer).kind, config: JSON.parse(config), instructions, threads };
   }
 
   session({ context, segments }: SessionOptions): Handle {
@@ -118,32 +110,69 @@ export class Host {
   }
 
   /** Reads a text into the state; returns its tokens if `inspect` is not 0. */
-  read(handle: Handle, text: string, inspect: number): PackedToken[] {
-    const model = this.#loaded();
-    const session = this.#inspected(handle, inspect);
-    const ids = model.encode(text);
-    if (inspect === 0) {
+  async read(handle: Handle, text: string, inspect: number, task: Task): Promise<PackedToken[]> {
+    const ids = this.#loaded().encode(text);
+    const session = this.#inspected(handle, count("inspect", inspect));
+    if (inspect === 0 && !(task.signal && ids.length > CHUNK)) {
       session.read(ids);
       return [];
     }
-    return Array.from(ids, (id) => {
+    const before = session.snapshot();
+    try {
+      return inspect === 0 ? await this.#readChunks(handle, ids, task) : await this.#readTokens(handle, ids, inspect, task);
+    } catch (error) {
+      // The session may have been freed meanwhile, with the model of this thread.
+      if (this.#sessions.has(handle)) session.restore(before);
+      throw error;
+    } finally {
+      before.free();
+    }
+  }
+
+  async #readChunks(handle: Handle, ids: Uint32Array, task: Task): Promise<PackedToken[]> {
+    for (let at = 0; at < ids.length; at += CHUNK) {
+      await pause(task);
+      this.#session(handle).session.read(ids.subarray(at, at + CHUNK));
+    }
+    return [];
+  }
+
+  async #readTokens(handle: Handle, ids: Uint32Array, inspect: number, task: Task): Promise<PackedToken[]> {
+    const tokens: PackedToken[] = [];
+    for (const id of ids) {
+      await pause(task);
+      const { session } = this.#session(handle);
       const [position, seen] = [session.position, session.seen(inspect)];
       session.read(Uint32Array.of(id));
-      return { id, text: model.decode(Uint32Array.of(id)), position, seen: seen.length ? seen : null };
-    });
+      tokens.push({ id, text: this.#loaded().decode(Uint32Array.of(id)), position, seen: seen.length ? seen : null });
+    }
+    return tokens;
   }
 
   begin(handle: Handle, options: Omit<GenerateOptions, "signal">): void {
-    const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+    const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, repetitionWindow, stop = [] } = options;
     const session = this.#inspected(handle, count("inspect", options.inspect ?? 0));
-    session.begin(temperature, count("topK", topK), topP, minP, seed(options.seed ?? 0));
+    const sampling = new (this.#module().Sampling)(temperature, count("topK", topK), topP, minP, seed(options.seed ?? 0));
+    try {
+      sampling.penalise(repetitionPenalty, repetitionWindow === undefined ? undefined : count("repetitionWindow", repetitionWindow));
+      for (const text of typeof stop === "string" ? [stop] : stop) {
+        if (typeof text !== "string" || !text) throw new Error(`stop has ${JSON.stringify(text)}; it must be a string of at least one character, or an array of them`);
+        sampling.stop(text);
+      }
+      if (options.ignoreEndOfText) sampling.ignoreEndOfText();
+      session.begin(sampling);
+    } finally {
+      sampling.free();
+    }
   }
 
-  next(handle: Handle): PackedToken {
+  /** Generates a token; the text of the `last` one includes what a stop string held back. */
+  next(handle: Handle, last: boolean): PackedToken & { stopped: boolean } {
     const { session, inspect } = this.#session(handle);
-    const id = session.draw();
+    const id = session.draw(last);
     const seen = inspect ? session.seen(inspect) : [];
-    return { id, text: session.text, position: session.position - 1, seen: seen.length ? (seen as Float64Array) : null };
+    const { text, position, stopped } = session;
+    return { id, text, position: position - 1, seen: seen.length ? (seen as Float64Array) : null, stopped };
   }
 
   position(handle: Handle): number {
@@ -173,8 +202,8 @@ export class Host {
     }
   }
 
-  async fromBytes(handle: Handle, bytes: Uint8Array): Promise<void> {
-    const snapshot = new (await start(1)).module.Snapshot(bytes);
+  fromBytes(handle: Handle, bytes: Uint8Array): void {
+    const snapshot = new (this.#module().Snapshot)(bytes);
     try {
       this.#session(handle).session.restore(snapshot);
     } finally {
@@ -182,10 +211,15 @@ export class Host {
     }
   }
 
-  embed(texts: string[], { pooling, dimensions }: EmbedOptions): Float32Array[] {
+  async embed(texts: string[], { pooling, dimensions }: Omit<EmbedOptions, "signal">, task: Task): Promise<Float32Array[]> {
     const embedder: Embedder = this.#loaded().embedder(pooling, dimensions === undefined ? undefined : count("dimensions", dimensions));
     try {
-      return texts.map((text) => embedder.embed(text));
+      const embeddings: Float32Array[] = [];
+      for (const text of texts) {
+        await pause(task);
+        embeddings.push(embedder.embed(text));
+      }
+      return embeddings;
     } finally {
       embedder.free();
     }
@@ -199,12 +233,12 @@ export class Host {
     return this.#loaded().decode(Uint32Array.from(ids));
   }
 
-  async memory(): Promise<number> {
-    return (await start(1)).memory.buffer.byteLength;
+  memory(): number {
+    return this.#running?.memory.buffer.byteLength ?? 0;
   }
 
-  async helpers(): Promise<number> {
-    return (await start(1)).helpers;
+  helpers(): number {
+    return this.#running?.helpers ?? 0;
   }
 
   free(handle: Handle): void {
@@ -219,6 +253,11 @@ export class Host {
     for (const handle of [...this.#sessions.keys(), ...this.#snapshots.keys()]) this.free(handle);
     this.#model?.free();
     this.#model = undefined;
+  }
+
+  #module(): Module {
+    if (!this.#running) throw new Error("no model is loaded");
+    return this.#running.module;
   }
 
   #loaded(): Model {

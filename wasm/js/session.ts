@@ -1,19 +1,21 @@
 import type { Engine } from "./engine.js";
 import type { PackedToken, Handle } from "./host.js";
 import type { Model } from "./model.js";
-import type { GenerateOptions, Layer, ReadOptions, Recalled, Token } from "./types.js";
+import type { GenerateOptions, Layer, PrefillOptions, Recalled, Token } from "./types.js";
 
 /** Frees unreachable sessions and snapshots. */
 const registry = new FinalizationRegistry<{ engine: Engine; handle: Handle }>(({ engine, handle }) => {
-  engine.call("free", handle).catch(() => {}); // fails if the model was freed first, with everything it holds
+  engine.call("free", [handle]).catch(() => {}); // fails if the model was freed first, with everything it holds
 });
 
 /** An object that the engine holds for the page. */
 class Remote {
+  /** @internal */
   protected readonly engine: Engine;
   /** @internal */
   readonly handle: Handle;
 
+  /** @internal */
   constructor(engine: Engine, handle: Handle) {
     this.engine = engine;
     this.handle = handle;
@@ -23,7 +25,7 @@ class Remote {
   /** Frees its memory. */
   free(): void {
     registry.unregister(this);
-    this.engine.call("free", this.handle).catch(() => {});
+    this.engine.call("free", [this.handle]).catch(() => {});
   }
 
   [Symbol.dispose](): void {
@@ -51,11 +53,14 @@ export class Session extends Remote {
    *
    * @throws Error for a text that the vocabulary cannot express; the state is then unchanged.
    */
-  async prefill(text: string, { inspect = 0 }: ReadOptions = {}): Promise<Token[]> {
-    return (await this.engine.call("read", this.handle, text, inspect)).map((packed) => token(packed, inspect));
+  async prefill(text: string, { inspect = 0, signal }: PrefillOptions = {}): Promise<Token[]> {
+    return (await this.engine.call("read", [this.handle, text, inspect], { signal })).map((packed) => token(packed, inspect));
   }
 
-  /** Generates text, piece by piece. Leave the loop to stop; the state then holds exactly the pieces that were consumed. */
+  /**
+   * Generates text, piece by piece, until a stop string, the end-of-text token or `maxTokens`. Leave the loop to stop; the state
+   * then holds exactly the tokens that were generated.
+   */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, void, undefined> {
     for await (const { text } of this.tokens(options)) if (text) yield text;
   }
@@ -64,36 +69,38 @@ export class Session extends Remote {
   async *tokens({ signal, ...options }: GenerateOptions = {}): AsyncGenerator<Token, void, undefined> {
     signal?.throwIfAborted();
     const { maxTokens = 256, inspect = 0 } = options;
-    await this.engine.call("begin", this.handle, options);
-    for (let written = 0; written < maxTokens; written++) {
+    await this.engine.call("begin", [this.handle, options]);
+    for (let written = 1; written <= maxTokens; written++) {
       signal?.throwIfAborted();
-      yield token(await this.engine.call("next", this.handle), inspect);
+      const { stopped, ...packed } = await this.engine.call("next", [this.handle, written === maxTokens]);
+      yield token(packed, inspect);
+      if (stopped) return;
     }
   }
 
   /** Number of tokens read and generated so far. */
   position(): Promise<number> {
-    return this.engine.call("position", this.handle);
+    return this.engine.call("position", [this.handle]);
   }
 
   /** Clears the state. */
   reset(): Promise<void> {
-    return this.engine.call("reset", this.handle);
+    return this.engine.call("reset", [this.handle]);
   }
 
   /** Copies the state, to restore later. */
   async snapshot(): Promise<Snapshot> {
-    return new Snapshot(this.engine, await this.engine.call("snapshot", this.handle));
+    return new Snapshot(this.engine, await this.engine.call("snapshot", [this.handle]));
   }
 
   /** Restores a snapshot of this session, or of another one with the same model and options. */
   restore(snapshot: Snapshot): Promise<void> {
-    return this.engine.call("restore", this.handle, snapshot.handle);
+    return this.engine.call("restore", [this.handle, snapshot.handle]);
   }
 
   /** The state as bytes to store. */
   toBytes(): Promise<Uint8Array> {
-    return this.engine.call("toBytes", this.handle);
+    return this.engine.call("toBytes", [this.handle]);
   }
 
   /**
@@ -102,7 +109,7 @@ export class Session extends Remote {
    * @throws Error for bytes that are damaged or belong to another model; the state is then unchanged.
    */
   fromBytes(bytes: Uint8Array): Promise<void> {
-    return this.engine.call("fromBytes", this.handle, bytes);
+    return this.engine.call("fromBytes", [this.handle, bytes]);
   }
 }
 

@@ -1,15 +1,40 @@
-/** Where a checkpoint comes from: a URL, a file, or its bytes. */
-export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+declare global {
+  // As in TypeScript's library `esnext.disposable`, for projects without it.
+  interface SymbolConstructor {
+    readonly dispose: unique symbol;
+  }
+}
 
-/** Bytes loaded so far; `total` is null if the server does not send a length. */
+/** Where a checkpoint comes from: a URL, a file, or its bytes; in node also the path of a file. */
+export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView;
+
+/** Bytes loaded so far, at most `total`, which is null if the number of bytes is unknown. */
 export interface Progress {
   loaded: number;
   total: number | null;
 }
 
+/**
+ * Addresses of the package's files, for bundlers that do not emit them and for copies elsewhere. Default: beside the module.
+ */
+export interface Files {
+  /** `worker.js`. From another origin, it needs `worker-src blob:` in a Content-Security-Policy. */
+  worker?: string | URL;
+  /** `hh_wasm_bg.wasm`. */
+  wasm?: string | URL;
+  /** `hh_wasm_threads_bg.wasm`, for several threads. */
+  threads?: string | URL;
+}
+
+/** `true` uses the stored checkpoint or stores the download, `"reload"` downloads and replaces what was stored. */
+export type CacheMode = boolean | "reload";
+
 export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
-  /** Run in a Web Worker, so that the page stays responsive. Default: true where workers are available. */
+  /**
+   * Run in a Web Worker, so that the page stays responsive. Default: a worker where one starts, else the calling thread, with
+   * a warning in the console. With `true`, a worker that does not start is an error.
+   */
   worker?: boolean;
   /**
    * Number of threads, at most `navigator.hardwareConcurrency`. More than one needs a cross-origin isolated page and a
@@ -17,6 +42,14 @@ export interface LoadOptions {
    * handing work over costs more than it gains.
    */
   threads?: number;
+  files?: Files;
+  /**
+   * Keep a checkpoint that comes from a URL in the browser's Cache Storage, and load it from there without asking the server,
+   * until `Model.clearCache()`. Ignored where there is no Cache Storage (node, pages without TLS). Default: false.
+   */
+  cache?: CacheMode;
+  /** Aborts loading, which throws the reason of the signal. */
+  signal?: AbortSignal;
 }
 
 export interface SessionOptions {
@@ -26,10 +59,14 @@ export interface SessionOptions {
   segments?: number;
 }
 
-/** Options of `prefill`. */
 export interface ReadOptions {
   /** Number of recalled items to return per token and Hopfield memory, by largest share; 0 is none. Default 0. */
   inspect?: number;
+}
+
+export interface PrefillOptions extends ReadOptions {
+  /** Aborts reading, which throws the reason of the signal; the state is then unchanged. */
+  signal?: AbortSignal;
 }
 
 export interface GenerateOptions extends ReadOptions {
@@ -41,6 +78,14 @@ export interface GenerateOptions extends ReadOptions {
   topP?: number;
   /** Sample from tokens at least this fraction as likely as the most likely one; 0 is off. Default 0. */
   minP?: number;
+  /** Penalises tokens that occurred recently, in the prompt as well; 1 is off, 1.1 is mild. Default 1. */
+  repetitionPenalty?: number;
+  /** Number of recent tokens that the penalty applies to. Default 64. */
+  repetitionWindow?: number;
+  /** Ends the text before the first of these strings. Text that may begin one is held back until that is certain. */
+  stop?: string | string[];
+  /** Continue past the end-of-text token of the tokenizer. Default: false. */
+  ignoreEndOfText?: boolean;
   /** Seed of the sampler; the same seed gives the same text. Default 0. */
   seed?: number | bigint;
   /** Number of tokens to generate. Default 256. */
@@ -70,7 +115,7 @@ export interface Layer {
 /** A token of a text. */
 export interface Token {
   id: number;
-  /** The text that it completes; a character split over several tokens belongs to the last of them. */
+  /** The text that it completes; a character split over several tokens, or what may begin a stop string, belongs to the last of them. */
   text: string;
   /** Its position in the text, from 0. */
   position: number;
@@ -83,6 +128,8 @@ export interface EmbedOptions {
   pooling?: "mean" | "last" | "weighted";
   /** Truncate the embedding to its first dimensions. Default: all. */
   dimensions?: number;
+  /** Aborts between two texts, which throws the reason of the signal. */
+  signal?: AbortSignal;
 }
 
 export interface ModelInfo {
@@ -102,4 +149,8 @@ export interface ModelInfo {
   instructions: string;
   /** Number of threads. */
   threads: number;
+  /** Whether it runs in a Web Worker. */
+  worker: boolean;
+  /** Whether the checkpoint came from the browser's cache. */
+  cached: boolean;
 }

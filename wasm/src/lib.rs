@@ -6,12 +6,14 @@
 
 mod embed;
 mod model;
+mod sampling;
 mod saved;
 mod session;
 mod threads;
 
 pub use embed::Embedder;
 pub use model::{Loader, Model};
+pub use sampling::Sampling;
 pub use saved::Snapshot;
 pub use session::Session;
 pub use threads::{hire, work};

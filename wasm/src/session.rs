@@ -1,6 +1,6 @@
-use crate::{js, model::Loaded, saved::Snapshot};
-use hh::{Decoder, Error, SamplerConfig, StopStrings, TextSession};
-use hh_core::{inspect::Item, sample::Sampler};
+use crate::{js, model::Loaded, sampling::Sampling, saved::Snapshot};
+use hh::{Decoder, Error, TextSession};
+use hh_core::inspect::Item;
 use hh_cpu::Cpu;
 use wasm_bindgen::prelude::*;
 
@@ -11,19 +11,24 @@ pub struct Session {
     decoder: Option<Decoder>,
     /// Text of the newest token.
     text: String,
+    /// Whether the newest token ended the text.
+    stopped: bool,
 }
 
 impl Session {
     pub(crate) fn new(backend: Cpu<f32>, loaded: Loaded, context: Option<usize>, segments: Option<usize>) -> Result<Self, Error> {
-        Ok(Self { session: TextSession::new(backend, loaded, context, segments)?, decoder: None, text: String::new() })
+        Ok(Self { session: TextSession::new(backend, loaded, context, segments)?, decoder: None, text: String::new(), stopped: false })
     }
 
-    fn draw(&mut self) -> Result<u32, Error> {
+    fn draw(&mut self, last: bool) -> Result<u32, Error> {
         let Some(decoder) = &mut self.decoder else {
             return Err(Error::Options("no sampling options are set: call begin first".into()));
         };
         let piece = self.session.draw(decoder)?;
-        self.text = piece.text;
+        (self.text, self.stopped) = (piece.text, piece.stopped);
+        if last {
+            self.text += &decoder.rest();
+        }
         Ok(piece.token)
     }
 }
@@ -41,21 +46,25 @@ impl Session {
     }
 
     /// Sets how the next tokens are drawn, and restarts the random numbers of the seed.
-    pub fn begin(&mut self, temperature: f32, top_k: usize, top_p: f32, min_p: f32, seed: u64) -> Result<(), JsError> {
-        let config = SamplerConfig { temperature, top_k, top_p, min_p, seed, ..SamplerConfig::default() };
-        let tokenizer = self.session.tokenizer();
-        let sampler = Sampler::new(config, tokenizer.vocab_size()).map_err(|e| js(e.into()))?;
-        self.decoder = Some(Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text());
+    pub fn begin(&mut self, sampling: &Sampling) -> Result<(), JsError> {
+        self.decoder = Some(self.session.decoder(&sampling.0).map_err(js)?);
         Ok(())
     }
 
-    /// Draws a token.
+    /// Draws a token. The text of the `last` one includes what was held back because a stop string could begin there.
     #[wasm_bindgen(js_name = draw)]
-    pub fn draw_token(&mut self) -> Result<u32, JsError> {
-        self.draw().map_err(js)
+    pub fn draw_token(&mut self, last: bool) -> Result<u32, JsError> {
+        self.draw(last).map_err(js)
     }
 
-    /// The text that the newest token completes; a character that tokens share comes with the last of them.
+    /// Whether a stop string or the end-of-text token ended the text at the newest token.
+    #[wasm_bindgen(getter)]
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The text that the newest token completes; a character or a possible stop string that tokens share comes with the last
+    /// of them.
     #[wasm_bindgen(getter)]
     pub fn text(&self) -> String {
         self.text.clone()

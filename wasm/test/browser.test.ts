@@ -1,18 +1,18 @@
 /** End-to-end tests of the demo page in Chromium. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
+import { type Browser, type BrowserContextOptions, type Locator, type Page } from "playwright-core";
 import { serve } from "../serve.js";
+import { launch } from "./chromium.js";
 import { CHECKPOINT, checkpoint, native } from "./native.js";
 
 const SHOTS = fileURLToPath(new URL("../shots/", import.meta.url));
-const CHROMIUM = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-const DESKTOP = { width: 1280, height: 900 };
+const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
 let browser: Browser;
@@ -20,13 +20,10 @@ let address: string;
 let close: () => void;
 
 before(async () => {
-  const executablePath = CHROMIUM.find((path) => path && existsSync(path));
-  assert.ok(executablePath, "Chromium is needed: install it, or name it in CHROMIUM");
-  const args = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launch();
   const served = await serve(0);
   address = `${served.address}/demo/`;
-  close = () => served.server.close();
+  close = served.close;
   mkdirSync(SHOTS, { recursive: true });
 });
 
@@ -78,7 +75,7 @@ test("without shared memory the page generates the same text on one thread", asy
   await page.getByText("simd128, 1 thread").waitFor();
   assert.equal((await generate(page, 300)).trimEnd(), `ROMEO:\n${native("ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, maxTokens: 300 })}`.trimEnd());
   await page.context().close();
-  served.server.close();
+  served.close();
 });
 
 test("with shared memory all helper threads start and stay", async () => {
@@ -119,6 +116,31 @@ test("token details are available by pointer, keyboard and screen reader", async
   assert.match(await panel.innerText(), /Token 1 is the first token/);
   await slider.press("End");
   assert.match(await panel.innerText(), /Token 127 was generated/);
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test("on a narrow screen a tap shows the details in view, beside the tapped token", async () => {
+  const { page, errors } = await visit({ viewport: PHONE, hasTouch: true });
+  await generate(page, 320);
+  const panel = page.getByRole("complementary");
+  assert.ok(await panel.isHidden());
+  const inView = (locator: Locator) => locator.evaluate((element) => {
+    const { top, bottom, left } = element.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight && element.contains(document.elementFromPoint(left + 2, top + 2));
+  });
+  for (const target of [page.locator("#text span").nth(310), page.locator("#canvas")]) {
+    await target.tap();
+    await page.waitForTimeout(100);
+    assert.deepEqual([await inView(panel.getByRole("heading", { name: "Token details" })), await inView(target)], [true, true]);
+    await page.screenshot({ path: `${SHOTS}sheet-${await target.evaluate((element) => element.localName)}.png` });
+    await panel.getByRole("button", { name: "Close" }).tap();
+    assert.ok(await panel.isHidden());
+  }
+  await page.locator("#canvas").press("ArrowRight");
+  assert.ok(await panel.isVisible());
+  await page.keyboard.press("Escape");
+  assert.ok(await panel.isHidden());
   assert.deepEqual(errors, []);
   await page.context().close();
 });

@@ -11,10 +11,15 @@ export function checkpoint(): Uint8Array<ArrayBuffer> {
 }
 
 /** Text that the native program generates from the demo checkpoint; `HH_RUNTIME` is the path of the program. */
-export function native(prompt: string, { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, maxTokens = 256 }: GenerateOptions): string {
+export function native(prompt: string, options: GenerateOptions): string {
   const program = process.env["HH_RUNTIME"];
   if (!program) throw new Error("HH_RUNTIME must be the path of the native program: run `cargo xtask web --test`");
-  const options = { temperature, "top-k": topK, "top-p": topP, "min-p": minP, seed, tokens: maxTokens };
-  const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  return execFileSync(program, ["sample", CHECKPOINT, `--prompt=${prompt}`, "--threads=1", ...flags], { encoding: "utf8" });
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, repetitionWindow = 64, seed = 0, maxTokens = 256, stop = [] } = options;
+  const values = {
+    temperature, "top-k": topK, "top-p": topP, "min-p": minP, "repetition-penalty": repetitionPenalty, "repetition-window": repetitionWindow,
+    seed, tokens: maxTokens,
+  };
+  const flags = Object.entries(values).map(([name, value]) => `--${name}=${value}`);
+  const stops = [stop].flat().map((text) => `--stop=${text}`);
+  return execFileSync(program, ["sample", CHECKPOINT, `--prompt=${prompt}`, "--threads=1", ...flags, ...stops], { encoding: "utf8" });
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { type GenerateOptions, Model, type Session } from "../js/index.js";
+import { type GenerateOptions, Model, type Session } from "hh-wasm";
 import { checkpoint, native } from "./native.js";
 
 const load = () => Model.load(checkpoint(), { worker: false });
@@ -35,6 +35,10 @@ test("generation equals the native program", async () => {
     ["What say you to my", { temperature: 0.7, minP: 0.05, seed: 2, maxTokens: 300 }],
     ["First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.", { temperature: 0, maxTokens: 300 }],
     ["JULIET:\n", { seed: 18446744073709551615n, maxTokens: 300 }],
+    ["ROMEO:\n", { temperature: 0.8, seed: 7, repetitionPenalty: 1.3, maxTokens: 300 }],
+    ["Romeo, Romeo, Romeo", { temperature: 0, repetitionPenalty: 1.5, repetitionWindow: 5, maxTokens: 300 }],
+    ["ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, stop: "up the", maxTokens: 300 }],
+    ["ROMEO:\n", { temperature: 0.8, topK: 40, seed: 7, stop: ["\n\n", "no such text", ","], maxTokens: 300 }],
   ];
   for (const [prompt, options] of cases) {
     const session = await model.session();
@@ -42,6 +46,40 @@ test("generation equals the native program", async () => {
     assert.equal(await generated(session, options), native(prompt, options));
     session.free();
   }
+  model.free();
+});
+
+test("a stop string ends the text before it, and what only begins like one is not lost", async () => {
+  const model = await load();
+  const options = { temperature: 0.8, topK: 40, seed: 7, maxTokens: 40 };
+  const text = async (more: GenerateOptions) => {
+    const session = await model.session();
+    await session.prefill("ROMEO:\n");
+    let [text, tokens] = ["", 0];
+    for await (const token of session.tokens({ ...options, ...more })) [text, tokens] = [text + token.text, tokens + 1];
+    return [text, tokens, await session.position()];
+  };
+  const [whole] = await text({});
+  assert.equal(whole, "Marry, command up the word, and heart th");
+  assert.deepEqual(await text({ stop: ["their", "heart thy"] }), [whole, 40, 47], "the end is held back until the last token");
+  assert.deepEqual(await text({ stop: "up" }), ["Marry, command ", 17, 24]);
+  assert.deepEqual(await text({ stop: ["word", "command"] }), ["Marry, ", 14, 21]);
+  model.free();
+});
+
+test("the repetition penalty applies to the prompt, and after a restored snapshot or saved bytes", async () => {
+  const model = await load();
+  const options = { temperature: 0, repetitionPenalty: 1.5, maxTokens: 60 };
+  const session = await model.session();
+  await session.prefill("Romeo, Romeo, Romeo");
+  const [snapshot, bytes] = [await session.snapshot(), await session.toBytes()];
+  const first = await generated(session, options);
+  assert.equal(first, native("Romeo, Romeo, Romeo", options));
+  await session.restore(snapshot);
+  assert.equal(await generated(session, options), first);
+  const other = await model.session();
+  await other.fromBytes(bytes);
+  assert.equal(await generated(other, options), first);
   model.free();
 });
 
@@ -98,6 +136,14 @@ test("a session restores a snapshot, and another session restores its bytes", as
   snapshot.free();
   await assert.rejects(session.restore(snapshot), /snapshot was freed/);
   model.free();
+});
+
+test("freeing the model ends a prefill that is under way", async () => {
+  const model = await load();
+  const session = await model.session();
+  const reading = session.prefill("x".repeat(20_000), { signal: new AbortController().signal });
+  setTimeout(() => model.free(), 30);
+  await assert.rejects(reading, /session was freed/);
 });
 
 test("several prefills equal one prefill of the whole text", async () => {
@@ -161,6 +207,10 @@ test("invalid input is rejected with a message", async () => {
     [{ topP: 0 }, /top_p is 0; it must be above 0/],
     [{ topK: -1 }, /topK is -1; it must be a whole number/],
     [{ seed: 0.5 }, /seed is 0.5; it must be a whole number/],
+    [{ repetitionPenalty: 0 }, /repetition_penalty is 0; it must be above 0/],
+    [{ repetitionWindow: 1.5 }, /repetitionWindow is 1.5; it must be a whole number/],
+    [{ stop: "" }, /stop has ""; it must be a string of at least one character/],
+    [{ stop: ["a", 1 as unknown as string] }, /stop has 1; it must be a string/],
   ] as [GenerateOptions, RegExp][]) {
     await assert.rejects(generated(session, options), sentence);
   }

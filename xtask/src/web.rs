@@ -13,17 +13,22 @@ const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detai
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds the package and the demo; with `--test` tests them, with `--serve` serves the demo.
+/// Builds the package and the demo; with `--test` tests them, with `--bundlers` in all bundlers, with `--serve` serves the demo.
 ///
 /// # Errors
 /// The first command that fails, or a word that is none of these.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    if let Some(word) = words.iter().find(|word| !["--serve", "--test"].contains(word)) {
-        return Err(format!("cargo xtask web has no option {word}; the options are --serve and --test"));
+    if let Some(word) = words.iter().find(|word| !["--serve", "--test", "--bundlers"].contains(word)) {
+        return Err(format!("cargo xtask web has no option {word}; the options are --serve, --test and --bundlers"));
     }
     build()?;
     if words.contains(&"--test") {
-        test()?;
+        test("dist/test")?;
+    }
+    if words.contains(&"--bundlers") {
+        let install = ["install", "--prefix", "test/bundlers", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts"];
+        npm(&install).run()?;
+        test("dist/test/bundlers")?;
     }
     if words.contains(&"--serve") { node(&["dist/serve.js"]).run() } else { Ok(()) }
 }
@@ -34,7 +39,8 @@ fn build() -> Result<(), String> {
     let manifest = wasm.join("bindgen/Cargo.toml");
     cargo(["build", "--quiet", "--manifest-path", &shown(&manifest), "--target-dir", &shown(&bindgen)]).run()?;
 
-    if !wasm.join("node_modules").exists() {
+    let written = |file: &str| fs::metadata(wasm.join(file)).and_then(|data| data.modified()).ok();
+    if written("node_modules/.package-lock.json") < written("package-lock.json") {
         npm(&["ci", "--no-fund", "--no-audit"]).run()?;
     }
     let generated = wasm.join("js/generated");
@@ -46,10 +52,7 @@ fn build() -> Result<(), String> {
         fs::remove_dir_all(&dist).map_err(|e| failed(&dist, e))?;
     }
     node(&["node_modules/typescript/bin/tsc"]).run()?;
-    for folder in ["", "threads"] {
-        copy(&generated.join(folder), &dist.join("js/generated").join(folder), |name| !name.ends_with(".wasm.d.ts"))?;
-    }
-    copy(&wasm.join("demo"), &dist.join("demo"), |name| !name.ends_with(".ts"))
+    node(&["dist/build.js"]).run()
 }
 
 /// The module with these features and the JavaScript beside it, in a folder.
@@ -66,12 +69,25 @@ fn module(bindgen: &Path, target: &Path, folder: &Path, flags: &str) -> Result<(
     node(&smaller.into_iter().chain(may.iter().map(String::as_str)).collect::<Vec<_>>()).run()
 }
 
-/// The package in node, the page in Chromium; both against the native program.
-fn test() -> Result<(), String> {
+/// Runs the tests of a folder: the package in node and in Chromium, against the native program.
+fn test(folder: &str) -> Result<(), String> {
     // With the features of the default members, as `cargo build --release` builds it: compiled once in continuous integration.
     cargo(["build", "--release", "--bin", "hh-runtime"]).run()?;
     let program = target().join("release").join(format!("hh-runtime{}", std::env::consts::EXE_SUFFIX));
-    node(&["--test", "--expose-gc", "--test-concurrency=1", "dist/test/"]).env("HH_RUNTIME", &shown(&program)).run()
+    let files = tests(folder)?;
+    let flags = ["--test", "--expose-gc", "--test-concurrency=1"];
+    let args: Vec<&str> = flags.into_iter().chain(files.iter().map(String::as_str)).collect();
+    node(&args).env("HH_RUNTIME", &shown(&program)).run()
+}
+
+/// The test files of a folder without its subfolders, sorted.
+fn tests(folder: &str) -> Result<Vec<String>, String> {
+    let path = root().join("wasm").join(folder);
+    let entries = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|e| failed(&path, e))?;
+    let names = entries.iter().map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy()));
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".test.js")).collect();
+    names.sort();
+    Ok(names)
 }
 
 fn node(args: &[&str]) -> Step {
@@ -88,17 +104,4 @@ fn shown(path: &Path) -> String {
 
 fn failed(path: &Path, e: io::Error) -> String {
     format!("{}: {e}", path.display())
-}
-
-/// Copies the files of a folder that `wanted` accepts by name, without subfolders.
-fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
-    fs::create_dir_all(to).map_err(|e| failed(to, e))?;
-    for entry in fs::read_dir(from).map_err(|e| failed(from, e))? {
-        let entry = entry.map_err(|e| failed(from, e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_file() && wanted(&name) {
-            fs::copy(entry.path(), to.join(&name)).map_err(|e| failed(&entry.path(), e))?;
-        }
-    }
-    Ok(())
 }

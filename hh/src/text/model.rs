@@ -96,7 +96,7 @@ impl TextModel {
     pub fn generate(&self, prompt: &str, options: &GenerateOptions) -> Result<Generation<Box<TextSession>>, Error> {
         let mut session = Box::new(self.session()?);
         session.prefill(prompt)?;
-        let decoder = options.decoder(self.tokenizer())?;
+        let decoder = session.decoder(options)?;
         Ok(Generation::new(session, decoder, options.max_tokens))
     }
 

@@ -7,7 +7,10 @@ use hh_core::{
     tokenizer::{Tokenizer, Utf8Stream},
 };
 use hh_cpu::{Cpu, Tensor};
-use std::{ops::Deref, sync::Arc};
+use std::{collections::VecDeque, ops::Deref, sync::Arc};
+
+/// The most tokens that a session keeps for the repetition penalty of a later generation.
+const RECENT: usize = 4096;
 
 /// A text that a model reads and continues. Its recurrent state can be copied, saved, restored and forked.
 ///
@@ -18,6 +21,8 @@ pub struct TextSession<B: Forward = Cpu<f32>, P = Arc<LoadedModel<Tensor<f32>>>>
     logits: Vec<f32>,
     /// Tokens of the text that the model has not run yet.
     pending: Vec<u32>,
+    /// The newest tokens that were run, oldest first; the repetition penalty of [`decoder`](Self::decoder) applies to them.
+    recent: VecDeque<u32>,
     /// The beginning of a character whose other bytes are not drawn yet.
     stream: Utf8Stream,
     inspector: Option<Inspector>,
@@ -34,8 +39,8 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     pub fn new(backend: B, model: P, context: Option<usize>, segments: Option<usize>) -> Result<Self, Error> {
         let context = model.session_context(context)?;
         let session = Session::new(backend, Weights(model), Options { context, segments, ..Options::default() })?;
-        let (stream, inspector) = (Utf8Stream::default(), None);
-        Ok(Self { session, logits: Vec::new(), pending: Vec::new(), stream, inspector, inspected: false })
+        let (recent, stream, inspector) = (VecDeque::new(), Utf8Stream::default(), None);
+        Ok(Self { session, logits: Vec::new(), pending: Vec::new(), recent, stream, inspector, inspected: false })
     }
 
     /// The loaded model.
@@ -115,7 +120,8 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         };
         logits.clone_into(&mut self.logits);
         self.inspected = self.inspector.is_some() && self.pending.len() == 1;
-        self.pending.clear();
+        self.recent.extend(self.pending.drain(..));
+        self.recent.drain(..self.recent.len().saturating_sub(RECENT));
         Ok(())
     }
 
@@ -131,12 +137,23 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         Ok(piece)
     }
 
-    /// Continues the text: an iterator over pieces of valid UTF-8. Dropping it leaves the session where it stands.
+    /// A decoder for [`draw`](Self::draw). Its repetition penalty also applies to the newest tokens of the text so far, of
+    /// which a session and its saved state keep 4096.
     ///
     /// # Errors
     /// [`Error::Core`] for sampler settings that are out of range.
+    pub fn decoder(&self, options: &GenerateOptions) -> Result<Decoder, Error> {
+        let mut decoder = options.decoder(self.tokenizer())?;
+        self.recent.iter().chain(&self.pending).for_each(|&token| decoder.sampler_mut().observe(token));
+        Ok(decoder)
+    }
+
+    /// Continues the text: an iterator over pieces of valid UTF-8. Dropping it leaves the session where it stands.
+    ///
+    /// # Errors
+    /// Those of [`decoder`](Self::decoder).
     pub fn generate(&mut self, options: &GenerateOptions) -> Result<Generation<&mut Self>, Error> {
-        let decoder = options.decoder(self.tokenizer())?;
+        let decoder = self.decoder(options)?;
         Ok(Generation::new(self, decoder, options.max_tokens))
     }
 
@@ -159,6 +176,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         self.session.reset()?;
         self.logits.clear();
         self.pending.clear();
+        self.recent.clear();
         (self.stream, self.inspected) = (Utf8Stream::default(), false);
         Ok(())
     }
@@ -169,7 +187,8 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     /// [`Error::Core`] where the device fails.
     pub fn snapshot(&mut self) -> Result<TextState, Error> {
         self.catch_up()?;
-        Ok(TextState { state: self.session.snapshot()?, logits: self.logits.clone(), stream: self.stream.clone() })
+        let (logits, recent, stream) = (self.logits.clone(), self.recent.iter().copied().collect(), self.stream.clone());
+        Ok(TextState { state: self.session.snapshot()?, logits, recent, stream })
     }
 
     /// Returns to a snapshot, of this session or of another one of the same model and layout.
@@ -183,6 +202,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         self.session.restore(&state.state)?;
         self.logits.clone_from(&state.logits);
         self.pending.clear();
+        self.recent = state.recent.iter().copied().collect();
         (self.stream, self.inspected) = (state.stream.clone(), false);
         Ok(())
     }
@@ -194,6 +214,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     pub fn restore_parts(&mut self, state: &hh_core::state::Snapshot, pending: &[u32], held: &[u8]) -> Result<(), Error> {
         self.session.restore(state)?;
         self.logits.clear();
+        self.recent.clear();
         self.pending = pending.to_vec();
         (self.stream, self.inspected) = (Utf8Stream::default(), false);
         self.stream.push(held, &mut String::new());

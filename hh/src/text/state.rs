@@ -1,18 +1,22 @@
 //! The state of a text session as bytes.
 //!
-//! Little-endian: `HHPAGE01`, the recurrent state (length u64, then its bytes), the logits of the newest position (count u32,
-//! then f32), the beginning of a character (count u32, then its bytes), and the FNV-1a hash (u64) of all bytes before it.
+//! Little-endian: `HHPAGE02`, the recurrent state (length u64, then its bytes), the logits of the newest position (count u32,
+//! then f32), the beginning of a character (count u32, then its bytes), the newest tokens (count u32, then u32), and the FNV-1a
+//! hash (u64) of all bytes before it. `HHPAGE01` is the same without tokens.
 
 use crate::Error;
 use hh_core::{state, tokenizer::Utf8Stream};
 
-const MAGIC: &[u8; 8] = b"HHPAGE01";
+const MAGIC: &[u8; 8] = b"HHPAGE02";
+const WITHOUT_TOKENS: &[u8; 8] = b"HHPAGE01";
 
 /// Everything that a [`TextSession`](crate::TextSession) remembers.
 #[derive(Clone, Debug)]
 pub struct TextState {
     pub(super) state: state::Snapshot,
     pub(super) logits: Vec<f32>,
+    /// The newest tokens, oldest first.
+    pub(super) recent: Vec<u32>,
     pub(super) stream: Utf8Stream,
 }
 
@@ -25,7 +29,7 @@ impl TextState {
     /// The bytes that [`from_bytes`](Self::from_bytes) reads.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (state, held) = (self.state.to_bytes(), self.stream.held());
-        let mut out = Vec::with_capacity(state.len() + 4 * self.logits.len() + held.len() + 32);
+        let mut out = Vec::with_capacity(state.len() + 4 * (self.logits.len() + self.recent.len()) + held.len() + 36);
         out.extend(MAGIC);
         out.extend((state.len() as u64).to_le_bytes());
         out.extend(state);
@@ -33,6 +37,8 @@ impl TextState {
         out.extend(self.logits.iter().flat_map(|x| x.to_le_bytes()));
         out.extend((held.len() as u32).to_le_bytes());
         out.extend(held);
+        out.extend((self.recent.len() as u32).to_le_bytes());
+        out.extend(self.recent.iter().flat_map(|token| token.to_le_bytes()));
         out.extend(state::hash(&out).to_le_bytes());
         out
     }
@@ -43,29 +49,40 @@ impl TextState {
     /// [`Error::State`] for other bytes, and bytes that are cut short or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let fail = |what: &str| Error::State(format!("{what}; save the session again"));
-        let body = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("these bytes are no saved session"))?;
+        let with_tokens = bytes.starts_with(MAGIC);
+        let body = bytes.strip_prefix(if with_tokens { MAGIC } else { WITHOUT_TOKENS });
+        let body = body.ok_or_else(|| fail("these bytes are no saved session"))?;
         let (body, sum) = body.split_last_chunk().ok_or_else(|| fail("the saved session was cut short"))?;
         if state::hash(&bytes[..bytes.len() - 8]) != u64::from_le_bytes(*sum) {
             return Err(fail("the saved session was cut short or damaged: its checksum does not match"));
         }
-        let (state, logits, held) = parts(body).ok_or_else(|| fail("the saved session is damaged"))?;
-        let logits = logits.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
+        let parts = Parts::read(body, with_tokens).ok_or_else(|| fail("the saved session is damaged"))?;
+        let logits = parts.logits.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
+        let recent = parts.recent.as_chunks().0.iter().map(|&x| u32::from_le_bytes(x)).collect();
         let mut stream = Utf8Stream::default();
-        stream.push(held, &mut String::new());
-        Ok(Self { state: state::Snapshot::from_bytes(state)?, logits, stream })
+        stream.push(parts.held, &mut String::new());
+        Ok(Self { state: state::Snapshot::from_bytes(parts.state)?, logits, recent, stream })
     }
 }
 
-/// The recurrent state, the logits and the beginning of a character.
-fn parts(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let mut rest = Reader(body);
-    let length = u64::from_le_bytes(*rest.take(8)?.first_chunk()?);
-    let state = rest.take(usize::try_from(length).ok()?)?;
-    let count = rest.count()?;
-    let logits = rest.take(count.checked_mul(4)?)?;
-    let count = rest.count()?;
-    let held = rest.take(count)?;
-    rest.0.is_empty().then_some((state, logits, held))
+/// The bytes of each part.
+struct Parts<'a> {
+    state: &'a [u8],
+    logits: &'a [u8],
+    held: &'a [u8],
+    recent: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn read(body: &'a [u8], with_tokens: bool) -> Option<Self> {
+        let mut rest = Reader(body);
+        let length = u64::from_le_bytes(*rest.take(8)?.first_chunk()?);
+        let state = rest.take(usize::try_from(length).ok()?)?;
+        let logits = rest.list(4)?;
+        let held = rest.list(1)?;
+        let recent = if with_tokens { rest.list(4)? } else { &[] };
+        rest.0.is_empty().then_some(Self { state, logits, held, recent })
+    }
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -77,7 +94,9 @@ impl<'a> Reader<'a> {
         Some(head)
     }
 
-    fn count(&mut self) -> Option<usize> {
-        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?) as usize)
+    /// A count, then as many values of `size` bytes.
+    fn list(&mut self, size: usize) -> Option<&'a [u8]> {
+        let count = u32::from_le_bytes(*self.take(4)?.first_chunk()?) as usize;
+        self.take(count.checked_mul(size)?)
     }
 }

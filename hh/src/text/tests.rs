@@ -229,6 +229,44 @@ fn a_stop_string_ends_the_text_before_it() {
 }
 
 #[test]
+fn the_repetition_penalty_applies_to_the_prompt_and_survives_saving() {
+    let model = model();
+    let mut session = model.session().unwrap();
+    let penalised = SamplerConfig { repetition_penalty: 1.3, repetition_window: 4, ..SamplerConfig::default() };
+    let options = GenerateOptions { sampler: penalised, max_tokens: 2, ..GenerateOptions::default() };
+    let recent = |session: &TextSession| session.decoder(&options).unwrap().sampler().state().recent;
+    assert!(recent(&session).is_empty());
+    session.prefill("abc").unwrap();
+    let before = session.snapshot().unwrap();
+    let mut decoder = session.decoder(&options).unwrap();
+    let drawn = [(); 2].map(|()| session.draw(&mut decoder).unwrap().token);
+    let wanted = [u32::from(b'b'), u32::from(b'c'), drawn[0], drawn[1]];
+    assert_eq!(recent(&session), wanted, "the last token is not run yet");
+    let mut again = model.session().unwrap();
+    again.restore(&TextState::from_bytes(&session.snapshot().unwrap().to_bytes()).unwrap()).unwrap();
+    assert_eq!(recent(&again), wanted);
+    session.restore(&before).unwrap();
+    assert_eq!(recent(&session), b"abc".map(u32::from));
+    session.reset().unwrap();
+    assert!(recent(&session).is_empty());
+}
+
+#[test]
+fn a_state_without_tokens_is_still_read() {
+    let model = model();
+    let mut session = model.session().unwrap();
+    session.prefill("abc").unwrap();
+    let bytes = session.snapshot().unwrap().to_bytes();
+    // As version 01 had it: without the three tokens and their count.
+    let mut old = bytes[..bytes.len() - 8 - 4 * 4].to_vec();
+    old[7] = b'1';
+    old.extend(hh_core::state::hash(&old).to_le_bytes());
+    let mut again = model.session().unwrap();
+    again.restore(&TextState::from_bytes(&old).unwrap()).unwrap();
+    assert_eq!(text(&mut again, &options(1)), text(&mut session, &options(1)));
+}
+
+#[test]
 fn a_folder_in_the_hugging_face_layout_loads_like_the_checkpoint() {
     let folder = std::env::temp_dir().join(format!("hh-layout-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
