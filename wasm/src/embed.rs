@@ -1,4 +1,4 @@
-use crate::{js, model::Loaded};
+use crate::{js, loaded::Loaded};
 use hh::{Error, Weights};
 use hh_core::embed::{self, Encoder, Form, Pooling};
 use hh_cpu::Cpu;

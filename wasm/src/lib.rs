@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod embed;
+mod loaded;
 mod model;
 mod sampling;
 mod saved;

@@ -1,12 +1,9 @@
-use crate::{embed::Embedder, js, session::Session, threads};
+use crate::{embed::Embedder, js, loaded::Loaded, session::Session, threads};
 use hh::{Error, LoadedModel};
 use hh_core::{checkpoint::Checkpoint, embed::Pooling, model, tokenizer};
-use hh_cpu::{Cpu, Level, Tensor, Threads};
+use hh_cpu::{Cpu, Level, Threads};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
-
-/// Weights, tokenizer, and how the model was trained.
-pub(crate) type Loaded = Rc<LoadedModel<Tensor<f32>>>;
 
 /// Collects a checkpoint that comes piece by piece, where it will be read: a download needs no second copy.
 #[wasm_bindgen]

@@ -1,4 +1,4 @@
-use crate::{js, model::Loaded, sampling::Sampling, saved::Snapshot};
+use crate::{js, loaded::Loaded, sampling::Sampling, saved::Snapshot};
 use hh::{Decoder, Error, TextSession};
 use hh_core::inspect::Item;
 use hh_cpu::Cpu;
