@@ -14,6 +14,7 @@ pub mod half;
 pub mod hooks;
 pub mod init;
 pub mod inspect;
+pub mod json;
 pub mod layers;
 pub mod model;
 pub mod ops;

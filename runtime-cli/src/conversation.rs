@@ -129,8 +129,7 @@ impl Conversation {
 /// # Errors
 /// One sentence for a place that cannot be written to.
 pub fn require_writable(path: &Path) -> Result<()> {
-    let folder = files::folder_of(path);
-    let probe = files::temporary(0o666).tempfile_in(folder);
+    let probe = files::unfinished_in(&files::folder_of(path));
     probe.map(drop).map_err(|e| anyhow!("cannot write {}: {}", path.display(), files::remedy(&e)))
 }
 

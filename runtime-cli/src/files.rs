@@ -5,6 +5,7 @@ use memmap2::Mmap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, TempDir};
 
 /// Writes a file atomically: `path` has either its previous content or the complete output of `write`, whatever fails in
 /// between. The output goes to a temporary file in the same folder, which is synced and renamed; then the folder is synced.
@@ -20,7 +21,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut unfinished = temporary(0o666).tempfile_in(&folder)?;
+    let mut unfinished = unfinished_in(&folder)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, unfinished.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;
@@ -30,20 +31,82 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     sync_folder(&folder)
 }
 
+/// An unfinished file in a folder, which is deleted when it is dropped. It is locked, so that [`remove_stale`] can tell it from
+/// one whose process was killed.
+pub(crate) fn unfinished_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let file = temporary(0o666).tempfile_in(folder)?;
+    // On a file system without locks nothing is removed as stale.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// As [`unfinished_in`], a folder, with what holds its lock.
+pub(crate) fn unfinished_folder_in(folder: &Path) -> io::Result<(TempDir, Option<File>)> {
+    let made = temporary(0o777).tempdir_in(folder)?;
+    let lock = File::open(made.path()).ok().filter(|lock| lock.try_lock().is_ok());
+    Ok((made, lock))
+}
+
+/// Removes what killed processes left unfinished in a folder; best effort, since it does no harm but takes space.
+pub(crate) fn remove_stale(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.as_encoded_bytes();
+        let Ok(kind) = entry.file_type() else { continue };
+        let unfinished = name.starts_with(TEMPORARY.as_bytes()) && name.ends_with(UNFINISHED.as_bytes()) && !kind.is_symlink();
+        if unfinished && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
 /// A path as a word of a shell's command line.
 pub(crate) fn shown(path: &Path) -> String {
-    let path = path.display().to_string();
-    if path.contains(' ') { format!("'{path}'") } else { path }
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    match path.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => format!("$'{}'", bytes.escape_ascii()),
+    }
+}
+
+/// An absolute path that can be part of a recipe, which is text.
+///
+/// # Errors
+/// A path that is not Unicode.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| format!("cannot use the path {}", path.display()))?;
+    require_unicode(&path)?;
+    Ok(path)
+}
+
+/// Refuses a path that cannot be part of a recipe.
+///
+/// # Errors
+/// A path that is not Unicode.
+pub(crate) fn require_unicode(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => bail!("the path {} is not Unicode, and a recipe, which stores it, is text: rename it, or give a link to it", shown(path)),
+    }
+}
+
+/// Serialises a path for a report; what is not Unicode in it is replaced.
+pub(crate) fn display<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Prefix of the names of unfinished files.
 pub(crate) const TEMPORARY: &str = ".hh-";
+/// The end of their names.
+const UNFINISHED: &str = ".unfinished";
 
-/// A builder of temporary files and folders. A killed process may leave one behind, which is safe to delete. `mode` is that of
+/// A builder of temporary files and folders. `mode` is that of
 /// a new file (`0o666`) or folder (`0o777`) before the umask; the default of the crate is readable only by its owner.
-pub(crate) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
+fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY).suffix(".unfinished");
+    builder.prefix(TEMPORARY).suffix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]

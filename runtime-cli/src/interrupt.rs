@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the current step is finished and saved; a second Ctrl-C quits immediately.
+//! Ctrl-C, SIGTERM and SIGHUP: the current step is finished and saved; a second Ctrl-C quits immediately.
 
 use crate::stderr::say;
 use anyhow::{Context, Result};
@@ -40,8 +40,8 @@ impl Interrupt {
         Self { quit }
     }
 
-    /// A flag that Ctrl-C, or SIGTERM on Unix, sets to stop the work. SIGHUP is not handled, so that `nohup` works. Ctrl-C
-    /// prints a line to the standard error.
+    /// A flag that Ctrl-C sets to stop the work; on Unix also SIGTERM, and SIGHUP (a terminal or connection that was closed)
+    /// unless the program was started to ignore it, as by `nohup`. Ctrl-C prints a line to the standard error.
     ///
     /// # Errors
     /// Handlers that cannot be installed, for example because the process has one already.
@@ -71,7 +71,34 @@ impl Interrupt {
         })
         .context("cannot handle Ctrl-C")?;
         #[cfg(unix)]
-        signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).context("cannot handle SIGTERM")?;
+        {
+            use signal_hook::consts::{SIGHUP, SIGTERM};
+            signal_hook::flag::register(SIGTERM, stop.clone()).context("cannot handle SIGTERM")?;
+            if !is_ignored(SIGHUP) {
+                signal_hook::flag::register(SIGHUP, stop.clone()).context("cannot handle SIGHUP")?;
+            }
+        }
         Ok(stop)
     }
+}
+
+/// Whether this process ignores a signal.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one to `action`, which is a valid `sigaction`, all zero, if
+    // it writes nothing.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Makes a write beyond the size limit for files (`ulimit -f`) an error with a message, in place of a signal that ends the
+/// program in the middle of it. A full disk is such an error on its own, and so is a closed pipe.
+pub fn survive_file_limits() {
+    #[cfg(unix)]
+    // The flag has no reader: a handler of any kind keeps the program alive. Without one, nothing is worse than before.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }

@@ -30,6 +30,7 @@ pub mod report;
 pub mod run_folder;
 pub mod stats;
 pub mod stderr;
+pub mod stdout;
 #[cfg(feature = "tables")]
 pub mod table;
 #[cfg(not(feature = "tables"))]

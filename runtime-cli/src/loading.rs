@@ -1,5 +1,6 @@
 //! From a path on the command line to a model that runs.
 
+use crate::run_folder::RunFolder;
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, bail};
 use hh::LoadedModel;
@@ -11,8 +12,6 @@ use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// The weights of a run folder that count as its result.
-pub const BEST: &str = "best.safetensors";
 /// The bytes of a checkpoint's file, mapped into memory.
 pub struct Source {
     path: PathBuf,
@@ -25,7 +24,7 @@ impl Source {
     /// # Errors
     /// One sentence for a missing file, a folder without a checkpoint, and what is no regular file.
     pub fn open(path: &Path) -> Result<Self> {
-        let path = if path.is_dir() { best_of(path)? } else { path.to_owned() };
+        let path = if path.is_dir() { RunFolder::at(path).checkpoint()? } else { path.to_owned() };
         // Asked before opening: to open a pipe would be to wait for its writer.
         if path.exists() && !path.is_file() {
             bail!("cannot read {}: it is no regular file; copy the checkpoint to a file first", path.display());
@@ -111,7 +110,7 @@ impl Source {
 /// One sentence for a tokenizer that would have to learn from a text, and for files that hold none.
 pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
     let path = Path::new(chosen);
-    if path.is_dir() && path.join(BEST).is_file() || path.extension().is_some_and(|e| e == "safetensors") {
+    if RunFolder::at(path).best().is_file() || path.extension().is_some_and(|e| e == "safetensors") {
         let source = Source::open(path)?;
         return source.tokenizer(&source.checkpoint()?, None);
     }
@@ -131,17 +130,6 @@ pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
         );
     }
     spec.build(std::iter::empty())
-}
-
-fn best_of(folder: &Path) -> Result<PathBuf> {
-    let (best, last) = (folder.join(BEST), folder.join("last.safetensors"));
-    if best.is_file() {
-        return Ok(best);
-    }
-    if last.is_file() {
-        bail!("{} has no {BEST} yet; give {} instead", folder.display(), last.display());
-    }
-    bail!("{} is a folder without a checkpoint: it has no {BEST}; give a checkpoint, or the folder of a run", folder.display())
 }
 
 #[cfg(test)]

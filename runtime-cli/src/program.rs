@@ -1,21 +1,24 @@
 //! The program: runs one command, and reports an error in one sentence.
 
 use crate::commands::Cli;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, survive_file_limits};
 use crate::machine::Backends;
 use crate::stderr::say;
+use crate::stdout;
 use anyhow::Result;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Runs a command on the backends of this program.
 pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
+    survive_file_limits();
     finish(cli.command.run(backends, interrupt).map(ExitCode::from))
 }
 
 /// The exit code of a result; an error is printed to the standard error.
 pub fn finish(done: Result<ExitCode>) -> ExitCode {
-    match done {
+    // What a command left in the buffer of the standard output is lost in silence otherwise.
+    match done.and_then(|code| Ok(stdout::lock().flush().map(|()| code)?)) {
         Ok(code) => code,
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {

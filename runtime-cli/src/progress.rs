@@ -2,6 +2,7 @@
 
 use crate::stderr::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -21,11 +22,22 @@ pub struct Bar {
 }
 
 /// Where progress is shown.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Display {
     Terminal,
     Lines,
     Hidden,
+}
+
+impl Display {
+    /// A bar redraws itself, so it needs a terminal that moves its cursor. `NO_COLOR` asks for plain text, and the output of a
+    /// build server (`CI`) is read as a log.
+    fn of(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let set = |name| variable(name).is_some_and(|value| !value.is_empty());
+        let ci = set("CI") && variable("CI").is_some_and(|value| value != "false" && value != "0");
+        let moves = variable("TERM").map_or(cfg!(windows), |term| !term.is_empty() && term != "dumb");
+        if is_terminal && moves && !ci && !set("NO_COLOR") { Self::Terminal } else { Self::Lines }
+    }
 }
 
 impl Bar {
@@ -34,10 +46,11 @@ impl Bar {
     /// # Panics
     /// If the template is not valid.
     pub fn new(template: &str, length: u64, done: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(HZ)).with_position(done);
+        let display = Display::of(std::io::stderr().is_terminal(), |name| std::env::var_os(name));
+        let target = if display == Display::Terminal { ProgressDrawTarget::stderr_with_hz(HZ) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(length), target).with_position(done);
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template").progress_chars("━╸─"));
         bar.reset_eta();
-        let display = if std::io::stderr().is_terminal() { Display::Terminal } else { Display::Lines };
         Self::of(bar, display, done)
     }
 
@@ -124,6 +137,23 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_is_drawn_only_where_it_can_be_redrawn() {
+        let display = |is_terminal, variables: &[(&str, &str)]| {
+            let terminal = [("TERM", "xterm-256color")];
+            let find = |name: &str| variables.iter().chain(&terminal).find(|(key, _)| *key == name).map(|(_, value)| value.into());
+            Display::of(is_terminal, find)
+        };
+        for bar in [&[][..], &[("NO_COLOR", "")], &[("CI", "")], &[("CI", "false")], &[("CI", "0")]] {
+            assert_eq!(display(true, bar), Display::Terminal, "{bar:?}");
+            assert_eq!(display(false, bar), Display::Lines, "{bar:?}");
+        }
+        for lines in [[("NO_COLOR", "1")], [("CI", "1")], [("CI", "true")], [("TERM", "dumb")], [("TERM", "")]] {
+            assert_eq!(display(true, &lines), Display::Lines, "{lines:?}");
+        }
+        assert_eq!(Display::of(true, |_| None), if cfg!(windows) { Display::Terminal } else { Display::Lines });
+    }
 
     #[test]
     fn rate_and_remaining_time_count_from_the_initial_position() {

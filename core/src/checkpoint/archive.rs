@@ -1,6 +1,7 @@
 use super::{Dtype, Metadata};
 use crate::{
     error::{CheckpointError, Error},
+    json::unique_keys,
     shape::Shape,
 };
 use alloc::{
@@ -55,7 +56,9 @@ impl<'a> Archive<'a> {
         let Some(header) = usize::try_from(length).ok().and_then(|length| rest.get(..length)) else {
             return fail(CheckpointError::TruncatedHeader { found, header: length });
         };
-        let header = match core::str::from_utf8(header).map(serde_json::from_str::<Header>) {
+        // Of a tensor that the header lists twice, the library behind `Header` keeps one.
+        let read = |json| unique_keys(json).and_then(|()| serde_json::from_str::<Header>(json));
+        let header = match core::str::from_utf8(header).map(read) {
             Ok(Ok(header)) => header,
             Ok(Err(e)) => return fail(CheckpointError::Header(e.to_string())),
             Err(e) => return fail(CheckpointError::Header(e.to_string())),

@@ -110,7 +110,9 @@ fn files_of_other_kinds_are_told_apart() {
         (raw(&format!("{{{}}}", entry("a", "[2]", 0, 4)), &[0; 4]), "damaged (invalid shape"),
         (raw(&format!("{{{},{}}}", entry("a", "[1]", 0, 4), entry("b", "[1]", 0, 4)), &[0; 4]), "invalid offset"),
         (raw(&format!("{{{},{}}}", entry("a", "[1]", 0, 4), entry("b", "[1]", 8, 12)), &[0; 12]), "invalid offset for tensor `b`"),
-        (raw(&format!("{{{},{}}}", entry("a", "[1]", 0, 4), entry("a", "[1]", 4, 8)), &[0; 8]), "invalid offset for tensor `a`"),
+        (raw(&format!("{{{},{}}}", entry("a", "[1]", 0, 4), entry("a", "[1]", 4, 8)), &[0; 8]), "the key \"a\" comes twice"),
+        (raw(&format!("{{{},{}}}", entry("a", "[1]", 0, 4), entry("a", "[1]", 0, 4)), &[0; 4]), "the key \"a\" comes twice"),
+        (with(r#""step":"1","step":"1""#), "the key \"step\" comes twice"),
         (raw(&format!("{{{}}}", entry("a", "[9223372036854775807,4]", 0, 4)), &[0; 4]), "overflow"),
         (
             raw(&format!("{{{}}}", entry("a", "[288230376151711744]", 0, 1152921504606846976)), &[0; 4]),

@@ -186,9 +186,7 @@ fn unstorable(name: &str, i: usize, x: f32, dtype: Dtype) -> Error {
             dtype.name()
         ))
     } else {
-        CheckpointError::Other(format!(
-            "tensor {name} has the value {x} at element {i}: training has diverged, and its weights are not saved"
-        ))
+        CheckpointError::NotFinite { name: name.into(), index: i, value: x }
     })
 }
 

@@ -1,11 +1,17 @@
-//! Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), by the `tokenizers` crate.
+//! Byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) and unigram language models (Kudo 2018), by the `tokenizers`
+//! crate.
 
+use super::forms::{Spelling, around_texts};
+use super::train::Trainer;
 use crate::{Error, files};
 use hh_core::error::Error as Core;
+use hh_core::json::unique_keys;
 use hh_core::tokenizer::{EMBEDDING_NORMALIZER, Tokenizer};
-use std::collections::HashMap;
+use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::path::Path;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizerWrapper, TokenizerImpl};
 
@@ -16,11 +22,21 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 /// GPT-2's names for the list of merges and for the vocabulary beside it, and those of later exports.
 const PAIRS: [(&str, &str); 2] = [("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json")];
 
+/// What can be read.
+const SPELLINGS: &str = "hh reads byte-level BPE, as GPT-2's, and SentencePiece's models";
+
 fn bad(message: String) -> Error {
     Error::Tokenizer(message)
 }
 
-/// A byte-level BPE: every text has ids, and every id its bytes.
+fn unreadable(why: impl Display) -> Error {
+    bad(format!("it is not readable as a tokenizer.json: {why}"))
+}
+
+/// A tokenizer of subwords: a byte-level BPE, as GPT-2's; or a BPE or unigram model in SentencePiece's spelling, as those of Llama
+/// and T5. Every id has its bytes, and every text has ids, unless the file has neither all bytes nor a token for what is unknown.
+///
+/// SentencePiece's begin a text as if a space stood before it, which comes back in the text of the ids.
 pub struct Bpe {
     encoder: tokenizers::Tokenizer,
     /// The bytes of every id, one after the other.
@@ -35,7 +51,8 @@ impl Bpe {
     /// (`encoder.json`, `vocab.json`); or a folder with either.
     ///
     /// # Errors
-    /// One sentence for what is missing, unreadable, or no byte-level BPE.
+    /// One sentence for what is missing, unreadable, or of another kind, and for a tokenizer that puts special tokens around every
+    /// text, which hh does not.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
             let names = ["tokenizer.json", PAIRS[0].0, PAIRS[1].0];
@@ -48,14 +65,15 @@ impl Bpe {
         let json = files::read_to_string(path)?;
         let read = match pair {
             Some((_, vocabulary)) => Self::gpt2(&files::read_to_string(&path.with_file_name(vocabulary))?, &json),
-            None => Self::from_tokenizer_json(&json),
+            None => refuse_template(&json).and_then(|()| Self::from_tokenizer_json(&json)),
         };
         read.map_err(|e| bad(format!("{}: {e}", path.display())))
     }
 
     fn gpt2(vocabulary: &str, merges: &str) -> Result<Self, Error> {
-        let vocabulary: HashMap<String, u32> =
-            serde_json::from_str(vocabulary).map_err(|e| bad(format!("the vocabulary beside it is not readable: {e}")))?;
+        let vocabulary: HashMap<String, u32> = unique_keys(vocabulary)
+            .and_then(|()| serde_json::from_str(vocabulary))
+            .map_err(|e| bad(format!("the vocabulary beside it is not readable: {e}")))?;
         let merges = merges.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with("#version"));
         let merges = merges
             .map(|(i, line)| match line.split_once(' ') {
@@ -75,43 +93,28 @@ impl Bpe {
     }
 
     fn from_tokenizer_json(json: &str) -> Result<Self, Error> {
-        let mut value: serde_json::Value =
-            serde_json::from_str(json).map_err(|e| bad(format!("it is not readable as a tokenizer.json: {e}")))?;
+        let mut value: Value = unique_keys(json).and_then(|()| serde_json::from_str(json)).map_err(unreadable)?;
         // A text has one encoding here, whatever its length: nothing is cut off, filled up, or drawn by chance.
-        let root = value.as_object_mut().ok_or_else(|| bad("it is not readable as a tokenizer.json: it is no JSON object".into()))?;
-        root.insert("truncation".into(), serde_json::Value::Null);
-        root.insert("padding".into(), serde_json::Value::Null);
-        let Some(model) = root.get_mut("model").and_then(|m| m.as_object_mut()) else {
-            return Err(bad("it is not readable as a tokenizer.json: it has no model".into()));
-        };
-        if let Some(kind) = model.get("type").and_then(|kind| kind.as_str()).filter(|&kind| kind != "BPE") {
-            return Err(bad(format!("its model is {kind}; hh reads byte-level BPE")));
-        }
-        for affix in ["continuing_subword_prefix", "end_of_word_suffix"] {
-            if model.get(affix).and_then(|affix| affix.as_str()).is_some_and(|affix| !affix.is_empty()) {
-                return Err(bad(format!("its model has a {affix}, which no byte-level BPE has")));
+        let root = value.as_object_mut().ok_or_else(|| unreadable("it is no JSON object"))?;
+        root.insert("truncation".into(), Value::Null);
+        root.insert("padding".into(), Value::Null);
+        let model = root.get_mut("model").and_then(Value::as_object_mut).ok_or_else(|| unreadable("it has no model"))?;
+        match model.get("type").and_then(Value::as_str) {
+            Some("Unigram") => check_pieces(model)?,
+            None | Some("BPE") => {
+                for affix in ["continuing_subword_prefix", "end_of_word_suffix"] {
+                    if model.get(affix).and_then(Value::as_str).is_some_and(|affix| !affix.is_empty()) {
+                        return Err(bad(format!("its model has a {affix}, which no byte-level BPE has")));
+                    }
+                    model.insert(affix.into(), Value::Null);
+                }
+                model.insert("dropout".into(), Value::Null);
+                check_bpe(model)?;
             }
-            model.insert(affix.into(), serde_json::Value::Null);
+            Some(kind) => return Err(bad(format!("its model is {kind}; hh reads BPE and Unigram"))),
         }
-        model.insert("dropout".into(), serde_json::Value::Null);
-        let (Some(vocabulary), Some(merges)) =
-            (model.get("vocab").and_then(|v| v.as_object()), model.get("merges").and_then(|m| m.as_array()))
-        else {
-            return Err(bad("it is not readable as a tokenizer.json: its model lacks vocab or merges".into()));
-        };
-        let pair = |merge: &serde_json::Value| match merge {
-            serde_json::Value::String(pair) => pair.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())),
-            serde_json::Value::Array(pair) => match &pair[..] {
-                [a, b] => Some((a.as_str()?.to_owned(), b.as_str()?.to_owned())),
-                _ => None,
-            },
-            _ => None,
-        };
-        let merges: Option<Vec<_>> = merges.iter().map(pair).collect();
-        let merges = merges.ok_or_else(|| bad("it is not readable as a tokenizer.json: a merge is not two tokens".into()))?;
-        check_merges(&merges, |token| vocabulary.contains_key(token))?;
-        let bytes = serde_json::to_vec(&value).map_err(|e| bad(format!("it is not readable as a tokenizer.json: {e}")))?;
-        Self::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| bad(format!("it is not readable as a tokenizer.json: {e}")))?)
+        let bytes = serde_json::to_vec(&value).map_err(unreadable)?;
+        Self::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(unreadable)?)
     }
 
     /// Learns a vocabulary of at most `size` tokens, the 256 bytes among them, from merges that occur twice or more. `lower` is for
@@ -128,12 +131,7 @@ impl Bpe {
         if size < 256 {
             return Err(bad(format!("a byte-level vocabulary of {size} is too small for the 256 bytes; make it larger")).into());
         }
-        let mut trainer = BpeTrainer::builder()
-            .vocab_size(size)
-            .min_frequency(2)
-            .show_progress(false)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .build();
+        let mut trainer = Trainer::new(size, ByteLevel::alphabet());
         let mut failure = None;
         let readable = texts.map_while(|piece| piece.map_err(|e| failure = Some(e)).ok());
         let mut tokenizer = byte_level(BPE::default(), lower);
@@ -150,34 +148,30 @@ impl Bpe {
     /// # Errors
     /// One sentence for damaged JSON.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let value: serde_json::Value =
-            serde_json::from_str(json).map_err(|e| bad(format!("the description of the tokenizer is not readable: {e}")))?;
+        let value: Value = serde_json::from_str(json).map_err(|e| bad(format!("the description of the tokenizer is not readable: {e}")))?;
         match value.get("tokenizer") {
-            Some(inner) => Self::from_tokenizer_json(&inner.to_string()),
+            // Its own words, so that the numbers in it stay as they are.
+            Some(inner) => Ok(Self { json: json.to_owned(), ..Self::from_tokenizer_json(&inner.to_string())? }),
             None => Err(bad("the description of the tokenizer lacks its vocabulary".into())),
         }
     }
 
     fn new(encoder: tokenizers::Tokenizer) -> Result<Self, Error> {
         let inner = encoder.to_string(false).map_err(|e| bad(format!("{e}")))?;
-        if !inner.contains("\"type\":\"ByteLevel\"") {
-            return Err(bad("its tokens are not bytes; hh reads byte-level BPE, as GPT-2's".into()));
-        }
+        let value: Value = serde_json::from_str(&inner).map_err(unreadable)?;
+        let spelling =
+            Spelling::of(&value).ok_or_else(|| bad(format!("its tokens are not bytes and have no mark for spaces; {SPELLINGS}")))?;
         let vocabulary = encoder.get_vocab(true);
         let count = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
         if count == 0 || count > 1 << 24 {
             return Err(bad(format!("its vocabulary has {count} ids; 1 to {} are possible", 1 << 24)));
         }
         let mut tokens = vec![Vec::new(); count];
-        let (bytes_of, added) = (alphabet(), encoder.get_added_tokens_decoder());
+        let added = encoder.get_added_tokens_decoder();
         for (token, id) in vocabulary {
             tokens[id as usize] = match added.contains_key(&id) {
                 true => token.into_bytes(),
-                false => token
-                    .chars()
-                    .map(|c| bytes_of.get(&c).copied())
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| bad(format!("its token {token:?} is not made of bytes; hh reads byte-level BPE, as GPT-2's")))?,
+                false => spelling.bytes(&token).ok_or_else(|| bad(format!("its token {token:?} is not made of bytes; {SPELLINGS}")))?,
             };
         }
         let mut starts = vec![0];
@@ -186,6 +180,47 @@ impl Bpe {
             Some(*end)
         }));
         Ok(Self { encoder, bytes: tokens.concat(), starts, json: format!("{{\"kind\":\"{KIND}\",\"tokenizer\":{inner}}}") })
+    }
+}
+
+/// Refuses a `tokenizer.json` that puts special tokens around every text. Here a text may be a piece of a longer one.
+fn refuse_template(json: &str) -> Result<(), Error> {
+    let value: Value = serde_json::from_str(json).map_err(unreadable)?;
+    let tokens = around_texts(&value["post_processor"]);
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    Err(bad(format!(
+        "its post_processor puts {} around every text, which hh does not; to use it without, set \"post_processor\" to null in the file",
+        tokens.join(" and ")
+    )))
+}
+
+/// Checks the vocabulary and the merges of a BPE.
+fn check_bpe(model: &Map<String, Value>) -> Result<(), Error> {
+    let (Some(vocabulary), Some(merges)) = (model.get("vocab").and_then(Value::as_object), model.get("merges").and_then(Value::as_array))
+    else {
+        return Err(unreadable("its model lacks vocab or merges"));
+    };
+    let pair = |merge: &Value| match merge {
+        Value::String(pair) => pair.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())),
+        Value::Array(pair) => match &pair[..] {
+            [a, b] => Some((a.as_str()?.to_owned(), b.as_str()?.to_owned())),
+            _ => None,
+        },
+        _ => None,
+    };
+    let merges: Option<Vec<_>> = merges.iter().map(pair).collect();
+    check_merges(&merges.ok_or_else(|| unreadable("a merge is not two tokens"))?, |token| vocabulary.contains_key(token))
+}
+
+/// Checks that no piece of a unigram model comes twice: the crate underneath would give both ids to one of them.
+fn check_pieces(model: &Map<String, Value>) -> Result<(), Error> {
+    let pieces = model.get("vocab").and_then(Value::as_array).ok_or_else(|| unreadable("its model lacks vocab"))?;
+    let mut seen = HashSet::new();
+    match pieces.iter().filter_map(|piece| piece[0].as_str()).find(|piece| !seen.insert(*piece)) {
+        Some(twice) => Err(bad(format!("its piece {twice:?} comes twice"))),
+        None => Ok(()),
     }
 }
 
@@ -200,32 +235,17 @@ fn check_merges(merges: &[(String, String)], known: impl Fn(&str) -> bool) -> Re
     Ok(())
 }
 
-type Vocabulary = tokenizers::models::bpe::Vocab;
-type ByteLevelBpe = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, ByteLevel>;
+pub(super) type Vocabulary = tokenizers::models::bpe::Vocab;
+pub(super) type ByteLevelBpe = TokenizerImpl<BPE, NormalizerWrapper, ByteLevel, ByteLevel, ByteLevel>;
 
 /// GPT-2's pipeline around a BPE: split by its pattern, bytes spelled as printable characters; `lower` as in [`Bpe::train`].
-fn byte_level(model: BPE, lower: bool) -> ByteLevelBpe {
+pub(super) fn byte_level(model: BPE, lower: bool) -> ByteLevelBpe {
     let mut tokenizer = TokenizerImpl::new(model);
     let bytes = ByteLevel::new(lower, true, true);
     let normalizer = lower.then(|| serde_json::from_str::<NormalizerWrapper>(EMBEDDING_NORMALIZER).expect("a normaliser of the crate"));
     tokenizer.with_normalizer(normalizer).expect("no added tokens to normalise");
     tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
     tokenizer
-}
-
-/// The byte behind each printable character: itself where it is printable in Latin-1, from U+0100 on where it is not
-/// (`bytes_to_unicode` of GPT-2).
-fn alphabet() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    (0..=255)
-        .map(|byte| match byte {
-            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => (char::from(byte), byte),
-            _ => {
-                next += 1;
-                (char::from_u32(next - 1).expect("68 characters from U+0100"), byte)
-            }
-        })
-        .collect()
 }
 
 impl Tokenizer for Bpe {

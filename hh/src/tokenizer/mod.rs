@@ -2,6 +2,12 @@
 
 #[cfg(feature = "tokenizers")]
 mod foreign;
+#[cfg(feature = "tokenizers")]
+mod forms;
+#[cfg(all(test, feature = "tokenizers"))]
+mod tests;
+#[cfg(feature = "tokenizers")]
+mod train;
 
 #[cfg(feature = "tokenizers")]
 pub use foreign::Bpe;
@@ -35,7 +41,7 @@ fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>,
 #[cfg(not(feature = "tokenizers"))]
 fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>, Error> {
     let hint = match kind(json).as_deref() {
-        Ok("bpe") => "; the feature `tokenizers` of hh reads more forms of byte-level BPE",
+        Ok("bpe") => "; the feature `tokenizers` of hh reads more forms of BPE, and unigram models",
         _ => "",
     };
     Err(Error::Tokenizer(format!("{own}{hint}")))

@@ -2,10 +2,9 @@
 
 use super::plan::{Plan, Trial};
 use super::results::{Result, Table};
-use crate::files;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::train::{
-    Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder, Source, TrainingData, load_resume_point, run as train,
+    Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder, Source, TrainingData, command_line, load_resume_point, run as train,
 };
 use anyhow::{Result as Fallible, bail};
 use hh_core::backend::Backward;
@@ -90,18 +89,16 @@ fn run_trial<S: Sync>(
 ) -> Fallible<Option<Result>> {
     let source = run_context.source;
     let path = run_context.out.join(&trial.folder);
-    let folder = RunFolder::at(&path)?;
+    let folder = RunFolder::claim(&path)?;
     let resume_point = if folder.resume().is_file() { Some(load_resume_point(&folder.resume())?) } else { None };
     if resume_point.as_ref().is_some_and(|s| s.recipe != trial.recipe || s.origins != source.origins) {
         bail!("{} contains a run of another plan or text: use another folder for --out, or delete this one", path.display());
     }
-    let recipe = trial.recipe.to_toml();
-    files::write_atomically(&folder.config(), |w| w.write_all(recipe.as_bytes()))?;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
         split: source.split.clone(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
     };
     let stop = |step: u64| {
         (run_context.tick)(index, step);
@@ -112,6 +109,7 @@ fn run_trial<S: Sync>(
     let Some(whole) = outcome.whole else { return Ok(None) };
     let nll = whole.validation_ema.unwrap_or(whole.validation);
     let tokens_per_second = outcome.tokens_per_second;
+    let recipe = trial.recipe.to_toml();
     let result = Result { nll, scored: whole.scored, tokens_per_second, recipe, data: source.origins.clone() };
     result.write(&path)?;
     // A complete run is never resumed; files that cannot be removed do no harm.

@@ -12,7 +12,7 @@ use hh_tch::{Compute, DeviceKind, LIBTORCH, Tch, devices};
 use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).is_some_and(|word| word == QUESTION) {
+    if std::env::args_os().nth(1).is_some_and(|word| word == QUESTION) {
         let seen: Vec<String> = devices().iter().map(DeviceKind::to_string).collect();
         println!("{}: libtorch {LIBTORCH} sees {}", env!("CARGO_PKG_VERSION"), seen.join(", "));
         return ExitCode::SUCCESS;

@@ -8,10 +8,11 @@ use crate::machine::{Backend, Backends, Machine};
 use crate::progress::Bar;
 use crate::run_folder::RunFolder;
 use crate::stderr::say;
-use crate::train::{BUILTIN, Source, thousands};
+use crate::stdout;
+use crate::train::{Source, thousands};
 use anyhow::Result;
 use clap::builder::StyledStr;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -81,9 +82,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     }
     let plan = Plan::read(&args.config)?;
     let mut data = plan.base.data();
-    for path in data.files.iter_mut().chain(&mut data.validation).filter(|path| path.as_os_str() != BUILTIN) {
-        *path = std::path::absolute(&*path)?;
-    }
+    data.make_absolute()?;
     let source = Source::open(&data, None, None)?;
     let mut trials = plan.trials(source.tokenizer.vocab_size())?;
     trials.iter_mut().for_each(|trial| trial.recipe.data = data.clone());
@@ -92,6 +91,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         list(&plan, &trials)?;
         return Ok(Ending::Done);
     }
+    data.repeated(&source.origins).iter().for_each(say);
     let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| RunFolder::named(&format!("ablate-{name}")));
     files::make_folder(&out)?;
@@ -121,10 +121,10 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     shown.bar.finish();
     if table.lines.iter().any(|line| !line.runs.is_empty()) {
         draw(&out, &table)?;
-        print(&mut io::stdout().lock(), &table, &out)?;
+        print(&mut stdout::lock(), &table, &out)?;
     }
     if stop.load(Ordering::Relaxed) {
-        let _ = writeln!(io::stdout(), "stopped; run the same command again to resume");
+        let _ = writeln!(stdout::lock(), "stopped; run the same command again to resume");
         return Ok(Ending::Stopped);
     }
     Ok(Ending::Done)
@@ -157,7 +157,7 @@ fn machines(args: &Args) -> Vec<Machine> {
 }
 
 fn list(plan: &Plan, trials: &[Trial]) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     writeln!(out, "{:>10}  {:>5}  {:<20}  variant", "parameters", "ffn", "ssm hopfield attention")?;
     for (variant, trial) in plan.variants.iter().zip(trials) {
         let c = &trial.recipe.model;

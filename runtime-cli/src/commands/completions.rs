@@ -1,10 +1,11 @@
 //! `hh-runtime completions` and `hh-runtime man`: what packages install beside the program.
 
 use super::Cli;
+use crate::stdout;
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `completions`.
@@ -29,7 +30,7 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "hh-runtime", &mut text);
-    io::stdout().write_all(&text).context("cannot write the completions")
+    Ok(stdout::lock().write_all(&text)?)
 }
 
 /// Writes a manual page for the program and one for each command.

@@ -6,10 +6,11 @@ use crate::features::{Absent, Feature};
 use crate::files;
 #[cfg(feature = "download")]
 use crate::progress::Bar;
+use crate::stdout;
 use crate::train::builtin;
 use anyhow::Result;
 use clap::Subcommand;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -55,7 +56,7 @@ enum Action {
 /// # Errors
 /// An unknown data set, a failed download, a file with another checksum, or a file that cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     match args.action {
         Action::List => {
             for set in &DATA_SETS {

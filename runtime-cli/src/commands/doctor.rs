@@ -4,6 +4,7 @@ use crate::features::Feature;
 use crate::libtorch;
 use crate::machine::Machine;
 use crate::measure::{gemm, read_bandwidth};
+use crate::stdout;
 use anyhow::Result;
 use hh_cpu::Level;
 use std::fs;
@@ -29,7 +30,7 @@ pub struct Args {
 /// # Errors
 /// Output that cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     let (threads, level) = (args.machine.threads(), Level::detect());
     writeln!(out, "hh-runtime {} on {} {}\n", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)?;
     writeln!(out, "backends")?;

@@ -7,6 +7,7 @@ use crate::interrupt::{Ending, Interrupt};
 use crate::loading::Source;
 use crate::progress::Bar;
 use crate::stderr::say;
+use crate::stdout;
 use crate::table::Table;
 use anyhow::{Context, Result, bail};
 use hh::{EmbedOptions, Embedder, Error, Prompt};
@@ -147,12 +148,12 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     progress.bar.finish();
     if !done {
         let rows = unfinished.rows();
-        let _ = writeln!(std::io::stdout(), "stopped after row {rows} of {}; run the same command again to resume", input.rows());
+        let _ = writeln!(stdout::lock(), "stopped after row {rows} of {}; run the same command again to resume", input.rows());
         return Ok(Ending::Stopped);
     }
     unfinished.remove()?;
     let seconds = began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{}: {} rows, {dim} dimensions, {seconds:.1} s", args.output.display(), input.rows())?;
+    writeln!(stdout::lock(), "{}: {} rows, {dim} dimensions, {seconds:.1} s", args.output.display(), input.rows())?;
     Ok(Ending::Done)
 }
 

@@ -6,6 +6,7 @@ use crate::evaluate::{Evaluator, Figures};
 use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::progress::Bar;
+use crate::stdout;
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
 use serde::Serialize;
@@ -56,6 +57,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::files::display")]
     checkpoint: PathBuf,
     data: String,
     split: Split,
@@ -77,7 +79,7 @@ struct Row {
 pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
     let source = Source::open(&args.checkpoint)?;
     let report = backends.run(&args.machine, Job { args: &args, source: &source })?;
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
         writeln!(out)?;

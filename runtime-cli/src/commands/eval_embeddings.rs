@@ -2,6 +2,7 @@
 
 use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
+use crate::stdout;
 use anyhow::Result;
 use clap::ValueEnum;
 use hh::{EmbedOptions, Embedder, Pooling};
@@ -75,6 +76,7 @@ impl From<PoolingName> for Pooling {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::files::display")]
     checkpoint: PathBuf,
     dim: usize,
     sts: Vec<Similarity>,
@@ -108,7 +110,7 @@ pub fn run(args: Args) -> Result<()> {
             writeln!(w)
         })?;
     }
-    Ok(table(&mut io::stdout().lock(), &report)?)
+    Ok(table(&mut stdout::lock(), &report)?)
 }
 
 fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {

@@ -5,13 +5,14 @@ use crate::data::{Dataset, Windows};
 use crate::evaluate::Evaluator;
 use crate::export::export;
 use crate::loading::Source;
+use crate::stdout;
 use crate::train::{BUILTIN, trained_on};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::checkpoint::{Dtype, Stored};
 use hh_core::quant::Format;
 use hh_cpu::{Cpu, Threads};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -109,7 +110,7 @@ pub fn run(args: Args) -> Result<()> {
     // Before anything is written, so that an invalid text fails early.
     let before = text.then(|| held_out_nll(&args, &source)).transpose()?;
     let done = export(&source, &args.out, stored, args.normalize)?;
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     let [from, to] = done.bytes.map(|bytes| bytes as f64 / 1e6);
     writeln!(out, "{} {from:.2} MB -> {} {to:.2} MB, {name}", source.path().display(), args.out.display())?;
     match done.stripped {

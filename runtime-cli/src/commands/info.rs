@@ -3,6 +3,7 @@
 use crate::costs::{Flops, Parameters, StateBytes};
 use crate::files;
 use crate::loading::Source;
+use crate::stdout;
 use anyhow::{Result, bail};
 use hh_core::checkpoint::{self, Metadata};
 use hh_core::config::Config;
@@ -10,7 +11,7 @@ use hh_core::model::shapes;
 use hh_core::presets::{PRESETS, preset};
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +31,7 @@ Training takes the same forward at the mean length T / 2, and twice that backwar
 pub struct Args {
     /// A checkpoint, a run folder, a configuration (.json), or a preset
     #[arg(value_name = "CHECKPOINT|PRESET")]
-    what: String,
+    what: PathBuf,
     /// Context length for state size and FLOPs [default: the training context, or 1024]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=hh::MAX_CONTEXT as i64))]
     context: Option<u32>,
@@ -101,7 +102,7 @@ pub fn run(args: Args) -> Result<()> {
         metadata,
         tensors: if args.tensors { tensors } else { Vec::new() },
     };
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
         writeln!(out)?;
@@ -112,16 +113,16 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn subject(args: &Args) -> Result<Subject> {
-    let path = Path::new(&args.what);
+    let (path, name) = (&args.what, &*args.what.to_string_lossy());
     if path.extension().is_some_and(|e| e == "json") {
-        return Ok(of_config(&args.what, Config::from_json(&files::read_to_string(path)?)?));
+        return Ok(of_config(name, Config::from_json(&files::read_to_string(path)?)?));
     }
     if !path.exists() {
-        return match preset(&args.what) {
-            Some(config) => Ok(of_config(&args.what, config)),
+        return match preset(name) {
+            Some(config) => Ok(of_config(name, config)),
             None => {
                 let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
-                bail!("{} is neither a file nor a preset; the presets are {}", args.what, names.join(", "))
+                bail!("{} is neither a file nor a preset; the presets are {}", name, names.join(", "))
             }
         };
     }

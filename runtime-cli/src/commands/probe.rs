@@ -8,10 +8,11 @@ use crate::machine::{BackendJob, Backends, Machine};
 use crate::probe::{Findings, Options, Progress, Provenance, Report, probe};
 use crate::progress::Bar;
 use crate::run_folder::RunFolder;
-use crate::train::SourceFile;
+use crate::stdout;
+use crate::train::{SourceFile, command_line};
 use anyhow::Result;
 use hh_core::backend::{Backward, Forward};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,7 +105,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     let folder = RunFolder::for_results(&args.out.clone().unwrap_or_else(|| files::folder_of(source.path()).join("probe")))?;
     let prepare = || Ok((interrupt.listen()?, provenance(&args, &source)?));
     let (stop, provenance) = prepare().inspect_err(|_: &anyhow::Error| folder.abandon())?;
-    let mut out = io::stdout();
+    let mut out = stdout::lock();
     let found = backends.run(&args.machine, Job { args: &args, source: &source, stop: &stop });
     let Some(findings) = found.inspect_err(|_| folder.abandon())? else {
         folder.abandon();
@@ -129,7 +130,7 @@ fn provenance(args: &Args, source: &Source) -> Result<Provenance> {
         step: source.checkpoint()?.step(),
         data: args.text.data.iter().map(|path| SourceFile::of(path)).collect::<Result<_>>()?,
         part: args.part.name(&args.text),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
     })
 }
 

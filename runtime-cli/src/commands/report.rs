@@ -2,8 +2,10 @@
 
 use crate::files;
 use crate::report::{Sample, find, page};
+use crate::stdout;
 use crate::train::RunFolder;
 use anyhow::{Context, Result, bail};
+use std::io::Write;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -52,7 +54,7 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .map(|one| {
             let language_model = one.kind.run().is_some_and(|run| run.recipe.objective.is_none() && run.recipe.task.is_none());
-            if !language_model || args.sample == 0 || !RunFolder::at(&one.path)?.best().is_file() {
+            if !language_model || args.sample == 0 || !RunFolder::at(&one.path).best().is_file() {
                 return Ok(None);
             }
             Sample::of(&one.path, args.sample as usize, threads)
@@ -64,6 +66,6 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out.unwrap_or_else(|| args.folder.join("report.html"));
     let html = page(&name, &found, &samples);
     files::write_atomically(&out, |w| w.write_all(html.as_bytes()))?;
-    println!("{}", out.display());
+    writeln!(stdout::lock(), "{}", out.display())?;
     Ok(())
 }

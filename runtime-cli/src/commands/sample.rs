@@ -7,6 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
+use crate::stdout;
 use anyhow::{Context, Result, bail};
 use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::{Backward, Forward};
@@ -62,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
     /// Stop before this text; may be repeated
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = stop_text)]
     stop: Vec<String>,
     /// State file: continue the conversation in it if it exists, and save the state at the end or on Ctrl-C
     #[arg(long, value_name = "FILE")]
@@ -83,6 +84,14 @@ pub struct Args {
     segments: Option<u8>,
     #[command(flatten)]
     pub(super) machine: Machine,
+}
+
+fn stop_text(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("a stop text has at least one character; leave out --stop to stop at --tokens".into())
+    } else {
+        Ok(text.into())
+    }
 }
 
 /// Sampling parameters.
@@ -175,14 +184,14 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     let mut texts = (0..args.batch).map(begin).collect::<Result<Vec<_>>>()?;
     let c = &loaded.model.config;
     let read = earlier.as_ref().map_or(0, |earlier| earlier.snapshot.position());
-    let end = read + (texts[0].tokens.len() + args.tokens).saturating_sub(1) as u64;
+    let end = read.saturating_add(texts[0].tokens.len().saturating_add(args.tokens).saturating_sub(1) as u64);
     if c.positions == Positions::Learned && end > c.max_len as u64 {
         bail!(
             "the text would have {end} positions, but this model has learned positions for {}: reduce --tokens or shorten the prompt",
             c.max_len
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     // Ctrl-C ends generation after the current token, so that the state can be saved.
     let interrupted = (args.state.is_some() || args.batch > 1).then(|| interrupt.listen_quietly()).transpose()?;
     let go_on = || interrupted.as_ref().is_none_or(|flag| !flag.load(Ordering::Relaxed));
@@ -210,7 +219,7 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         rest = Some((session, decoder));
     }
     let done = Instant::now();
-    if out.is_terminal() && !written.ends_line {
+    if io::stdout().is_terminal() && !written.ends_line {
         writeln!(out)?;
     }
     if args.timing {

@@ -10,6 +10,7 @@ use self::help::{COPY, EXAMPLES, INDUCTION, MQAR, SELECTIVE_COPY};
 use self::jobs::{Prepared, go};
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
+use crate::stdout;
 use crate::task::{Assignment, DelayedCopy, Induction, Kind, ModelOptions, Mqar, SelectiveCopy};
 use crate::train::{DataOptions, ObjectiveOptions, RecipeFile, RunFolder, TrainOptions, load_resume_point};
 use anyhow::{Result, bail};
@@ -141,7 +142,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 }
 
 fn list() -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout::lock();
     for task in <Name as Subcommand>::augment_subcommands(clap::Command::new("task")).get_subcommands() {
         writeln!(out, "{:<16}{}", task.get_name(), task.get_about().map(ToString::to_string).unwrap_or_default())?;
     }

@@ -1,7 +1,8 @@
 //! The text arguments shared by commands; the flags are those of `train`.
 
 use crate::data::shard::ShardFolder;
-use crate::data::{Dataset, TokenStream, texts};
+use crate::data::{Dataset, TokenStream, ids, texts};
+use crate::tokenizers;
 use crate::train::{BUILTIN, builtin};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Text")]
 pub(super) struct TextArgs {
-    /// Text files (.txt, .jsonl, also compressed as .gz or .zst), or builtin: the generated built-in corpus
+    /// Text files (.txt, .jsonl, also compressed as .gz or .zst), - for the standard input, or builtin: the generated corpus
     #[arg(long, value_name = "FILE", num_args = 1.., default_value = BUILTIN)]
     pub(super) data: Vec<PathBuf>,
     /// Field of a .jsonl line that contains the text
@@ -36,6 +37,17 @@ impl TextArgs {
         }
     }
 
+    /// The token ids of the text, a piece at a time.
+    ///
+    /// # Errors
+    /// As [`texts`](Self::texts), and in the iterator a text that the vocabulary cannot encode.
+    pub(super) fn ids<'a>(&'a self, tokenizer: &'a dyn Tokenizer) -> Result<Box<dyn Iterator<Item = Result<Vec<u32>>> + 'a>> {
+        match &self.data[..] {
+            files if files.iter().any(|file| file.as_os_str() == BUILTIN) => Ok(Box::new(tokenizers::encode(tokenizer, self.texts()?))),
+            files => Ok(ids(tokenizer, files, &self.text_field)?),
+        }
+    }
+
     /// The token ids of the text. A folder of shards must have been written with the same tokenizer.
     ///
     /// # Errors
@@ -47,7 +59,7 @@ impl TextArgs {
                 folder.require(tokenizer)?;
                 Ok(TokenStream::from_shards(folder).0)
             }
-            _ => TokenStream::from_texts(tokenizer, self.texts()?),
+            _ => TokenStream::collect(self.ids(tokenizer)?, tokenizer.vocab_size()),
         }
     }
 

@@ -3,11 +3,11 @@
 use super::text::TextArgs;
 use crate::data::shard::{SHARD_TOKENS, ShardWriter};
 use crate::progress::Bar;
+use crate::stdout;
 use crate::{loading, tokenizers};
 use anyhow::{Result, bail};
 use hh_core::tokenizer::Tokenizer;
-use std::cell::Cell;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -57,21 +57,18 @@ pub fn run(args: Args) -> Result<()> {
 
     let mut writer = args.out.as_deref().map(|out| ShardWriter::create(out, &*tokenizer, args.shard_tokens)).transpose()?;
     let (mut first, show) = (Vec::new(), args.show.unwrap_or(0));
-    let done = Cell::new(writer.is_none() && show == 0);
-    let texts = args.text.texts()?.take_while(|_| !done.get());
-    tokenizers::encode(&*tokenizer, texts, |ids| {
+    for ids in args.text.ids(&*tokenizer)? {
+        let ids = ids?;
         first.extend(ids.iter().take(show - first.len()));
         bar.add(ids.len() as u64);
         match &mut writer {
-            Some(writer) => writer.push(ids),
-            None => {
-                done.set(first.len() == show);
-                Ok(())
-            }
+            Some(writer) => writer.push(&ids)?,
+            None if first.len() == show => break,
+            None => {}
         }
-    })?;
+    }
     bar.finish();
-    let mut out = io::stdout().lock();
+    let mut out = stdout::lock();
     for (i, &id) in first.iter().enumerate() {
         let text = String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default());
         write!(out, "{}{text:?}:{id}", if i == 0 { "" } else { " " })?;
@@ -92,7 +89,8 @@ pub fn run(args: Args) -> Result<()> {
 /// An existing tokenizer, or one built from the text.
 fn tokenizer(args: &Args) -> Result<Box<dyn Tokenizer>> {
     match tokenizers::parse_spec(&args.tokenizer) {
-        Ok(spec) => spec.build(args.text.texts()?),
+        Ok(spec) if spec.learns() => spec.build(args.text.texts()?),
+        Ok(spec) => spec.build(std::iter::empty()),
         Err(_) => loading::tokenizer(&args.tokenizer),
     }
 }

@@ -7,10 +7,10 @@ use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
-use crate::tokenizers::{Spec, parse_spec};
+use crate::stdout;
 use crate::train::{
-    BUILTIN, DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder,
-    Source, SourceFile, TrainOptions, TrainingData, load_resume_point, run as train,
+    DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder, Source,
+    SourceFile, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
 };
 use anyhow::{Result, bail};
 use hh::{Decoder, StopStrings, TextSession};
@@ -37,8 +37,9 @@ All output is in one folder, runs/NAME-1 or --out:
   metrics.jsonl        one line of JSON for every tenth step and every validation
   curve.svg            the metrics as a picture
 
-Ctrl-C finishes the current step, saves, and prints the command that resumes the run; a second Ctrl-C quits immediately. A \
-resumed run is bit for bit equal to an uninterrupted one, with any number of threads.";
+Ctrl-C finishes the current step, saves, and prints the command that resumes the run; a second Ctrl-C quits immediately. \
+SIGTERM and SIGHUP do the same; under nohup the latter is ignored. A resumed run is bit for bit equal to an uninterrupted one, \
+with any number of threads. A folder has one run at a time.";
 
 /// Arguments of `train`; see [`ABOUT`].
 #[derive(clap::Args)]
@@ -59,7 +60,8 @@ pub struct Args {
     /// Output folder, must be empty or absent [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this folder; can be combined only with --steps, --backend, --precision and --threads
+    /// Resume the run in this folder; can be combined only with --steps, --patience, --backend, --precision and
+    /// --threads
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -102,7 +104,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
         let again = args.machine.again();
         // A stopped run is reported as such even if the line cannot be printed.
-        let _ = writeln!(std::io::stdout(), "stopped {place}; resume with: hh-runtime train --resume {}{again}", shown(folder.path()));
+        let _ = writeln!(stdout::lock(), "stopped {place}; resume with: hh-runtime train --resume {}{again}", shown(folder.path()));
         return Ok(Ending::Stopped);
     }
     backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
@@ -115,9 +117,8 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
         tokenizer: Some(source.tokenizer.to_json()),
         origins: source.origins.clone(),
         split: source.split.clone(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
     };
-    files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
     print_start(recipe, source, folder, place);
     if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
         say(format_args!("memory {estimate}"));
@@ -157,7 +158,7 @@ impl BackendJob for Conclusion<'_> {
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
         let Self { recipe, folder, outcome, began, stop } = self;
         let Some(whole) = outcome.whole else { return Ok(()) };
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout::lock();
         if recipe.objective.is_none() {
             writeln!(out)?;
             sample(make()?, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
@@ -187,17 +188,12 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
     // Absolute, so that the stored recipe works from any folder.
     for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
-        *path = std::path::absolute(&*path)?;
+        *path = files::absolute(path)?;
     }
     // Reading the text may take minutes, so the recipe is checked first, with a placeholder vocabulary size.
     let objective = file.complete(256)?.objective;
     let mut data = file.data();
-    for path in data.files.iter_mut().chain(&mut data.validation).filter(|path| path.as_os_str() != BUILTIN) {
-        *path = std::path::absolute(&*path)?;
-    }
-    if let Some(Spec::Bpe { path }) = data.tokenizer.as_deref().map(parse_spec).transpose()? {
-        data.tokenizer = Some(Spec::Bpe { path: std::path::absolute(path)? }.to_string());
-    }
+    data.make_absolute()?;
     let known = match (&file.train.from, &data.tokenizer) {
         (Some(from), None) => Some(loading::tokenizer(&from.to_string_lossy())?),
         _ => None,
@@ -205,6 +201,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let source = Source::open(&data, objective.as_ref(), known)?;
     let recipe = Recipe { data, ..file.complete(source.tokenizer.vocab_size())? };
     source.require(&recipe)?;
+    recipe.data.repeated(&source.origins).iter().for_each(say);
     let name = match (file.preset(), &args.config) {
         (Some(preset), _) => preset.to_owned(),
         (None, Some(path)) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -215,20 +212,22 @@ fn fresh(args: &Args) -> Result<Prepared> {
 }
 
 fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
-    let steps_alone = TrainOptions { steps: args.training.steps, ..TrainOptions::default() };
+    let changeable = TrainOptions { steps: args.training.steps, patience: args.training.patience, ..TrainOptions::default() };
     let other = args.objective != ObjectiveOptions::default()
         || args.preset.is_some()
         || args.config.is_some()
         || args.segments.is_some()
         || !args.set.is_empty();
-    if other || args.training != steps_alone || args.text != DataOptions::default() {
+    if other || args.training != changeable || args.text != DataOptions::default() {
         bail!(
-            "--resume uses the recipe of the run and can be combined only with --steps, --backend, --precision and --threads; start a new run for another recipe"
+            "--resume uses the recipe of the run and can be combined only with --steps, --patience, --backend, --precision and --threads; \
+             for another recipe start a new run, from its weights with --from"
         );
     }
     let folder = RunFolder::open(path)?;
     let resume_point = load_resume_point(&folder.resume())?;
-    let recipe = extended(&resume_point, args.training.steps)?;
+    let mut recipe = extended(&resume_point, args.training.steps)?;
+    recipe.train.patience = args.training.patience.unwrap_or(recipe.train.patience);
     let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is a memory task; resume it with hh-runtime task --resume {0}", path.display());
     };
@@ -289,7 +288,7 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
     writeln!(out, "validation   {:.4} {}{average}, over {} held-out {seen}", whole.validation, recipe.unit(), whole.scored)?;
     if let Some(best) = outcome.best {
         let which = if best.average { "averaged weights" } else { "weights" };
-        writeln!(out, "best         {which} of step {}: {}", best.step, shown(&folder.best()))?;
+        writeln!(out, "best         {which} of step {}, {:.4} in its validation: {}", best.step, best.nll, shown(&folder.best()))?;
     }
     writeln!(out, "curve        {}", Feature::Plots.file(&folder.curve()))?;
     let speed = outcome.tokens_per_second;

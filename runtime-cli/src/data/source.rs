@@ -1,6 +1,6 @@
+use super::spool::Input;
 use super::zstd::Frames;
-use crate::files;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read};
@@ -24,14 +24,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens a file.
+    /// Opens a file, the standard input (`-`) or a pipe.
     ///
     /// # Errors
     /// A file that is missing, a folder, unreadable or empty.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = files::open(path)?;
-        let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
-        if metadata.is_file() && metadata.len() == 0 {
+        let file = Input::open(path)?;
+        if file.size()? == 0 {
             bail!("{} is empty; give a file with text", path.display());
         }
         let file = BufReader::with_capacity(CHUNK, file);

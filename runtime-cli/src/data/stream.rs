@@ -43,13 +43,20 @@ impl TokenStream {
     /// # Errors
     /// A text that cannot be read or tokenized.
     pub fn from_texts(tokenizer: &dyn Tokenizer, texts: impl Iterator<Item = Result<String>>) -> Result<Self> {
-        let width = Width::of(tokenizer.vocab_size());
+        Self::collect(crate::tokenizers::encode(tokenizer, texts), tokenizer.vocab_size())
+    }
+
+    /// Collects ids in memory, with two bytes per id if the vocabulary allows it.
+    ///
+    /// # Errors
+    /// The first error among them.
+    pub fn collect(ids: impl Iterator<Item = Result<Vec<u32>>>, vocab_size: usize) -> Result<Self> {
+        let width = Width::of(vocab_size);
         let mut packed = Vec::new();
-        crate::tokenizers::encode(tokenizer, texts, |ids| {
-            width.pack(ids, &mut packed);
-            Ok(())
-        })?;
-        Ok(Self::in_memory(packed, width, tokenizer.vocab_size()))
+        for piece in ids {
+            width.pack(&piece?, &mut packed);
+        }
+        Ok(Self::in_memory(packed, width, vocab_size))
     }
 
     /// From given ids.

@@ -1,7 +1,9 @@
 //! Reading text of any size: plain text or JSON Lines, optionally compressed.
 
 use super::source::{CHUNK, Source};
+use crate::tokenizers;
 use anyhow::{Result, anyhow, bail};
+use hh_core::tokenizer::{Bytes, Tokenizer};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +12,31 @@ enum Format {
     Lines { field: String },
 }
 
+/// Endings of files that are made of fields, and what a text can be read from in their place.
+const FIELDS: [(&[&str], &str); 2] = [
+    (&[".json"], "give .jsonl with one object per line, as `jq -c '.[]'` writes of an array"),
+    (&[".csv", ".tsv", ".psv", ".parquet"], "give .jsonl with a field for the text, or a .txt"),
+];
+
+/// A byte order mark, which is not part of a text.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+impl Format {
+    /// That of a file, by its ending.
+    fn of(source: &Source, field: &str) -> Option<Self> {
+        match source {
+            _ if source.ends_with(".jsonl") || source.ends_with(".ndjson") => Some(Self::Lines { field: field.to_owned() }),
+            _ if FIELDS.iter().any(|(endings, _)| endings.iter().any(|ending| source.ends_with(ending))) => None,
+            _ => Some(Self::Plain),
+        }
+    }
+}
+
 /// Iterates over the text of a file, by chunks or documents; never splits a character.
 ///
-/// The extension determines the format: `.jsonl` has one JSON object per line, of which one field is a document, which is
-/// terminated with a line break if it has none; any other file is plain UTF-8. Either may be compressed as `.gz` or `.zst`.
-/// Ends after the first error.
+/// The extension determines the format: `.jsonl` (or `.ndjson`) has one JSON object per line, of which one field is a document,
+/// which is terminated with a line break if it has none; tables and other JSON are refused; any other file is plain UTF-8. All
+/// may be compressed as `.gz` or `.zst`. Ends after the first error.
 pub struct Text {
     source: Source,
     format: Format,
@@ -30,10 +52,14 @@ impl Text {
     /// Opens a file. `field` is that of the text in a `.jsonl`.
     ///
     /// # Errors
-    /// A file that is missing, a folder, unreadable or empty.
+    /// A file that is missing, a folder, unreadable or empty, and one that is a table or JSON.
     pub fn open(path: &Path, field: &str) -> Result<Self> {
         let source = Source::open(path)?;
-        let format = if source.ends_with(".jsonl") { Format::Lines { field: field.to_owned() } } else { Format::Plain };
+        let Some(format) = Format::of(&source, field) else {
+            let found = FIELDS.iter().find_map(|(endings, remedy)| Some((endings.iter().find(|e| source.ends_with(e))?, remedy)));
+            let (ending, remedy) = found.expect("it has no format for its ending");
+            bail!("{} is a {ending} file, whose fields are not read as text: {remedy}", path.display());
+        };
         Ok(Self { source, format, cut: Vec::new(), offset: 0, found_any: false, finished: false })
     }
 
@@ -56,13 +82,11 @@ impl Text {
                 ),
             };
             self.cut = bytes.split_off(valid);
-            let first = self.offset == 0;
-            self.offset += valid as u64;
-            let mut text = String::from_utf8(bytes).expect("checked above");
-            if first && text.starts_with('\u{feff}') {
-                // A byte order mark is not part of the text.
-                text.drain(..'\u{feff}'.len_utf8());
+            if self.offset == 0 && bytes.starts_with(MARK) {
+                bytes.drain(..MARK.len());
             }
+            self.offset += valid as u64;
+            let text = String::from_utf8(bytes).expect("checked above");
             if !text.is_empty() {
                 return Ok(Some(text));
             }
@@ -121,11 +145,55 @@ impl Iterator for Text {
 /// # Errors
 /// As [`Text::open`] for any of them; later errors are returned by the iterator.
 pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Result<String>>> {
+    in_order(paths, move |path| Text::open(path, field))
+}
+
+/// The token ids of several files, in order, a piece at a time. If bytes are the tokens, a file that is not of JSON Lines is taken
+/// as it is but for a byte order mark, whatever its bytes and its ending; of others, [`texts`] are encoded.
+///
+/// # Errors
+/// As [`texts`]; later errors, and those of the tokenizer, are returned by the iterator.
+pub fn ids<'a>(
+    tokenizer: &'a dyn Tokenizer,
+    paths: &'a [PathBuf],
+    field: &'a str,
+) -> Result<Box<dyn Iterator<Item = Result<Vec<u32>>> + 'a>> {
+    if tokenizer.vocab_size() != Bytes.vocab_size() || tokenizer.to_json() != Bytes.to_json() {
+        return Ok(Box::new(tokenizers::encode(tokenizer, texts(paths, field)?)));
+    }
+    let bytes = in_order(paths, move |path| bytes(path, field))?;
+    Ok(Box::new(bytes.map(|bytes| Ok(bytes?.into_iter().map(u32::from).collect()))))
+}
+
+/// The bytes of a plain file, in chunks, or of the documents of JSON Lines.
+fn bytes(path: &Path, field: &str) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>>>>> {
+    let mut source = Source::open(path)?;
+    if let Some(Format::Lines { .. }) = Format::of(&source, field) {
+        return Ok(Box::new(Text::open(path, field)?.map(|text| text.map(String::into_bytes))));
+    }
+    let mut first = true;
+    Ok(Box::new(std::iter::from_fn(move || {
+        let mut bytes = Vec::new();
+        if let Err(e) = (&mut source.reader).take(CHUNK as u64).read_to_end(&mut bytes) {
+            return Some(Err(source.broken(&e)));
+        }
+        if std::mem::take(&mut first) && bytes.starts_with(MARK) {
+            bytes.drain(..MARK.len());
+        }
+        (!bytes.is_empty()).then_some(Ok(bytes))
+    })))
+}
+
+/// What several files contain, one after the other, up to the first error. All are opened once before.
+fn in_order<T, I: Iterator<Item = Result<T>>>(
+    paths: &[PathBuf],
+    read: impl Fn(&Path) -> Result<I>,
+) -> Result<impl Iterator<Item = Result<T>>> {
     for path in paths {
-        Text::open(path, field)?;
+        read(path)?;
     }
     let mut paths = paths.iter();
-    let mut open: Option<Text> = None;
+    let mut open: Option<I> = None;
     let mut failed = false;
     Ok(std::iter::from_fn(move || {
         while !failed {
@@ -133,8 +201,8 @@ pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Resu
                 failed = item.is_err();
                 return Some(item);
             }
-            match Text::open(paths.next()?, field) {
-                Ok(text) => open = Some(text),
+            match read(paths.next()?) {
+                Ok(content) => open = Some(content),
                 Err(e) => {
                     failed = true;
                     return Some(Err(e));
@@ -146,116 +214,4 @@ pub fn texts(paths: &[PathBuf], field: &str) -> Result<impl Iterator<Item = Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use flate2::{Compression, write::GzEncoder};
-    use std::io::Write;
-
-    fn gz(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn zst(bytes: &[u8]) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-    }
-
-    /// The text of a file of that name and content, or the error.
-    fn read(name: &str, bytes: &[u8]) -> Result<String> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes)?;
-        Text::open(&path, "text")?.collect()
-    }
-
-    fn error(name: &str, bytes: &[u8]) -> String {
-        read(name, bytes).unwrap_err().to_string()
-    }
-
-    /// Longer than a few chunks, with characters of one to four bytes at every offset modulo four.
-    fn long() -> String {
-        (0..60_000).map(|i| ["a", "é", "—", "🜂", "bc\n"][(i * i + i / 7) % 5].to_owned() + &i.to_string()).collect()
-    }
-
-    #[test]
-    fn every_format_gives_the_same_text() {
-        let text = long();
-        assert_eq!(read("a.txt", text.as_bytes()).unwrap(), text);
-        assert_eq!(read("a.md", text.as_bytes()).unwrap(), text);
-        assert_eq!(read("a.txt.gz", &gz(text.as_bytes())).unwrap(), text);
-        assert_eq!(read("A.TXT.ZST", &zst(text.as_bytes())).unwrap(), text);
-    }
-
-    #[test]
-    fn concatenated_archives_are_read_to_the_end() {
-        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 7, 7, 7];
-        assert_eq!(read("a.gz", &[gz(b"one "), gz(b"two")].concat()).unwrap(), "one two");
-        assert_eq!(read("a.zst", &[&skippable[..], &zst(b"one "), &skippable, &zst(b"two")].concat()).unwrap(), "one two");
-    }
-
-    #[test]
-    fn a_line_of_json_is_a_document() {
-        let lines = "{\"text\": \"one\", \"id\": 1}\n\n{\"text\": \"two\\n\"}\n{\"text\": \"\"}\n{\"text\": \"drei — 3\"}";
-        assert_eq!(read("a.jsonl", lines.as_bytes()).unwrap(), "one\ntwo\ndrei — 3\n");
-        assert_eq!(read("a.jsonl.zst", &zst(lines.as_bytes())).unwrap(), "one\ntwo\ndrei — 3\n");
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_not_text() {
-        assert_eq!(read("a.txt", b"\xef\xbb\xbfhello").unwrap(), "hello");
-        assert!(error("a.txt", b"\xef\xbb\xbf").contains("contains no text"));
-    }
-
-    #[test]
-    fn content_that_is_not_text_is_rejected() {
-        assert!(error("a.txt", b"").contains("is empty"));
-        assert!(error("a.txt", b"abc\0def").contains("byte 3 is zero"));
-        assert!(error("a.txt", b"caf\xe9 noir").contains("byte 3 is not part"));
-        assert!(error("a.txt", b"caf\xc3").contains("byte 3 is not part"));
-        let late = [long().as_bytes(), b"\xff"].concat();
-        assert!(error("a.txt", &late).contains(&format!("byte {} is not", late.len() - 1)));
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Text::open(folder.path(), "text").err().unwrap().to_string().contains("it is a folder"));
-        assert!(Text::open(&folder.path().join("x"), "text").err().unwrap().to_string().contains("no such file"));
-    }
-
-    #[test]
-    fn a_damaged_archive_is_rejected() {
-        let text = long();
-        for (name, archive) in [("a.gz", gz(text.as_bytes())), ("a.zst", zst(text.as_bytes()))] {
-            let cut = error(name, &archive[..archive.len() / 2]);
-            assert!(cut.contains("is cut off"), "{name}: {cut}");
-            let cut = error(name, &archive[..archive.len() - 1]);
-            assert!(cut.contains("is cut off"), "{name}: {cut}");
-            let mut damaged = archive.clone();
-            *damaged.last_mut().unwrap() ^= 1;
-            let wrong = error(name, &damaged);
-            assert!(wrong.contains("cannot be decompressed"), "{name}: {wrong}");
-            let plain = error(name, b"no archive at all");
-            assert!(plain.contains("cannot be decompressed"), "{name}: {plain}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_line_is_named() {
-        assert!(error("a.jsonl", b"{\"text\": \"a\"}\nnot json\n").contains("line 2 of"));
-        assert!(error("a.jsonl", b"{\"body\": \"a\"}\n").contains("no text in the field \"text\""));
-        assert!(error("a.jsonl", b"{\"text\": 3}\n").contains("line 1 of"));
-        assert!(error("a.jsonl", b"[1, 2]\n").contains("line 1 of"));
-        assert!(error("a.jsonl", b"{\"text\": \"\xff\"}\n").contains("its byte 10"));
-        assert!(error("a.jsonl", b"\n\n").contains("contains no text"));
-    }
-
-    #[test]
-    fn several_files_are_one_text_and_a_missing_one_is_named_before_the_first_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths: Vec<_> = ["a", "b"].map(|n| folder.path().join(n)).to_vec();
-        std::fs::write(&paths[0], "one ").unwrap();
-        assert!(texts(&paths, "text").err().unwrap().to_string().contains("no such file"));
-        std::fs::write(&paths[1], "two").unwrap();
-        assert_eq!(texts(&paths, "text").unwrap().collect::<Result<String>>().unwrap(), "one two");
-        std::fs::write(&paths[0], "\0").unwrap();
-        assert_eq!(texts(&paths, "text").unwrap().filter(|t| t.is_err()).count(), 1);
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ pub struct Pair {
 #[derive(Clone, Debug, Serialize)]
 pub struct Similarity {
     /// The file.
+    #[serde(serialize_with = "crate::files::display")]
     pub file: PathBuf,
     /// Number of pairs.
     pub pairs: usize,

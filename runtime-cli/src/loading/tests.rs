@@ -60,8 +60,8 @@ fn error(bytes: &[u8]) -> String {
 #[test]
 fn a_checkpoint_and_the_folder_around_it_load_alike() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(BEST), good()).unwrap();
-    for path in [folder.path().to_owned(), folder.path().join(BEST)] {
+    fs::write(RunFolder::at(folder.path()).best(), good()).unwrap();
+    for path in [folder.path().to_owned(), RunFolder::at(folder.path()).best()] {
         let source = Source::open(&path).unwrap();
         let loaded = source.load(&mut cpu(), None).unwrap();
         assert_eq!((loaded.context, loaded.tokenizer.vocab_size()), (32, 8));
@@ -74,7 +74,7 @@ fn a_checkpoint_and_the_folder_around_it_load_alike() {
 fn a_model_without_a_flow_head_loads_without_one() {
     let stripped = checkpoint(&Config { flow_hidden: 0, ..config() }, &[(TOKENIZER, chars().to_json())], |_, _| {});
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(BEST), stripped).unwrap();
+    fs::write(RunFolder::at(folder.path()).best(), stripped).unwrap();
     let loaded = Source::open(folder.path()).unwrap().load(&mut cpu(), None).unwrap();
     assert!(loaded.model.params.flow.is_none());
     assert_eq!(loaded.context, 1024, "the file does not say");
@@ -139,7 +139,7 @@ fn a_path_without_a_checkpoint_is_named() {
     let open = |path: &Path| Source::open(path).err().unwrap().to_string();
     assert!(open(folder.path()).contains("folder without a checkpoint"));
     assert!(open(&folder.path().join("x")).contains("no such file"));
-    fs::write(folder.path().join("last.safetensors"), good()).unwrap();
+    fs::write(RunFolder::at(folder.path()).last(), good()).unwrap();
     assert!(open(folder.path()).contains("last.safetensors instead"));
     #[cfg(unix)]
     assert!(open(Path::new("/dev/null")).contains("no regular file"));

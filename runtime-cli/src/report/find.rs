@@ -102,7 +102,7 @@ fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 fn kind(path: &Path) -> Result<Option<Kind>> {
-    let run = RunFolder::at(path)?;
+    let run = RunFolder::at(path);
     if path.join("results.json").is_file() {
         if let Some(report) = Report::read(path)? {
             return Ok(Some(Kind::Probe(report)));

@@ -1,4 +1,4 @@
-//! What stands for byte-level BPE in a build without the feature `tokenizers`: none can be opened, and the error names the
+//! What stands for BPE in a build without the feature `tokenizers`: none can be opened, and the error names the
 //! feature.
 
 use crate::features::{Absent, Feature};

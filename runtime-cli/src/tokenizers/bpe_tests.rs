@@ -89,14 +89,39 @@ fn a_text_in_pieces_has_the_ids_of_the_whole() {
         let whole = bpe.encode(TEXT).unwrap();
         let chars: Vec<char> = TEXT.chars().collect();
         for size in 1..20 {
-            let mut ids = Vec::new();
             let chunks = chars.chunks(size).map(|c| Ok(c.iter().collect()));
-            encode(&bpe, chunks, |piece| {
-                ids.extend_from_slice(piece);
-                Ok(())
-            })
-            .unwrap();
+            let ids: Vec<u32> = encode(&bpe, chunks).flat_map(Result::unwrap).collect();
             assert_eq!(ids, whole, "chunks of {size}");
+        }
+    }
+}
+
+/// SentencePiece's tokenizers begin a text with a space of their own, each form in its way.
+#[test]
+fn a_text_in_pieces_has_one_space_of_its_own() {
+    use serde_json::{Value, json};
+    let bytes = (0..=255).map(|byte| format!("<0x{byte:02X}>"));
+    let vocab: serde_json::Map<String, Value> =
+        bytes.chain(["▁", "t", "h", "th", "▁th", "▁▁"].map(String::from)).zip((0..).map(Value::from)).collect();
+    let model = json!({"type": "BPE", "byte_fallback": true, "vocab": vocab, "merges": ["t h", "▁ th", "▁ ▁"]});
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let prepend = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, replace]});
+    let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+    let forms = [(prepend, Value::Null), (Value::Null, metaspace("first")), (Value::Null, metaspace("always")), (replace, Value::Null)];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    for (normalizer, pre_tokenizer) in forms {
+        let file = json!({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "model": model});
+        std::fs::write(&path, file.to_string()).unwrap();
+        let bpe = Bpe::open(&path).unwrap();
+        for text in ["that  thing, that  ", " th th", "é th"] {
+            let whole = bpe.encode(text).unwrap();
+            let chars: Vec<char> = text.chars().collect();
+            for size in 1..text.len() {
+                let chunks = chars.chunks(size).map(|c| Ok(c.iter().collect()));
+                let ids: Vec<u32> = encode(&bpe, chunks).flat_map(Result::unwrap).collect();
+                assert_eq!(ids, whole, "chunks of {size} of {text:?}, {file}");
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Spec {
         /// Entries of the vocabulary at most.
         max: Option<usize>,
     },
-    /// `bpe:FILE`: a byte-level BPE that exists; see [`Bpe::open`].
+    /// `bpe:FILE`: subwords of a tokenizer that exists; see [`Bpe::open`].
     Bpe {
         /// A `tokenizer.json`, a `vocab.bpe` or `merges.txt`, or a folder with either.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Text of any length through a tokenizer, in pieces that give the ids of the whole.
 
 use anyhow::{Result, anyhow};
-use hh_core::tokenizer::Tokenizer;
+use hh_core::tokenizer::{Tokenizer, decode};
 
 /// A text without a place to cut is cut anywhere once it is as long as this, so that memory stays bounded.
 const LONGEST: usize = 16 << 20;
@@ -38,26 +38,27 @@ fn last_cut(text: &str) -> Option<usize> {
     text.rmatch_indices(' ').map(|(at, _)| at).find(|&at| text[..at].ends_with(char::is_alphanumeric))
 }
 
-/// Hands the ids of a text of any length to `sink`, a piece at a time.
-///
-/// # Errors
-/// What reading the text, the tokenizer or the sink says.
-pub fn encode(
-    tokenizer: &dyn Tokenizer,
-    texts: impl Iterator<Item = Result<String>>,
-    mut sink: impl FnMut(&[u32]) -> Result<()>,
-) -> Result<()> {
-    let mut lines = 0;
-    for piece in pieces(texts) {
+/// The ids of a text of any length, a piece at a time. An error is what reading the text or the tokenizer says.
+pub fn encode(tokenizer: &dyn Tokenizer, texts: impl Iterator<Item = Result<String>>) -> impl Iterator<Item = Result<Vec<u32>>> {
+    let (mut lines, mut first) = (0, true);
+    let doubles = doubles_space(tokenizer);
+    pieces(texts).map(move |piece| {
         let piece = piece?;
-        let ids = tokenizer.encode(&piece).map_err(|e| match lines {
+        let begins = std::mem::take(&mut first) || !doubles;
+        let own = if begins { &piece } else { piece.strip_prefix(' ').unwrap_or(&piece) };
+        let ids = tokenizer.encode(own).map_err(|e| match lines {
             0 => anyhow!(e),
             _ => anyhow!("{e} (lines are counted from line {} of the text)", lines + 1),
         })?;
-        sink(&ids)?;
         lines += piece.bytes().filter(|&b| b == b'\n').count();
-    }
-    Ok(())
+        Ok(ids)
+    })
+}
+
+/// Whether a tokenizer puts a space before every text, even before one that begins with a space: Llama 2's does. The space at the
+/// beginning of a piece is then left to it.
+fn doubles_space(tokenizer: &dyn Tokenizer) -> bool {
+    tokenizer.encode(" a").is_ok_and(|ids| decode(tokenizer, &ids) == "  a")
 }
 
 #[cfg(test)]
@@ -90,7 +91,7 @@ mod tests {
     fn a_character_outside_of_the_vocabulary_is_placed() {
         let chars = Chars::from_text("ab \n").unwrap();
         let texts = ["ab\nab ", "ab é"].map(|t| Ok(t.to_owned()));
-        let error = encode(&chars, texts.into_iter(), |_| Ok(())).unwrap_err().to_string();
+        let error = encode(&chars, texts.into_iter()).find_map(Result::err).unwrap().to_string();
         assert!(error.contains("'é'") && error.contains("counted from line 2"), "{error}");
     }
 }

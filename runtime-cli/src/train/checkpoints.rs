@@ -74,6 +74,11 @@ pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
     matches!(origins.as_deref(), Some([one]) if one.name == name)
 }
 
+/// The command line of this process, for [`Provenance::command`]; what is not Unicode in it is replaced.
+pub(crate) fn command_line() -> String {
+    std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
 impl Provenance {
     fn notes(&self, recipe: &Recipe, step: u64) -> Metadata {
         let seen = step * recipe.seen_per_step();
@@ -99,7 +104,7 @@ impl Provenance {
 /// Writes the weights, or their moving average, as a checkpoint for inference.
 ///
 /// # Errors
-/// A file that cannot be written, or a weight that is not finite; an existing file is then unchanged.
+/// A file that cannot be written; a value that is not finite, as the [`Error`] of the core. An existing file is then unchanged.
 pub(super) fn save_weights<B: Backward, R>(
     path: &Path,
     trainer: &mut Trainer<B, R>,
@@ -158,12 +163,15 @@ pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Par
     weights.with_context(|| source.cannot_use())
 }
 
-/// A write error, convertible from the errors of the checkpoint writer.
-struct Failure(io::Error);
+/// Why a checkpoint cannot be written.
+enum Failure {
+    File(io::Error),
+    Model(Error),
+}
 
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
-        Self(io::Error::other(e.to_string()))
+        Self::Model(e)
     }
 }
 
@@ -171,9 +179,10 @@ fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tr
     let shapes = model::shapes(config);
     let names: Vec<(String, Shape)> =
         train_state.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
-    files::write_atomically(path, |w| {
+    let mut unfit = None;
+    let written = files::write_atomically(path, |w| {
         let entries = names.iter().map(|(name, shape)| (name.as_str(), *shape));
-        let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure);
+        let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure::File);
         let mut host = Vec::new();
         let write = || -> Result<(), Failure> {
             let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
@@ -185,8 +194,15 @@ fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tr
             writer.finish();
             Ok(())
         };
-        write().map_err(|Failure(e)| e)
-    })
+        write().map_err(|failure| match failure {
+            Failure::File(e) => e,
+            Failure::Model(e) => io::Error::other(unfit.insert(e).to_string()),
+        })
+    });
+    match unfit {
+        Some(e) => Err(e.into()),
+        None => written,
+    }
 }
 
 /// Reads the state of a stopped run.
@@ -204,8 +220,12 @@ pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
         let tokenizer = if recipe.task.is_some() { None } else { Some(hh::tokenizer::from_json(note(TOKENIZER)?)?) };
         Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
     };
-    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| format!("cannot resume from {}", path.display()))?;
+    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| cannot_resume(path))?;
     Ok(ResumePoint { recipe, tokenizer, origins, step, best, file: source })
+}
+
+fn cannot_resume(path: &Path) -> String {
+    format!("cannot resume from {}", path.display())
 }
 
 impl ResumePoint {
@@ -214,9 +234,12 @@ impl ResumePoint {
     /// # Errors
     /// A tensor that is missing, has another shape or is not finite, or a device that is out of memory.
     pub(super) fn weights<B: Device>(&self, b: &mut B, c: &Config) -> Result<Params<B::Tensor>> {
-        let file = Checkpoint::parse(self.file.bytes())?;
-        file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
-        Ok(model::params(b, c, Precision::Master, |name, shape, out| file.read(name, shape, out))?)
+        let mut read = || -> Result<_> {
+            let file = self.file.checkpoint()?;
+            file.expect(model::shapes(c).iter().map(|(name, shape)| (name.as_str(), *shape)))?;
+            Ok(model::params(b, c, Precision::Master, |name, shape, out| file.read(name, shape, out))?)
+        };
+        read().with_context(|| cannot_resume(self.file.path()))
     }
 
     /// Restores the optimiser state and step of a trainer that has [these weights](Self::weights).
@@ -224,14 +247,15 @@ impl ResumePoint {
     /// # Errors
     /// As [`weights`](Self::weights).
     pub(super) fn restore<B: Backward, R>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
-        let file = Checkpoint::parse(self.file.bytes())?;
+        let file = self.file.checkpoint()?;
         let shapes = model::shapes(trainer.config());
         let (b, train_state) = trainer.train_state_mut();
         let mut host = Vec::new();
         for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
             for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()) {
                 host.resize(leaf.shape().count(), 0.0);
-                file.read(&(prefix(tree) + name), leaf.shape(), &mut host)?;
+                let read = file.read(&(prefix(tree) + name), leaf.shape(), &mut host);
+                read.with_context(|| cannot_resume(self.file.path()))?;
                 b.upload(&host, leaf)?;
             }
         }

@@ -6,6 +6,7 @@
 mod checkpoints;
 #[cfg(feature = "plots")]
 mod curve;
+mod failure;
 pub(crate) mod memory_estimate;
 mod metrics;
 mod objective;
@@ -22,6 +23,7 @@ mod training_objective;
 mod validate;
 
 pub use crate::run_folder::RunFolder;
+pub(crate) use checkpoints::command_line;
 pub use checkpoints::{Best, Provenance, ResumePoint, load_resume_point, trained_on};
 #[cfg(feature = "plots")]
 pub use curve::draw;

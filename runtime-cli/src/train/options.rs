@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Text")]
 #[serde(default, deny_unknown_fields)]
 pub struct DataOptions {
-    /// Text files (.txt, .jsonl, also compressed as .gz or .zst), one folder of shards written by `tokenize`, or builtin: the
-    /// generated built-in corpus [default: builtin]
+    /// Text files (.txt, .jsonl, also compressed as .gz or .zst), - for the standard input, one folder of shards written by
+    /// `tokenize`, or builtin: the generated built-in corpus; any file with --tokenizer bytes [default: builtin]
     #[arg(long = "data", value_name = "FILE", num_args = 1..)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<PathBuf>>,

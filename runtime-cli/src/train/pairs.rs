@@ -92,7 +92,8 @@ impl Pairs {
     /// Reads the rows and tokenizes their texts. A row with an empty text is skipped.
     ///
     /// # Errors
-    /// A file that cannot be read, a teacher with another number of rows, or an invalid held-out fraction.
+    /// A file that cannot be read, a teacher with another number of rows or a value that is not finite, or an invalid held-out
+    /// fraction.
     pub fn open(data: &Data, objective: &Objective, tokenizer: &dyn Tokenizer) -> Result<Self> {
         let table = open(data)?;
         let names = names(&table, objective)?;
@@ -132,6 +133,15 @@ impl Pairs {
         let part = data.holdout.unwrap_or_default();
         if !(part > 0.0 && part < 1.0 && data.validation.is_empty()) {
             bail!("embedding training needs a held-out split: give --holdout a fraction between 0 and 1, and no --validation");
+        }
+        if let Some(teacher) = &teacher {
+            let mut vector = vec![0.0; teacher.dim()];
+            for &row in &kept {
+                teacher.row(row, &mut vector);
+                if let Some(x) = vector.iter().find(|x| !x.is_finite()) {
+                    bail!("the teacher's embedding of row {} has the value {x}; compute it again, or leave the row out", row + 1);
+                }
+            }
         }
         let cut = (kept.len() as f64 * (1.0 - part)) as usize;
         Ok(Self { columns, teacher: teacher.map(|teacher| (teacher, kept)), cut, order: Mutex::default() })

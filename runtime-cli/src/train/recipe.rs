@@ -7,6 +7,7 @@ use crate::files;
 use crate::task::Assignment;
 use anyhow::{Result, anyhow, bail};
 use hh_core::config::Config;
+use hh_core::json::unique_keys;
 use hh_core::presets::{PRESETS, preset};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -76,7 +77,8 @@ impl RecipeFile {
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_to_string(path)?;
         if path.extension().is_some_and(|e| e == "json") {
-            let model = serde_json::from_str(&text)
+            let model = unique_keys(&text)
+                .and_then(|()| serde_json::from_str(&text))
                 .map_err(|e| anyhow!("{} is not a model configuration: {e}; give a JSON object of its fields", path.display()))?;
             return Ok(Self { model, ..Self::default() });
         }
@@ -208,11 +210,13 @@ impl RecipeFile {
     }
 }
 
-/// Checks the options of one source, the file or the flags.
+/// Checks the options of one source, the file or the flags, for what a recipe cannot store.
 fn check_options(train: &TrainOptions, objective: &ObjectiveOptions, data: &DataOptions) -> Result<()> {
+    let lists = [&data.files, &data.validation].into_iter().flatten().flatten();
+    lists.chain(&train.from).chain(&objective.teacher).try_for_each(|path| files::require_unicode(path))?;
     let mut numbers = train.numbers().into_iter().chain(objective.numbers()).chain(data.holdout.map(|part| ("holdout", part)));
-    if let Some((name, value)) = numbers.find(|(_, value)| !value.is_finite()) {
-        bail!("{name} is {value}; it must be a finite number");
+    if let Some((name, value)) = numbers.find(|(_, value)| !(*value as f32).is_finite()) {
+        bail!("{name} is {value}; it must be a finite number, at most {:e}", f32::MAX);
     }
     match (data.validation.as_deref(), data.holdout) {
         (Some([_, ..]), Some(part)) => bail!("--validation and --holdout {part} both define the held-out text: give only one of them"),

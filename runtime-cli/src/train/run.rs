@@ -1,13 +1,15 @@
 //! The training loop: steps, metrics, validations and checkpoints; it can be stopped between any two steps.
 
 use super::checkpoints::{self, Best, Provenance, ResumePoint};
+use super::failure::Kept;
 use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
 use super::objective::Kind;
 use super::progress::Progress;
 use super::source::TrainingData;
 use super::training_objective::{EmbeddingObjective, NextToken, TrainingObjective};
 use super::{Recipe, RunFolder};
-use anyhow::{Context, Result, bail};
+use crate::files;
+use anyhow::{Result, bail};
 use hh_core::backend::Backward;
 use hh_core::model::Params;
 use hh_core::train::{Losses, Trainer};
@@ -93,6 +95,8 @@ pub fn train_loop<B: Backward, L: TrainingObjective<B>>(
     if let Some(resume_point) = resume_point {
         resume_point.restore(objective.trainer())?;
     }
+    // Only now, so that a run that cannot be resumed stays as it is.
+    files::write_atomically(&job.folder.config(), |w| w.write_all(job.recipe.to_toml().as_bytes()))?;
     let mut run = Run::begin(objective, job, resume_point, progress)?;
     let steps = job.recipe.train.steps;
     while run.at() < steps && !run.is_solved && !(job.stop)(run.at()) {
@@ -115,7 +119,7 @@ struct Run<'a, B, L> {
     metrics: Metrics,
     progress: Progress,
     best: Option<Best>,
-    /// Whether the objective is solved.
+    /// Whether the run ends here: the objective is solved, or the validation loss has not improved for too long.
     is_solved: bool,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
@@ -131,7 +135,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let metrics = Metrics::open(&job.folder.metrics(), objective.trainer().step())?;
         let last = metrics.records().iter().rev().find_map(|r| if let Record::Evaluation(r) = r { Some(r) } else { None });
         let is_solved = last.is_some_and(|evaluation| objective.is_solved(evaluation));
-        Ok(Self {
+        let mut run = Self {
             job,
             objective,
             backend: PhantomData,
@@ -143,7 +147,9 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
             trained: 0,
             time: Duration::ZERO,
             logged: (0, Duration::ZERO),
-        })
+        };
+        run.stop_early();
+        Ok(run)
     }
 
     /// Number of steps done.
@@ -192,8 +198,8 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let (step, grad_norm) = (self.at(), self.objective.trainer().grad_norm()?);
         let total = losses.nll + losses.z + losses.smooth + losses.flow + losses.cosine + losses.pairs;
         if !total.is_finite() || !grad_norm.is_finite() {
-            self.progress.finish();
-            bail!("{}", self.diverged(&format!("the loss is {} and the gradient norm {grad_norm}", losses.nll + losses.cosine)));
+            let what = format!("the loss is {} and the gradient norm {grad_norm}", losses.nll + losses.cosine);
+            bail!("{}", self.kept().diverged(&what));
         }
         if !log {
             return Ok(());
@@ -219,12 +225,21 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         self.metrics.push(Record::Step(record))
     }
 
-    fn diverged(&mut self, what: &str) -> String {
-        let kept = match self.saved {
-            None => "no checkpoint was saved".to_owned(),
-            Some(step) => format!("the checkpoints of step {step} in {} are intact", self.job.folder.path().display()),
+    /// What a sentence about a failure needs; the progress display ends.
+    fn kept(&mut self) -> Kept<'a> {
+        self.progress.finish();
+        Kept { job: self.job, step: self.at(), saved: self.saved, has_best: self.best.is_some() }
+    }
+
+    /// Ends the run if the last validations, as many as the recipe's patience, are no better than one before them. A function of
+    /// what a resume point has, so a resumed run decides as an uninterrupted one.
+    fn stop_early(&mut self) {
+        let (at, t) = (self.at(), &self.job.recipe.train);
+        let Some(best) = self.best.filter(|best| t.patience > 0 && at / t.eval_every - best.step / t.eval_every >= t.patience) else {
+            return;
         };
-        format!("training diverged at step {}: {what}; try a lower --lr, a longer --warmup, or --clip 1; {kept}", self.at())
+        self.progress.say(&format!("step {at}: no validation after that of step {} is better, so the run ends early", best.step));
+        self.is_solved = true;
     }
 
     fn evaluate(&mut self) -> Result<()> {
@@ -235,19 +250,19 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let evaluation = evaluation.expect("never stopped");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
-            self.progress.finish();
-            bail!("{}", self.diverged(&format!("the validation loss is {nll}")));
+            bail!("{}", self.kept().diverged(&format!("the validation loss is {nll}")));
         }
         let better = self.best.is_none_or(|best| nll < best.nll);
         self.is_solved = self.objective.is_solved(&evaluation);
         self.metrics.push(Record::Evaluation(evaluation))?;
         self.progress.evaluation(&evaluation, better);
         if better {
-            let (path, advice) = (self.job.folder.best(), self.advice());
-            checkpoints::save_weights(&path, self.objective.trainer(), average, Some(nll), self.job.recipe, self.job.from)
-                .with_context(|| advice)?;
+            let Job { recipe, from, folder, .. } = self.job;
+            let written = checkpoints::save_weights(&folder.best(), self.objective.trainer(), average, Some(nll), recipe, from);
+            written.map_err(|e| self.kept().unsaved(e))?;
             self.best = Some(Best { step: evaluation.step, nll, average });
         }
+        self.stop_early();
         self.draw()
     }
 
@@ -262,22 +277,11 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     /// later.
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
-        let advice = &self.advice();
-        checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from).with_context(|| advice.clone())?;
-        checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from)
-            .with_context(|| advice.clone())?;
+        checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from)
+            .and_then(|()| checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from))
+            .map_err(|e| self.kept().unsaved(e))?;
         self.saved = Some(self.at());
         Ok(())
-    }
-
-    fn advice(&mut self) -> String {
-        let step = self.at();
-        match self.saved {
-            None => format!("step {step} could not be saved"),
-            Some(saved) => {
-                format!("step {step} could not be saved; the checkpoint of step {saved} is intact, and --resume continues from it")
-            }
-        }
     }
 
     /// The final validation, over the whole held-out text; `None` if stopped, in which case a resumed run does only this.

@@ -143,6 +143,9 @@ hyper_parameters! { model;
     /// Steps between checkpoints [default: --eval-every]
     #[arg(long, value_name = "N")]
     run save_every: u64 = eval_every;
+    /// Early stopping: end the run after N validations in a row without a better loss; 0 never does [default: 0]
+    #[arg(long, value_name = "N")]
+    run patience: u64 = 0 => #[serde(default, skip_serializing_if = "is_zero")];
     /// Steps between lines of metrics.jsonl [default: 10]
     #[arg(long, value_name = "N")]
     run log_every: u64 = 10;
@@ -193,4 +196,9 @@ fn one() -> f64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_one(times: &f64) -> bool {
     *times == 1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }

@@ -4,7 +4,8 @@ use super::objective::Objective;
 use super::pairs::{Pairs, texts_of};
 use super::recipe::{Data, Recipe};
 use crate::data::shard::{MANIFEST, ShardFolder};
-use crate::data::{Dataset, TokenStream, texts};
+use crate::data::spool::{Input, STDIN};
+use crate::data::{Dataset, TokenStream, ids, texts};
 use crate::tokenizers::{Spec, parse_spec};
 use crate::{corpus, files};
 use anyhow::{Result, bail};
@@ -129,8 +130,53 @@ fn is_builtin(path: &Path) -> bool {
     path.as_os_str() == BUILTIN
 }
 
+impl Data {
+    /// Makes the paths of its files absolute, so that the stored recipe works from any folder.
+    ///
+    /// # Errors
+    /// A path that a recipe cannot store.
+    pub fn make_absolute(&mut self) -> Result<()> {
+        let named = |path: &&mut PathBuf| !is_builtin(path) && path.as_os_str() != STDIN;
+        for path in self.files.iter_mut().chain(&mut self.validation).filter(named) {
+            *path = files::absolute(path)?;
+        }
+        if let Some(Spec::Bpe { path }) = self.tokenizer.as_deref().map(parse_spec).transpose()? {
+            self.tokenizer = Some(Spec::Bpe { path: files::absolute(&path)? }.to_string());
+        }
+        Ok(())
+    }
+
+    /// What is the same text twice, as warnings: files that are trained on more than once, and held-out files that are trained on.
+    /// `origins` are those of a [`Source`] of this data.
+    pub fn repeated(&self, origins: &[SourceFile]) -> Vec<String> {
+        let all: Vec<(&PathBuf, &SourceFile)> = self.files.iter().chain(&self.validation).zip(origins).collect();
+        let (trained, held_out) = all.split_at(self.files.len().min(all.len()));
+        // Files too large for a hash are compared by their place.
+        let same = |a: &(&PathBuf, &SourceFile), b: &(&PathBuf, &SourceFile)| match (&a.1.sha256, &b.1.sha256) {
+            (Some(a), Some(b)) => a == b,
+            _ => a.1.bytes == b.1.bytes && a.0.canonicalize().is_ok_and(|path| b.0.canonicalize().is_ok_and(|other| path == other)),
+        };
+        let twice = trained.iter().enumerate().filter_map(|(i, b)| {
+            let a = trained[..i].iter().find(|a| same(a, b))?;
+            Some(format!("warning: {} and {} have the same content, which is trained on twice", a.0.display(), b.0.display()))
+        });
+        let leaked = held_out.iter().filter_map(|b| {
+            let a = trained.iter().find(|a| same(a, b))?;
+            Some(format!(
+                "warning: the held-out {} has the content of {}, which is trained on: the validation loss is that of a text learned by heart",
+                b.0.display(),
+                a.0.display()
+            ))
+        });
+        twice.chain(leaked).collect()
+    }
+}
+
 fn learn(data: &Data) -> Result<Box<dyn Tokenizer>> {
     let spec = parse_spec(data.tokenizer.as_deref().unwrap_or("chars"))?;
+    if !spec.learns() {
+        return spec.build(std::iter::empty());
+    }
     // Unseen held-out words become <unk>, as in the benchmarks; an unseen held-out character would be an error.
     let also = if spec == Spec::Chars && shards_or_none(&data.validation).is_none() { &data.validation[..] } else { &[] };
     if is_builtin(&data.files[0]) {
@@ -159,7 +205,7 @@ fn stream(tokenizer: &dyn Tokenizer, files: &[PathBuf], field: &str) -> Result<T
     if is_builtin(&files[0]) {
         return TokenStream::from_texts(tokenizer, [Ok(builtin())].into_iter());
     }
-    TokenStream::from_texts(tokenizer, texts(files, field)?)
+    TokenStream::collect(ids(tokenizer, files, field)?, tokenizer.vocab_size())
 }
 
 impl SourceFile {
@@ -180,11 +226,9 @@ impl SourceFile {
                 path.display()
             );
         }
-        let file = files::open(&inside)?;
-        let metadata = file.metadata()?;
-        // A pipe can be read only once.
-        let hashed = metadata.is_file() && metadata.len() <= HASHED;
-        Ok(Self { name, bytes: metadata.len(), sha256: if hashed { Some(hash(file)?) } else { None } })
+        let file = Input::open(&inside)?;
+        let bytes = file.size()?;
+        Ok(Self { name, bytes, sha256: if bytes <= HASHED { Some(hash(file)?) } else { None } })
     }
 }
 

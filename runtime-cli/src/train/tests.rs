@@ -175,7 +175,24 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints() {
     let mut wild = Bench { folder: tempfile::tempdir().unwrap(), recipe: bench.recipe.clone(), source: bench.source };
     (wild.recipe.train.lr, wild.recipe.train.clip) = (1e30, 0.0);
     let error = wild.go_on(&folder, u64::MAX, 1).unwrap_err().to_string();
-    assert!(error.contains("diverged at step 1") && error.contains("--lr") && error.contains("step 10"), "{error}");
+    let command = format!("train --config {0}/config.toml --from {0} --lr ", folder.path().display());
+    assert!(error.contains("diverged at step 1") && error.contains(&command) && error.contains("step 10"), "{error}");
+    assert!(fs::read(folder.resume()).unwrap() == kept);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_saved_and_said_to_be_diverged() {
+    let bench = Bench::new(|file| (file.train.eval_every, file.train.save_every) = (Some(100), Some(1)));
+    let folder = bench.out("run");
+    bench.train(&folder, None, 3, 1).unwrap();
+    let kept = fs::read(folder.resume()).unwrap();
+    let mut wild = Bench { folder: tempfile::tempdir().unwrap(), recipe: bench.recipe.clone(), source: bench.source };
+    // The loss of the step is finite; its update is not.
+    (wild.recipe.train.lr, wild.recipe.train.min_lr, wild.recipe.train.warmup, wild.recipe.train.adam_eps) = (3e38, 3e38, 0, 1e-8);
+    wild.recipe.train.weight_decay = 100.0;
+    let error = wild.go_on(&folder, u64::MAX, 1).unwrap_err().to_string();
+    assert!(error.contains("diverged at step 4: the tensor") && error.contains("step 3"), "{error}");
+    assert!(error.contains("last.safetensors --lr"), "there are no best weights: {error}");
     assert!(fs::read(folder.resume()).unwrap() == kept);
 }
 

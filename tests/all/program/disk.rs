@@ -49,7 +49,7 @@ fn a_full_disk_is_named_and_loses_nothing() {
     drop(disk);
 }
 
-/// What any user can have: files of two kilobytes at most, as the shell sets it, and no signal when one grows beyond.
+/// What any user can have: files of two kilobytes at most, as the shell sets it, with and without a signal when one grows beyond.
 #[cfg(unix)]
 #[test]
 fn a_file_that_may_not_grow_is_named_and_loses_nothing() {
@@ -62,9 +62,11 @@ fn a_file_that_may_not_grow_is_named_and_loses_nothing() {
         &format!("{TRAIN} --steps 4 --out again"),
         "data builtin --out corpus.txt",
     ] {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "sh"]).arg(&*PROGRAM).args(words(line));
-        no_room(here, line, shell, &["larger than this system allows"]);
+        for trap in ["trap '' XFSZ; ", ""] {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{trap}ulimit -f 4; exec \"$@\""), "sh"]).arg(&*PROGRAM).args(words(line));
+            no_room(here, line, shell, &["larger than this system allows"]);
+        }
     }
 }
 
@@ -76,6 +78,29 @@ fn a_place_of_the_kernels_own_is_no_place_for_a_run() {
     let here = folder.path();
     for line in ["export run /sys/hh.safetensors", "sample run --state /sys/hh", &format!("{TRAIN} --steps 4 --out /sys/hh")] {
         no_room(here, line, command(here, &words(line)), &["cannot", "/sys/hh", "write to another"]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_that_is_full_is_named() {
+    let folder = desk_with_run();
+    let here = folder.path();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    for line in [
+        "sample run --tokens 5",
+        "sample run --tokens 5 --batch 2",
+        "info run --json",
+        "eval run --data text.txt",
+        "eval run --data text.txt --json",
+        "tokenize --data text.txt --show 3",
+        "completions bash",
+        "data list",
+        "doctor",
+        "task",
+    ] {
+        let output = command(here, &words(line)).stdout(full()).output().expect("the program starts");
+        is_refusal(line, &output, &["cannot write to the standard output: the disk is full"]);
     }
 }
 

@@ -5,7 +5,9 @@ mod cuda;
 mod disk;
 mod embed;
 mod embeddings;
+mod input;
 mod libtorch;
+mod paths;
 mod probe;
 mod refusals;
 mod report;
@@ -13,6 +15,7 @@ mod server;
 mod shared;
 mod stopping;
 mod task;
+mod terminal;
 mod work;
 
 use std::{

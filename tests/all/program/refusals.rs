@@ -15,6 +15,8 @@ fn a_text_that_cannot_be_trained_on_is_refused() {
     write("short.txt", b"too short");
     write("lines.jsonl", b"{\"text\": \"one\"}\n{\"other\": 1}\n");
     write("cut.jsonl", b"{\"text\": \"one\"}\n{\"text\": \"tw");
+    write("texts.json", b"[{\"text\": \"one\"}, {\"text\": \"two\"}]");
+    write("table.csv", b"id,text\n1,one\n");
     write("not.gz", b"this is no gzip");
     write("not.zst", b"this is no zstandard");
     fs::create_dir(here.join("folder")).expect("memory");
@@ -27,6 +29,8 @@ fn a_text_that_cannot_be_trained_on_is_refused() {
         ("short.txt", "longer text"),
         ("lines.jsonl", "line 2"),
         ("cut.jsonl", "line 2"),
+        ("texts.json", "jq -c"),
+        ("table.csv", ".jsonl with a field"),
         ("not.gz", "not.gz"),
         ("not.zst", "not.zst"),
         ("folder", "folder"),
@@ -52,6 +56,14 @@ fn a_checkpoint_that_is_damaged_is_refused_by_every_command() {
     let mut nan = whole.clone();
     nan[8 + header..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     write("nan.safetensors", &nan);
+    let header_with = |from: &str, to: &str| {
+        let text = std::str::from_utf8(&whole[8..8 + header]).expect("JSON");
+        assert!(text.contains(from), "{from}");
+        let changed = text.replacen(from, to, 1);
+        [&(changed.len() as u64).to_le_bytes()[..], changed.as_bytes(), &whole[8 + header..]].concat()
+    };
+    write("missing-tensor.safetensors", &header_with("\"embed.weight\":", "\"embed.other\":"));
+    write("twice.safetensors", &header_with("\"__metadata__\":{", "\"__metadata__\":{\"program\":\"a\",\"program\":\"a\","));
     let mut shapes = whole.clone();
     // The header keeps its length: another width of a head.
     let field = br#"\"head_dim\":4"#;
@@ -66,6 +78,8 @@ fn a_checkpoint_that_is_damaged_is_refused_by_every_command() {
         ("text", "not a"),
         ("nan", "NaN"),
         ("shapes", "shape"),
+        ("missing-tensor", "embed.weight is missing"),
+        ("twice", "\"program\" comes twice"),
     ] {
         for command in ["sample", "eval --data text.txt", "export --dtype f16"] {
             let out = if command.starts_with("export") { " out.safetensors" } else { "" };
@@ -86,6 +100,11 @@ fn a_run_that_is_damaged_is_not_resumed_and_not_harmed() {
     refused(here, "train --resume run --steps 20", &["cut short"]);
     fs::write(&resume, b"").expect("memory");
     refused(here, "train --resume run --steps 20", &["empty"]);
+    let mut nan = whole.clone();
+    let at = nan.len() - 4;
+    nan[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&resume, &nan).expect("memory");
+    refused(here, "train --resume run --steps 20", &["cannot resume from", "has the value NaN"]);
     fs::remove_file(&resume).expect("a file");
     refused(here, "train --resume run --steps 20", &["resume.safetensors"]);
     fs::write(&resume, &whole).expect("memory");
@@ -111,6 +130,8 @@ fn invalid_flags_are_refused() {
         ("train --lr -1 --out x", "-1"),
         ("train --lr=-1 --out x", "learning rate"),
         ("train --lr nan --out x", "lr is NaN"),
+        ("train --lr 1e39 --out x", "lr is 1000000"),
+        ("train --lr 1e-60 --out x", "learning rate"),
         ("train --ema inf --out x", "ema is inf"),
         ("train --holdout nan --out x", "holdout is NaN"),
         ("train --dropout 1 --out x", "dropout"),
@@ -126,6 +147,7 @@ fn invalid_flags_are_refused() {
         ("train --nonsense", "--nonsense"),
         ("sample run --batch 2 --state talk", "--batch 2"),
         ("sample run --batch 0", "batch"),
+        ("sample run --stop ''", "at least one character"),
         ("sample run --tokens -3", "--tokens"),
         ("sample run --temperature=-1", "temperature"),
         ("sample run --top-p 2", "top_p"),

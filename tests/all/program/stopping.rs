@@ -1,10 +1,10 @@
-//! Ctrl-C: the step is finished, everything is saved, and the run goes on as if it had never stopped.
+//! Signals: the step is finished, everything is saved, and the run goes on as if it had never stopped.
 
-use super::{TEXT, TRAIN, command, desk, text_of, weights, words, works};
+use super::{PROGRAM, TEXT, TRAIN, command, desk, desk_with_run, is_refusal, text_of, weights, words, works};
 use std::{
     io::Read,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -14,17 +14,27 @@ pub(super) fn signal(name: &str, process: u32) {
     assert!(status.success(), "kill -{name}");
 }
 
-/// Trains until the first metrics are written, then interrupts.
-pub(super) fn interrupted(here: &Path, run: &str, steps: u64, backend: &str) -> String {
-    let mut child = command(here, &words(&format!("{TRAIN} --steps {steps} --log-every 1 --out {run} {backend}")));
-    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+/// Waits until a run has written its first metrics.
+fn begun(here: &Path, run: &str, child: &mut Child) {
     let metrics = here.join(run).join("metrics.jsonl");
     let began = Instant::now();
     while !std::fs::read_to_string(&metrics).is_ok_and(|m| m.lines().count() > 3) {
         assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().expect("a child").is_none(), "it never began");
         std::thread::sleep(Duration::from_millis(5));
     }
-    signal("INT", child.id());
+}
+
+/// Trains until the first metrics are written, then interrupts.
+pub(super) fn interrupted(here: &Path, run: &str, steps: u64, backend: &str) -> String {
+    stopped_by("INT", here, run, &format!("{TRAIN} --steps {steps} --log-every 1 --out {run} {backend}"))
+}
+
+/// Trains until the first metrics are written, then sends a signal, which must end the run in good order.
+fn stopped_by(name: &str, here: &Path, run: &str, line: &str) -> String {
+    let mut child = command(here, &words(line));
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    begun(here, run, &mut child);
+    signal(name, child.id());
     let status = child.wait().expect("it ends");
     let mut said = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
@@ -45,6 +55,69 @@ fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
     assert!(weights(here, "parts") != weights(here, "whole"), "it was interrupted before its end");
     works(here, "train --resume parts --threads 2");
     assert!(weights(here, "parts") == weights(here, "whole"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_terminal_is_closed_or_that_is_terminated_is_saved() {
+    let folder = desk();
+    let here = folder.path();
+    for (name, run) in [("HUP", "closed"), ("TERM", "ended")] {
+        let said = stopped_by(name, here, run, &format!("{TRAIN} --steps 100000 --log-every 1 --out {run}"));
+        assert!(said.contains(&format!("--resume {run}")), "{said}");
+        works(here, &format!("info {run}/last.safetensors"));
+    }
+}
+
+/// As `nohup` starts it.
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_started_to_ignore_a_closed_terminal_goes_on() {
+    let folder = desk();
+    let here = folder.path();
+    let line = format!("{TRAIN} --steps 100000 --log-every 1 --out run");
+    let mut child = Command::new("sh");
+    child.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(&*PROGRAM).args(words(&line)).current_dir(here);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
+    begun(here, "run", &mut child);
+    signal("HUP", child.id());
+    let lines = || std::fs::read_to_string(here.join("run/metrics.jsonl")).expect("metrics").lines().count();
+    let (before, began) = (lines(), Instant::now());
+    while lines() < before + 20 {
+        assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().expect("a child").is_none(), "it stopped");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal("INT", child.id());
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn two_runs_do_not_write_to_one_folder() {
+    let folder = desk();
+    let here = folder.path();
+    let mut child = command(here, &words(&format!("{TRAIN} --steps 100000 --log-every 1 --save-every 1 --out run")));
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    begun(here, "run", &mut child);
+    for line in ["train --resume run", &format!("{TRAIN} --steps 3 --out run")] {
+        let output = command(here, &words(line)).output().expect("the program starts");
+        is_refusal(line, &output, &["another run is writing to run"]);
+    }
+    works(here, "info run/last.safetensors");
+    signal("INT", child.id());
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    works(here, "info run/resume.safetensors");
+}
+
+#[test]
+fn what_a_killed_run_left_unfinished_goes_when_the_run_goes_on() {
+    let folder = desk_with_run();
+    let stale = folder.path().join("run/.hh-aB3dE5.unfinished");
+    std::fs::write(&stale, [0; 1000]).expect("memory");
+    works(folder.path(), "sample run --tokens 3");
+    assert!(stale.exists(), "a command that only reads removes nothing");
+    works(folder.path(), "train --resume run --steps 12");
+    assert!(!stale.exists());
 }
 
 /// The last validation reads the whole held-out text, which may be long.

@@ -31,6 +31,38 @@ fn a_recipe_that_was_saved_trains_the_same_again() {
     assert!(weights(here, "run") == weights(here, "again"));
 }
 
+/// What the sentence about a run that diverged advises.
+#[test]
+fn a_run_starts_again_from_the_best_weights_of_another_with_its_recipe() {
+    let folder = desk_with_run();
+    let here = folder.path();
+    works(here, "train --config run/config.toml --from run --lr 5e-3 --out again");
+    let recipe = fs::read_to_string(here.join("again/config.toml")).expect("a recipe");
+    assert!(recipe.contains("lr = 0.005\n") && recipe.contains("run\"\n"), "{recipe}");
+}
+
+/// A learning rate so small that no weight changes: no validation is better than the first.
+#[test]
+fn a_run_that_gets_no_better_ends_early() {
+    let folder = desk();
+    let here = folder.path();
+    let line = format!("{TRAIN} --steps 50 --eval-every 2 --lr 1e-30 --min-lr 0 --ema 0 --patience 3 --out run");
+    let output = command(here, &words(&line)).output().expect("the program starts");
+    let (said, steps) = (text_of(&output.stderr), |run: &str| {
+        let metrics = fs::read_to_string(here.join(run).join("metrics.jsonl")).expect("metrics");
+        let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(last["whole"], true, "it ends with the whole held-out text");
+        last["step"].as_u64()
+    });
+    assert!(output.status.success() && said.contains("no validation after that of step 2 is better"), "{said}");
+    assert!(text_of(&output.stdout).contains("weights of step 2"), "{}", text_of(&output.stdout));
+    assert_eq!(steps("run"), Some(8));
+    works(here, "train --resume run");
+    assert_eq!(steps("run"), Some(8), "it stays at its end");
+    works(here, "train --resume run --patience 5");
+    assert_eq!(steps("run"), Some(12), "until its patience is longer");
+}
+
 /// Blocks that keep their inputs alone: less is announced, and the same is learned.
 #[test]
 fn recomputing_takes_less_memory_and_trains_the_same_weights() {

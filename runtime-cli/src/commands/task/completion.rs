@@ -3,6 +3,7 @@
 use crate::features::Feature;
 use crate::files::{self, shown};
 use crate::machine::{BackendJob, Backends, Machine};
+use crate::stdout;
 use crate::task::REPORT;
 use crate::task::completion::{Completion, MEMORIES, Report, Row, write_csv};
 use crate::train::RunFolder;
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args, backends: &impl Backends) -> Result<()> {
     let report = Report::new(&args.task, &rows);
     files::write_atomically(&file(REPORT), |w| Ok(serde_json::to_writer_pretty(w, &report)?))?;
 
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout::lock();
     writeln!(out, "fraction of {} patterns completed", report.patterns())?;
     writeln!(out, "{:<12}{:>9}{:>9}{:>9}", "", MEMORIES[0], MEMORIES[1], MEMORIES[2])?;
     for (probe, [modern, classic, ca3]) in report.shares() {

@@ -1,13 +1,14 @@
 //! Training and final test of a task, from the recipe to the report.
 
 use crate::budget::parameters;
-use crate::files::{self, shown};
+use crate::files::shown;
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
+use crate::stdout;
 use crate::task::{Assignment, ExamResult, REPORT, Report, exam, solve};
-use crate::train::{Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder};
+use crate::train::{Job, Outcome, Progress, Provenance, Recipe, ResumePoint, RunFolder, command_line};
 use anyhow::{Result, bail};
 use hh_core::backend::Backward;
 use hh_core::model::Model;
@@ -40,10 +41,9 @@ pub(super) fn go(
         tokenizer: None,
         origins: Vec::new(),
         split: "held-out examples are drawn independently".into(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
     };
     let train = || {
-        files::write_atomically(&folder.config(), |w| w.write_all(recipe.to_toml().as_bytes()))?;
         print_start(recipe, assignment, folder, place);
         let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
         backends.run(machine, Solve { job, assignment, resume_point: resume_point.as_ref() })
@@ -57,7 +57,7 @@ pub(super) fn go(
     let (Some(report), Some(exam)) = (report, exam) else {
         let again = machine.again();
         let _ = writeln!(
-            std::io::stdout(),
+            stdout::lock(),
             "stopped after step {}; resume with: hh-runtime task --resume {}{again}",
             outcome.step,
             shown(folder.path())
@@ -124,7 +124,7 @@ impl BackendJob for FinalTest<'_> {
 }
 
 fn summary(outcome: &Outcome, exam: &[ExamResult], path: &Path, began: Instant) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout::lock();
     let Some(whole) = outcome.whole else { return Ok(()) };
     writeln!(out)?;
     writeln!(

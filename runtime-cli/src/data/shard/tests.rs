@@ -172,3 +172,17 @@ fn a_contradictory_header_is_rejected_even_with_a_valid_checksum() {
         assert!(parse_header(&bad.to_bytes()).is_err(), "{bad:?}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_writer_left_goes_with_the_next_and_a_busy_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let stale = folder.path().join(".hh-aB3dE5.unfinished");
+    fs::create_dir(&stale).unwrap();
+    fs::write(stale.join("shard-00000.ids"), "cut off").unwrap();
+    let mut busy = ShardWriter::create(&folder.path().join("one"), &Bytes, 5).unwrap();
+    assert!(!stale.exists());
+    write(&folder.path().join("two"), &Bytes, 5, &[1, 2, 3]);
+    busy.push(&[4, 5, 6]).unwrap();
+    assert_eq!(busy.finish().unwrap(), 3);
+}

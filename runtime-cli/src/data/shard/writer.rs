@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 /// Writes a folder of shards in constant memory.
 ///
 /// Everything is written to a temporary folder next to the output, which is renamed in [`finish`](Self::finish), or deleted if
-/// the writer is dropped before.
+/// the writer is dropped before; if the process is killed, by the next writer there.
 pub struct ShardWriter {
     unfinished: tempfile::TempDir,
+    _lock: Option<File>,
     folder: PathBuf,
     header: Header,
     shard_tokens: u64,
@@ -39,9 +40,9 @@ impl ShardWriter {
         }
         let parent = files::folder_of(folder);
         files::make_folder(&parent)?;
-        let unfinished = files::temporary(0o777)
-            .tempdir_in(&parent)
-            .map_err(|e| anyhow!("cannot write to {}: {}", parent.display(), files::remedy(&e)))?;
+        files::remove_stale(&parent);
+        let (unfinished, lock) =
+            files::unfinished_folder_in(&parent).map_err(|e| anyhow!("cannot write to {}: {}", parent.display(), files::remedy(&e)))?;
         let json = tokenizer.to_json();
         let this = Self {
             folder: folder.to_owned(),
@@ -56,6 +57,7 @@ impl ShardWriter {
             entries: Vec::new(),
             packed: Vec::new(),
             unfinished,
+            _lock: lock,
         };
         this.checked(fs::write(this.unfinished.path().join(TOKENIZER), json))?;
         Ok(this)

@@ -96,6 +96,8 @@ fn an_invalid_file_is_reported_with_its_line() {
     assert!(error(read("a.toml", "[train]\nsteps = 5\nstep = 6\n")).contains("line 3: unknown field `step`"));
     assert!(error(read("a.toml", "[train\n")).contains("line 1"));
     assert!(error(read("a.json", "[1]")).contains("is not a model configuration"));
+    let twice = r#"{"width": 16, "layers": 2, "width": 32}"#;
+    assert!(error(read("a.json", twice)).contains("the key \"width\" comes twice"));
     let json = preset("gpt-4.5m").unwrap().to_json();
     assert_eq!(read("a.json", &json).unwrap().complete(65).unwrap().model, preset("gpt-4.5m").unwrap());
 }

@@ -155,6 +155,16 @@ fn invalid_embedding_runs_are_rejected_in_one_sentence() {
         file.data.files = Some(vec![folder.join("pairs.tsv")]);
         file.objective.columns = Some(vec!["question".into()]);
     });
+    for (x, said) in [(f32::NAN, "row 3 has the value NaN"), (f32::NEG_INFINITY, "row 3 has the value -inf")] {
+        refuse(said, &|file, folder| {
+            taught(file, folder);
+            let path = folder.join("teacher.npy");
+            let mut bytes = fs::read(&path).unwrap();
+            let end = bytes.len() - (48 - 3) * 14 * size_of::<f32>();
+            bytes[end - 4..end].copy_from_slice(&x.to_le_bytes());
+            fs::write(&path, bytes).unwrap();
+        });
+    }
     refuse("--holdout", &|file, folder| file.data.validation = Some(vec![folder.join("texts.txt")]));
     refuse("one file of rows", &|file, folder| file.data.files = Some(vec![folder.join("texts.txt"), folder.join("pairs.tsv")]));
 }
