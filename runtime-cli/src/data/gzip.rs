@@ -3,6 +3,9 @@
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Read};
 
+/// The first byte of a member.
+const MAGIC: u8 = 0x1f;
+
 /// Decompresses all members and verifies their checksums. Zeros after the last member are ignored, as `gunzip` does; anything
 /// else there is an error.
 pub(crate) struct Members<R> {
@@ -40,6 +43,9 @@ impl<R: BufRead> Read for Members<R> {
                     if source.fill_buf()?.is_empty() {
                         self.state = State::Between(source);
                         return Ok(0);
+                    }
+                    if source.fill_buf()?.first() != Some(&MAGIC) {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "there are other bytes after its end"));
                     }
                     State::Inside(Box::new(GzDecoder::new(source)))
                 }
