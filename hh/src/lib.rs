@@ -47,7 +47,7 @@ mod text;
 pub mod tokenizer;
 
 pub use checkpoint::{CONTEXT, LoadedModel, MAX_CONTEXT, context_limit, trained_context};
-pub use embedder::{EmbedOptions, Embedder, Embeddings, Hit, Output, Prompt, Values, Vector};
+pub use embedder::{Blank, EmbedOptions, Embedder, Embeddings, Hit, Output, Prompt, Values, Vector};
 pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;

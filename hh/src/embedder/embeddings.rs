@@ -76,6 +76,17 @@ impl Embeddings {
         Self { len, dim, values }
     }
 
+    /// The same vectors with other numbers, from f32 of vectors of length 1.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for vectors that are not f32.
+    pub fn quantised(self, output: Output) -> Result<Self, Error> {
+        match self.values {
+            Values::F32(values) => Ok(Self::of(self.dim, values, output)),
+            _ => Err(Error::Mismatch("only vectors of f32 numbers can be quantised".into())),
+        }
+    }
+
     /// How many vectors there are.
     pub fn len(&self) -> usize {
         self.len

@@ -9,7 +9,7 @@ mod share;
 mod tests;
 
 pub use embeddings::{Embeddings, Hit, Values, Vector};
-pub use options::{EmbedOptions, Output, Prompt};
+pub use options::{Blank, EmbedOptions, Output, Prompt};
 
 use crate::{Convention, Error, LoadedModel, Weights, checkpoint};
 use hh_core::{
@@ -108,21 +108,24 @@ impl Embedder {
         &*self.loaded.tokenizer
     }
 
-    /// The vectors of texts, in their order. A text has the same vector alone as among others; nothing is cut off unless
-    /// [`EmbedOptions::max_tokens`] says so: a text that is longer than what the model was trained on is read in pieces, each with the
-    /// memory of those before it.
+    /// The vectors of texts, in their order. The same call has the same bits, whatever the threads. Alone, a text has the same vector
+    /// as among others up to rounding, below 1e-5 in each number. Nothing is cut off unless [`EmbedOptions::max_tokens`] says so: a
+    /// text that is longer than what the model was trained on is read in pieces, each with the memory of those before it.
     ///
     /// # Errors
-    /// [`Error::Empty`] for a text of nothing but white space and invisible characters, [`Error::Text`] for one that the model cannot read;
-    /// [`Error::Options`] for options that it cannot follow; [`Error::Core`] where memory is short.
+    /// [`Error::Empty`] for a text of nothing but white space and invisible characters, unless [`EmbedOptions::blank`] allows it;
+    /// [`Error::Text`] for one that the model cannot read; [`Error::Options`] for options that it cannot follow; [`Error::Core`] where
+    /// memory is short.
     pub fn embed(&self, texts: &[impl AsRef<str>], options: &EmbedOptions) -> Result<Embeddings, Error> {
         let form = self.form(options)?;
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let ids = self.ids(&texts, options)?;
-        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+        // Blank texts have no ids, and keep their zeros.
+        let some: Vec<usize> = (0..ids.len()).filter(|&text| !ids[text].is_empty()).collect();
+        let lengths: Vec<usize> = some.iter().map(|&text| ids[text].len()).collect();
         let plan = Plan::new(&lengths, self.layout().tokens);
         let batch = |worker: &mut Lease<'_>, i| {
-            let texts: Vec<&[u32]> = plan.batch(i).iter().map(|&text| &ids[text][..]).collect();
+            let texts: Vec<&[u32]> = plan.batch(i).iter().map(|&text| &ids[some[text]][..]).collect();
             let mut vectors = vec![0.0; texts.len() * form.dim];
             worker.batch(&texts, form, &mut vectors)?;
             Ok(vectors)
@@ -131,7 +134,7 @@ impl Embedder {
         let mut vectors = vec![0.0; texts.len() * form.dim];
         for (i, batch) in batches.iter().enumerate() {
             for (&text, vector) in plan.batch(i).iter().zip(batch.chunks(form.dim)) {
-                vectors[text * form.dim..][..form.dim].copy_from_slice(vector);
+                vectors[some[text] * form.dim..][..form.dim].copy_from_slice(vector);
             }
         }
         Ok(Embeddings::of(form.dim, vectors, options.output))
@@ -153,8 +156,9 @@ impl Embedder {
     fn ids(&self, texts: &[&str], options: &EmbedOptions) -> Result<Vec<Vec<u32>>, Error> {
         let prompt = options.prompt.prefix(&self.loaded.convention);
         let ids = |text: usize| {
+            let blank = || if options.blank == Blank::Zero { Ok(Vec::new()) } else { Err(Error::Empty { text }) };
             if is_blank(texts[text]) {
-                return Err(Error::Empty { text });
+                return blank();
             }
             let failed = |source| Error::Text { text, source };
             let mut ids = match prompt {
@@ -162,6 +166,9 @@ impl Embedder {
                 prompt => self.loaded.tokenizer.encode(&[prompt, texts[text]].concat()),
             }
             .map_err(failed)?;
+            if ids.is_empty() {
+                return blank();
+            }
             ids.truncate(options.max_tokens.unwrap_or(usize::MAX));
             embed::check(&self.loaded.model.config, &ids).map_err(failed)?;
             Ok(ids)

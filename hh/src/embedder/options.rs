@@ -22,11 +22,21 @@ pub struct EmbedOptions {
     pub output: Output,
     /// Reads only so many tokens of a text, the prompt's among them; all if absent.
     pub max_tokens: Option<usize>,
+    /// What becomes of a text of nothing but white space.
+    pub blank: Blank,
 }
 
 impl Default for EmbedOptions {
     fn default() -> Self {
-        Self { prompt: Prompt::Plain, pooling: None, truncate_dim: None, normalise: true, output: Output::F32, max_tokens: None }
+        Self {
+            prompt: Prompt::Plain,
+            pooling: None,
+            truncate_dim: None,
+            normalise: true,
+            output: Output::F32,
+            max_tokens: None,
+            blank: Blank::Refuse,
+        }
     }
 }
 
@@ -63,6 +73,16 @@ impl Prompt {
             Self::Document => &convention.document,
         }
     }
+}
+
+/// What becomes of a text of nothing but white space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Blank {
+    /// It is an error, which names the text.
+    #[default]
+    Refuse,
+    /// Its vector is zeros, whose similarity to every vector is 0.
+    Zero,
 }
 
 /// What the numbers of a vector are.

@@ -1,4 +1,4 @@
-use super::{EmbedOptions, Embedder, Embeddings, Output, Prompt, Values, Vector};
+use super::{Blank, EmbedOptions, Embedder, Embeddings, Output, Prompt, Values, Vector};
 use crate::{Convention, Error, Pooling};
 use hh_core::{
     checkpoint::{Metadata, Stored, TOKENIZER, write},
@@ -169,4 +169,30 @@ fn the_nearest_come_first() {
     let hits = bits.top_k(Vector::Binary { bits: &[0b1111_0000, 0b1000_0000], dim: 10 }, 2).unwrap();
     assert_eq!((hits[0].index, hits[1].index), (0, 1));
     assert!((hits[0].score - 0.8).abs() < 1e-6 && hits[1].score.abs() < 1e-6, "1 and 5 of 10 bits differ: {hits:?}");
+}
+
+#[test]
+fn a_blank_text_is_zeros_where_that_is_asked_for() {
+    let embedder = embedder();
+    let texts = ["", "the fox", " \t\n", "a dog"];
+    assert!(matches!(embedder.embed(&texts, &EmbedOptions::default()), Err(Error::Empty { text: 0 })));
+    for output in [Output::F32, Output::Int8] {
+        let options = EmbedOptions { blank: Blank::Zero, output, ..EmbedOptions::default() };
+        let all = embedder.embed(&texts, &options).unwrap();
+        let some = embedder.embed(&["the fox", "a dog"], &options).unwrap();
+        assert!(all.vector(1) == some.vector(0) && all.vector(3) == some.vector(1));
+        assert_eq!((all.vector(0).similarity(all.vector(1)).unwrap(), all.vector(2).similarity(all.vector(2)).unwrap()), (0.0, 0.0));
+        assert!(embedder.embed(&["", " "], &options).unwrap().len() == 2);
+    }
+}
+
+#[test]
+fn stored_vectors_are_quantised_as_new_ones_are() {
+    let (embedder, texts) = (embedder(), texts());
+    let plain = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
+    for output in [Output::Int8, Output::Binary] {
+        let wanted = embedder.embed(&texts, &EmbedOptions { output, ..EmbedOptions::default() }).unwrap();
+        assert!(plain.clone().quantised(output).unwrap() == wanted);
+        assert!(wanted.quantised(output).is_err());
+    }
 }

@@ -1,10 +1,10 @@
 //! `hh-runtime eval-embeddings`: evaluates a checkpoint's embeddings on STS and retrieval.
 
+use super::embedding::{self, PoolingName};
 use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
 use crate::stdout;
 use anyhow::Result;
-use clap::ValueEnum;
 use hh::{EmbedOptions, Embedder, Pooling};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -16,10 +16,11 @@ Examples:
       Spearman correlation of cosine similarities with human ratings
   hh-runtime eval-embeddings runs/mine --cranfield cranfield/ --json figures.json
       nDCG@10 and recall@100 of embeddings, BM25, and both combined
-  hh-runtime eval-embeddings model.safetensors --sts sts-dev.csv --dim 64
-      with the first 64 dimensions of each embedding
+  hh-runtime eval-embeddings --sts sts-dev.parquet --dim 64
+      the built-in English model, with the first 64 dimensions of each embedding
 
-An STS file is tab-separated as in the STS Benchmark: the score is field 5, the sentences are fields 6 and 7. \
+An STS file is tab-separated as in the STS Benchmark (the score is field 5, the sentences are fields 6 and 7), or a table: .jsonl, \
+.json, .parquet, or .csv and .tsv with a header, with columns such as sentence1, sentence2 and score. \
 A Cranfield folder has cran.all.1400, cran.qry, and QRelsCorrectedforTRECeval or cranqrel, which number queries by their \
 position in cran.qry. nDCG gains are 4 for a complete answer down to 1 for minimum interest, and 5 for a query's source paper, \
 which the collection marks with -1; recall counts all of these.";
@@ -28,9 +29,11 @@ which the collection marks with -1; recall counts all of these.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used)
-    checkpoint: PathBuf,
-    /// Scored sentence pairs, in the format of the STS Benchmark
+    /// A checkpoint, or a run folder (its best.safetensors is used) [default: the built-in English model, if built with the
+    /// feature `english`]
+    #[arg(value_name = "MODEL")]
+    checkpoint: Option<PathBuf>,
+    /// Scored sentence pairs: lines of the STS Benchmark, or a table
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "cranfield")]
     sts: Vec<PathBuf>,
     /// Retrieval collection, in the format of Cranfield
@@ -53,27 +56,6 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// Pooling of hidden states into one embedding.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum PoolingName {
-    /// The mean over the text's positions.
-    Mean,
-    /// The last position.
-    Last,
-    /// The mean with weights 1, 2, 3, ….
-    Weighted,
-}
-
-impl From<PoolingName> for Pooling {
-    fn from(name: PoolingName) -> Self {
-        match name {
-            PoolingName::Mean => Self::Mean,
-            PoolingName::Last => Self::Last,
-            PoolingName::Weighted => Self::Weighted,
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Report {
     #[serde(serialize_with = "crate::files::display")]
@@ -88,7 +70,10 @@ struct Report {
 /// # Errors
 /// An invalid checkpoint, data set or option, or a file that cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    let mut embedder = Embedder::from_file(&args.checkpoint)?;
+    let mut embedder = match &args.checkpoint {
+        Some(checkpoint) => Embedder::from_file(checkpoint)?,
+        None => embedding::english()?,
+    };
     if let Some(threads) = args.threads {
         embedder = embedder.with_threads(threads.into());
     }
@@ -103,7 +88,8 @@ pub fn run(args: Args) -> Result<()> {
         Some(folder) => retrieve(&embedder, &Cranfield::read(folder)?, &options)?,
         None => Vec::new(),
     };
-    let report = Report { checkpoint: args.checkpoint, dim: args.dim.unwrap_or(embedder.dim()), sts, cranfield };
+    let checkpoint = args.checkpoint.unwrap_or_else(|| "english".into());
+    let report = Report { checkpoint, dim: args.dim.unwrap_or(embedder.dim()), sts, cranfield };
     if let Some(path) = &args.json {
         files::write_atomically(path, |w| {
             serde_json::to_writer_pretty(&mut *w, &report)?;

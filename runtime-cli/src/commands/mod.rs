@@ -8,6 +8,7 @@ pub mod data;
 pub mod doctor;
 #[cfg(feature = "tables")]
 pub mod embed;
+mod embedding;
 pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
@@ -16,6 +17,8 @@ pub mod probe;
 #[cfg(feature = "plots")]
 pub mod report;
 pub mod sample;
+#[cfg(feature = "tables")]
+mod tables;
 pub mod task;
 mod text;
 pub mod tokenize;

@@ -1,7 +1,8 @@
+use super::gzip::Members;
 use super::spool::Input;
-use super::zstd::Frames;
+use super::surrogates;
+use super::zstd::{Frames, NeedsZstd};
 use anyhow::{Result, anyhow, bail};
-use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,47 @@ use std::path::{Path, PathBuf};
 pub(super) const CHUNK: usize = 1 << 18;
 /// Maximum bytes per line, which is read into memory.
 const MAX_LINE: u64 = 1 << 30;
+
+/// Compression of a whole file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    Zstandard,
+}
+
+impl Compression {
+    /// The compression of a file by its lower-case name, and the name without that extension.
+    pub(crate) fn of(name: &str) -> (Self, &str) {
+        if let Some(rest) = name.strip_suffix(".gz") {
+            (Self::Gzip, rest)
+        } else if let Some(rest) = name.strip_suffix(".zst") {
+            (Self::Zstandard, rest)
+        } else {
+            (Self::None, name)
+        }
+    }
+
+    /// The compression of a stream by its first bytes.
+    #[cfg(feature = "tables")]
+    pub(crate) fn detect(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstandard,
+            _ => Self::None,
+        }
+    }
+
+    /// The decompressed bytes of a file.
+    pub(crate) fn reader(self, file: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
+        let file = BufReader::with_capacity(CHUNK, file);
+        match self {
+            Self::None => Box::new(file),
+            Self::Gzip => Box::new(BufReader::with_capacity(CHUNK, Members::new(file))),
+            Self::Zstandard => Box::new(BufReader::with_capacity(CHUNK, Frames::new(file))),
+        }
+    }
+}
 
 /// A text file as a stream of bytes or lines, decompressed if its name ends in `.gz` or `.zst`.
 pub(crate) struct Source {
@@ -29,20 +71,22 @@ impl Source {
     /// # Errors
     /// A file that is missing, a folder, unreadable or empty.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let name = path.to_string_lossy().to_lowercase();
+        Self::open_as(path, path, Compression::of(&name).0)
+    }
+
+    /// Opens a file with this compression, which messages call `shown`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_as(path: &Path, shown: &Path, compression: Compression) -> Result<Self> {
         let file = Input::open(path)?;
         if file.size()? == 0 {
-            bail!("{} is empty; give a file with text", path.display());
+            bail!("{} is empty; give a file with text", shown.display());
         }
-        let file = BufReader::with_capacity(CHUNK, file);
-        let name = path.to_string_lossy().to_lowercase();
-        let (reader, name): (Box<dyn BufRead + Send>, _) = if let Some(name) = name.strip_suffix(".gz") {
-            (Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(file))), name)
-        } else if let Some(name) = name.strip_suffix(".zst") {
-            (Box::new(BufReader::with_capacity(CHUNK, Frames::new(file))), name)
-        } else {
-            (Box::new(file), &name[..])
-        };
-        Ok(Self { path: path.to_owned(), name: name.to_owned(), reader, line: 0, offset: 0 })
+        let name = shown.to_string_lossy().to_lowercase();
+        let name = Compression::of(&name).1.to_owned();
+        Ok(Self { path: shown.to_owned(), name, reader: compression.reader(file), line: 0, offset: 0 })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -102,20 +146,8 @@ impl Source {
         if !self.filled_line(line)? {
             return Ok(None);
         }
+        surrogates::replace_lone(line);
         json_object(line, &self.place()).map(Some)
-    }
-
-    /// Iterates over the lines that are not blank, until the first error.
-    #[cfg(feature = "tables")]
-    pub(crate) fn filled_lines(mut self) -> impl Iterator<Item = Result<String>> + Send {
-        std::iter::from_fn(move || {
-            let mut line = String::new();
-            match self.filled_line(&mut line) {
-                Ok(true) => Some(Ok(line)),
-                Ok(false) => None,
-                Err(e) => Some(Err(e)),
-            }
-        })
     }
 
     /// The position of the last line read, for messages.
@@ -131,6 +163,11 @@ impl Source {
 
     /// Rejects content with a zero byte. `offset` is that of the bytes in the file.
     pub(super) fn refuse_binary(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        if offset == 0
+            && let Some(encoding) = foreign_encoding(bytes)
+        {
+            bail!("{} is {encoding}: convert it to UTF-8, as with `iconv -f {encoding} -t UTF-8`", self.path.display());
+        }
         if let Some(at) = bytes.iter().position(|&b| b == 0) {
             bail!(
                 "{} is not text: byte {} is zero, as in binary files and UTF-16; give UTF-8 text",
@@ -150,6 +187,15 @@ impl Source {
     #[cfg(feature = "tables")]
     pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
         self.reader
+    }
+}
+
+/// The name of an encoding of text by the byte order mark at its start, if that is not UTF-8's.
+pub(crate) fn foreign_encoding(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
     }
 }
 
@@ -179,6 +225,7 @@ pub(crate) fn broken(path: &Path, e: &io::Error) -> anyhow::Error {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
             anyhow!("{path} cannot be decompressed: {e}; copy or download it again, or correct its name")
         }
+        _ if e.get_ref().is_some_and(|e| e.is::<NeedsZstd>()) => anyhow!("{path} cannot be decompressed here: {e}"),
         _ => anyhow!("cannot read {path}: {e}"),
     }
 }

@@ -28,6 +28,14 @@ impl Table {
         match *self {}
     }
 
+    pub(crate) fn place(&self, _: u64) -> String {
+        match *self {}
+    }
+
+    pub(crate) fn numbers(&self, _: &str) -> Result<Vec<f64>> {
+        match *self {}
+    }
+
     pub(crate) fn texts(&self, _: &[&str], _: usize) -> Result<Empty<Result<Columns>>> {
         match *self {}
     }

@@ -2,80 +2,169 @@
 //!
 //! | name ends in | rows | columns |
 //! |---|---|---|
-//! | `.txt` (`.md`, `.tokens`, any other) | lines | one, `text` |
-//! | `.csv` | comma-separated records, quoted as in RFC 4180 | those of the header, all of them text; an empty cell is null |
-//! | `.tsv` | tab-separated lines without quoting | the same |
-//! | `.jsonl` | one object per line | every field of any line, with the narrowest type that fits all lines |
-//! | `.parquet` | rows | those of the schema; not encrypted, compressed with Snappy, Zstandard, LZ4, gzip or not at all |
+//! | `.txt` `.text` `.md` `.tokens` | lines | one, `text` |
+//! | `.csv` | records, quoted as in RFC 4180; the delimiter is found in the file | those of the header; numbers if the text of every cell can be restored, else text; an empty cell is null |
+//! | `.tsv` `.tab` | the same, with tabs | the same |
+//! | `.jsonl` `.ndjson` | one object per line | every field of any line, with the narrowest type that keeps all values |
+//! | `.json` | objects of an array, or one after another | the same |
+//! | `.parquet` `.pq` | rows | those of the schema; not encrypted, compressed with Snappy, Zstandard, LZ4, gzip or not at all |
 //!
-//! Text files may also be compressed as `.gz` or `.zst`. Rows are read as Arrow [`RecordBatch`]es, one at a time, so memory does
-//! not depend on the size of the file.
+//! Each may also be compressed as `.gz` or `.zst`. Other names are refused, and so is a file that can be read in several ways, unless
+//! [`ReadOptions`] select one. Rows are read as Arrow [`RecordBatch`]es of at most a few megabytes, unless a single row has more, so
+//! memory does not depend on the size of the file.
 
+mod cells;
+mod columns;
+mod dialect;
+mod elements;
+mod entries;
+mod folders;
+mod format;
+mod infer;
 mod json;
 mod lines;
 mod npy;
+mod numbers;
+mod origin;
 mod pages;
 mod parquet;
+mod parts;
 mod separated;
+mod texts;
 mod vectors;
 
-pub use npy::NpyWriter;
+pub use columns::texts;
+pub(crate) use entries::Entries;
+pub use format::{Format, ReadOptions};
+pub(crate) use json::extended;
+pub use npy::{NpyKind, NpyWriter};
+pub(crate) use texts::{is_binary, is_text_list, text_array, text_lists};
 pub use vectors::Vectors;
 
-use crate::data::source::Source;
-use anyhow::{Context, Result, bail};
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, SchemaRef};
+use anyhow::{Result, bail};
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema, SchemaRef};
+use cells::Dialect;
+use origin::Origin;
+use parts::{Part, Request};
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Batches of rows; ends after the first error.
 pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
-/// A file of rows.
+/// Maximum bytes per batch, unless a single row has more.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// One or several files of rows.
 ///
-/// Opening it reads the whole file once (of a Parquet file only the footer), to find the columns, their types and the number of
+/// Opening it reads the whole files once (of a Parquet file only the footer), to find the columns, their types and the number of
 /// rows, so that an invalid line is reported before any work starts.
 pub struct Table {
-    path: PathBuf,
+    parts: Vec<Part>,
     format: Format,
+    dialect: Dialect,
     schema: SchemaRef,
-    rows: u64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Format {
-    Lines,
-    Separated(separated::Dialect),
-    Json,
-    Parquet,
+    /// Number of columns that are in the files; the others are keys of their paths.
+    width: usize,
+    /// For columns whose values have no common type, the reason.
+    conflicts: BTreeMap<usize, String>,
 }
 
 impl Table {
     /// Opens a file, whose extension determines its format.
     ///
     /// # Errors
-    /// A file that is missing, empty, damaged or of another format, with the line if there is one.
+    /// A file that is missing, empty, damaged, of another format or ambiguous, with the line if there is one.
     pub fn open(path: &Path) -> Result<Self> {
-        let source = Source::open(path)?;
-        let (format, (schema, rows)) = if source.ends_with(".parquet") {
-            (Format::Parquet, parquet::scan(path)?)
-        } else if source.ends_with(".jsonl") || source.ends_with(".ndjson") {
-            (Format::Json, json::scan(source)?)
-        } else if let Some(dialect) = separated::Dialect::of(&source) {
-            (Format::Separated(dialect), separated::scan(source, dialect)?)
-        } else {
-            (Format::Lines, lines::scan(source)?)
-        };
-        if rows == 0 {
-            bail!("{} has no rows", path.display());
-        }
-        Ok(Self { path: path.to_owned(), format, schema, rows })
+        Self::open_all(&[path.to_owned()], &ReadOptions::default())
     }
 
-    /// Its path.
+    /// Opens several files as one table, in this order. A folder stands for the tables in it and below; folders named `key=value`
+    /// add a column. A stream (`-` is the standard input) is read once, into a temporary file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and files that differ in format or columns.
+    pub fn open_all(paths: &[PathBuf], options: &ReadOptions) -> Result<Self> {
+        let found = folders::expand(paths, |_| options.format.is_some())?;
+        let Some(first) = found.first() else { bail!("no table is given") };
+        let format = options.format_of(&first.path)?;
+        if let Some(other) = found.iter().find(|other| options.format_of(&other.path).is_ok_and(|other| other != format)) {
+            bail!("{} and {} have different formats: give files of one format", first.path.display(), other.path.display());
+        }
+        let mut origins = Vec::new();
+        for found in &found {
+            options.format_of(&found.path)?;
+            let origin = Origin::of(&found.path)?;
+            origins.push(if format == Format::Parquet { origin.decompressed()? } else { origin });
+        }
+        let mut dialect = Dialect { delimiter: b',', quotes: true, header: true };
+        let mut conflicts = BTreeMap::new();
+        let (schema, counts) = match format {
+            Format::Lines => lines::scan(&origins)?,
+            Format::Csv | Format::Tsv => {
+                dialect = dialect::of(&origins[0], format, options)?;
+                separated::scan(&origins, dialect)?
+            }
+            Format::Jsonl | Format::Json => {
+                let (schema, counts, found) = json::scan(&origins, format)?;
+                conflicts = found;
+                (schema, counts)
+            }
+            Format::Parquet => parquet::scan(&origins)?,
+        };
+        let width = schema.fields().len();
+        let names = first.keys.iter().map(|(name, _)| name).enumerate();
+        let outside: Vec<(usize, &String)> = names.filter(|(_, name)| schema.field_with_name(name).is_err()).collect();
+        let mut fields = schema.fields().to_vec();
+        for (key, name) in &outside {
+            let values = found.iter().map(|found| found.keys[*key].1.as_deref());
+            fields.push(Arc::new(Field::new(*name, separated::kind_of(values), true)));
+        }
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        let parts = found.iter().zip(origins).zip(counts).map(|((found, origin), rows)| {
+            let keys = outside.iter().map(|(key, _)| found.keys[*key].1.clone()).collect();
+            Part { origin, rows, keys }
+        });
+        let table = Self { parts: parts.collect(), format, dialect, schema, width, conflicts };
+        if table.rows() == 0 {
+            bail!("{} has no rows", table.name());
+        }
+        Ok(table)
+    }
+
+    /// The path of its first file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.parts[0].origin.shown()
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        match self.parts.len() - 1 {
+            0 => self.path().display().to_string(),
+            more => format!("{} and {more} more", self.path().display()),
+        }
+    }
+
+    /// The files, with the bytes of those that are copies of streams.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Result<(&Path, Option<File>)>> {
+        self.parts.iter().map(|part| {
+            let copy = part.origin.is_copy().then(|| part.origin.file()).transpose()?;
+            Ok((part.origin.shown(), copy))
+        })
+    }
+
+    /// The position of a row, from 0, for messages.
+    pub fn place(&self, mut row: u64) -> String {
+        for part in &self.parts {
+            if row < part.rows {
+                return format!("row {} of {}", row + 1, part.origin.shown().display());
+            }
+            row -= part.rows;
+        }
+        format!("a row after the last of {}", self.name())
     }
 
     /// Names and types of the columns.
@@ -90,94 +179,57 @@ impl Table {
 
     /// Number of rows.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.parts.iter().map(|part| part.rows).sum()
     }
 
-    /// The index of a column.
+    /// Refuses columns whose values have no common type.
     ///
     /// # Errors
-    /// An unknown column; the message lists the columns.
-    pub fn column(&self, name: &str) -> Result<usize> {
-        match self.columns().position(|column| column == name) {
-            Some(index) => Ok(index),
-            None => bail!("{} has no column \"{name}\"; it has {}", self.path.display(), listed(self.columns())),
+    /// Such a column, with the line that does not fit the lines before it.
+    pub fn require_types(&self, columns: &[usize]) -> Result<()> {
+        for column in columns {
+            if let Some(reason) = self.conflicts.get(column) {
+                bail!("column \"{}\" has no type that fits all values: {reason}", self.schema.field(*column).name());
+            }
         }
+        Ok(())
     }
 
-    /// The index of a text column.
-    ///
-    /// # Errors
-    /// As [`column`](Self::column), and a column of another type.
-    pub fn text_column(&self, name: &str) -> Result<usize> {
-        let index = self.column(name)?;
-        let kind = self.schema.field(index).data_type();
-        if !is_text(kind) {
-            let text = self.schema.fields().iter().filter(|field| is_text(field.data_type())).map(|field| field.name().as_str());
-            bail!("column \"{name}\" of {} has type {kind}, not text; the text columns are {}", self.path.display(), listed(text));
-        }
-        Ok(index)
+    fn is_separated(&self) -> bool {
+        matches!(self.format, Format::Csv | Format::Tsv)
     }
 
     /// Batches of at most `size` rows of some columns, in the order given, from row `first` on.
     ///
     /// # Errors
-    /// A file that can no longer be read; errors in rows are returned by the iterator, with their line or row.
+    /// A column whose values have no common type, and a file that can no longer be read; errors in rows are returned by the
+    /// iterator, with their line or row.
     ///
     /// # Panics
     /// If there is no such column, or `size` is 0.
     pub fn batches(&self, columns: &[usize], size: usize, first: u64) -> Result<Batches> {
-        assert!(size > 0, "batches of no rows");
-        let schema: SchemaRef = self.schema.project(columns).expect("columns of this table").into();
-        let path = &self.path;
-        Ok(match self.format {
-            Format::Lines => Box::new(lines::Lines::new(Source::open(path)?, schema, size, first)?),
-            Format::Separated(dialect) => {
-                Box::new(separated::Records::new(Source::open(path)?, dialect, schema, columns.to_vec(), size, first)?)
-            }
-            Format::Json => Box::new(json::Objects::new(Source::open(path)?, schema, size, first)?),
-            Format::Parquet => parquet::batches(path, columns, size, first)?,
-        })
+        self.batches_as(self.schema.clone(), columns, size, first)
     }
 
-    /// The unmodified lines of a `.jsonl`, one for each row; `None` for other files.
+    fn batches_as(&self, schema: SchemaRef, columns: &[usize], size: usize, first: u64) -> Result<Batches> {
+        assert!(size > 0, "batches of no rows");
+        self.require_types(columns)?;
+        let (format, dialect, width, columns) = (self.format, self.dialect, self.width, columns.to_vec());
+        parts::batches(&self.parts, Request { format, dialect, schema, width, columns, size }, first)
+    }
+
+    /// The unmodified objects of a JSON file, each on one line and with the keys of its path, from the first row on; `None` for
+    /// other files.
     ///
     /// # Errors
     /// As [`batches`](Self::batches).
-    pub fn json_lines(&self) -> Result<Option<impl Iterator<Item = Result<String>> + Send + use<>>> {
-        Ok(if self.format == Format::Json { Some(Source::open(&self.path)?.filled_lines()) } else { None })
-    }
-
-    /// Batches of at most `size` rows of text columns: for each batch the columns in the given order, each with a text or null
-    /// for every row.
-    ///
-    /// # Errors
-    /// As [`text_column`](Self::text_column) and [`batches`](Self::batches).
-    ///
-    /// # Panics
-    /// If `size` is 0.
-    pub fn texts(&self, columns: &[&str], size: usize) -> Result<impl Iterator<Item = Result<Vec<Vec<Option<String>>>>> + Send + use<>> {
-        let columns = columns.iter().map(|name| self.text_column(name)).collect::<Result<Vec<_>>>()?;
-        let batches = self.batches(&columns, size, 0)?;
-        Ok(batches.map(|batch| batch?.columns().iter().map(|column| texts(column)).collect()))
-    }
-}
-
-/// The texts of a text column: a text or null for each row.
-///
-/// # Errors
-/// A column of another type.
-pub fn texts(column: &dyn Array) -> Result<Vec<Option<String>>> {
-    let column = arrow_cast::cast(column, &DataType::LargeUtf8).context("a column is not text")?;
-    Ok(column.as_string::<i64>().iter().map(|text| text.map(str::to_owned)).collect())
-}
-
-/// Whether a type is a text type, in any encoding. The type of columns with only nulls is one, too.
-fn is_text(kind: &DataType) -> bool {
-    match kind {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
-        DataType::Dictionary(_, values) => is_text(values),
-        DataType::RunEndEncoded(_, values) => is_text(values.data_type()),
-        _ => false,
+    pub(crate) fn json_objects(&self) -> Result<Option<impl Iterator<Item = Result<String>> + Send + use<>>> {
+        if !matches!(self.format, Format::Json | Format::Jsonl) {
+            return Ok(None);
+        }
+        let (format, parts) = (self.format, self.parts.clone());
+        let keys: Vec<_> = self.schema.fields()[self.width..].to_vec();
+        Ok(Some(parts.into_iter().flat_map(move |part| json::objects(&part.origin, format, keys.clone(), part.keys))))
     }
 }
 

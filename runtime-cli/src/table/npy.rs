@@ -53,7 +53,32 @@ fn after<'a>(header: &'a str, key: &str) -> Result<&'a str> {
     Ok(value.with_context(|| format!("its header has no {key}"))?.trim_start())
 }
 
-/// Writes rows of f32 as an array `[rows, dim]`.
+/// Types of elements that can be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NpyKind {
+    /// f32, little-endian.
+    F32,
+    /// f16, little-endian.
+    F16,
+    /// i8.
+    I8,
+    /// u8.
+    U8,
+}
+
+impl NpyKind {
+    /// NumPy's name.
+    fn descr(self) -> &'static str {
+        match self {
+            Self::F32 => "<f4",
+            Self::F16 => "<f2",
+            Self::I8 => "|i1",
+            Self::U8 => "|u1",
+        }
+    }
+}
+
+/// Writes an array `[rows, columns]`.
 pub struct NpyWriter<W> {
     out: W,
 }
@@ -63,8 +88,8 @@ impl<W: Write> NpyWriter<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn new(mut out: W, rows: u64, dim: usize) -> io::Result<Self> {
-        let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+    pub fn new(mut out: W, kind: NpyKind, rows: u64, columns: usize) -> io::Result<Self> {
+        let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}", kind.descr());
         let before = MAGIC.len() + 4;
         let total = (before + header.len() + 1).next_multiple_of(ALIGNMENT);
         header.extend(std::iter::repeat_n(' ', total - before - header.len() - 1));
@@ -76,12 +101,12 @@ impl<W: Write> NpyWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes the elements of the next rows.
+    /// Writes the elements of the next rows, as bytes.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn write(&mut self, numbers: &[f32]) -> io::Result<()> {
-        numbers.iter().try_for_each(|x| self.out.write_all(&x.to_le_bytes()))
+    pub fn write(&mut self, elements: &[u8]) -> io::Result<()> {
+        self.out.write_all(elements)
     }
 }
 
@@ -96,7 +121,7 @@ mod tests {
     #[test]
     fn a_written_header_can_be_read() {
         let mut bytes = Vec::new();
-        NpyWriter::new(&mut bytes, 2, 3).unwrap().write(&[1.0; 6]).unwrap();
+        NpyWriter::new(&mut bytes, NpyKind::F32, 2, 3).unwrap().write(&[0; 24]).unwrap();
         let header = parse_header(&bytes).unwrap();
         assert_eq!(header, Header { descr: "<f4".into(), fortran_order: false, shape: vec![2, 3], start: 128 });
         assert_eq!(bytes.len(), 128 + 24);

@@ -7,6 +7,10 @@ use std::fs;
 const PAIRS: &str = "g\tf\ty\t1\t5.0\tthe quick fox\tthe quick fox\ng\tf\ty\t2\t0.5\tpack my box\tthe lazy dog\n\
     g\tf\ty\t3\t3.0\tthe brown fox\tthe brown dog\ng\tf\ty\t4\t1.0\tliquor jugs\tover the\n";
 
+/// Two pairs as a table.
+const LINES: &str = "{\"sentence1\": \"a fox\", \"sentence2\": \"a quick fox\", \"score\": 4}\n\
+    {\"sentence1\": \"a fox\", \"sentence2\": \"pasta with salt\", \"score\": 0.5}\n";
+
 #[test]
 fn vectors_are_judged_by_sentences_and_by_documents() {
     let folder = desk_with_run();
@@ -27,6 +31,9 @@ fn vectors_are_judged_by_sentences_and_by_documents() {
         (Some("BM25"), Some(1.0), Some(1.0)),
         "{figures}"
     );
+    fs::write(here.join("pairs.jsonl"), LINES).expect("memory");
+    let english = works(here, "eval-embeddings --sts pairs.jsonl");
+    assert!(english.contains("english, 384 dimensions") && english.contains("pairs.jsonl"), "{english}");
     assert!(works(here, "eval-embeddings run --sts pairs.csv --dim 4 --pooling last").contains("4 dimensions"));
 }
 
@@ -43,7 +50,7 @@ fn what_cannot_be_judged_is_refused() {
         ("run --sts missing.csv", "no such file"),
         ("run --sts short.csv", "line 1"),
         ("run --sts empty.csv", "is empty"),
-        ("run --sts blank.csv", "text 6"),
+        ("run --sts blank.csv", "line 4 of blank.csv"),
         ("run --sts pairs.csv --dim 17", "truncate_dim is 17"),
         ("run --cranfield .", "cran.all.1400"),
         ("missing --sts pairs.csv", "missing"),
