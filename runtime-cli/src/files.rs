@@ -53,7 +53,8 @@ pub(crate) fn remove_stale(folder: &Path) {
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.as_encoded_bytes();
         let Ok(kind) = entry.file_type() else { continue };
-        let unfinished = name.starts_with(TEMPORARY.as_bytes()) && name.ends_with(UNFINISHED.as_bytes()) && !kind.is_symlink();
+        let unfinished =
+            name.starts_with(TEMPORARY.as_bytes()) && name.ends_with(UNFINISHED.as_bytes()) && (kind.is_file() || kind.is_dir());
         if unfinished && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
