@@ -105,7 +105,7 @@ const UNFINISHED: &str = ".unfinished";
 
 /// A builder of temporary files and folders. `mode` is that of
 /// a new file (`0o666`) or folder (`0o777`) before the umask; the default of the crate is readable only by its owner.
-fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
+pub(crate) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY).suffix(UNFINISHED);
     #[cfg(unix)]
