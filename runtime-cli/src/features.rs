@@ -17,7 +17,7 @@ pub enum Feature {
     Plots,
     /// The small English model.
     English,
-    /// The example server.
+    /// The HTTP server.
     Serve,
 }
 
@@ -51,7 +51,7 @@ impl Feature {
             Self::Download => words!("download", "downloads public data sets"),
             Self::Plots => words!("plots", "draws curve.svg and other pictures, and writes the HTML report"),
             Self::English => words!("english", "contains a small English embedding model"),
-            Self::Serve => words!("serve", "builds the example of an OpenAI-compatible server"),
+            Self::Serve => words!("serve", "answers over HTTP with the interface of OpenAI's"),
         }
     }
 

@@ -28,6 +28,8 @@ pub mod progress;
 #[cfg(feature = "plots")]
 pub mod report;
 pub mod run_folder;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod stats;
 pub mod stderr;
 pub mod stdout;

@@ -30,6 +30,7 @@ mod tests {
         for (feature, line) in [
             (Feature::Tables, "embed --input reviews.parquet --text-column=body -o vectors.npy"),
             (Feature::Plots, "report runs"),
+            (Feature::Serve, "serve runs --listen 127.0.0.1:0"),
             (Feature::Download, "data get tinyshakespeare"),
         ] {
             if feature.is_present() {

@@ -1,7 +1,7 @@
 //! The commands, one per file: arguments with their help texts, and the implementation.
 
 pub mod ablate;
-#[cfg(not(all(feature = "plots", feature = "tables")))]
+#[cfg(not(all(feature = "plots", feature = "serve", feature = "tables")))]
 mod absent;
 pub mod completions;
 pub mod data;
@@ -17,6 +17,8 @@ pub mod probe;
 #[cfg(feature = "plots")]
 pub mod report;
 pub mod sample;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "tables")]
 mod tables;
 pub mod task;
@@ -24,7 +26,7 @@ mod text;
 pub mod tokenize;
 pub mod train;
 
-#[cfg(not(all(feature = "plots", feature = "tables")))]
+#[cfg(not(all(feature = "plots", feature = "serve", feature = "tables")))]
 use crate::features::Feature;
 use crate::interrupt::{Ending, Interrupt};
 use crate::machine::{Backends, Machine};
@@ -74,6 +76,14 @@ pub enum Command {
     #[cfg(not(feature = "plots"))]
     #[command(about = Feature::Plots.absent())]
     Report(absent::Args),
+    /// Answer embeddings and completions over HTTP, with the interface of OpenAI's
+    #[cfg(feature = "serve")]
+    #[command(long_about = serve::ABOUT)]
+    Serve(serve::Args),
+    /// Answer embeddings and completions over HTTP, with the interface of OpenAI's
+    #[cfg(not(feature = "serve"))]
+    #[command(about = Feature::Serve.absent())]
+    Serve(absent::Args),
     /// Show parameters, state size and FLOPs of a checkpoint or preset
     Info(info::Args),
     /// Export a checkpoint for inference, in f32, f16, bf16, q8 or q4
@@ -127,6 +137,10 @@ impl Command {
             Self::Report(args) => report::run(args)?,
             #[cfg(not(feature = "plots"))]
             Self::Report(args) => absent::run(args, Feature::Plots)?,
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => return serve::run(args, interrupt),
+            #[cfg(not(feature = "serve"))]
+            Self::Serve(args) => absent::run(args, Feature::Serve)?,
             Self::Info(args) => info::run(args)?,
             Self::Export(args) => export::run(args)?,
             Self::Tokenize(args) => tokenize::run(args)?,

@@ -1,38 +1,17 @@
-//! The example of a server, asked by an HTTP client.
+//! `hh-runtime serve`, asked by an HTTP client, and by clients that break off, stall and flood.
 
-use super::{desk_with_run, text_of, works};
+use super::{command, desk_with_run, refused, works};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpStream},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
-    sync::LazyLock,
     thread::available_parallelism,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use ureq::Agent;
-
-/// The example, built by the cargo that runs the tests, as they were built.
-static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let here = std::env::current_exe().expect("this binary");
-    // TARGET/PROFILE/deps/all-HASH
-    let folder = here.parent().and_then(Path::parent).expect("a folder of the profile");
-    let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    build.args(["build", "--quiet", "--package", "hh-runtime", "--package", "hh-tests", "--example", "server"]);
-    for feature in ["tch", "cuda"].iter().zip([cfg!(feature = "tch"), cfg!(feature = "cuda")]) {
-        if let (name, true) = feature {
-            build.args(["--features", &format!("hh-tests/{name}")]);
-        }
-    }
-    build.arg("--target-dir");
-    build.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the example does not build");
-    folder.join("examples").join(format!("server{}", std::env::consts::EXE_SUFFIX))
-});
 
 /// A server of the run's model, which ends with the test.
 struct Server {
@@ -44,13 +23,17 @@ struct Server {
 
 impl Server {
     fn new(folder: &Path) -> Self {
-        let mut child = Command::new(&*SERVER);
-        child.args(["run", "127.0.0.1:0"]).current_dir(folder).stdout(Stdio::piped());
-        let mut child = child.spawn().expect("the server starts");
+        Self::with(folder, "run")
+    }
+
+    /// With these arguments, separated by spaces.
+    fn with(folder: &Path, args: &str) -> Self {
+        let args: Vec<_> = format!("serve {args} --listen 127.0.0.1:0").split_whitespace().map(str::to_owned).collect();
+        let mut child = command(folder, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
         said.read_line(&mut line).expect("UTF-8");
-        let base = line.trim().strip_prefix("best on ").unwrap_or_else(|| panic!("it says where it is: {line}")).to_owned();
+        let base = line.trim().split_once(" on ").unwrap_or_else(|| panic!("it says where it is: {line}")).1.to_owned();
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120)));
         Self { child, base, agent: config.build().into(), _said: said }
     }
@@ -70,6 +53,21 @@ impl Server {
         let (status, answer) = self.ask(path, body);
         assert_eq!(status, 200, "{body}: {answer}");
         answer
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let address = format!("{}/{path}", self.base.trim_end_matches("/v1"));
+        let mut response = self.agent.get(address).call().expect("the server answers");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("UTF-8"))
+    }
+
+    /// A connection, on which these bytes were sent.
+    fn raw(&self, bytes: &str) -> TcpStream {
+        let host = self.base.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1")).expect("an address");
+        let mut stream = TcpStream::connect(host).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a duration");
+        stream.write_all(bytes.as_bytes()).expect("it reads");
+        stream
     }
 
     /// The data of a stream's events, as they come.
@@ -164,17 +162,29 @@ fn what_cannot_be_answered_is_refused_in_the_shape_of_openai() {
         ("embeddings", json!({"input": ""}), 400, json!("input"), "text 0 of input is empty"),
         ("embeddings", json!({"input": []}), 400, json!("input"), "0 texts"),
         ("embeddings", json!({"input": many}), 400, json!("input"), "2049 texts"),
-        ("embeddings", json!({"input": [1, 2]}), 400, json!("input"), "a list of texts"),
+        ("embeddings", json!({"input": [1, 2]}), 400, json!("input"), "check_embedding_ctx_length=False"),
+        ("embeddings", json!({"input": [[1, 2], [3]]}), 400, json!("input"), "check_embedding_ctx_length=False"),
+        ("embeddings", json!({"input": ["fox", 2]}), 400, json!("input"), "a list of texts"),
+        ("embeddings", json!({"input": {"text": "fox"}}), 400, json!("input"), "a list of texts"),
+        ("embeddings", json!({"input": "fox", "input_type": "poem"}), 400, json!("input_type"), "search_query"),
         ("embeddings", json!({"input": ["fox", "€"]}), 400, json!("input"), "text 1"),
         ("embeddings", json!({"input": "fox", "dimensions": 99}), 400, json!("dimensions"), "1 to 16"),
         ("embeddings", json!({"input": "fox", "encoding_format": "hex"}), 400, Value::Null, "hex"),
         ("embeddings", json!({}), 400, Value::Null, "input"),
-        ("embeddings", json!({"input": "fox", "model": "gpt"}), 404, json!("model"), "there is \"best\""),
+        ("embeddings", json!({"input": "fox", "model": "gpt"}), 404, json!("model"), "this server has \"best\""),
         ("completions", json!({"prompt": "€"}), 400, json!("prompt"), "€"),
         ("completions", json!({"prompt": "fox", "max_tokens": 0}), 400, json!("max_tokens"), "1 or more"),
         ("completions", json!({"prompt": "fox", "temperature": -1}), 400, json!("temperature"), "temperature is -1"),
         ("completions", json!({"prompt": "fox", "top_p": 0}), 400, json!("top_p"), "top_p is 0"),
-        ("completions", json!({"prompt": "fox", "n": 2}), 400, json!("n"), "not supported"),
+        ("completions", json!({"prompt": "fox", "n": 0}), 400, json!("n"), "n is 0"),
+        ("completions", json!({"prompt": "fox", "n": 999}), 400, json!("n"), "at most 128"),
+        ("completions", json!({"prompt": "fox", "best_of": 3}), 400, json!("best_of"), "not supported"),
+        ("completions", json!({"prompt": "fox", "logprobs": 1}), 400, json!("logprobs"), "not supported"),
+        ("completions", json!({"prompt": "fox", "frequency_penalty": 1}), 400, json!("frequency_penalty"), "not supported"),
+        ("completions", json!({"prompt": ""}), 400, json!("prompt"), "empty"),
+        ("completions", json!({}), 400, json!("prompt"), "missing"),
+        ("completions", json!({"prompt": [1, 2]}), 400, json!("prompt"), "token ids"),
+        ("completions", json!({"prompt": "fox", "stop": ""}), 400, json!("stop"), "empty"),
         ("completions", json!({"prompt": "fox", "stop": ["a", "b", "c", "d", "e"]}), 400, json!("stop"), "5 texts"),
         ("chat", json!({}), 404, Value::Null, "/v1/completions"),
         ("models", json!({}), 405, Value::Null, "GET"),
@@ -184,9 +194,162 @@ fn what_cannot_be_answered_is_refused_in_the_shape_of_openai() {
         assert_eq!((found, &error["param"], &error["type"]), (status, &param, &json!("invalid_request_error")), "{body}: {answer}");
         assert!(error["message"].as_str().is_some_and(|message| message.contains(said)), "{body}: {answer}");
     }
-    let mut broken = server.post("embeddings", "{\"input\": ");
-    assert_eq!(broken.status(), 400);
-    assert!(broken.body_mut().read_to_string().expect("UTF-8").contains("invalid_request_error"));
+    let deep = format!("{{\"input\": {}", "[".repeat(100_000));
+    for broken in ["{\"input\": ", "", "[]", "\u{feff}{}", &deep] {
+        let mut response = server.post("embeddings", broken);
+        assert_eq!(response.status(), 400);
+        assert!(response.body_mut().read_to_string().expect("UTF-8").contains("invalid_request_error"));
+    }
+    let request = server.agent.post(format!("{}/embeddings", server.base)).header("content-type", "text/plain");
+    let mut response = request.send("{\"input\": \"fox\"}").expect("it answers");
+    assert_eq!(response.status(), 415);
+    assert!(response.body_mut().read_to_string().expect("UTF-8").contains("content-type: application/json"));
+}
+
+#[test]
+fn null_is_absent() {
+    let folder = desk_with_run();
+    let server = Server::new(folder.path());
+    let plain = server.works("embeddings", &json!({"input": "fox"}));
+    let nulls = json!({"input": "fox", "model": null, "encoding_format": null, "dimensions": null, "input_type": null, "user": null});
+    assert_eq!(server.works("embeddings", &nulls), plain);
+    assert_eq!(server.works("embeddings", &json!({"input": "fox", "input_type": "search_query", "user": "u", "unknown": 1})), plain);
+    let fields = ["model", "max_tokens", "top_p", "stop", "stream", "stream_options", "n", "best_of", "echo", "logprobs", "suffix"];
+    let mut asked = json!({"prompt": "fox", "temperature": 0, "seed": null, "presence_penalty": null, "logit_bias": null, "user": null});
+    fields.iter().for_each(|field| asked[field] = Value::Null);
+    let answer = server.works("completions", &asked);
+    assert_eq!(answer["usage"]["completion_tokens"], 16);
+    let several =
+        json!({"prompt": "fox", "temperature": 0, "n": 2, "echo": true, "logit_bias": {}, "presence_penalty": 0, "logprobs": false});
+    let texts = server.works("completions", &several);
+    let text = format!("fox{}", answer["choices"][0]["text"].as_str().expect("a text"));
+    assert_eq!([&texts["choices"][0]["text"], &texts["choices"][1]["text"]], [&json!(text), &json!(text)]);
+}
+
+#[test]
+fn routes_are_found_under_their_usual_spellings() {
+    let folder = desk_with_run();
+    let server = Server::with(folder.path(), "run --alias text-embedding-ada-002 --alias org/model --cors https://a.org --log");
+    assert_eq!(server.get("health"), (200, "{\"status\":\"ok\"}".to_owned()));
+    for path in ["v1/models", "v1/models/", "models"] {
+        let (status, text) = server.get(path);
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            (status, list["data"][0]["id"].as_str(), list["data"][1]["id"].as_str()),
+            (200, Some("best"), Some("text-embedding-ada-002"))
+        );
+    }
+    for (id, status) in [("best", 200), ("org/model", 200), ("best/", 200), ("gpt-4", 404)] {
+        assert_eq!(server.get(&format!("v1/models/{id}")).0, status, "{id}");
+    }
+    let body = json!({"input": "fox", "model": "text-embedding-ada-002"});
+    server.works("embeddings/", &body);
+    let unversioned = server.agent.post(server.base.replace("/v1", "/embeddings")).header("content-type", "application/json");
+    assert_eq!(unversioned.send(body.to_string()).expect("it answers").status(), 200);
+    let mut preflight = server.raw(
+        "OPTIONS /v1/embeddings HTTP/1.1\r\nhost: x\r\norigin: https://a.org\r\naccess-control-request-method: POST\r\n\
+         access-control-request-headers: authorization,content-type,x-stainless-os\r\nconnection: close\r\n\r\n",
+    );
+    let mut answer = String::new();
+    preflight.read_to_string(&mut answer).expect("UTF-8");
+    for part in ["HTTP/1.1 200", "access-control-allow-origin: https://a.org", "x-stainless-os"] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    let (_, metrics) = server.get("metrics");
+    for line in ["hh_embedded_texts_total 2", "hh_requests_total{status=\"4xx\"} 1", "hh_requests_in_flight 0"] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+}
+
+#[test]
+fn an_embedder_embeds_and_does_not_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with(folder.path(), "");
+    let answer = server.works("embeddings", &json!({"model": "english", "input": ["A cat sits on the mat.", "A cat  sits\non the mat."]}));
+    assert_eq!(floats(&answer["data"][0]["embedding"]), floats(&answer["data"][1]["embedding"]));
+    let (status, answer) = server.ask("completions", &json!({"prompt": "A cat", "max_tokens": 3}));
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("model")), "{answer}");
+    assert!(answer["error"]["message"].as_str().is_some_and(|message| message.contains("/v1/embeddings")), "{answer}");
+}
+
+#[test]
+fn the_key_is_asked_for_everywhere_but_for_health() {
+    let folder = desk_with_run();
+    let server = Server::with(folder.path(), "run --api-key secret");
+    assert_eq!((server.get("health").0, server.get("v1/models").0, server.get("metrics").0), (200, 401, 401));
+    for (header, status) in [("Bearer secret", 200), ("Bearer secrets", 401), ("Bearer ", 401), ("secret", 401)] {
+        let response = server.agent.get(format!("{}/models", server.base)).header("authorization", header).call().expect("it answers");
+        assert_eq!(response.status(), status, "{header}");
+    }
+}
+
+#[test]
+fn limits_are_named_where_they_are_met() {
+    let folder = desk_with_run();
+    let server = Server::with(folder.path(), "run --max-body 3 --max-tokens 3000 --max-requests 1 --timeout 2");
+    let passages = vec!["fox jumps ".repeat(250); 1000];
+    let answer = server.works("embeddings", &json!({"input": passages}));
+    assert_eq!(answer["data"].as_array().map(Vec::len), Some(1000));
+    let said = |(status, answer): (u16, Value)| (status, answer["error"]["message"].as_str().unwrap_or_default().to_owned());
+    let (status, message) = said(server.ask("embeddings", &json!({"input": "x".repeat(4 << 20)})));
+    assert!(status == 413 && message.contains("3 MiB") && message.contains("--max-body"), "{status}: {message}");
+    for (path, field) in [("embeddings", "input"), ("completions", "prompt")] {
+        let (status, message) = said(server.ask(path, &json!({field: "x".repeat(3001)})));
+        assert!(status == 400 && message.contains("3001 tokens") && message.contains("--max-tokens"), "{status}: {message}");
+    }
+    // A client that stops in the middle of its body, while it has the only place.
+    let mut stalled =
+        server.raw("POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{");
+    std::thread::sleep(Duration::from_millis(300));
+    let (status, message) = said(server.ask("embeddings", &json!({"input": "fox"})));
+    assert!(status == 429 && message.contains("--max-requests"), "{status}: {message}");
+    let mut answer = String::new();
+    stalled.read_to_string(&mut answer).expect("UTF-8");
+    assert!(answer.contains("408 Request Timeout") && answer.contains("within 2 s"), "{answer}");
+    server.works("embeddings", &json!({"input": "fox"}));
+    // A client that never ends its headers is cut off.
+    let begun = Instant::now();
+    let mut slow = server.raw("GET /health HTTP/1.1\r\nx-slow: ");
+    let _ = slow.read_to_string(&mut String::new());
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn what_a_client_that_left_asked_for_is_not_computed() {
+    let folder = desk_with_run();
+    let server = Server::with(folder.path(), "run --threads 1");
+    let texts = vec!["the quick brown fox ".repeat(80); 1500];
+    let body = json!({"input": texts}).to_string();
+    for _ in 0..4 {
+        let head =
+            format!("POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let stream = server.raw(&(head + &body));
+        std::thread::sleep(Duration::from_millis(100));
+        stream.shutdown(Shutdown::Both).expect("open");
+    }
+    server.works("embeddings", &json!({"input": "fox"}));
+    let (_, metrics) = server.get("metrics");
+    let count = metrics.lines().find_map(|line| line.strip_prefix("hh_embedded_texts_total ")).expect("the counter");
+    let count: u64 = count.parse().expect("a number");
+    assert!((1..1500).contains(&count), "{count} of 6001 texts were computed");
+}
+
+#[test]
+fn a_short_request_does_not_wait_for_the_end_of_long_ones() {
+    let folder = desk_with_run();
+    let server = Server::with(folder.path(), "run --threads 1");
+    let _endless: Vec<_> = (0..4)
+        .map(|_| {
+            let mut events = server.stream(&json!({"prompt": "fox", "max_tokens": 1_000_000_000, "stream": true}));
+            assert!(events.next().is_some());
+            events
+        })
+        .collect();
+    // One of them reads on, the others stall; none keeps the only thread.
+    for _ in 0..3 {
+        server.works("completions", &json!({"prompt": "fox", "max_tokens": 40}));
+        server.works("embeddings", &json!({"input": "fox"}));
+    }
 }
 
 #[test]
@@ -215,8 +378,17 @@ fn an_interrupted_server_ends_what_it_began() {
 }
 
 #[test]
-fn a_server_without_a_model_says_so() {
+fn a_server_that_cannot_start_says_why() {
     let folder = desk_with_run();
-    let output = Command::new(&*SERVER).arg("none").current_dir(folder.path()).output().expect("it starts");
-    assert!(!output.status.success() && text_of(&output.stderr).contains("there is no such file"), "{}", text_of(&output.stderr));
+    let here = folder.path();
+    let server = Server::new(here);
+    let taken = server.base.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    for (args, said) in [
+        ("serve none".to_owned(), "there is no such file"),
+        (format!("serve run --listen {taken}"), "--listen"),
+        ("serve run --threads 0".to_owned(), "--threads is 0"),
+        ("serve run --cors a.org".to_owned(), "no origin"),
+    ] {
+        refused(here, &args, &[said]);
+    }
 }

@@ -1,0 +1,32 @@
+//! `/v1/completions`.
+
+mod answer;
+mod generate;
+mod request;
+
+use super::request::{Body, Place};
+use super::{Failure, Model, Server};
+use answer::Answer;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use request::Asked;
+use std::sync::Arc;
+
+pub(super) async fn answer(State(server): State<Arc<Server>>, place: Place, Body(asked): Body<Asked>) -> Result<Response, Failure> {
+    let Model::Language(model) = &server.model else {
+        return Err(Failure::field(
+            "model",
+            format!("{} makes embeddings and cannot continue a text: ask /v1/embeddings, or serve a language model", server.names[0]),
+        ));
+    };
+    server.require(asked.model())?;
+    let (stream, usage) = asked.stream();
+    let work = asked.work(model, server.options.tokens)?;
+    let answer = Answer::new(&server, &work);
+    let pieces = generate::begin(server.clone(), model.clone(), work, place);
+    if stream {
+        Ok(answer.stream(pieces, usage, server.options.patience))
+    } else {
+        answer.whole(pieces).await.map(IntoResponse::into_response)
+    }
+}

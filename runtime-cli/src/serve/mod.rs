@@ -1,0 +1,165 @@
+//! `hh-runtime serve`: an HTTP server with the interface of OpenAI's.
+//!
+//! One model answers. The computation is divided into turns, short pieces of work for one thread; there are as many turns at a time
+//! as threads, given out in the order in which they were asked for. So a short request waits for a few turns of the long ones before
+//! it, not for their end, and what a client that has left asked for is not begun.
+
+mod completions;
+mod cross_origin;
+mod embeddings;
+mod failure;
+mod guard;
+mod listen;
+mod metrics;
+mod request;
+mod routes;
+mod turns;
+
+pub use cross_origin::Origins;
+
+#[cfg(not(feature = "english"))]
+use crate::features::{Absent, Feature};
+use crate::loading::Source;
+use crate::stdout;
+use anyhow::{Context, Result};
+use failure::Failure;
+use hh::{Embedder, LoadedModel};
+use hh_core::embed::CONVENTION;
+use hh_cpu::{Cpu, Tensor, Threads};
+use metrics::Metrics;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use turns::Turns;
+
+/// What the server is asked to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A checkpoint or the folder of a run; the English embedding model if absent.
+    pub model: Option<PathBuf>,
+    /// Address and port.
+    pub listen: String,
+    /// Further names of the model.
+    pub aliases: Vec<String>,
+    /// The key that requests must carry.
+    pub key: Option<String>,
+    /// Pages of these origins may send requests.
+    pub origins: Option<Origins>,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Requests that are answered at a time.
+    pub requests: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Largest body of a request, in bytes.
+    pub body: usize,
+    /// Most tokens of a text to embed, or of a prompt with its continuation.
+    pub tokens: usize,
+    /// Longest time to receive a request, and to wait for a client that does not take its answer.
+    pub patience: Duration,
+    /// Prints a line for each request, without anything that the client wrote.
+    pub log: bool,
+}
+
+/// What all requests share.
+struct Server {
+    options: Options,
+    /// Its own name, then the aliases.
+    names: Vec<String>,
+    created: u64,
+    model: Model,
+    embedder: Embedder,
+    turns: Turns,
+    /// Requests that may begin.
+    places: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+/// What the model is for.
+enum Model {
+    /// Embeddings alone.
+    Embedding,
+    /// A language model, whose hidden states are embeddings as well.
+    Language(Arc<LoadedModel<Tensor<f32>>>),
+}
+
+/// Answers requests until `stop` is set, then those that were begun.
+///
+/// # Errors
+/// A model that cannot be loaded, an address that cannot be listened on.
+pub fn run(options: Options, stop: Arc<AtomicBool>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(options.requests + options.threads)
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the server")?;
+    let server = Arc::new(Server::load(options)?);
+    runtime.block_on(async {
+        let listener = TcpListener::bind(&server.options.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}: give another --listen", server.options.listen))?;
+        let mut out = stdout::lock();
+        writeln!(out, "{} on http://{}/v1", server.names[0], listener.local_addr()?)?;
+        out.flush()?;
+        drop(out);
+        listen::serve(listener, server, stop).await;
+        Ok(())
+    })
+}
+
+impl Server {
+    fn load(options: Options) -> Result<Self> {
+        let (name, created, model, embedder) = match &options.model {
+            Some(path) => open(path)?,
+            None => ("english".to_owned(), 0, Model::Embedding, english()?),
+        };
+        Ok(Self {
+            names: [name].into_iter().chain(options.aliases.iter().cloned()).collect(),
+            created,
+            model,
+            embedder: embedder.with_threads(1),
+            turns: Turns::new(options.threads),
+            places: Arc::new(Semaphore::new(options.requests)),
+            metrics: Metrics::default(),
+            options,
+        })
+    }
+
+    /// Refuses a request for another model.
+    fn require(&self, model: Option<&str>) -> Result<(), Failure> {
+        match model {
+            Some(asked) if !self.names.iter().any(|name| name == asked) => Err(Failure::no_model(asked, &self.names)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<(String, u64, Model, Embedder)> {
+    let source = Source::open(path)?;
+    let model = match source.checkpoint()?.metadata().contains_key(CONVENTION) {
+        true => Model::Embedding,
+        false => Model::Language(Arc::new(source.load(&mut Cpu::new(Threads::one()), None)?)),
+    };
+    let name = source.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let changed = source.path().metadata().and_then(|file| file.modified()).map_or(0, seconds);
+    Ok((name, changed, model, Embedder::from_file(source.path())?))
+}
+
+#[cfg(feature = "english")]
+fn english() -> Result<Embedder> {
+    Ok(Embedder::english()?)
+}
+
+#[cfg(not(feature = "english"))]
+fn english() -> Result<Embedder> {
+    Err(anyhow::Error::from(Absent(Feature::English)).context("no model is given"))
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
