@@ -1,5 +1,6 @@
 //! The arguments of tables.
 
+use crate::loading::BEST;
 use crate::table::{Format, ReadOptions, Table};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -44,8 +45,12 @@ impl TableArgs {
     /// Opens the table.
     ///
     /// # Errors
-    /// As [`Table::open_all`].
+    /// A model among the inputs, and as [`Table::open_all`].
     pub(super) fn open(&self) -> Result<Table> {
+        let is_model = |path: &&PathBuf| path.join(BEST).is_file() || path.extension().is_some_and(|ending| ending == "safetensors");
+        if let Some(model) = self.input.iter().find(is_model) {
+            bail!("{} is a model and not a table: MODEL comes before --input", model.display());
+        }
         let header = if self.header { Some(true) } else { self.no_header.then_some(false) };
         let options = ReadOptions { format: self.format, delimiter: self.delimiter, header, raw_quotes: self.no_quotes };
         Table::open_all(&self.input, &options)

@@ -30,7 +30,7 @@ pub(super) fn expand(paths: &[PathBuf], known: impl Fn(&Path) -> bool) -> Result
         let before = all.len();
         visit(path, &mut Vec::new(), &known, &mut all)?;
         if all.len() == before {
-            bail!("{} is a folder without tables; give files, or a folder of them (MODEL comes before --input)", path.display());
+            bail!("{} is a folder without tables; give files, or a folder of them", path.display());
         }
     }
     let names = |found: &Found| found.keys.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();

@@ -96,7 +96,7 @@ fn what_cannot_be_embedded_is_said_in_a_sentence() {
         ("embed run --input bars.psv --output out.npy", &["bars.psv", "--format"]),
         ("embed run --input mixed.jsonl --output out.parquet", &["column \"meta\"", "line 2 of mixed.jsonl", "write .jsonl"]),
         ("embed run --input unknown.txt quote.csv --output out.npy", &["different formats"]),
-        ("embed --input unknown.txt run --output out.npy", &["extension"]),
+        ("embed --input unknown.txt run --output out.npy", &["run is a model", "MODEL comes before --input"]),
         ("embed run --input rows.jsonl --output out.npy --pooling max", &["max", "mean, last, weighted"]),
         ("embed run --input rows.jsonl --output out.npy --output-dtype int4", &["int4", "f32, f16, int8, binary"]),
         ("embed run --input rows.jsonl --output out.npy --chunk-overlap 3", &["--chunk-tokens"]),
@@ -173,7 +173,8 @@ fn options_of_embeddings_are_those_of_the_library() {
         assert_eq!(made(pooling, &format!("--pooling {pooling}")) == plain, i == 0, "{pooling}");
     }
     let short = made("short", "--max-tokens 4");
-    assert!(short != plain && short[0] != short[1]);
+    // Of both texts the first four tokens are the same.
+    assert!(short[0].iter().zip(&short[1]).all(|(a, b)| (a - b).abs() < 1e-5) && short[0] != plain[0]);
     let whole: Vec<i32> = plain[0].iter().map(|x| (x * 127.0).round() as i32).collect();
     fs::write(here.join("a.txt"), "the lazy dog jumps\n").expect("memory");
     let bytes: Vec<i32> = made("int8", "--output-dtype int8")[0].iter().map(|&x| x as i32).collect();
