@@ -1,6 +1,6 @@
 //! The arguments of tables.
 
-use crate::loading::BEST;
+use crate::run_folder::RunFolder;
 use crate::table::{Format, ReadOptions, Table};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -47,7 +47,8 @@ impl TableArgs {
     /// # Errors
     /// A model among the inputs, and as [`Table::open_all`].
     pub(super) fn open(&self) -> Result<Table> {
-        let is_model = |path: &&PathBuf| path.join(BEST).is_file() || path.extension().is_some_and(|ending| ending == "safetensors");
+        let is_model =
+            |path: &&PathBuf| RunFolder::at(path).best().is_file() || path.extension().is_some_and(|ending| ending == "safetensors");
         if let Some(model) = self.input.iter().find(is_model) {
             bail!("{} is a model and not a table: MODEL comes before --input", model.display());
         }
