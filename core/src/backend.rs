@@ -28,7 +28,7 @@ pub enum Precision {
     /// tell. A backend whose products are of less may keep a copy for them.
     Master,
     /// What a kernel leaves for its own gradient, which alone reads it: in any form, and nothing at all on a backend whose
-    /// gradients compute it anew.
+    /// gradients recompute it.
     Saved,
 }
 

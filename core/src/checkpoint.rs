@@ -55,7 +55,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for those of [`Archive::parse`], a file of another program, and a newer format;
-    /// [`Error::Config`] for a configuration that cannot be.
+    /// [`Error::Config`] for an invalid configuration.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         Self::of(Archive::parse(bytes)?)
     }

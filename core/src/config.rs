@@ -196,7 +196,7 @@ impl Config {
         serde_json::to_string(self).expect("a configuration has no key that JSON lacks")
     }
 
-    /// Writes short forms out: one width for all layers, `embed_dim` 0. Leaves a number of layers that cannot be to
+    /// Writes short forms out: one width for all layers, `embed_dim` 0. Leaves an invalid number of layers to
     /// [`validate`](Self::validate), rather than make room for it.
     pub fn spread(&mut self) {
         if self.layers > MAX_LAYERS {
@@ -259,7 +259,7 @@ impl Config {
     /// Says what is wrong with a configuration, field by field.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
+    /// [`Error::Config`] naming the first invalid field, its value, and what it must be.
     pub fn validate(&self) -> Result<(), Error> {
         let fail = |what: String| Err(ConfigError::Contradiction(what).into());
         let field = |name: &str, value: &dyn Display, must: String| Err(ConfigError::field(name, value, must).into());

@@ -22,7 +22,7 @@ use core::{error, fmt};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration that cannot be.
+    /// An invalid configuration.
     Config(ConfigError),
     /// A checkpoint that cannot be read, or does not fit its configuration.
     Checkpoint(CheckpointError),

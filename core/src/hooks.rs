@@ -1,4 +1,4 @@
-//! What somebody may see and change in the middle of a forward pass.
+//! Hooks: observe and change tensors in the middle of a forward pass.
 //!
 //! A hook gets the tensors as they lie on the device, at places that are named by what flows there, and so works on every
 //! backend: it downloads, looks or changes, and uploads. A pass without hooks is the pass with `()`, which compiles to nothing:

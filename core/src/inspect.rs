@@ -1,7 +1,7 @@
 //! What a model did at its newest position: the gates of each layer, and what its Hopfield memories recalled.
 //!
 //! Read on the host, from the activations and the state that a step leaves: no backend knows of it, and a step that
-//! nobody watches ([`Session::step`](crate::session::Session::step)) does nothing for it.
+//! is not inspected ([`Session::step`](crate::session::Session::step)) does nothing for it.
 
 use crate::{
     backend::Device,

@@ -34,7 +34,7 @@ impl Default for Options {
     }
 }
 
-/// A running model. `M` is anything that leads to the weights: a reference, an `Arc`.
+/// A running model. `M` is a pointer to the weights: a reference or an `Arc`.
 pub struct Session<B: Forward, M> {
     backend: B,
     model: M,
@@ -70,7 +70,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     /// A session that remembers nothing yet. A step ([`step`](Self::step)) allocates nothing after this.
     ///
     /// # Errors
-    /// [`Error::Input`] for options that cannot be, [`Error::Device`] where the machine has no room.
+    /// [`Error::Input`] for invalid options, [`Error::Device`] where the device is out of memory.
     pub fn new(mut backend: B, model: M, options: Options) -> Result<Self, Error> {
         let c = &model.config;
         let segments = options.segments.unwrap_or(c.segments);
@@ -122,7 +122,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         &self.model.config
     }
 
-    /// What leads to the weights.
+    /// The pointer to the weights.
     pub fn model(&self) -> &M {
         &self.model
     }

@@ -25,7 +25,7 @@ impl<T> Model<T> {
     /// Initial weights, to be trained; every tensor is a function of its name and the seed.
     ///
     /// # Errors
-    /// [`Error::Config`] for a configuration that cannot be, [`Error::Device`] where the machine has no room.
+    /// [`Error::Config`] for an invalid configuration, [`Error::Device`] where the device is out of memory.
     pub fn init<B: Device<Tensor = T>>(b: &mut B, config: Config, seed: u64) -> Result<Self, Error> {
         config.validate()?;
         let params = params(b, &config, Precision::Master, |name, shape, out| {
@@ -40,7 +40,7 @@ impl<T> Model<T> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the first tensor that is missing, of another shape, or not finite;
-    /// [`Error::Device`] where the machine has no room.
+    /// [`Error::Device`] where the device is out of memory.
     ///
     /// Matrices in blocks stay so where the backend computes with them; such a model runs, and cannot be trained.
     pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
@@ -101,7 +101,7 @@ impl<T> Model<T> {
 /// be trained want [`Precision::Master`].
 ///
 /// # Errors
-/// `fill`'s own; [`Error::Device`] where the machine has no room.
+/// `fill`'s own; [`Error::Device`] where the device is out of memory.
 pub fn params<B: Device>(
     b: &mut B,
     c: &Config,

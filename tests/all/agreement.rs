@@ -75,7 +75,7 @@ fn a_step_reads_nothing_that_it_did_not_write() {
     }
 }
 
-/// What each block computes anew for its gradient is what it computed before: dropout, segments, all kinds of paths.
+/// What each block recomputes for its gradient is what it computed before: dropout, segments, all kinds of paths.
 #[test]
 fn recomputing_changes_no_bit() {
     for (name, c) in

@@ -13,7 +13,7 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// Room for a file of `size` bytes, which may turn out to be longer; 0 if nobody knows.
+    /// Reserves memory for a file of `size` bytes, which may turn out to be longer; 0 if the size is unknown.
     #[wasm_bindgen(constructor)]
     pub fn new(size: usize) -> Result<Loader, JsError> {
         let mut loader = Loader { bytes: Vec::new() };
@@ -37,7 +37,7 @@ impl Loader {
 
     fn reserve(&mut self, more: usize) -> Result<(), JsError> {
         let full = (self.bytes.len() + more) as f64 / 1e6;
-        self.bytes.try_reserve_exact(more).map_err(|_| JsError::new(&format!("out of memory: no room for a file of {full:.1} MB")))
+        self.bytes.try_reserve_exact(more).map_err(|_| JsError::new(&format!("out of memory for a file of {full:.1} MB")))
     }
 }
 
@@ -67,7 +67,7 @@ impl Model {
         Session::new(self.backend(), self.loaded.clone(), context, segments).map_err(js)
     }
 
-    /// What makes vectors of texts: pooling `mean`, `last` or `weighted`, the checkpoint's if not given; the first `dimensions`
+    /// Computes embeddings of texts: pooling `mean`, `last` or `weighted`, the checkpoint's if not given; the first `dimensions`
     /// of a vector, all if not given.
     pub fn embedder(&self, pooling: Option<String>, dimensions: Option<usize>) -> Result<Embedder, JsError> {
         let pooling = match pooling.as_deref() {

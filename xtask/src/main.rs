@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask ci [JOB...]            what continuous integration runs, or the jobs named
-cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden anew; needs a python with torch and safetensors
+cargo xtask golden REFERENCE.py    make the golden vectors of tests/golden again; needs a python with torch and safetensors
 cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]

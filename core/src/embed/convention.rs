@@ -1,4 +1,4 @@
-//! What a model was trained to take as the vector of a text.
+//! How a model was trained to make embeddings: pooling and prompts.
 
 use super::Pooling;
 use crate::{checkpoint::Metadata, error::Error};

@@ -57,17 +57,17 @@ impl Form {
     }
 }
 
-/// Makes vectors of texts that are given as ids. `M` is anything that leads to the weights: a reference, an `Arc`.
+/// Computes embeddings of texts that are given as token ids. `M` is a pointer to the weights: a reference or an `Arc`.
 ///
-/// Texts stand side by side, shorter ones with padding after them. The model is causal and a text is pooled over its own
-/// positions alone, so a text has the same vector alone as in any batch, up to the order in which a product is added up.
+/// Texts are batched, shorter ones padded at the end. The model is causal and a text is pooled over its own positions only, so a
+/// text has the same embedding alone as in any batch, up to the order of summation in a product.
 pub struct Encoder<B: Forward, M> {
     backend: B,
     model: M,
     options: Options,
     /// Of the shapes that were in use lately.
     workspaces: Vec<Workspace<B>>,
-    /// What a text that is longer than any room leaves behind from chunk to chunk; made when there is one.
+    /// The state that a text longer than any workspace carries from chunk to chunk; allocated when there is one.
     past: Option<State<B::Tensor, B::Indices>>,
     staging: Staging,
     /// Of a batch, on the host.
@@ -108,7 +108,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
     /// An encoder; what it needs is allocated with the first batches.
     ///
     /// # Errors
-    /// [`Error::Input`] for options that cannot be.
+    /// [`Error::Input`] for invalid options.
     pub fn new(backend: B, model: M, options: Options) -> Result<Self, Error> {
         for (name, value) in [("context", options.context), ("tokens", options.tokens)] {
             if value == 0 {
@@ -118,7 +118,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
         Ok(Self { backend, model, options, workspaces: Vec::new(), past: None, staging: Staging::default(), host: Vec::new() })
     }
 
-    /// What leads to the weights.
+    /// The pointer to the weights.
     pub fn model(&self) -> &M {
         &self.model
     }
@@ -146,7 +146,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Encoder<B, M> {
         Ok(())
     }
 
-    /// The vectors of texts that stand side by side, `[n, dim]`: those of a batch of a [`Plan`].
+    /// The embeddings `[n, dim]` of a batch of a [`Plan`].
     ///
     /// # Errors
     /// [`Error::Input`] for a text that fails [`check`], and a `dim` that the model does not have;

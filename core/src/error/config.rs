@@ -6,7 +6,7 @@ use alloc::{
 };
 use core::fmt;
 
-/// A configuration that cannot be: of a model, of training, of sampling.
+/// An invalid configuration: of a model, of training, of sampling.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum ConfigError {

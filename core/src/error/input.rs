@@ -56,7 +56,7 @@ pub enum InputError {
         /// How many are needed.
         needed: [usize; 3],
     },
-    /// A size that cannot be.
+    /// An invalid size.
     Size {
         /// Whose it is: "a session", "an encoder".
         of: &'static str,

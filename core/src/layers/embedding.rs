@@ -46,7 +46,7 @@ impl<T> Acts<T> {
     /// Room for a chunk.
     ///
     /// # Errors
-    /// The device's, where it has no room.
+    /// Those of the device, where it is out of memory.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { rows: when(c.factorised(), || x.alloc(b, c.embed_dim))? })
     }

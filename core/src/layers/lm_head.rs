@@ -45,7 +45,7 @@ impl<T> Acts<T> {
     /// Room for a chunk.
     ///
     /// # Errors
-    /// The device's, where it has no room.
+    /// Those of the device, where it is out of memory.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { projected: when(c.factorised(), || x.alloc(b, c.embed_dim))? })
     }
@@ -59,7 +59,7 @@ pub fn rows_at_once(c: &Config, rows: usize) -> usize {
 /// Scratch for the logits of as many rows of a chunk as are computed at a time, `[rows, V]`.
 ///
 /// # Errors
-/// The device's, where it has no room.
+/// Those of the device, where it is out of memory.
 pub fn scratch<B: Device>(b: &mut B, c: &Config, x: ChunkShape) -> Result<B::Tensor, B::Error> {
     b.alloc(Shape::matrix(rows_at_once(c, x.batch * x.time), c.vocab_size), Precision::Full)
 }

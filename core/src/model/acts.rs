@@ -29,16 +29,16 @@ impl<T> Acts<T> {
     /// Room for a chunk. With `x.saved` each block keeps its own; without, blocks of one geometry share.
     ///
     /// # Errors
-    /// The device's, where it has no room.
+    /// Those of the device, where it is out of memory.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, !x.saved)
     }
 
     /// Room for a chunk whose gradients are wanted, of which each block keeps its input alone: the rest is shared by blocks of one
-    /// geometry, and [`backward`](super::backward) computes it anew (Chen et al. 2016).
+    /// geometry, and [`backward`](super::backward) recomputes it (Chen et al. 2016).
     ///
     /// # Errors
-    /// The device's, where it has no room.
+    /// Those of the device, where it is out of memory.
     pub fn recomputed<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Self::sharing(b, c, x, true)
     }

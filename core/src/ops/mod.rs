@@ -90,7 +90,7 @@ pub enum GradOut<'a, T> {
     Write(&'a mut T),
     /// Every further one adds (`+=`).
     Add(&'a mut T),
-    /// Nobody wants it.
+    /// The gradient is unused.
     Skip,
 }
 

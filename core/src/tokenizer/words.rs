@@ -63,7 +63,7 @@ impl Words {
     /// The `max` most frequent words, `<unk>` and `<eos>` among them as ids 0 and 1; words of equal count by name.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if there is no room for a word, or a word has white space in it.
+    /// [`Error::Tokenizer`] if `max` leaves no id for a word, or a word has white space in it.
     pub fn from_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>, max: usize) -> Result<Self, Error> {
         if max < 3 {
             return Err(Error::Tokenizer(
@@ -79,7 +79,7 @@ impl Words {
     /// The `max` most frequent words of a text; see [`from_counts`](Self::from_counts).
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if there is no room for a word.
+    /// [`Error::Tokenizer`] if `max` leaves no id for a word.
     pub fn from_text(text: &str, max: usize) -> Result<Self, Error> {
         let mut counts = BTreeMap::new();
         for word in text.split_whitespace() {

@@ -34,7 +34,7 @@ pub struct Texts<'a> {
     /// As many as [`Options::texts`], each one token long at least.
     pub texts: &'a [Vec<u32>],
     /// In contrast: the partner of each text, in their order; then as many again for each further candidate, who are
-    /// nobody's partners. None with a teacher.
+    /// partners of no text. None with a teacher.
     pub candidates: &'a [Vec<u32>],
     /// With a teacher: its vectors, `[texts, vector_dim]`, of any length above 0. None in contrast.
     pub teacher: &'a [f32],
@@ -44,7 +44,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
     /// A trainer of text vectors at step 0 with these weights.
     ///
     /// # Errors
-    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
+    /// [`Error::Config`] for invalid hyper-parameters, [`Error::Device`] where the device is out of memory.
     pub fn for_vectors(
         mut backend: B,
         config: Config,

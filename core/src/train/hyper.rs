@@ -37,7 +37,7 @@ pub struct HyperParams {
     pub flow_weight: f32,
     /// Micro-batches that one step adds up.
     pub accumulate: usize,
-    /// Keep the inputs of blocks alone, and compute the rest anew for the gradient: the same numbers for less memory and more time.
+    /// Keep only the inputs of blocks and recompute the rest for the gradient: the same numbers with less memory and more time.
     pub recompute: bool,
     /// Seeds dropout and noise.
     pub seed: u64,
@@ -70,7 +70,7 @@ impl HyperParams {
     /// Says what is wrong with hyper-parameters, field by field.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field that cannot be, its value, and what it must be.
+    /// [`Error::Config`] naming the first invalid field, its value, and what it must be.
     pub fn validate(&self, c: &Config) -> Result<(), Error> {
         self.schedule.validate()?;
         let fail = |what: String| Err(ConfigError::Contradiction(what).into());

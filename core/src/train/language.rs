@@ -96,7 +96,7 @@ impl<B: Backward> Trainer<B> {
     /// A trainer at step 0 with these weights, and room for micro-batches of `batch` × `time`.
     ///
     /// # Errors
-    /// [`Error::Config`] for hyper-parameters that cannot be, [`Error::Device`] where the machine has no room.
+    /// [`Error::Config`] for invalid hyper-parameters, [`Error::Device`] where the device is out of memory.
     pub fn new(
         mut backend: B,
         config: Config,

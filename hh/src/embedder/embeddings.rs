@@ -60,7 +60,7 @@ impl Embeddings {
             Values::Binary(x) => (x.len(), dim.div_ceil(8)),
         };
         if row == 0 || !count.is_multiple_of(row) {
-            return Err(Error::Mismatch(format!("{count} values do not make vectors of {dim} numbers")));
+            return Err(Error::Mismatch(format!("{count} values are no whole number of embeddings of {dim} dimensions")));
         }
         Ok(Self { len: count / row, dim, values })
     }
@@ -97,7 +97,7 @@ impl Embeddings {
         self.len == 0
     }
 
-    /// Numbers of a vector.
+    /// Dimensions of an embedding.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -120,7 +120,7 @@ impl Embeddings {
         self.values
     }
 
-    /// The vector of text `i`.
+    /// The embedding of text `i`.
     ///
     /// # Panics
     /// Where there are not as many.

@@ -93,23 +93,23 @@ impl Embedder {
         Self { threads: n.max(1), ..self }
     }
 
-    /// Numbers of a vector that nobody shortens.
+    /// Dimensions of an embedding that is not truncated.
     pub fn dim(&self) -> usize {
         self.loaded.model.config.vector_dim()
     }
 
-    /// How the model was trained to make vectors.
+    /// Pooling and prompts that the model was trained with.
     pub fn convention(&self) -> &Convention {
         &self.loaded.convention
     }
 
-    /// What makes ids of text.
+    /// The tokenizer.
     pub fn tokenizer(&self) -> &dyn Tokenizer {
         &*self.loaded.tokenizer
     }
 
-    /// The vectors of texts, in their order. The same call has the same bits, whatever the threads. Alone, a text has the same vector
-    /// as among others up to rounding, below 1e-5 in each number. Nothing is cut off unless [`EmbedOptions::max_tokens`] says so: a
+    /// The embeddings of texts, in their order. The same call has the same bits, whatever the threads. Alone, a text has the
+    /// same embedding as among others up to rounding, below 1e-5 in each dimension. Nothing is cut off unless [`EmbedOptions::max_tokens`] says so: a
     /// text that is longer than what the model was trained on is read in pieces, each with the memory of those before it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct EmbedOptions {
     pub truncate_dim: Option<usize>,
     /// Vectors of length 1, as cosines and dot products want them. [`Output::Int8`] is always of such.
     pub normalise: bool,
-    /// What the numbers of a vector are.
+    /// Data type of an embedding.
     pub output: Output,
     /// Reads only so many tokens of a text, the prompt's among them; all if absent.
     pub max_tokens: Option<usize>,
@@ -85,7 +85,7 @@ pub enum Blank {
     Zero,
 }
 
-/// What the numbers of a vector are.
+/// Data type of an embedding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Output {
     /// As they are computed.

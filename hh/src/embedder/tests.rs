@@ -12,7 +12,7 @@ use hh_core::{
 };
 use std::thread;
 
-/// A checkpoint that nobody trained, in q8, with a head.
+/// An untrained checkpoint in q8 with a pooled head.
 fn checkpoint() -> Vec<u8> {
     let config = r#"{"vocab_size": 256, "width": 40, "layers": 2, "ffn": 40, "head_dim": 8, "ssm_width": 16, "hopfield_width": 8,
         "attention_width": 8, "hopfield_depths": [2, 1], "hopfield_slots": 2, "mixer_hidden": 8, "pooled_dim": 20}"#;

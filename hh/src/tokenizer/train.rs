@@ -72,7 +72,7 @@ type Pair = (u32, u32);
 /// What is known of a pair of neighbours.
 #[derive(Default)]
 struct Known {
-    /// Occurrences. After a pair was merged, they stay, and a pair that forms anew counts on from there, as in `tokenizers`.
+    /// Occurrences. After a pair was merged, they stay, and a pair that forms again counts on from there, as in `tokenizers`.
     count: i64,
     /// Where it was seen, and may have gone since; emptied when no entry of the queue needs it.
     places: Vec<u32>,

@@ -60,7 +60,7 @@ pub fn write_several<B: Forward, M: Deref<Target = Model<B::Tensor>>>(
         let logits = session.prefill(&tokens)?.chunks(vocab_size);
         tokens.truncate(rows.len());
         for ((row, logits), token) in rows.iter_mut().zip(logits).zip(&mut tokens) {
-            // A text that has ended keeps its row, which nobody reads any more.
+            // A text that has ended keeps its row, which is no longer read.
             if !row.done {
                 *token = row.draw(logits, tokenizer)?;
                 written.tokens += 1;

@@ -6,7 +6,7 @@ use hh_core::tokenizer::{Tokenizer, decode};
 /// A text without a place to cut is cut anywhere once it is as long as this, so that memory stays bounded.
 const LONGEST: usize = 16 << 20;
 
-/// Cuts a text anew, before a space that follows a letter or a digit: no word spans such a place, and neither does a match
+/// Splits a text before a space that follows a letter or a digit: no word spans such a place, and neither does a match
 /// of any pattern that byte-level tokenizers split by, so the pieces give the tokens that the whole would.
 pub fn pieces(texts: impl Iterator<Item = Result<String>>) -> impl Iterator<Item = Result<String>> {
     let mut texts = texts.fuse();

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 /// What the reference says of the checkpoint.
 fn ask(checkpoint: &Path, reference: &Path) -> Result<Golden, String> {
-    let folder = tempfile::tempdir().map_err(|e| format!("no room for a file: {e}"))?;
+    let folder = tempfile::tempdir().map_err(|e| format!("cannot create a temporary folder: {e}"))?;
     let (script, out) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/oracle.py"), folder.path().join("golden.safetensors"));
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let status = Command::new(&python).arg(script).args([checkpoint, reference]).arg(&out).status();

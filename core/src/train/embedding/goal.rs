@@ -49,7 +49,7 @@ impl Options {
     /// Says what cannot be.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first value that cannot be, and what it must be.
+    /// [`Error::Config`] naming the first invalid value, and what it must be.
     pub fn validate(&self, c: &Config) -> Result<(), Error> {
         let fail = |what: String| Err(ConfigError::Contradiction(what).into());
         match self.goal {

@@ -53,7 +53,7 @@ pub(super) struct Head<B: Backward> {
 struct Length<T> {
     /// `[m, vector_dim]`: rows of the identity, to take the first numbers by; absent where those are all.
     select: Option<T>,
-    /// Gradients that nobody wants, of `select`, of `gain` and of `unit`.
+    /// Unused gradients of `select`, of `gain` and of `unit`.
     unwanted: (Option<T>, T, T),
     /// `[texts, 3]` of cross-entropy, `[texts, 1]` of similarities
     losses: T,
