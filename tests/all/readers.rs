@@ -99,3 +99,27 @@ fn a_state_that_is_damaged_is_refused_without_a_panic() {
     check(readers::state, &[empty, full.to_bytes()]);
     check(readers::conversation, &[talk.to_bytes()]);
 }
+
+#[test]
+fn a_description_of_a_tokenizer_that_is_damaged_is_refused_without_a_panic() {
+    let texts = ["the cat's hat sat on the mat. ".repeat(20)];
+    let bpe = |lower| hh::tokenizer::Bpe::train::<hh::Error>(270, lower, texts.iter().cloned().map(Ok)).expect("a text").to_json();
+    check(readers::tokenizer, &[Bytes.to_json(), bpe(false), bpe(true)].map(String::into_bytes));
+}
+
+#[test]
+fn a_request_that_is_damaged_is_refused_without_a_panic() {
+    let bodies = [
+        r#"{"model": "m", "input": ["a", "b\u00e9"], "encoding_format": "base64", "dimensions": 5, "user": null}"#,
+        r#"{"prompt": "a", "max_tokens": 5, "stop": ["x"], "stream": true, "stream_options": {"include_usage": true}}"#,
+    ];
+    check(readers::request, &bodies.map(|body| body.as_bytes().to_vec()));
+}
+
+#[test]
+fn an_array_that_is_damaged_is_refused_without_a_panic() {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+    let header = format!("{header:<117}\n");
+    let numbers = (0..6).flat_map(|i| (i as f32).to_le_bytes());
+    check(readers::npy, &[b"\x93NUMPY\x01\0\x76\0".iter().copied().chain(header.bytes()).chain(numbers).collect()]);
+}

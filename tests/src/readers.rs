@@ -5,8 +5,12 @@ use hh_core::{checkpoint::Checkpoint, model, state::Snapshot, tokenizer};
 use hh_runtime::{
     conversation::Conversation,
     data::shard::{HEADER_BYTES, parse_header},
+    serve,
+    table::{Table, Vectors},
 };
 use sha2::{Digest, Sha256};
+use std::{fs, str};
+use tempfile::NamedTempFile;
 
 /// Reads a checkpoint, and every tensor that its configuration asks for. True if it was one.
 pub fn checkpoint(bytes: &[u8]) -> bool {
@@ -65,4 +69,44 @@ pub fn conversation(bytes: &[u8]) -> bool {
     let Ok(conversation) = Conversation::from_bytes(bytes) else { return false };
     assert_eq!(conversation.to_bytes(), bytes, "a conversation that reads is what was written");
     true
+}
+
+/// Reads the description of a tokenizer, in core and by the `tokenizers` crate, and encodes a text with it. True if core reads it.
+pub fn tokenizer(bytes: &[u8]) -> bool {
+    let Ok(json) = str::from_utf8(bytes) else { return false };
+    let text = "The caf\u{e9}'s 12 cats\n\n <|x|> \u{a0}e\u{301}";
+    let own = tokenizer::from_json(json).map(|tokenizer| tokenizer.encode(text));
+    if let Ok(tokenizer) = hh::tokenizer::from_json(json) {
+        let ids = tokenizer.encode(text).unwrap_or_default();
+        assert!(ids.iter().all(|&id| tokenizer.token_bytes(id).is_some()), "every id of a text is in the vocabulary");
+    }
+    own.is_ok()
+}
+
+/// Reads all columns of a table in a file with this extension. True if all rows could be read.
+pub fn table(extension: &str, bytes: &[u8]) -> bool {
+    let file = written(extension, bytes);
+    let Ok(table) = Table::open(file.path()) else { return false };
+    let columns: Vec<usize> = (0..table.columns().count()).collect();
+    table.batches(&columns, 100, 0).is_ok_and(|mut batches| batches.all(|batch| batch.is_ok()))
+}
+
+/// Reads an array of NumPy. True if it was one of vectors.
+pub fn npy(bytes: &[u8]) -> bool {
+    let file = written("npy", bytes);
+    let Ok(vectors) = Vectors::open(file.path(), None) else { return false };
+    let mut row = vec![0.0; vectors.dim()];
+    (0..vectors.rows().min(1000)).for_each(|i| vectors.row(i, &mut row));
+    true
+}
+
+fn written(extension: &str, bytes: &[u8]) -> NamedTempFile {
+    let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().expect("a folder for temporary files");
+    fs::write(file.path(), bytes).expect("room for a file");
+    file
+}
+
+/// Reads the body of a request to the server. True if it is one for embeddings or completions.
+pub fn request(bytes: &[u8]) -> bool {
+    serve::is_request(bytes)
 }

@@ -21,7 +21,7 @@ cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
 cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
                                    public interfaces; --verify also compiles the packed crates
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
-cargo xtask fuzz TARGET [SECONDS]  run a fuzz target (checkpoint, shard, state, conversation); needs cargo-fuzz and a nightly toolchain
+cargo xtask fuzz TARGET [SECONDS]  run a target of fuzz/; needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--bundlers] [--serve]
                                    build the package for the web and its demo in wasm/dist, test them, test the package in every
                                    bundler, serve the demo; needs node, npm, rust-src and, to test, Chromium";

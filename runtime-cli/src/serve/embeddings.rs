@@ -37,6 +37,17 @@ enum Encoding {
     Base64,
 }
 
+impl Asked {
+    /// The texts, none of them blank.
+    pub(super) fn texts(self) -> Result<Vec<String>, Failure> {
+        let texts = self.input.list("input", MOST)?;
+        match texts.iter().position(|text| is_blank(text)) {
+            Some(i) => Err(Failure::field("input", format!("text {i} of input is empty"))),
+            None => Ok(texts),
+        }
+    }
+}
+
 /// The embeddings of one turn, row by row, and their tokens.
 struct Part {
     values: Vec<f32>,
@@ -45,23 +56,21 @@ struct Part {
 
 pub(super) async fn answer(State(server): State<Arc<Server>>, place: Place, Body(asked): Body<Asked>) -> Result<Json<Answer>, Failure> {
     server.require(asked.model.as_deref())?;
-    let texts = asked.input.list("input", MOST)?;
-    if let Some(i) = texts.iter().position(|text| is_blank(text)) {
-        return Err(Failure::field("input", format!("text {i} of input is empty")));
-    }
+    let (input_type, dimensions, encoding) =
+        (prompt(asked.input_type.as_deref())?, asked.dimensions, asked.encoding_format.unwrap_or_default());
+    let texts = asked.texts()?;
     let most = server.embedder.dim();
-    if let Some(dim) = asked.dimensions.filter(|&dim| dim == 0 || dim > most) {
+    if let Some(dim) = dimensions.filter(|&dim| dim == 0 || dim > most) {
         return Err(Failure::field("dimensions", format!("dimensions is {dim}; this model has embeddings of 1 to {most}")));
     }
-    let options = EmbedOptions { prompt: prompt(asked.input_type.as_deref())?, truncate_dim: asked.dimensions, ..EmbedOptions::default() };
+    let options = EmbedOptions { prompt: input_type, truncate_dim: dimensions, ..EmbedOptions::default() };
     let (spans, texts) = (spans(&texts), Arc::new(texts));
     let parts = spans.into_iter().map(|span| part(server.clone(), texts.clone(), span, options.clone()));
     // Each request asks for as many turns at a time as there are threads.
     let parts: Vec<Part> = stream::iter(parts).buffered(server.options.threads).try_collect().await?;
     drop(place);
-    let dim = asked.dimensions.unwrap_or(most);
+    let dim = dimensions.unwrap_or(most);
     let rows = parts.iter().flat_map(|part| part.values.chunks(dim)).enumerate();
-    let encoding = asked.encoding_format.unwrap_or_default();
     let data = rows.map(|(index, values)| Datum { object: "embedding", index, embedding: encoding.of(values) }).collect();
     let tokens = parts.iter().map(|part| part.tokens).sum();
     let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };

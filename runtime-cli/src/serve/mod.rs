@@ -159,6 +159,12 @@ fn english() -> Result<Embedder> {
     Err(anyhow::Error::from(Absent(Feature::English)).context("no model is given"))
 }
 
+/// Whether bytes are the body of a request for embeddings or completions; for fuzzing.
+pub fn is_request(body: &[u8]) -> bool {
+    serde_json::from_slice::<embeddings::Asked>(body).is_ok_and(|asked| asked.texts().is_ok())
+        || serde_json::from_slice::<completions::Asked>(body).is_ok()
+}
+
 /// Seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

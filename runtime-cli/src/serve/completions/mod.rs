@@ -9,7 +9,7 @@ use super::{Failure, Model, Server};
 use answer::Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use request::Asked;
+pub(super) use request::Asked;
 use std::sync::Arc;
 
 pub(super) async fn answer(State(server): State<Arc<Server>>, place: Place, Body(asked): Body<Asked>) -> Result<Response, Failure> {
