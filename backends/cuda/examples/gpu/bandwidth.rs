@@ -35,7 +35,7 @@ pub(crate) fn all(
 }
 
 fn embed(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let ([batch, time_, w], [_, _, vocab, _]) = (s.scan, s.head);
+    let ([batch, time_, w], [_, _, vocab]) = (s.scan, s.head);
     let tokens = ids(b, batch, time_, vocab as u32)?;
     let (table, mut d_table) = (b.alloc(Shape::matrix(vocab, w), Precision::Master)?, full(b, Shape::matrix(vocab, w))?);
     let mut y = numbers(b, Shape::cube(batch, time_, w))?;
@@ -133,7 +133,7 @@ fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) ->
 
 /// One step over as many weights as the table of `cross_entropy` has, in two leaves.
 fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [_, width, vocab, _] = s.head;
+    let [_, width, vocab] = s.head;
     let (leaves_shape, shape) = ([2, vocab / 2, width], Shape::matrix(vocab / 2, width));
     let mut leaves = Vec::new();
     for _ in 0..2 {

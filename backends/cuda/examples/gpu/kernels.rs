@@ -81,7 +81,8 @@ pub(crate) fn all(
     attend(&mut make()?, shapes, peer, line)?;
     recall(&mut make()?, shapes, peer, line)?;
     hebbian(&mut make()?, shapes, peer, line)?;
-    cross_entropy(&mut make()?, shapes, peer, line)
+    cross_entropy(&mut make()?, shapes, shapes.preset_head, peer, line)?;
+    cross_entropy(&mut make()?, shapes, shapes.head, peer, line)
 }
 
 fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
@@ -186,12 +187,18 @@ fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) ->
     Ok(())
 }
 
-fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, vocab, at_once] = s.head;
+/// With training's own scratch, so as many rows at a time.
+fn cross_entropy(
+    b: &mut Cuda,
+    s: &Shapes,
+    [rows, width, vocab]: [usize; 3],
+    peer: &mut Peer,
+    line: &mut AddLine<'_>,
+) -> Result<(), DeviceError> {
     let (x, mut table) = (numbers(b, Shape::cube(1, rows, width))?, b.alloc(Shape::matrix(vocab, width), Precision::Master)?);
     b.fill(0.01, &mut table);
     let targets = ids(b, 1, rows, vocab as u32)?;
-    let mut scratch = full(b, Shape::matrix((at_once / vocab).max(1), vocab))?;
+    let mut scratch = b.alloc(Shape::matrix(b.logit_rows(rows, vocab), vocab), Precision::Scratch)?;
     let (mut losses, mut dx, mut d_table) =
         (full(b, Shape::cube(1, rows, 3))?, numbers(b, Shape::cube(1, rows, width))?, full(b, Shape::matrix(vocab, width))?);
     let op = || CrossEntropy { x: &x, table: &table, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };

@@ -19,8 +19,10 @@ pub(crate) struct Shapes {
     pub(crate) depth: usize,
     /// Hidden units of the gates.
     pub(crate) gate: usize,
-    /// Rows, width, vocabulary, logits at a time.
-    pub(crate) head: [usize; 4],
+    /// Rows, width and vocabulary of a large head.
+    pub(crate) head: [usize; 3],
+    /// The same of the preset whose steps are timed.
+    pub(crate) preset_head: [usize; 3],
     pub(crate) steps: Vec<Step>,
     /// The training step of the loss curve, and the number of steps.
     pub(crate) curve: (Step, u64),
@@ -37,8 +39,8 @@ impl Shapes {
             lookup: [32, 1024, 8, 64],
             depth: 3,
             gate: 128,
-            // 512 MB of logits.
-            head: [16_384, 512, 267_735, 1 << 27],
+            head: [16_384, 512, 267_735],
+            preset_head: [16_384, 704, 50_257],
             steps: vec![("char-4.5m", 2, 64, 256), ("bpe-97m", 1, 16, 1024), ("bpe-97m", 2, 16, 1024)],
             curve: (("char-4.5m", 2, 64, 256), 300),
         }
@@ -55,7 +57,8 @@ impl Shapes {
             lookup: [1, 8, 1, 8],
             depth: 2,
             gate: 16,
-            head: [6, 8, 50, 100],
+            head: [6, 8, 50],
+            preset_head: [6, 8, 51],
             steps: vec![("char-0.8m", 1, 1, 4)],
             curve: (("char-0.8m", 1, 1, 4), 2),
         }

@@ -59,7 +59,7 @@ fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Re
 }
 
 fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, vocab, _] = s.head;
+    let [rows, width, vocab] = s.head;
     let shape = Shape::cube(1, rows, width);
     let (noise, mut point, mut velocity) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?);
     let (targets, times) = (ids(b, 1, rows, vocab as u32)?, full(b, Shape::cube(1, rows, 1))?);
