@@ -16,6 +16,9 @@ use hh_core::{
 };
 use std::sync::Arc;
 
+/// Most blocks of a grid in its second and third dimension.
+const MAX_BLOCKS: usize = 65_535;
+
 /// Precision of matrix products and activations; sums are always f32.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compute {
@@ -67,12 +70,12 @@ impl Cuda {
 
     fn on(device: GpuDevice, compute: Compute) -> Self {
         Self {
+            eager: device.synchronous(),
             device: Arc::new(device),
             compute,
             scratch: Scratch::default(),
             tables: Tables::default(),
             error: None,
-            eager: false,
             replays: 0,
             host: Vec::new(),
         }
@@ -145,7 +148,14 @@ impl Cuda {
     /// Launches a kernel of `source`, unless the grid is empty.
     pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, launch_dims: LaunchDims, args: &[Arg]) {
         if self.error.is_none() && launch_dims.grid.iter().all(|&n| n > 0) {
-            let outcome = self.device.launch(Kernel { source, name, variant }, launch_dims, args);
+            let kernel = Kernel { source, name, variant };
+            let [_, heads, sequences] = launch_dims.grid;
+            let outcome = if heads.max(sequences) > MAX_BLOCKS {
+                let most = format!("batches of {} sequences, more than {MAX_BLOCKS} ({kernel})", heads.max(sequences));
+                Err(DeviceError::Unsupported(most))
+            } else {
+                self.device.launch(kernel, launch_dims, args)
+            };
             self.check(outcome);
         }
     }

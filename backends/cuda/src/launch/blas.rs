@@ -32,6 +32,16 @@ pub(crate) struct Product {
     pub(crate) to: Mat,
 }
 
+impl std::fmt::Display for Product {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, columns, inner, .. } = self;
+        let transposed = |yes: bool| if yes { ", transposed" } else { "" };
+        let bits = |mat: Mat| if mat.bf16 { "bf16" } else { "f32" };
+        let (a, b) = (transposed(self.transpose_a), transposed(self.transpose_b));
+        write!(f, "the product [{rows}, {inner}{a}] · [{inner}, {columns}{b}] of {} to {}", bits(self.a), bits(self.to))
+    }
+}
+
 /// Workspace of the library in bytes, as recommended for Hopper.
 const WORKSPACE: usize = 32 << 20;
 

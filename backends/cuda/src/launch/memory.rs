@@ -1,6 +1,6 @@
 //! Device memory.
 
-use super::device::{DeviceKind, GpuDevice};
+use super::device::{DeviceKind, Dropped, GpuDevice};
 #[cfg(feature = "emulate")]
 use super::emulated::{self, Command};
 use crate::error::DeviceError;
@@ -94,12 +94,6 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match &self.device.kind {
-            DeviceKind::Gpu(driver) => driver.free(self.address),
-            DeviceKind::Planned(_) => {}
-            #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(_) => emulated::free(self.address, self.bytes),
-        }
-        self.device.count_freed(self.bytes);
+        self.device.release(Dropped::Memory(self.address, self.bytes));
     }
 }
