@@ -49,6 +49,8 @@ unsafe impl Send for Module {}
 // SAFETY: as above.
 unsafe impl Send for Function {}
 // SAFETY: as above.
+unsafe impl Send for Executable {}
+// SAFETY: as above.
 unsafe impl Send for Driver {}
 // SAFETY: as above; mutable state is behind locks, and the stream orders queued work.
 unsafe impl Sync for Driver {}
