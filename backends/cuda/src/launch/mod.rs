@@ -14,6 +14,7 @@ mod emulated;
 mod graph;
 mod images;
 mod memory;
+mod sources;
 mod staging;
 mod toolkit;
 
