@@ -30,7 +30,13 @@ pub enum Precision {
     /// What a kernel leaves for its own gradient, which alone reads it: in any form, and nothing at all on a backend whose
     /// gradients recompute it.
     Saved,
+    /// What a kernel writes and reads within one call, such as the logits of [`CrossEntropy`]: in any form and layout, since nothing
+    /// else reads it.
+    Scratch,
 }
+
+/// Most logits in memory at a time on a backend that does not choose otherwise.
+const LOGITS_AT_ONCE: usize = 1 << 22;
 
 /// Holds tensors and moves them.
 pub trait Device: Sized {
@@ -43,6 +49,11 @@ pub trait Device: Sized {
 
     /// A new tensor, all zeros.
     fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Self::Tensor, Self::Error>;
+    /// How many of `rows` (at least 1) have their logits over `vocab` ids in memory at a time, where memory is to be bounded. Each
+    /// such chunk reads and writes the gradient of the whole table, so a backend with large caches takes few rows, a GPU many.
+    fn logit_rows(&self, rows: usize, vocab: usize) -> usize {
+        (LOGITS_AT_ONCE / vocab).clamp(1, rows)
+    }
     /// New indices, all zeros.
     fn alloc_indices(&mut self, shape: Shape) -> Result<Self::Indices, Self::Error>;
     /// Copies from the host; `src` has as many elements as `dst` (panics otherwise). The host's slice is free on return.

@@ -126,7 +126,7 @@ impl Numbers {
         let each = match precision {
             Precision::Compute => self.compute,
             Precision::Master if shape.rank() == 2 => 4 + self.copy,
-            Precision::Master | Precision::Full | Precision::Saved => 4,
+            Precision::Master | Precision::Full | Precision::Saved | Precision::Scratch => 4,
         };
         shape.count() * each
     }

@@ -46,7 +46,7 @@ fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Te
     let mut room = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let rows = |width| Shape::cube(batch, time, width);
     let (mut logits, mut losses) = (room(rows(c.vocab_size)), room(rows(3)));
-    let mut scratch = room(Shape::matrix(5, c.vocab_size));
+    let mut scratch = b.alloc(Shape::matrix(5, c.vocab_size), Precision::Scratch).expect("memory");
     let x = ChunkShape { batch, time, saved: false };
     let (mut acts, mut head) = (Acts::new(b, c, x).expect("memory"), lm_head::Acts::new(b, c, x).expect("memory"));
     let [tokens, targets] = ["tokens", "targets"].map(|name| {

@@ -119,8 +119,9 @@ fn cuda() -> Result<Vec<Step>, String> {
     };
     steps.push(emulated("test", &["--lib", "--", "--include-ignored"]).env("LD_LIBRARY_PATH", &libraries));
     steps.push(emulated("test", &["--test", "all", "--", "cuda"]));
+    steps.push(emulated("test", &["--example", "gpu"]));
     steps.push(emulated("build", &["--example", "gpu"]));
-    let (gpu, table) = (target().join("release/examples/gpu"), target().join("gpu.json"));
+    let (gpu, table) = (target().join("release/examples/gpu"), target().join("gpu.jsonl"));
     steps.push(program(&gpu.to_string_lossy(), ["emulated", "--out", &table.to_string_lossy()]));
     Ok(steps)
 }

@@ -2,6 +2,7 @@
 
 mod ci;
 mod firmware;
+mod gpu;
 mod jobs;
 mod package;
 mod run;
@@ -17,7 +18,10 @@ cargo xtask oracle CHECKPOINT REFERENCE.py
                                    compare a checkpoint's logits, losses and gradients between cpu, libtorch and the reference
 cargo xtask gpu [ORDINAL] [--reference REFERENCE.py]
                                    run the suite on a GPU, then time its kernels and training steps, beside PyTorch's where the Python
-                                   has it; prints a table, writes gpu.json
+                                   has it; prints a table, writes gpu.jsonl
+cargo xtask gpu --kit [--no-cubins] [--reference REFERENCE.py]
+                                   build all of that into kit/ for a machine without Rust: `bash kit/run.sh` there; HH_NVRTC names the
+                                   folder of libnvrtc, which compiles the kernels beforehand
 cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
                                    public interfaces; --verify also compiles the packed crates
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
@@ -36,7 +40,7 @@ fn main() -> ExitCode {
         ["firmware"] => firmware::run(),
         ["package", ref words @ ..] => package::run(words),
         ["web", ref words @ ..] => web::run(words),
-        ["gpu", ref words @ ..] => gpu(words),
+        ["gpu", ref words @ ..] => gpu::run(words),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
@@ -67,15 +71,6 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     let (checkpoint, reference) = (checkpoint.map_err(|e| e.to_string())?, reference.map_err(|e| e.to_string())?);
     let args = ["run", "--quiet", "--release", "-p", "hh-tests", "--features", "tch", "--bin", "oracle", "--", &checkpoint, &reference];
     cargo(args).run()
-}
-
-/// The suite goes to the device where HH_CUDA names one.
-fn gpu(words: &[&str]) -> Result<(), String> {
-    let ordinal = words.first().filter(|word| !word.starts_with("--")).copied().unwrap_or("0");
-    cargo(["test", "--release", "-p", "hh-tests", "--features", "cuda", "--", "cuda::", "--test-threads=1"])
-        .env("HH_CUDA", ordinal)
-        .run()?;
-    cargo(["run", "--release", "-p", "hh-cuda", "--example", "gpu", "--"].into_iter().chain(words.iter().copied())).run()
 }
 
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {

@@ -95,9 +95,16 @@ DEVICE void store(const Tensor& t, size_t i, const float (&from)[N]) {
 
 // Approximate functions for inner loops, one or two instructions each, accurate to 22 bits: the C functions take several, with
 // branches. Subnormal values are flushed to 0.
+#ifdef HH_EMULATE
+// Rounds to the 22 bits that a device's approximations are accurate to.
+DEVICE float approximate(float x) {
+    const unsigned u = __float_as_uint(x);
+    return x != x ? x : __uint_as_float((u + 1 + (u >> 2 & 1)) & ~3u);
+}
+#endif
 DEVICE float power_of_two(float x) {
 #ifdef HH_EMULATE
-    return x < -126.0f ? 0.0f : exp2f(x);
+    return x < -126.0f ? 0.0f : approximate(exp2f(x));
 #else
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -106,7 +113,7 @@ DEVICE float power_of_two(float x) {
 }
 DEVICE float reciprocal(float x) {
 #ifdef HH_EMULATE
-    return 1.0f / x;
+    return approximate(1.0f / x);
 #else
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -115,7 +122,7 @@ DEVICE float reciprocal(float x) {
 }
 DEVICE float root(float x) {
 #ifdef HH_EMULATE
-    return sqrtf(x);
+    return approximate(sqrtf(x));
 #else
     float y;
     asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

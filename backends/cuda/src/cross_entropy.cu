@@ -32,7 +32,7 @@ struct LossWeights {
     float nll, smooth, z, scale;
 };
 
-// nll, logsumexp² and smooth of each row; with `d_logits`, the gradient of its logits.
+// nll, logsumexp² and smooth of each row; with `d_logits`, the gradient of its logits. Rows may be longer than the vocabulary.
 KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int first, int vocab, const float* inverse_count, LossWeights weight,
        Tensor d_logits, Tensor losses) {
     SHARED(LogSumExp, found, 8);
@@ -42,13 +42,14 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
     if (target == IGNORE_TARGET) {
         if (threadIdx.x < 3) put(losses, at(losses, first + row, threadIdx.x), 0.0f);
         if (present(d_logits))
-            for (int i = threadIdx.x; i < vocab; i += blockDim.x) put(d_logits, at(d_logits, row, i), 0.0f);
+            for (int i = threadIdx.x; i < d_logits.stride; i += blockDim.x) put(d_logits, at(d_logits, row, i), 0.0f);
         return;
     }
     const float at_target = get(logits, at(logits, row, target));
     LogSumExp mine = {LOWEST, 0.0f};
     float sum = 0.0f;
-    for (int i = threadIdx.x * VEC; i < vocab; i += blockDim.x * VEC) {
+    const int whole = vocab / VEC * VEC;
+    for (int i = threadIdx.x * VEC; i < whole; i += blockDim.x * VEC) {
         float x[VEC], top = mine.top;
         load(logits, at(logits, row, i), x);
 #pragma unroll
@@ -60,6 +61,11 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
             mine.sum += exponential(x[n] - top);
             sum += x[n];
         }
+    }
+    if (static_cast<int>(threadIdx.x) < vocab - whole) {
+        const float x = get(logits, at(logits, row, whole + threadIdx.x));
+        mine = merge(mine, {x, 1.0f});
+        sum += x;
     }
 #pragma unroll
     for (int offset = 16; offset > 0; offset /= 2)
@@ -79,11 +85,15 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
     if (!present(d_logits)) return;
     const float scale = weight.scale * *inverse_count;
     const float softmax_weight = scale * (weight.nll + weight.smooth + 2.0f * weight.z * log_sum), uniform = scale * weight.smooth / vocab;
-    for (int i = threadIdx.x * VEC; i < vocab; i += blockDim.x * VEC) {
-        float x[VEC];
-        load(logits, at(logits, row, i), x);
+    // Gradients beyond the vocabulary, which fill the last vector and the row, are zeros.
+    for (int i = threadIdx.x * VEC; i < d_logits.stride; i += blockDim.x * VEC) {
+        float x[VEC] = {};
+        if (i < vocab) load(logits, at(logits, row, i), x);
 #pragma unroll
-        for (int n = 0; n < VEC; n++) x[n] = softmax_weight * exponential(x[n] - log_sum) - uniform - (i + n == static_cast<int>(target) ? scale * weight.nll : 0.0f);
+        for (int n = 0; n < VEC; n++) {
+            const float softmax = softmax_weight * exponential(x[n] - log_sum);
+            x[n] = i + n < vocab ? softmax - uniform - (i + n == static_cast<int>(target) ? scale * weight.nll : 0.0f) : 0.0f;
+        }
         store(d_logits, at(d_logits, row, i), x);
     }
 }

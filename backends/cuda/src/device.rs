@@ -1,11 +1,12 @@
 //! The backend: compute precision, memory, errors, and kernel launches.
 
 use crate::{
+    cross_entropy,
     error::DeviceError,
     launch::{Arg, GpuDevice, Kernel, LaunchDims, Memory, Product, Variant},
     optimise::Tables,
     scratch::Scratch,
-    tensor::{Indices, Mat, Tensor, vec_width},
+    tensor::{Indices, Mat, Tensor, aligned, vec_width},
 };
 use hh_core::{
     backend::{self, Device, Precision},
@@ -14,6 +15,9 @@ use hh_core::{
     shape::Shape,
 };
 use std::sync::Arc;
+
+/// Most blocks of a grid in its second and third dimension.
+const MAX_BLOCKS: usize = 65_535;
 
 /// Precision of matrix products and activations; sums are always f32.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,12 +70,12 @@ impl Cuda {
 
     fn on(device: GpuDevice, compute: Compute) -> Self {
         Self {
+            eager: device.synchronous(),
             device: Arc::new(device),
             compute,
             scratch: Scratch::default(),
             tables: Tables::default(),
             error: None,
-            eager: false,
             replays: 0,
             host: Vec::new(),
         }
@@ -144,7 +148,14 @@ impl Cuda {
     /// Launches a kernel of `source`, unless the grid is empty.
     pub(crate) fn run(&mut self, source: &'static str, name: &'static str, variant: Variant, launch_dims: LaunchDims, args: &[Arg]) {
         if self.error.is_none() && launch_dims.grid.iter().all(|&n| n > 0) {
-            let outcome = self.device.launch(Kernel { source, name, variant }, launch_dims, args);
+            let kernel = Kernel { source, name, variant };
+            let [_, heads, sequences] = launch_dims.grid;
+            let outcome = if heads.max(sequences) > MAX_BLOCKS {
+                let most = format!("batches of {} sequences, more than {MAX_BLOCKS} ({kernel})", heads.max(sequences));
+                Err(DeviceError::Unsupported(most))
+            } else {
+                self.device.launch(kernel, launch_dims, args)
+            };
             self.check(outcome);
         }
     }
@@ -179,11 +190,19 @@ impl Device for Cuda {
 
     fn alloc(&mut self, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
         self.take_error()?;
-        let bf16 = self.bf16() && precision == Precision::Compute;
-        let bytes = shape.count().saturating_mul(if bf16 { 2 } else { 4 });
+        let bf16 = self.bf16() && matches!(precision, Precision::Compute | Precision::Scratch);
+        let stride = if precision == Precision::Scratch { aligned(shape.width()) } else { shape.width() };
+        // Weights, and the matrices of their size.
+        let rows = if shape.rank() == 2 && precision != Precision::Scratch { aligned(shape.rows()) } else { shape.rows() };
+        let count = rows.saturating_mul(stride);
         let shadowed = self.bf16() && precision == Precision::Master && shape.rank() == 2;
-        let shadow = if shadowed { Some(Memory::new(&self.device, shape.count().saturating_mul(2))?) } else { None };
-        Ok(Tensor { memory: Memory::new(&self.device, bytes)?, shape, bf16, shadow })
+        let shadow = if shadowed { Some(Memory::new(&self.device, count.saturating_mul(2))?) } else { None };
+        let memory = Memory::new(&self.device, count.saturating_mul(if bf16 { 2 } else { 4 }))?;
+        Ok(Tensor { memory, shape, bf16, stride, shadow })
+    }
+
+    fn logit_rows(&self, rows: usize, vocab: usize) -> usize {
+        cross_entropy::logit_rows(self, rows, vocab)
     }
 
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, DeviceError> {
@@ -232,7 +251,7 @@ impl Device for Cuda {
     }
 
     fn fill(&mut self, value: f32, dst: &mut Tensor) {
-        let (count, to) = (dst.shape.count(), dst.flat());
+        let (count, to) = (dst.shape.rows() * dst.stride, dst.flat());
         let n = vec_width(8, &[count], &[to]);
         self.run(
             "convert",

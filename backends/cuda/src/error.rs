@@ -1,6 +1,7 @@
 //! Errors of the CUDA backend.
 
 use cudarc::driver::result::DriverError;
+use std::{fmt::Display, path::PathBuf};
 
 /// An error of the device, the driver or a library.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,8 @@ pub enum DeviceError {
     NoLibrary {
         /// The library.
         name: &'static str,
+        /// A folder that has it, but that the loader does not search.
+        folder: Option<PathBuf>,
     },
     /// An allocation on the device failed.
     OutOfMemory {
@@ -38,7 +41,7 @@ pub enum DeviceError {
     WhileRecording(&'static str),
     /// A configuration that the kernels do not support.
     Unsupported(String),
-    /// Any other error, with the message of the driver or library.
+    /// Any other error, with the message of the driver or library and the kernel or product concerned, if known.
     Driver(String),
 }
 
@@ -46,6 +49,19 @@ impl DeviceError {
     /// An error with the driver's message.
     pub(crate) fn driver(e: DriverError) -> Self {
         Self::Driver(e.error_string().map_or_else(|_| format!("{e:?}"), |message| message.to_string_lossy().into_owned()))
+    }
+
+    /// The same error, with what was done.
+    pub(crate) fn in_work(self, work: impl Display) -> Self {
+        match self {
+            Self::Driver(what) => Self::Driver(format!("{what} in {work}")),
+            other => other,
+        }
+    }
+
+    /// The same error of earlier work, since the device reports errors late.
+    pub(crate) fn in_earlier_work(self) -> Self {
+        self.in_work("work queued before (HH_CUDA_SYNC=1 in the environment finds the kernel)")
     }
 }
 
@@ -68,9 +84,14 @@ impl std::fmt::Display for DeviceError {
                 capability / 10,
                 capability % 10
             ),
-            Self::NoLibrary { name } => write!(
+            Self::NoLibrary { name, folder: Some(folder) } => write!(
                 f,
-                "{name} of CUDA 13 was not found; install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc nvidia-cublas` and add their lib folders to LD_LIBRARY_PATH"
+                "{name} of CUDA 13 was not found by the loader; run `export LD_LIBRARY_PATH={}:$LD_LIBRARY_PATH` first",
+                folder.display()
+            ),
+            Self::NoLibrary { name, folder: None } => write!(
+                f,
+                "{name} of CUDA 13 was not found; install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc nvidia-cublas` and run `export LD_LIBRARY_PATH=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])')/cu13/lib:$LD_LIBRARY_PATH`"
             ),
             Self::OutOfMemory { requested, free: [free, total] } => write!(
                 f,
@@ -91,3 +112,22 @@ impl std::fmt::Display for DeviceError {
 }
 
 impl std::error::Error for DeviceError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_searched_for_comes_with_the_line_to_export() {
+        let said = DeviceError::NoLibrary { name: "libx", folder: Some("/opt/cu13/lib".into()) }.to_string();
+        assert!(said.contains("`export LD_LIBRARY_PATH=/opt/cu13/lib:$LD_LIBRARY_PATH`"), "{said}");
+        let said = DeviceError::NoLibrary { name: "libx", folder: None }.to_string();
+        assert!(said.contains("pip install") && said.contains("export LD_LIBRARY_PATH="), "{said}");
+    }
+
+    #[test]
+    fn an_error_names_the_work() {
+        let said = DeviceError::Driver("illegal address".into()).in_work("norm_rows of norm.cu").to_string();
+        assert!(said.contains("illegal address in norm_rows of norm.cu"), "{said}");
+    }
+}

@@ -72,7 +72,7 @@ fn step(b: &mut Cuda, op: Hebbian<Tensor>, dims: &MemoryDims, state: HebbianStat
         state.last.mat().address.into(),
         y.into(),
     ];
-    let launch_dims = LaunchDims { grid: [heads, batch, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
+    let launch_dims = LaunchDims { grid: [batch, heads, 1], threads: head_dim.next_multiple_of(32), shared: 0 };
     b.run("step", "hebbian_step", Variant::Plain, launch_dims, &args);
 }
 

@@ -35,6 +35,9 @@ mod tensor;
 
 pub use device::{Compute, Cuda};
 pub use error::DeviceError;
-pub use launch::detect::{Found, find, free, look};
+pub use launch::{
+    compile::{check_compiler, precompile},
+    detect::{Found, find, free, look},
+};
 pub use recording::Recording;
 pub use tensor::{Indices, Tensor};

@@ -21,7 +21,7 @@ KERNEL(hebbian_step, MAX_COLUMNS, Tensor qpv, const float* weights, Tensor log_b
     SHARED(float, xi, MAX_COLUMNS);
     SHARED(float, pattern, MAX_COLUMNS);
     SHARED(float, item, MAX_COLUMNS);
-    const int head = blockIdx.x, heads = gridDim.x, sequence = blockIdx.y, d = head_dim, width = heads * d, column = head * d, c = threadIdx.x;
+    const int head = blockIdx.y, heads = gridDim.y, sequence = blockIdx.x, d = head_dim, width = heads * d, column = head * d, c = threadIdx.x;
     const bool mine = c < d;
     const float beta = expf(get(log_beta, head)), keep = sigmoid(get(decay, head));
     float* patterns = matrices + (static_cast<size_t>(sequence) * 2 * width + column) * d + c;

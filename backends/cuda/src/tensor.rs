@@ -16,6 +16,8 @@ pub struct Tensor {
     pub(crate) memory: Memory,
     pub(crate) shape: Shape,
     pub(crate) bf16: bool,
+    /// Elements from one row to the next: the width or, in scratch for logits, [`aligned`] of it.
+    pub(crate) stride: usize,
     /// For an f32 master weight, its bf16 copy for matrix products; every write updates both.
     pub(crate) shadow: Option<Memory>,
 }
@@ -90,10 +92,21 @@ pub(crate) fn vec_width(max: usize, widths: &[usize], mats: &[Mat]) -> usize {
     [8, 4].into_iter().find(fits).unwrap_or(1)
 }
 
+/// An extent rounded up so that matrix products over it use aligned kernels: rows of a matrix have memory for as many, and rows of
+/// logits are as far apart. What is added holds zeros, or whatever a product of zeros gives.
+pub(crate) fn aligned(extent: usize) -> usize {
+    extent.next_multiple_of(if extent > 1024 { 64 } else { 8 })
+}
+
 impl Tensor {
-    /// All of it, in rows of its width.
+    /// All of it, row by row.
     pub(crate) fn mat(&self) -> Mat {
-        Mat { address: self.memory.address(), bf16: self.bf16, stride: self.shape.width() }
+        Mat { address: self.memory.address(), bf16: self.bf16, stride: self.stride }
+    }
+
+    /// Whether it is a matrix that has memory for [`aligned`] rows.
+    pub(crate) fn has_aligned_rows(&self) -> bool {
+        self.memory.bytes() >= aligned(self.shape.rows()).saturating_mul(self.stride * self.mat().size())
     }
 
     /// All of it in bf16 if there is such a copy, else as it is.
@@ -118,7 +131,8 @@ impl Tensor {
 
     pub(crate) fn read(&self, to: &mut [f32]) -> Result<(), DeviceError> {
         assert_eq!(to.len(), self.shape.count(), "elements to download");
-        let mut bytes = vec![0; self.memory.bytes()];
+        assert_eq!(self.stride, self.shape.width(), "scratch is read by its kernel alone");
+        let mut bytes = vec![0; to.len() * self.mat().size()];
         self.memory.download(&mut bytes)?;
         if self.bf16 {
             let halves = bytes.as_chunks::<2>().0;

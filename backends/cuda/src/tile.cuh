@@ -148,19 +148,23 @@ DEVICE void weigh(const float (&p)[SCORES][4], const bf16* v, float (&out)[FRAGM
 DEVICE void weigh(const float (&p)[SCORES][4], const float* v, float (&out)[FRAGMENTS][4]) {
 #pragma unroll
     for (int k = 0; k < SCORES; k++) {
+        // Not unrolled: at 128 columns the compiler would take a minute for a source.
+#pragma unroll 1
+        for (int owner = 0; owner < 4; owner++) {
+            // The lane of this quad that holds columns 2 · owner and the next.
+            const int holder = (lane() & ~3) | owner;
 #pragma unroll
-        for (int column = 0; column < 8; column++) {
-            // The lane of this quad that holds the column.
-            const int holder = (lane() & ~3) | column >> 1;
-            const float x = __shfl_sync(ALL_LANES, p[k][column & 1], holder), y = __shfl_sync(ALL_LANES, p[k][2 + (column & 1)], holder);
-            const float* row = v + (8 * k + column) * PITCH + 2 * pair();
+            for (int odd = 0; odd < 2; odd++) {
+                const float x = __shfl_sync(ALL_LANES, p[k][odd], holder), y = __shfl_sync(ALL_LANES, p[k][2 + odd], holder);
+                const float* row = v + (8 * k + 2 * owner + odd) * PITCH + 2 * pair();
 #pragma unroll
-            for (int n = 0; n < FRAGMENTS; n++) {
-                const auto u = *reinterpret_cast<const Packed<float, 2>*>(row + 8 * n);
-                out[n][0] += x * u.x[0];
-                out[n][1] += x * u.x[1];
-                out[n][2] += y * u.x[0];
-                out[n][3] += y * u.x[1];
+                for (int n = 0; n < FRAGMENTS; n++) {
+                    const auto u = *reinterpret_cast<const Packed<float, 2>*>(row + 8 * n);
+                    out[n][0] += x * u.x[0];
+                    out[n][1] += x * u.x[1];
+                    out[n][2] += y * u.x[0];
+                    out[n][3] += y * u.x[1];
+                }
             }
         }
     }

@@ -157,8 +157,8 @@ impl backend::Device for Tch {
             // Vectors are small and need full precision: decays, temperatures, gains.
             Precision::Compute if shape.rank() > 1 => (self.compute, extents(shape)),
             Precision::Compute | Precision::Full | Precision::Master => (self.full, extents(shape)),
-            // Recomputing in the backward pass needs the inputs only.
-            Precision::Saved => (self.full, [0; 3]),
+            // Recomputing in the backward pass needs the inputs only, and autograd keeps the logits itself.
+            Precision::Saved | Precision::Scratch => (self.full, [0; 3]),
         };
         Ok(Tensor { inner: tch::Tensor::f_zeros(extents, (kind, self.device))?, shape })
     }

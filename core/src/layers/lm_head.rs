@@ -9,9 +9,6 @@ use crate::{
     shape::Shape,
 };
 
-/// Most logits that exist at a time where only losses are wanted.
-const LOGITS_AT_ONCE: usize = 1 << 22;
-
 /// Activations of the head.
 pub struct Acts<T> {
     /// `[B, T, E]`: hidden states through `embed.down`, if E and D differ
@@ -51,17 +48,12 @@ impl<T> Acts<T> {
     }
 }
 
-/// How many of `rows` have logits at a time where memory is to be bounded.
-pub fn rows_at_once(c: &Config, rows: usize) -> usize {
-    (LOGITS_AT_ONCE / c.vocab_size).clamp(1, rows)
-}
-
-/// Scratch for the logits of as many rows of a chunk as are computed at a time, `[rows, V]`.
+/// Scratch for the logits of as many rows of a chunk as the backend computes at a time ([`Device::logit_rows`]), `[rows, V]`.
 ///
 /// # Errors
 /// Those of the device, where it is out of memory.
 pub fn scratch<B: Device>(b: &mut B, c: &Config, x: ChunkShape) -> Result<B::Tensor, B::Error> {
-    b.alloc(Shape::matrix(rows_at_once(c, x.batch * x.time), c.vocab_size), Precision::Full)
+    b.alloc(Shape::matrix(b.logit_rows(x.batch * x.time, c.vocab_size), c.vocab_size), Precision::Scratch)
 }
 
 /// From normalised hidden states `[B, T, D]` to `logits`, `[B, T, V]`.

@@ -97,7 +97,7 @@ fn gpus() -> Vec<String> {
 
 fn gpu(found: &hh_cuda::Found) -> String {
     let place = format!("cuda:{}: {}, {:.0} GiB", found.ordinal, found.name, gib(found.memory as u64));
-    match hh_cuda::find(found.ordinal) {
+    match hh_cuda::find(found.ordinal).and_then(|_| hh_cuda::check_compiler()) {
         Ok(_) => format!("ready: {place}, in f32 and bf16"),
         Err(e) => format!("not ready: {place}: {e}"),
     }

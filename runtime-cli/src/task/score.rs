@@ -61,7 +61,7 @@ pub(super) struct Answers<B: Forward> {
 
 impl<B: Forward> Answers<B> {
     pub(super) fn new(b: &mut B, c: &Config) -> Result<Self, B::Error> {
-        let rows = lm_head::rows_at_once(c, ROWS);
+        let rows = b.logit_rows(ROWS, c.vocab_size);
         let head = lm_head::Acts::new(b, c, ChunkShape { batch: 1, time: rows, saved: false })?;
         let mut alloc = |width, precision| b.alloc(Shape::cube(1, rows, width), precision);
         let (hidden, logits) = (alloc(c.width, Precision::Compute)?, alloc(c.vocab_size, Precision::Full)?);

@@ -135,7 +135,14 @@ fn what_a_replay_would_not_do_again_is_a_fault() {
         vec![b.alloc(Shape::vector(3), Precision::Full).expect("memory"), b.alloc(Shape::vector(3), Precision::Full).expect("memory")];
     let mut recording = Recording::default();
     b.repeat(&mut recording, |_| ());
-    b.repeat(&mut recording, |_| drop(tensors.pop()));
+    // Freeing waits for the device, which would invalidate the recording: it waits until the recording has ended.
+    let before = b.held()[0];
+    let mut meanwhile = 0;
+    b.repeat(&mut recording, |b| {
+        drop(tensors.pop());
+        meanwhile = b.held()[0];
+    });
+    assert!(meanwhile == before && b.held()[0] < before, "{before}, {meanwhile}, {}", b.held()[0]);
     let said = b.alloc(Shape::vector(3), Precision::Full).expect_err("a tensor was dropped").to_string();
     assert!(said.contains("memory was freed"), "{said}");
     b.repeat(&mut recording, |b| b.fill(2.0, &mut tensors[0]));

@@ -65,6 +65,9 @@ impl<F: Float> Device for Instrumented<F> {
         }
         Ok(t)
     }
+    fn logit_rows(&self, rows: usize, vocab: usize) -> usize {
+        self.cpu.logit_rows(rows, vocab)
+    }
     fn alloc_indices(&mut self, shape: Shape) -> Result<Indices, OutOfMemory> {
         self.cpu.alloc_indices(shape)
     }

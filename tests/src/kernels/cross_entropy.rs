@@ -63,7 +63,7 @@ impl CrossEntropy {
         (0..=last).map(|row| if scored(row) { (row * 31 % self.vocab) as u32 } else { IGNORE }).collect()
     }
 
-    /// Runs one of the two kernels on the op and a poisoned scratch.
+    /// Runs one of the two kernels on the op and scratch full of NaN.
     fn run<B: Testable>(
         &self,
         d: &mut Desk<B>,
@@ -71,7 +71,7 @@ impl CrossEntropy {
         kernel: impl FnOnce(&mut Desk<B>, ops::CrossEntropy<B::Tensor, B::Indices>, &mut B::Tensor),
     ) {
         let targets = d.indices(Shape::matrix(self.size[0], self.size[1]), &self.targets());
-        let mut scratch = d.poisoned(Shape::matrix(self.chunk, self.vocab));
+        let mut scratch = d.scratch(Shape::matrix(self.chunk, self.vocab));
         let (x, table) = (x[0].whole(), x[1].whole());
         let Self { smoothing, z_weight, scale, .. } = *self;
         kernel(d, ops::CrossEntropy { x, table, targets: &targets, smoothing, z_weight, scale }, &mut scratch);

@@ -105,7 +105,16 @@ impl<B: Testable> Desk<B> {
 
     /// What a kernel leaves for its gradient.
     pub fn saved(&mut self, shape: Shape) -> B::Tensor {
-        let mut t = self.b.alloc(shape, Precision::Saved).expect("memory");
+        self.unread(shape, Precision::Saved)
+    }
+
+    /// Scratch of a kernel, full of NaN.
+    pub fn scratch(&mut self, shape: Shape) -> B::Tensor {
+        self.unread(shape, Precision::Scratch)
+    }
+
+    fn unread(&mut self, shape: Shape, precision: Precision) -> B::Tensor {
+        let mut t = self.b.alloc(shape, precision).expect("memory");
         self.b.fill(f32::NAN, &mut t);
         t
     }

@@ -1,13 +1,13 @@
 //! The memory-bound kernels of every training step, with the bytes that they must read and write.
 
 use crate::{
-    kernels::{AddLine, full, ids, numbers},
+    kernels::{AddLine, Measurement, full, ids, numbers, weight},
     peer::Peer,
     shapes::Shapes,
     timing::time,
 };
 use hh_core::{
-    backend::{Backward, Device, Forward, Precision},
+    backend::{Backward, Device, Forward},
     ops::*,
     shape::Shape,
 };
@@ -19,25 +19,13 @@ pub(crate) const FULL: f64 = 4.0;
 /// Taps of the convolution.
 const TAPS: usize = 4;
 
-pub(crate) fn all(
-    make: impl Fn() -> Result<Cuda, DeviceError>,
-    shapes: &Shapes,
-    peer: &mut Peer,
-    line: &mut AddLine<'_>,
-) -> Result<(), DeviceError> {
-    embed(&mut make()?, shapes, peer, line)?;
-    conv(&mut make()?, shapes, peer, line)?;
-    mix(&mut make()?, shapes, peer, line)?;
-    swiglu(&mut make()?, shapes, peer, line)?;
-    pool(&mut make()?, shapes, peer, line)?;
-    dropout(&mut make()?, shapes, peer, line)?;
-    adamw(&mut make()?, shapes, peer, line)
-}
+pub(crate) const ALL: [Measurement; 7] =
+    [("embed", embed), ("conv", conv), ("mix", mix), ("swiglu", swiglu), ("pool", pool), ("dropout", dropout), ("adamw", adamw)];
 
 fn embed(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let ([batch, time_, w], [_, _, vocab, _]) = (s.scan, s.head);
+    let ([batch, time_, w], [_, _, vocab]) = (s.scan, s.head);
     let tokens = ids(b, batch, time_, vocab as u32)?;
-    let (table, mut d_table) = (b.alloc(Shape::matrix(vocab, w), Precision::Master)?, full(b, Shape::matrix(vocab, w))?);
+    let (table, mut d_table) = (weight(b, Shape::matrix(vocab, w))?, full(b, Shape::matrix(vocab, w))?);
     let mut y = numbers(b, Shape::cube(batch, time_, w))?;
     let n = (batch * time_ * w) as f64;
     let op = || Embed { tokens: &tokens, table: &table };
@@ -133,11 +121,11 @@ fn dropout(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) ->
 
 /// One step over as many weights as the table of `cross_entropy` has, in two leaves.
 fn adamw(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [_, width, vocab, _] = s.head;
+    let [_, width, vocab] = s.head;
     let (leaves_shape, shape) = ([2, vocab / 2, width], Shape::matrix(vocab / 2, width));
     let mut leaves = Vec::new();
     for _ in 0..2 {
-        let weight = b.alloc(shape, Precision::Master)?;
+        let weight = weight(b, shape)?;
         leaves.push([weight, full(b, shape)?, full(b, shape)?, full(b, shape)?, full(b, shape)?]);
     }
     let (mut schedule, mut total) = (full(b, Shape::vector(4))?, full(b, Shape::vector(1))?);

@@ -41,15 +41,27 @@ impl Rates {
 
 /// A random tensor, uniform on [0, 1), in the compute precision.
 pub(crate) fn numbers(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
-    let mut t = b.alloc(shape, Precision::Compute)?;
+    random(b, shape, Precision::Compute)
+}
+
+/// The same in f32: no operand is zero, which would hide what a kernel does with it.
+pub(crate) fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
+    random(b, shape, Precision::Full)
+}
+
+/// A random weight, with its copy in the compute precision.
+pub(crate) fn weight(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
+    let (values, mut weight) = (full(b, shape)?, b.alloc(shape, Precision::Master)?);
+    b.copy(&values, &mut weight);
+    Ok(weight)
+}
+
+fn random(b: &mut Cuda, shape: Shape, precision: Precision) -> Result<Tensor, DeviceError> {
+    let mut t = b.alloc(shape, precision)?;
     let mut key = b.alloc_indices(Shape::vector(4))?;
     b.upload_indices(&[1, 2, 3, 4], &mut key)?;
     b.uniform(Draw { key: &key, site: 1 }, &mut t);
     Ok(t)
-}
-
-pub(crate) fn full(b: &mut Cuda, shape: Shape) -> Result<Tensor, DeviceError> {
-    b.alloc(shape, Precision::Full)
 }
 
 pub(crate) fn ids(b: &mut Cuda, batch: usize, time: usize, vocab: u32) -> Result<Indices, DeviceError> {
@@ -70,19 +82,18 @@ pub(crate) fn line_to<'a>(rates: &'a Rates, table: &'a mut Table) -> impl FnMut(
     }
 }
 
-pub(crate) fn all(
-    make: impl Fn() -> Result<Cuda, DeviceError>,
-    shapes: &Shapes,
-    peer: &mut Peer,
-    line: &mut AddLine<'_>,
-) -> Result<(), DeviceError> {
-    scan(&mut make()?, shapes, peer, line)?;
-    norm(&mut make()?, shapes, peer, line)?;
-    attend(&mut make()?, shapes, peer, line)?;
-    recall(&mut make()?, shapes, peer, line)?;
-    hebbian(&mut make()?, shapes, peer, line)?;
-    cross_entropy(&mut make()?, shapes, peer, line)
-}
+/// A measurement and its name: a fault ends it, and the next one begins.
+pub(crate) type Measurement = (&'static str, fn(&mut Cuda, &Shapes, &mut Peer, &mut AddLine<'_>) -> Result<(), DeviceError>);
+
+pub(crate) const ALL: [Measurement; 7] = [
+    ("head of the preset", |b, s, peer, line| cross_entropy(b, s, s.preset_head, peer, line)),
+    ("scan", scan),
+    ("norm", norm),
+    ("attention", attend),
+    ("Hopfield", recall),
+    ("classic Hopfield", hebbian),
+    ("large head", |b, s, peer, line| cross_entropy(b, s, s.head, peer, line)),
+];
 
 fn scan(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
     let [batch, time_, w] = s.scan;
@@ -186,12 +197,17 @@ fn hebbian(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) ->
     Ok(())
 }
 
-fn cross_entropy(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, vocab, at_once] = s.head;
-    let (x, mut table) = (numbers(b, Shape::cube(1, rows, width))?, b.alloc(Shape::matrix(vocab, width), Precision::Master)?);
-    b.fill(0.01, &mut table);
+/// With training's own scratch, so as many rows at a time.
+fn cross_entropy(
+    b: &mut Cuda,
+    s: &Shapes,
+    [rows, width, vocab]: [usize; 3],
+    peer: &mut Peer,
+    line: &mut AddLine<'_>,
+) -> Result<(), DeviceError> {
+    let (x, table) = (numbers(b, Shape::cube(1, rows, width))?, weight(b, Shape::matrix(vocab, width))?);
     let targets = ids(b, 1, rows, vocab as u32)?;
-    let mut scratch = full(b, Shape::matrix((at_once / vocab).max(1), vocab))?;
+    let mut scratch = b.alloc(Shape::matrix(b.logit_rows(rows, vocab), vocab), Precision::Scratch)?;
     let (mut losses, mut dx, mut d_table) =
         (full(b, Shape::cube(1, rows, 3))?, numbers(b, Shape::cube(1, rows, width))?, full(b, Shape::matrix(vocab, width))?);
     let op = || CrossEntropy { x: &x, table: &table, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };

@@ -1,4 +1,5 @@
-"""PyTorch's side of the comparison, appended to formulas.py: answers each line of stdin with seconds (or `-`), a tab, and a remark.
+"""PyTorch's side of the comparison, appended to formulas.py: answers each line of stdin, ID NAME ARGUMENTS…
+separated by tabs, with the same id, seconds (or `-`) and a remark.
 
     NAME SHAPE…                          a formula of formulas.py, or its gradient
     step CONFIG B T eager|compile        a training step of the reference implementation; peak memory in the remark
@@ -67,7 +68,7 @@ def main():
     torch.set_float32_matmul_precision("high")
     print("ready\t" + torch.__version__, flush=True)
     for line in sys.stdin:
-        name, *args = line.rstrip("\n").split("\t")
+        id, name, *args = line.rstrip("\n").split("\t")
         args = [int(a) if a.lstrip("-").isdigit() else a for a in args]
         try:
             if name in ("step", "curve") and reference is None:
@@ -78,7 +79,7 @@ def main():
             took, remark = None, f"{type(e).__name__}: {(str(e).splitlines() or [''])[0][:120]}"
         torch._dynamo.reset()
         torch.cuda.empty_cache()
-        print(f"{'-' if took is None else took}\t{remark}", flush=True)
+        print(f"{id}\t{'-' if took is None else took}\t{remark}", flush=True)
 
 
 main()

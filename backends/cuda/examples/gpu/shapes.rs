@@ -17,28 +17,34 @@ pub(crate) struct Shapes {
     pub(crate) lookup: [usize; 4],
     /// Refinements of the Hopfield memory.
     pub(crate) depth: usize,
-    /// Hidden units of the gates.
-    pub(crate) gate: usize,
-    /// Rows, width, vocabulary, logits at a time.
-    pub(crate) head: [usize; 4],
+    /// Sequences, positions and hidden units of the gates.
+    pub(crate) gate: [usize; 3],
+    /// Rows and width of the rectified-flow head.
+    pub(crate) flow: [usize; 2],
+    /// Rows, width and vocabulary of a large head.
+    pub(crate) head: [usize; 3],
+    /// The same of the preset whose steps are timed.
+    pub(crate) preset_head: [usize; 3],
     pub(crate) steps: Vec<Step>,
     /// The training step of the loss curve, and the number of steps.
     pub(crate) curve: (Step, u64),
 }
 
 impl Shapes {
-    /// Shapes of training on a large GPU.
+    /// Shapes of training on a large GPU; tensors of memory-bound kernels are larger than its L2 cache, so that a repeated run reads
+    /// from memory.
     pub(crate) fn full() -> Self {
         Self {
             min_seconds: 0.1,
             rates: [1 << 14, 1 << 13],
             scan: [16, 1024, 1024],
-            norm: [16_384, 704],
+            norm: [65_536, 704],
             lookup: [32, 1024, 8, 64],
             depth: 3,
-            gate: 128,
-            // 512 MB of logits.
-            head: [16_384, 512, 267_735, 1 << 27],
+            gate: [256, 1024, 128],
+            flow: [65_536, 512],
+            head: [16_384, 512, 267_735],
+            preset_head: [16_384, 704, 50_257],
             steps: vec![("char-4.5m", 2, 64, 256), ("bpe-97m", 1, 16, 1024), ("bpe-97m", 2, 16, 1024)],
             curve: (("char-4.5m", 2, 64, 256), 300),
         }
@@ -54,8 +60,10 @@ impl Shapes {
             norm: [4, 24],
             lookup: [1, 8, 1, 8],
             depth: 2,
-            gate: 16,
-            head: [6, 8, 50, 100],
+            gate: [1, 8, 16],
+            flow: [6, 8],
+            head: [6, 8, 50],
+            preset_head: [6, 8, 51],
             steps: vec![("char-0.8m", 1, 1, 4)],
             curve: (("char-0.8m", 1, 1, 4), 2),
         }

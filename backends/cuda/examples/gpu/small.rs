@@ -2,31 +2,26 @@
 
 use crate::{
     bandwidth::{FULL, HALF},
-    kernels::{AddLine, full, ids, numbers},
+    kernels::{AddLine, Measurement, full, ids, numbers, weight},
     peer::Peer,
     shapes::Shapes,
     timing::time,
 };
 use hh_core::{
-    backend::{Backward, Device, Forward, Precision},
+    backend::{Backward, Device, Forward},
     ops::*,
     shape::Shape,
 };
 use hh_cuda::{Cuda, DeviceError};
 
-pub(crate) fn all(
-    make: impl Fn() -> Result<Cuda, DeviceError>,
-    shapes: &Shapes,
-    peer: &mut Peer,
-    line: &mut AddLine<'_>,
-) -> Result<(), DeviceError> {
-    rotate(&mut make()?, shapes, peer, line)?;
-    gate(&mut make()?, shapes, peer, line)?;
-    flow_point(&mut make()?, shapes, peer, line)?;
-    flow_hidden(&mut make()?, shapes, peer, line)?;
-    squared_error(&mut make()?, shapes, peer, line)?;
-    random(&mut make()?, shapes, peer, line)
-}
+pub(crate) const ALL: [Measurement; 6] = [
+    ("rotate", rotate),
+    ("gate", gate),
+    ("flow point", flow_point),
+    ("flow hidden", flow_hidden),
+    ("squared error", squared_error),
+    ("random", random),
+];
 
 /// The gradient is the same kernel with inverse angles.
 fn rotate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
@@ -41,7 +36,7 @@ fn rotate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> 
 }
 
 fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let ([batch, time_, _], hidden) = (s.scan, s.gate);
+    let [batch, time_, hidden] = s.gate;
     let (rows, three) = (Shape::cube(batch, time_, hidden), Shape::cube(batch, time_, 3));
     let (x, mut dx, mut gates, dy) = (numbers(b, rows)?, numbers(b, rows)?, full(b, three)?, full(b, three)?);
     let (weight, bias) = (full(b, Shape::matrix(3, hidden))?, full(b, Shape::vector(3))?);
@@ -59,12 +54,11 @@ fn gate(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Re
 }
 
 fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, vocab, _] = s.head;
+    let ([rows, width], [_, _, vocab]) = (s.flow, s.head);
     let shape = Shape::cube(1, rows, width);
     let (noise, mut point, mut velocity) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?);
     let (targets, times) = (ids(b, 1, rows, vocab as u32)?, full(b, Shape::cube(1, rows, 1))?);
-    let mut table = b.alloc(Shape::matrix(vocab, width), Precision::Master)?;
-    b.fill(0.01, &mut table);
+    let table = weight(b, Shape::matrix(vocab, width))?;
     let op = || FlowPoint { targets: &targets, table: &table, noise: &noise, time: &times };
     let seconds = time(b, s.min_seconds, |b| b.flow_point(op(), &mut point, &mut velocity))?;
     // The row of the table is read from the f32 master weights.
@@ -75,7 +69,7 @@ fn flow_point(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>)
 }
 
 fn flow_hidden(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, ..] = s.head;
+    let [rows, width] = s.flow;
     let shape = Shape::cube(1, rows, width);
     let (x, dy, mut y) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?);
     let (times, weight, mut d_weight) = (full(b, Shape::cube(1, rows, 1))?, full(b, Shape::vector(width))?, full(b, Shape::vector(width))?);
@@ -89,7 +83,7 @@ fn flow_hidden(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>
 }
 
 fn squared_error(b: &mut Cuda, s: &Shapes, peer: &mut Peer, line: &mut AddLine<'_>) -> Result<(), DeviceError> {
-    let [rows, width, ..] = s.head;
+    let [rows, width] = s.flow;
     let shape = Shape::cube(1, rows, width);
     let (x, goal, mut dx, mut losses) = (numbers(b, shape)?, numbers(b, shape)?, numbers(b, shape)?, full(b, Shape::cube(1, rows, 1))?);
     let op = || SquaredError { x: &x, goal: &goal, scale: 1.0 };

@@ -45,41 +45,41 @@ pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, ste
     Trainer::new(b, config, hyper, weights, batch, context)
 }
 
-pub(crate) fn all(
+/// Times the steps of a preset.
+pub(crate) fn measure(
     make: impl Fn() -> Result<Cuda, DeviceError>,
     shapes: &Shapes,
+    step: Step,
     peer: &mut Peer,
     table: &mut Table,
 ) -> Result<(), Box<dyn error::Error>> {
-    for &step in &shapes.steps {
-        let (preset, segments, batch, context) = step;
-        let mut trainer = trainer(make()?, step, 1 << 20)?;
-        let vocab = trainer.config().vocab_size as u32;
-        let tokens: Vec<u32> = (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % vocab).collect();
-        let seconds = rounds(10.0 * shapes.min_seconds, |runs| -> Result<(), Error> {
-            for _ in 0..runs {
-                trainer.accumulate(&tokens, &tokens)?;
-                trainer.apply()?;
-            }
-            trainer.losses().map(drop)
-        })?;
-        let [_, peak] = trainer.backend.held();
-        let json = std::env::temp_dir().join(format!("hh-gpu-{}.json", std::process::id()));
-        fs::write(&json, trainer.config().to_json())?;
-        drop(trainer);
-        let rate = (batch * context) as f64 / seconds;
-        let gib = peak as f64 / (1u64 << 30) as f64;
-        let (path, batch_word, context_word) = (json.to_string_lossy(), batch.to_string(), context.to_string());
-        let mut measure = |way| Some((way, peer.measure_words("step", &[&path, &batch_word, &context_word, way])?));
-        let peers = ["eager", "compile"].into_iter().filter_map(&mut measure).collect();
-        table.add(Line {
-            name: format!("{preset}, segments {segments}, {batch} × {context}, bf16"),
-            seconds,
-            floor: None,
-            peers,
-            note: format!("{rate:.0} tokens/s, peak {gib:.2} GiB"),
-        });
-        fs::remove_file(&json)?;
-    }
+    let (preset, segments, batch, context) = step;
+    let mut trainer = trainer(make()?, step, 1 << 20)?;
+    let vocab = trainer.config().vocab_size as u32;
+    let tokens: Vec<u32> = (0..(batch * context) as u32).map(|i| rng::block([1, 0, 0, 0], 3, i)[0] % vocab).collect();
+    let seconds = rounds(10.0 * shapes.min_seconds, |runs| -> Result<(), Error> {
+        for _ in 0..runs {
+            trainer.accumulate(&tokens, &tokens)?;
+            trainer.apply()?;
+        }
+        trainer.losses().map(drop)
+    })?;
+    let [_, peak] = trainer.backend.held();
+    let json = std::env::temp_dir().join(format!("hh-gpu-{}.json", std::process::id()));
+    fs::write(&json, trainer.config().to_json())?;
+    drop(trainer);
+    let rate = (batch * context) as f64 / seconds;
+    let gib = peak as f64 / (1u64 << 30) as f64;
+    let (path, batch_word, context_word) = (json.to_string_lossy(), batch.to_string(), context.to_string());
+    let mut measure = |way| Some((way, peer.measure_words("step", &[&path, &batch_word, &context_word, way])?));
+    let peers = ["eager", "compile"].into_iter().filter_map(&mut measure).collect();
+    table.add(Line {
+        name: format!("{preset}, segments {segments}, {batch} × {context}, bf16"),
+        seconds,
+        floor: None,
+        peers,
+        note: format!("{rate:.0} tokens/s, peak {gib:.2} GiB"),
+    });
+    fs::remove_file(&json)?;
     Ok(())
 }

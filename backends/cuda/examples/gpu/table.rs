@@ -1,7 +1,12 @@
 //! The table of measurements.
 
 use crate::{kernels::Rates, peer::Answer};
-use std::{fs, io, path::Path};
+use std::{
+    fmt::Display,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
 
 /// One line of the table.
 pub(crate) struct Line {
@@ -16,9 +21,9 @@ pub(crate) struct Line {
     pub(crate) note: String,
 }
 
-#[derive(Default)]
+/// Prints lines, and writes each at once as a line of JSON: what was measured is kept whatever ends the run.
 pub(crate) struct Table {
-    json: Vec<String>,
+    json: File,
 }
 
 /// A JSON string.
@@ -32,9 +37,30 @@ fn number(x: Option<f64>) -> String {
 }
 
 impl Table {
-    pub(crate) fn begin() -> Self {
+    /// A table in a new file.
+    pub(crate) fn begin(path: &Path, device: &str, peer: &str) -> io::Result<Self> {
+        let mut table = Self { json: File::create(path)? };
+        table.write(format!(r#"{{"device": {}, "peer": {}}}"#, quoted(device), quoted(peer)));
+        Ok(table)
+    }
+
+    /// The measured peak rates, and the head of what is printed.
+    pub(crate) fn rates(&mut self, rates: &Rates) {
+        self.write(format!(r#"{{"bytes_per_second": {:e}, "operations_per_second": {:e}}}"#, rates.bytes, rates.operations));
+        println!("copies {:.2} TB/s, multiplies bf16 matrices at {:.0} TFLOP/s\n", rates.bytes / 1e12, rates.operations / 1e12);
         println!("{:44} {:>12} {:>12} {:>6}   PyTorch", "", "µs", "floor µs", "of it");
-        Self::default()
+    }
+
+    /// Notes that a measurement failed.
+    pub(crate) fn fault(&mut self, name: &str, error: impl Display) {
+        println!("{name:44} failed: {error}");
+        self.write(format!(r#"{{"name": {}, "error": {}}}"#, quoted(name), quoted(&error.to_string())));
+    }
+
+    fn write(&mut self, line: String) {
+        if let Err(e) = writeln!(self.json, "{line}").and_then(|()| self.json.flush()) {
+            eprintln!("a line was not written: {e}: {line}");
+        }
     }
 
     /// Prints a line and adds it to the table.
@@ -47,7 +73,7 @@ impl Table {
             .iter()
             .map(|(way, a)| format!(r#"{{"way": {}, "seconds": {}, "remark": {}}}"#, quoted(way), number(a.seconds), quoted(&a.remark)))
             .collect();
-        self.json.push(format!(
+        self.write(format!(
             r#"{{"name": {}, "seconds": {:e}, "floor": {}, "peers": [{}], "note": {}}}"#,
             quoted(&line.name),
             line.seconds,
@@ -55,13 +81,6 @@ impl Table {
             peers.join(", "),
             quoted(&line.note)
         ));
-    }
-
-    /// Writes the table as JSON.
-    pub(crate) fn write(&self, path: &Path, device: &str, peer: &str, rates: &Rates) -> io::Result<()> {
-        let head = format!(r#""device": {}, "peer": {}"#, quoted(device), quoted(peer));
-        let rates = format!(r#""bytes_per_second": {:e}, "operations_per_second": {:e}"#, rates.bytes, rates.operations);
-        fs::write(path, format!("{{{head}, {rates}, \"lines\": [\n{}\n]}}\n", self.json.join(",\n")))
     }
 }
 

@@ -9,8 +9,9 @@ use cudarc::{
     driver,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     ffi::c_void,
+    mem::MaybeUninit,
     sync::{Mutex, PoisonError},
 };
 
@@ -30,6 +31,16 @@ pub(crate) struct Product {
     pub(crate) bias: Option<Mat>,
     pub(crate) add: Option<Mat>,
     pub(crate) to: Mat,
+}
+
+impl std::fmt::Display for Product {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, columns, inner, .. } = self;
+        let transposed = |yes: bool| if yes { ", transposed" } else { "" };
+        let bits = |mat: Mat| if mat.bf16 { "bf16" } else { "f32" };
+        let (a, b) = (transposed(self.transpose_a), transposed(self.transpose_b));
+        write!(f, "the product [{rows}, {inner}{a}] · [{inner}, {columns}{b}] of {} to {}", bits(self.a), bits(self.to))
+    }
 }
 
 /// Workspace of the library in bytes, as recommended for Hopper.
@@ -54,13 +65,16 @@ struct Key {
     add: bool,
 }
 
-/// Matrix descriptors, and the algorithm chosen for them.
-#[derive(Clone, Copy)]
+/// Matrix descriptors, and the algorithms that the library's heuristic proposes for them.
 struct Plan {
     product: sys::cublasLtMatmulDesc_t,
     layouts: [sys::cublasLtMatrixLayout_t; 4],
-    algorithm: sys::cublasLtMatmulAlgo_t,
+    /// Best first; those that the library refused to run are removed.
+    algorithms: VecDeque<sys::cublasLtMatmulAlgo_t>,
 }
+
+/// Most algorithms that are asked for.
+const ALGORITHMS: usize = 8;
 
 // SAFETY: plans are used under the lock that holds them.
 unsafe impl Send for Plan {}
@@ -108,41 +122,50 @@ impl Blas {
             add: p.add.is_some(),
         };
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.get(&key) {
-            Some(&plan) => plan,
-            None => {
-                let plan = self.plan(&key, p)?;
-                plans.insert(key, plan);
-                plan
-            }
+        let plan = match plans.entry(key) {
+            Entry::Occupied(plan) => plan.into_mut(),
+            Entry::Vacant(place) => place.insert(self.plan(&key, p)?),
         };
         if let Some(bias) = p.bias {
             set(plan.product, sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.address)?;
         }
         let (alpha, beta) = (1.0f32, if p.add.is_some() { 1.0f32 } else { 0.0 });
         let [b, a, from, to] = plan.layouts;
-        // SAFETY: the addresses are of matrices of the extents in the plan, and live until the queued work has run.
-        unsafe {
-            result::matmul(
-                self.handle,
-                plan.product,
-                (&raw const alpha).cast(),
-                (&raw const beta).cast(),
-                p.b.address as *const c_void,
-                b,
-                p.a.address as *const c_void,
-                a,
-                c.address as *const c_void,
-                from,
-                p.to.address as *mut c_void,
-                to,
-                &plan.algorithm,
-                self.workspace as *mut c_void,
-                WORKSPACE,
-                stream.cast(),
-            )
+        let run = |algorithm: &sys::cublasLtMatmulAlgo_t| {
+            // SAFETY: the addresses are of matrices of the extents in the plan, and live until the queued work has run.
+            unsafe {
+                result::matmul(
+                    self.handle,
+                    plan.product,
+                    (&raw const alpha).cast(),
+                    (&raw const beta).cast(),
+                    p.b.address as *const c_void,
+                    b,
+                    p.a.address as *const c_void,
+                    a,
+                    c.address as *const c_void,
+                    from,
+                    p.to.address as *mut c_void,
+                    to,
+                    algorithm,
+                    self.workspace as *mut c_void,
+                    WORKSPACE,
+                    stream.cast(),
+                )
+            }
+        };
+        // A refusal comes before anything is queued; the order is the library's, so that runs choose alike.
+        while let Some(algorithm) = plan.algorithms.front() {
+            match run(algorithm) {
+                Err(CublasError(sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED | sys::cublasStatus_t::CUBLAS_STATUS_INVALID_VALUE))
+                    if plan.algorithms.len() > 1 =>
+                {
+                    plan.algorithms.pop_front();
+                }
+                outcome => return outcome.map_err(cublas_error),
+            }
         }
-        .map_err(cublas_error)
+        unreachable!("a plan has an algorithm")
     }
 
     fn plan(&self, key: &Key, p: &Product) -> Result<Plan, DeviceError> {
@@ -188,16 +211,24 @@ impl Blas {
             wish(attribute, (&raw const bytes).cast(), size_of::<u32>())?;
         }
         let [left, right, from, onto] = layouts;
-        // SAFETY: the descriptors created above live as long as the plan, the preference until the next call.
-        let found = unsafe { result::get_matmul_algo_heuristic(self.handle, product, left, right, from, onto, wishes) };
+        let (mut found, mut count) = ([const { MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit() }; ALGORITHMS], 0);
+        // SAFETY: the descriptors created above live as long as the plan, the preference until the next call; the library writes the
+        // first `count` results.
+        let outcome = unsafe {
+            let (of, to) = (ALGORITHMS as i32, found.as_mut_ptr().cast());
+            sys::cublasLtMatmulAlgoGetHeuristic(self.handle, product, left, right, from, onto, wishes, of, to, &mut count).result()
+        };
         // SAFETY: as above.
         unsafe { result::destroy_matmul_pref(wishes) }.map_err(cublas_error)?;
-        let algorithm = found
-            .map_err(|e| {
-                DeviceError::Driver(format!("cuBLASLt has no algorithm for a product of {rows} x {inner} x {columns}: {:?}", e.0))
-            })?
-            .algo;
-        Ok(Plan { product, layouts, algorithm })
+        outcome.map_err(cublas_error)?;
+        // SAFETY: as above.
+        let found = found.iter().take(count.max(0) as usize).map(|result| unsafe { result.assume_init_ref() });
+        let usable = found.filter(|result| result.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS);
+        let algorithms: VecDeque<_> = usable.map(|result| result.algo).collect();
+        if algorithms.is_empty() {
+            return Err(DeviceError::Driver("cuBLASLt: no algorithm".into()));
+        }
+        Ok(Plan { product, layouts, algorithms })
     }
 }
 

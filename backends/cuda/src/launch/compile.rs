@@ -1,104 +1,144 @@
-//! Compiles kernels by NVRTC, with a cache on disk: once for each source, variant, architecture and driver.
+//! Compiles kernels by NVRTC, with a cache on disk: once for each source, variant and architecture.
 
-use super::Variant;
+use super::{
+    Variant, detect,
+    images::{Compiler, Key, on_all_cores},
+    sources::{all, inlined},
+    toolkit,
+};
 use crate::error::DeviceError;
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 use std::{
     ffi::{CString, c_char},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Instant,
 };
 
-/// The sources by their stems.
-pub(crate) const SOURCES: [(&str, &str); 20] = [
-    ("attend", include_str!("../attend.cu")),
-    ("conv", include_str!("../conv.cu")),
-    ("convert", include_str!("../convert.cu")),
-    ("cross_entropy", include_str!("../cross_entropy.cu")),
-    ("embed", include_str!("../embed.cu")),
-    ("flow", include_str!("../flow.cu")),
-    ("gate", include_str!("../gate.cu")),
-    ("hebbian", include_str!("../hebbian.cu")),
-    ("memory", include_str!("../memory.cu")),
-    ("mix", include_str!("../mix.cu")),
-    ("norm", include_str!("../norm.cu")),
-    ("optimise", include_str!("../optimise.cu")),
-    ("pool", include_str!("../pool.cu")),
-    ("random", include_str!("../random.cu")),
-    ("recall", include_str!("../recall.cu")),
-    ("rotate", include_str!("../rotate.cu")),
-    ("scan", include_str!("../scan.cu")),
-    ("step", include_str!("../step.cu")),
-    ("sums", include_str!("../sums.cu")),
-    ("swiglu", include_str!("../swiglu.cu")),
-];
-
-const HEADERS: [(&str, &str); 7] = [
-    ("common.cuh", include_str!("../common.cuh")),
-    ("tile.cuh", include_str!("../tile.cuh")),
-    ("pipeline.cuh", include_str!("../pipeline.cuh")),
-    ("mask.cuh", include_str!("../mask.cuh")),
-    ("lookup.cuh", include_str!("../lookup.cuh")),
-    ("carry.cuh", include_str!("../carry.cuh")),
-    ("refine.cuh", include_str!("../refine.cuh")),
-];
-
-/// The source with its headers inlined.
-fn inlined(source: &str) -> String {
-    let text = SOURCES.iter().find(|(stem, _)| *stem == source).map_or("", |(_, text)| text);
-    let mut out = String::new();
-    paste(text, &mut Vec::new(), &mut out);
-    out
+/// What NVRTC compiles to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Target {
+    /// Machine code of an architecture.
+    Cubin(i32),
+    /// PTX of an architecture, which the driver compiles for newer ones.
+    Ptx(i32),
 }
 
-fn paste(text: &str, seen: &mut Vec<&'static str>, out: &mut String) {
-    for line in text.lines() {
-        let header = HEADERS.iter().find(|(name, _)| line.strip_prefix("#include \"").and_then(|l| l.strip_suffix('"')) == Some(name));
-        match header {
-            Some((name, _)) if seen.contains(name) => {}
-            Some((name, text)) => {
-                seen.push(name);
-                paste(text, seen, out);
-            }
-            None if line.starts_with("#pragma once") => {}
-            None => {
-                out.push_str(line);
-                out.push('\n');
-            }
+impl Target {
+    /// PTX if the architecture is newer than all `known` to the compiler.
+    fn of(architecture: i32, known: &[i32]) -> Self {
+        match known.iter().copied().filter(|&n| n <= architecture).max() {
+            Some(newest) if newest < architecture => Self::Ptx(newest),
+            _ => Self::Cubin(architecture),
+        }
+    }
+
+    fn option(self) -> String {
+        match self {
+            Self::Cubin(architecture) => format!("--gpu-architecture=sm_{architecture}"),
+            Self::Ptx(architecture) => format!("--gpu-architecture=compute_{architecture}"),
         }
     }
 }
 
 /// Options for NVRTC.
-fn options(variant: Variant, architecture: i32) -> Vec<String> {
+fn options(variant: Variant, target: Target) -> Vec<String> {
     let defines = variant.defines();
     let defines = defines.split_whitespace().map(|define| format!("-D{define}"));
-    [format!("--gpu-architecture=sm_{architecture}"), "--std=c++17".into(), "--disable-warnings".into()]
-        .into_iter()
-        .chain(defines)
-        .collect()
+    [target.option(), "--std=c++17".into(), "--disable-warnings".into()].into_iter().chain(defines).collect()
 }
 
-/// The compiled source (a cubin), from the cache if present.
-pub(crate) fn cubin(source: &str, variant: Variant, architecture: i32, driver: i32) -> Result<Vec<u8>, DeviceError> {
-    let (text, options) = (inlined(source), options(variant, architecture));
-    let mut hash = Sha256::new();
-    for part in [&text, &options.join(" "), &format!("driver {driver}, compiler {:?}", compiler()?)] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
+/// NVRTC with a cache on disk.
+pub(crate) struct Nvrtc {
+    /// Compute capability times ten.
+    pub(crate) architecture: i32,
+    /// Folder of the cache.
+    pub(crate) cache: Option<PathBuf>,
+}
+
+impl Nvrtc {
+    /// With the user's cache.
+    pub(crate) fn new(architecture: i32) -> Self {
+        Self { architecture, cache: cache() }
     }
-    let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    let path = cache().map(|folder| folder.join(format!("{source}-{name}.cubin")));
-    if let Some(kept) = path.as_ref().and_then(|path| fs::read(path).ok()) {
-        return Ok(kept);
+
+    /// File of an image, named by its source and options: images of one name are interchangeable.
+    fn path(&self, (source, variant): Key, target: Target) -> Option<PathBuf> {
+        let mut hash = Sha256::new();
+        for part in [inlined(source), options(variant, target).join(" ")] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
+        Some(self.cache.as_ref()?.join(format!("{source}-{name}.cubin")))
     }
-    let image = compile(source, &text, &options)?;
-    // A cache that cannot be written to costs time, not the run.
-    if let Some(path) = path {
-        let _ = keep(&path, &image);
+
+    fn target(&self) -> Target {
+        Target::of(self.architecture, &known())
     }
-    Ok(image)
+}
+
+impl Compiler for Nvrtc {
+    /// Machine code for the architecture is looked for before NVRTC is asked what it can compile to, so that precompiled kernels are
+    /// used whatever NVRTC is installed.
+    fn cached(&self, key: Key) -> Option<Vec<u8>> {
+        let read = |target| fs::read(self.path(key, target)?).ok().filter(|image| is_image(image));
+        read(Target::Cubin(self.architecture)).or_else(|| read(self.target()))
+    }
+
+    fn compile(&self, key: Key) -> Result<Vec<u8>, DeviceError> {
+        let target = self.target();
+        let image = compile(key.0, &inlined(key.0), &options(key.1, target), target)?;
+        // A cache that cannot be written to costs time, not the run.
+        if let Some(path) = self.path(key, target) {
+            let _ = keep(&path, &image);
+        }
+        Ok(image)
+    }
+
+    /// Lookups of heads of a width are used together; all else is used by every model.
+    fn along(&self, key: Key) -> Vec<Key> {
+        match key.1 {
+            Variant::Head(..) => ["attend", "recall"].map(|stem| (stem, key.1)).into_iter().filter(|&other| other != key).collect(),
+            _ => {
+                let mut keys = all();
+                keys.retain(|&other| other != key && !matches!(other.1, Variant::Head(..)));
+                keys.sort_by_key(|(_, variant)| matches!(variant, Variant::Vec(1 | 4)));
+                keys
+            }
+        }
+    }
+}
+
+/// Whether a file is machine code or PTX, and not cut short at its start.
+fn is_image(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"//")
+}
+
+/// Compiles all kernels for GPUs of an architecture (compute capability times ten) into a folder, on all cores; with
+/// `HH_CUDA_CACHE` set to the folder nothing is compiled on those GPUs. Needs NVRTC, but no driver and no GPU. `each` is called
+/// with the description of each kernel once it is there. Files that are there already are kept. Returns the number of files.
+///
+/// # Errors
+/// [`DeviceError`]: no NVRTC, an architecture that it does not know, or a folder that cannot be written to.
+pub fn precompile(folder: &Path, architecture: i32, each: impl Fn(&str) + Sync) -> Result<usize, DeviceError> {
+    detect::compiler()?;
+    if !known().contains(&architecture) {
+        return Err(DeviceError::Unsupported(format!("sm_{architecture}: NVRTC knows {:?}", known())));
+    }
+    let (keys, nvrtc) = (all(), Nvrtc { architecture, cache: Some(folder.into()) });
+    on_all_cores(&keys, |key| {
+        let began = Instant::now();
+        if nvrtc.cached(key).is_none() {
+            nvrtc.compile(key)?;
+            let path = nvrtc.path(key, nvrtc.target()).filter(|path| path.exists());
+            path.ok_or_else(|| DeviceError::Driver(format!("{} cannot be written to", folder.display())))?;
+        }
+        each(&format!("sm_{architecture}: {}.cu {}, {:.1} s", key.0, key.1.defines(), began.elapsed().as_secs_f64()));
+        Ok(())
+    })?;
+    Ok(keys.len())
 }
 
 /// Folder of the cache.
@@ -111,7 +151,7 @@ fn cache() -> Option<PathBuf> {
 }
 
 /// Writes a temporary file and renames it: other processes see the whole file or none.
-fn keep(path: &std::path::Path, image: &[u8]) -> std::io::Result<()> {
+fn keep(path: &Path, image: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -120,16 +160,32 @@ fn keep(path: &std::path::Path, image: &[u8]) -> std::io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-/// Version of the compiler.
-fn compiler() -> Result<[i32; 2], DeviceError> {
-    let [mut major, mut minor] = [0; 2];
-    // SAFETY: NVRTC writes two integers.
-    unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().map_err(|e| DeviceError::Driver(format!("NVRTC: {e}")))?;
-    Ok([major, minor])
+/// Architectures that the compiler knows; none if it is missing.
+fn known() -> Vec<i32> {
+    let mut count = 0;
+    // SAFETY: presence of the library is checked first; NVRTC writes one integer, then as many as that.
+    unsafe {
+        if !sys::is_culib_present() || sys::nvrtcGetNumSupportedArchs(&mut count).result().is_err() {
+            return Vec::new();
+        }
+        let mut known = vec![0; count.max(0) as usize];
+        if sys::nvrtcGetSupportedArchs(known.as_mut_ptr()).result().is_ok() { known } else { Vec::new() }
+    }
+}
+
+/// Compiles a source that uses nothing, to find out whether the compiler works.
+///
+/// # Errors
+/// [`DeviceError`]: no NVRTC, or NVRTC without its built-in functions.
+pub fn check_compiler() -> Result<(), DeviceError> {
+    detect::compiler()?;
+    let target = Target::Cubin(80);
+    compile("empty", "", &options(Variant::Plain, target), target).map(drop)
 }
 
 /// Compiles a source.
-pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Vec<u8>, DeviceError> {
+fn compile(source: &str, text: &str, options: &[String], target: Target) -> Result<Vec<u8>, DeviceError> {
+    detect::compiler()?;
     let [text, name] = [text.to_owned(), format!("{source}.cu")].map(|s| CString::new(s).expect("no zeros in sources"));
     let error = |e: result::NvrtcError| DeviceError::Driver(format!("NVRTC: {e}"));
     let program = result::create_program(&text, Some(&name)).map_err(error)?;
@@ -139,13 +195,27 @@ pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Ve
         let image = outcome.map_err(|e| {
             let log = result::get_program_log(program).unwrap_or_default();
             let log: String = log.iter().take_while(|&&c| c != 0).map(|&c| c as u8 as char).collect();
+            if e.0 == sys::nvrtcResult::NVRTC_ERROR_BUILTIN_OPERATION_FAILURE || log.contains("libnvrtc-builtins") {
+                return DeviceError::NoLibrary { name: "libnvrtc-builtins, which libnvrtc loads,", folder: toolkit::folder() };
+            }
             DeviceError::Driver(format!("NVRTC cannot compile {source}.cu with {}: {e}: {}", options.join(" "), log.trim()))
         });
         let image = image.and_then(|()| {
             let mut size = 0;
-            sys::nvrtcGetCUBINSize(program, &mut size).result().map_err(error)?;
+            match target {
+                Target::Cubin(_) => sys::nvrtcGetCUBINSize(program, &mut size),
+                Target::Ptx(_) => sys::nvrtcGetPTXSize(program, &mut size),
+            }
+            .result()
+            .map_err(error)?;
             let mut image = vec![0u8; size];
-            sys::nvrtcGetCUBIN(program, image.as_mut_ptr().cast::<c_char>()).result().map_err(error)?;
+            let to = image.as_mut_ptr().cast::<c_char>();
+            match target {
+                Target::Cubin(_) => sys::nvrtcGetCUBIN(program, to),
+                Target::Ptx(_) => sys::nvrtcGetPTX(program, to),
+            }
+            .result()
+            .map_err(error)?;
             Ok(image)
         });
         let _ = result::destroy_program(program);
@@ -156,35 +226,65 @@ pub(crate) fn compile(source: &str, text: &str, options: &[String]) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::sources::{SOURCES, variants};
 
-    /// Variants of a source that the backend launches.
-    fn variants(source: &str) -> Vec<Variant> {
-        let text = inlined(source);
-        if text.contains("HEAD") {
-            vec![Variant::Head(false, 32), Variant::Head(true, 64)]
-        } else if text.contains("KERNEL") && SOURCES.iter().any(|(stem, text)| *stem == source && text.contains("VEC")) {
-            [1, 4, 8].map(Variant::Vec).into()
-        } else {
-            vec![Variant::Plain]
-        }
+    #[test]
+    fn a_gpu_newer_than_the_compiler_gets_ptx_of_the_newest_known() {
+        let known = [75, 80, 90, 120];
+        assert_eq!(Target::of(90, &known), Target::Cubin(90));
+        assert_eq!(Target::of(130, &known), Target::Ptx(120));
+        assert_eq!(Target::of(86, &known).option(), "--gpu-architecture=compute_80");
+        assert_eq!(Target::of(90, &[]), Target::Cubin(90), "without a compiler, precompiled kernels are looked for");
     }
 
     #[test]
-    fn a_source_has_its_headers_once() {
-        let text = inlined("recall");
-        assert_eq!(text.matches("struct Tensor {").count(), 1);
-        assert!(!text.contains("#include \"common.cuh\"") && text.contains("KERNEL(recall_rows"));
+    fn a_precompiled_kernel_is_read_and_a_broken_file_is_not() {
+        let folder = std::env::temp_dir().join(format!("hh-cuda-{}", std::process::id()));
+        let nvrtc = Nvrtc { architecture: 90, cache: Some(folder.clone()) };
+        let key = ("norm", Variant::Vec(8));
+        let path = nvrtc.path(key, Target::Cubin(90)).unwrap();
+        assert_eq!(nvrtc.cached(key), None);
+        keep(&path, b"").unwrap();
+        assert_eq!(nvrtc.cached(key), None);
+        keep(&path, b"\x7fELF").unwrap();
+        assert_eq!(nvrtc.cached(key).unwrap(), b"\x7fELF");
+        assert_eq!(Nvrtc { architecture: 80, cache: Some(folder.clone()) }.cached(key), None, "of another architecture");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn every_source_has_its_variants_and_the_slowest_come_first() {
+        let keys = all();
+        assert!(SOURCES.iter().all(|(stem, _)| keys.iter().any(|(of, _)| of == stem)));
+        assert_eq!(keys[0].1, Variant::Head(false, 128));
+        let nvrtc = Nvrtc { architecture: 90, cache: None };
+        assert_eq!(nvrtc.along(("recall", Variant::Head(true, 64))), [("attend", Variant::Head(true, 64))]);
+        assert_eq!(nvrtc.along(("norm", Variant::Vec(8))).len(), keys.len() - 3 * 8 - 1);
     }
 
     /// Called by one test per architecture, which run in parallel.
     fn compiles_for(architecture: i32) {
         for (source, _) in SOURCES {
-            for variant in variants(source) {
-                let options = options(variant, architecture);
-                let image = compile(source, &inlined(source), &options).unwrap_or_else(|e| panic!("{e}"));
+            let few = |variant: &Variant| {
+                !matches!(variant, Variant::Head(..)) || [Variant::Head(false, 32), Variant::Head(true, 64)].contains(variant)
+            };
+            for variant in variants(source).into_iter().filter(few) {
+                let target = Target::Cubin(architecture);
+                let options = options(variant, target);
+                let image = compile(source, &inlined(source), &options, target).unwrap_or_else(|e| panic!("{e}"));
                 assert!(image.starts_with(b"\x7fELF"), "{source} with {}", options.join(" "));
             }
         }
+    }
+
+    #[test]
+    #[ignore = "needs NVRTC: `cargo xtask ci cuda` installs it"]
+    fn the_compiler_says_what_it_knows_and_writes_ptx() {
+        check_compiler().unwrap();
+        assert!(known().contains(&80) && known().contains(&90), "{:?}", known());
+        let target = Target::Ptx(90);
+        let image = compile("norm", &inlined("norm"), &options(Variant::Vec(8), target), target).unwrap();
+        assert!(is_image(&image) && image.ends_with(&[0]), "the driver wants a zero at the end");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Detection of devices and libraries. Nothing here panics if a library is missing: its presence is checked first.
 
+use super::{driver, toolkit};
 use crate::error::DeviceError;
 use cudarc::{
     cublaslt,
@@ -22,15 +23,22 @@ pub(super) fn devices() -> Result<usize, DeviceError> {
 
 /// Checks that the libraries of the toolkit can be loaded.
 pub(super) fn libraries() -> Result<(), DeviceError> {
-    // SAFETY: as in `devices`.
-    if !unsafe { nvrtc::sys::is_culib_present() } {
-        return Err(DeviceError::NoLibrary { name: "libnvrtc, the compiler of kernels," });
-    }
+    compiler()?;
     // SAFETY: as in `devices`.
     if !unsafe { cublaslt::sys::is_culib_present() } {
-        return Err(DeviceError::NoLibrary { name: "libcublasLt, the library of matrix products," });
+        return Err(DeviceError::NoLibrary { name: "libcublasLt, the library of matrix products,", folder: toolkit::folder() });
     }
     Ok(())
+}
+
+/// Checks that NVRTC can be loaded.
+pub(super) fn compiler() -> Result<(), DeviceError> {
+    // SAFETY: as in `devices`.
+    if unsafe { nvrtc::sys::is_culib_present() } {
+        Ok(())
+    } else {
+        Err(DeviceError::NoLibrary { name: "libnvrtc, the compiler of kernels,", folder: toolkit::folder() })
+    }
 }
 
 /// Compute capability times ten.
@@ -82,13 +90,8 @@ pub fn free(ordinal: usize) -> Result<usize, DeviceError> {
         return Err(DeviceError::Absent { ordinal, count });
     }
     let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
-    // SAFETY: the primary context of this device is retained, current during the query, and released once.
-    unsafe {
-        result::ctx::set_current(result::primary_ctx::retain(device).map_err(DeviceError::driver)?).map_err(DeviceError::driver)?;
-        let found = result::mem_get_info().map_err(DeviceError::driver);
-        result::primary_ctx::release(device).map_err(DeviceError::driver)?;
-        Ok(found?.0)
-    }
+    driver::enter(driver::context(device)?)?;
+    Ok(result::mem_get_info().map_err(DeviceError::driver)?.0)
 }
 
 /// The device of this ordinal, if the backend can use it.

@@ -1,10 +1,16 @@
 //! The device that kernels run on, with accounts of its memory.
 
 #[cfg(feature = "emulate")]
-use super::emulated::{Command, Emulated};
-use super::{Arg, Kernel, LaunchDims, Product, driver::Driver};
+use super::emulated::{self, Command, Emulated};
+use super::{
+    Arg, Kernel, LaunchDims, Product,
+    driver::{Driver, Executable},
+};
 use crate::error::DeviceError;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
 /// First address of a planned device, and the alignment of its addresses.
 const FIRST: u64 = 1 << 20;
@@ -20,6 +26,15 @@ pub(crate) struct GpuDevice {
     freed: AtomicU64,
     /// Work is recorded and not run.
     recording: AtomicBool,
+    /// What was dropped while recording, and is released afterwards.
+    dropped: Mutex<Vec<Dropped>>,
+}
+
+/// A resource of a device whose owner is gone. Releasing it waits for the device, which would invalidate a recording.
+pub(super) enum Dropped {
+    /// Address and bytes.
+    Memory(u64, usize),
+    Graph(Executable),
 }
 
 /// The kind of device.
@@ -35,7 +50,14 @@ pub(super) enum DeviceKind {
 
 impl GpuDevice {
     fn at(kind: DeviceKind) -> Self {
-        Self { kind, held: AtomicUsize::new(0), peak: AtomicUsize::new(0), freed: AtomicU64::new(0), recording: AtomicBool::new(false) }
+        Self {
+            kind,
+            held: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            freed: AtomicU64::new(0),
+            recording: AtomicBool::new(false),
+            dropped: Mutex::default(),
+        }
     }
 
     /// The GPU of this ordinal.
@@ -61,6 +83,14 @@ impl GpuDevice {
             DeviceKind::Planned(_) => "planned".into(),
             #[cfg(feature = "emulate")]
             DeviceKind::Emulated(_) => "emulated".into(),
+        }
+    }
+
+    /// Whether each launch is waited for, so that nothing can be recorded.
+    pub(crate) fn synchronous(&self) -> bool {
+        match &self.kind {
+            DeviceKind::Gpu(driver) => driver.synchronous(),
+            _ => false,
         }
     }
 
@@ -108,6 +138,37 @@ impl GpuDevice {
         self.recording.store(on, Relaxed);
     }
 
+    /// Releases a resource, at once or, while recording, by the next [`release_dropped`](Self::release_dropped).
+    pub(super) fn release(&self, what: Dropped) {
+        if let Dropped::Memory(..) = what {
+            self.freed.fetch_add(1, Relaxed);
+        }
+        if self.recording() {
+            self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        } else {
+            self.release_now(&what);
+        }
+    }
+
+    fn release_now(&self, what: &Dropped) {
+        match (&self.kind, what) {
+            (DeviceKind::Gpu(driver), &Dropped::Memory(address, _)) => driver.free(address),
+            (DeviceKind::Gpu(driver), Dropped::Graph(work)) => driver.forget(work),
+            #[cfg(feature = "emulate")]
+            (DeviceKind::Emulated(_), &Dropped::Memory(address, bytes)) => emulated::free(address, bytes),
+            _ => {}
+        }
+        if let Dropped::Memory(_, bytes) = what {
+            self.held.fetch_sub(*bytes, Relaxed);
+        }
+    }
+
+    /// Releases what was dropped while recording.
+    pub(super) fn release_dropped(&self) {
+        let dropped = std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner));
+        dropped.iter().for_each(|what| self.release_now(what));
+    }
+
     /// An error while recording: the operation would happen once and not in replays.
     pub(super) fn refuse_while_recording(&self, what: &'static str) -> Result<(), DeviceError> {
         if self.recording() { Err(DeviceError::WhileRecording(what)) } else { Ok(()) }
@@ -123,13 +184,9 @@ impl GpuDevice {
         self.freed.load(Relaxed)
     }
 
+    /// Counts an allocation.
     pub(super) fn count_taken(&self, bytes: usize) {
         let now = self.held.fetch_add(bytes, Relaxed) + bytes;
         self.peak.fetch_max(now, Relaxed);
-    }
-
-    pub(super) fn count_freed(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Relaxed);
-        self.freed.fetch_add(1, Relaxed);
     }
 }

@@ -1,13 +1,13 @@
-//! A GPU through the CUDA driver API: one context, one stream, all work in order.
+//! A GPU through the CUDA driver API: its primary context, one stream, all work in order.
 
-use super::{Arg, Kernel, LaunchDims, Product, blas::Blas, compile, detect, staging::Staging};
+use super::{Arg, Kernel, LaunchDims, Product, blas::Blas, compile::Nvrtc, detect, images::Images, staging::Staging};
 use crate::error::DeviceError;
 use cudarc::driver::{
     result::{self, DriverError},
     sys,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::CString,
     sync::{Mutex, PoisonError},
 };
@@ -19,10 +19,10 @@ pub(crate) struct Driver {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
-    /// Compute capability times ten.
-    architecture: i32,
     max_shared: usize,
-    version: i32,
+    /// Each launch is waited for, so that an error names its kernel.
+    synchronous: bool,
+    images: Images<Nvrtc>,
     loaded: Mutex<Loaded>,
     staging: Mutex<Staging>,
     blas: Blas,
@@ -41,7 +41,7 @@ struct Module(sys::CUmodule);
 #[derive(Clone, Copy)]
 struct Function(sys::CUfunction);
 
-/// An executable CUDA graph.
+/// An executable CUDA graph, destroyed by [`Driver::forget`].
 pub(super) struct Executable(sys::CUgraphExec);
 
 // SAFETY: handles of the driver may be used from any thread that has made their context current, as every call here does.
@@ -49,33 +49,68 @@ unsafe impl Send for Module {}
 // SAFETY: as above.
 unsafe impl Send for Function {}
 // SAFETY: as above.
+unsafe impl Send for Executable {}
+// SAFETY: as above.
 unsafe impl Send for Driver {}
 // SAFETY: as above; mutable state is behind locks, and the stream orders queued work.
 unsafe impl Sync for Driver {}
+
+/// A device's primary context, retained once for the process: making one takes a good part of a second, and allocations of one
+/// [`Driver`] would not survive another's releasing it.
+pub(super) fn context(device: sys::CUdevice) -> Result<sys::CUcontext, DeviceError> {
+    struct Context(sys::CUcontext);
+    // SAFETY: handles of the driver may be used from any thread.
+    unsafe impl Send for Context {}
+    static CONTEXTS: Mutex<BTreeMap<sys::CUdevice, Context>> = Mutex::new(BTreeMap::new());
+    let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(context) = contexts.get(&device) {
+        return Ok(context.0);
+    }
+    // SAFETY: the device came from the driver.
+    let context = unsafe { result::primary_ctx::retain(device) }.map_err(DeviceError::driver)?;
+    contexts.insert(device, Context(context));
+    Ok(context)
+}
+
+/// Makes a context current on this thread.
+pub(super) fn enter(context: sys::CUcontext) -> Result<(), DeviceError> {
+    // SAFETY: contexts are never released.
+    unsafe { result::ctx::set_current(context) }.map_err(DeviceError::driver)
+}
 
 impl Driver {
     pub(super) fn new(ordinal: usize) -> Result<Self, DeviceError> {
         let architecture = detect::find(ordinal)?.capability;
         let device = result::device::get(ordinal as i32).map_err(DeviceError::driver)?;
-        // SAFETY: the device came from the driver; its primary context is released when this is dropped.
-        let context = unsafe { result::primary_ctx::retain(device) }.map_err(DeviceError::driver)?;
-        // SAFETY: the context is the one just retained.
-        unsafe { result::ctx::set_current(context) }.map_err(DeviceError::driver)?;
+        let context = context(device)?;
+        enter(context)?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(DeviceError::driver)?;
         let shared = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         // SAFETY: the device came from the driver.
         let max_shared = unsafe { result::device::get_attribute(device, shared) }.map_err(DeviceError::driver)? as usize;
-        let mut version = 0;
-        // SAFETY: the driver writes one integer.
-        unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(DeviceError::driver)?;
         let (staging, blas) = (Mutex::new(Staging::new()?), Blas::new()?);
-        Ok(Self { device, context, stream, architecture, max_shared, version, loaded: Mutex::default(), staging, blas })
+        let synchronous = std::env::var_os("HH_CUDA_SYNC").is_some_and(|value| !value.is_empty() && value != "0");
+        let images = Images::new(Nvrtc::new(architecture));
+        Ok(Self { device, context, stream, max_shared, synchronous, images, loaded: Mutex::default(), staging, blas })
     }
 
     /// Makes the context current on this thread.
     fn enter(&self) -> Result<(), DeviceError> {
-        // SAFETY: the context lives as long as this.
-        unsafe { result::ctx::set_current(self.context) }.map_err(DeviceError::driver)
+        enter(self.context)
+    }
+
+    /// Whether each launch is waited for: nothing can be recorded then.
+    pub(super) fn synchronous(&self) -> bool {
+        self.synchronous
+    }
+
+    /// Waits for what was queued last if launches are synchronous.
+    fn wait_if_synchronous(&self) -> Result<(), DeviceError> {
+        if !self.synchronous {
+            return Ok(());
+        }
+        // SAFETY: the stream lives as long as this.
+        unsafe { result::stream::synchronize(self.stream) }.map_err(DeviceError::driver)
     }
 
     pub(super) fn name(&self) -> String {
@@ -123,7 +158,7 @@ impl Driver {
         // SAFETY: the memory has as many bytes, and the slice outlives the copy, which is waited for.
         unsafe {
             result::memcpy_dtoh_async(to, from, self.stream).map_err(DeviceError::driver)?;
-            result::stream::synchronize(self.stream).map_err(DeviceError::driver)
+            result::stream::synchronize(self.stream).map_err(|e| DeviceError::driver(e).in_earlier_work())
         }
     }
 
@@ -136,8 +171,8 @@ impl Driver {
         let module = match loaded.modules.get(&(kernel.source, kernel.variant)) {
             Some(&module) => module,
             None => {
-                let image = compile::cubin(kernel.source, kernel.variant, self.architecture, self.version)?;
-                // SAFETY: the image is a cubin from NVRTC; the module is never unloaded.
+                let image = self.images.get((kernel.source, kernel.variant))?;
+                // SAFETY: the image is a cubin or, ended by a zero, PTX from NVRTC; the module is never unloaded.
                 let module = Module(unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(DeviceError::driver)?);
                 loaded.modules.insert((kernel.source, kernel.variant), module);
                 module
@@ -157,6 +192,11 @@ impl Driver {
     }
 
     pub(super) fn launch(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
+        let outcome = self.queue(kernel, launch_dims, args).and_then(|()| self.wait_if_synchronous());
+        outcome.map_err(|e| e.in_work(format_args!("{kernel}, {launch_dims}")))
+    }
+
+    fn queue(&self, kernel: Kernel, launch_dims: LaunchDims, args: &[Arg]) -> Result<(), DeviceError> {
         self.enter()?;
         let function = self.function(kernel)?;
         /// Largest number of parameters of a kernel.
@@ -214,7 +254,8 @@ impl Driver {
 
     pub(super) fn product(&self, product: &Product) -> Result<(), DeviceError> {
         self.enter()?;
-        self.blas.product(product, self.stream)
+        let outcome = self.blas.product(product, self.stream).and_then(|()| self.wait_if_synchronous());
+        outcome.map_err(|e| e.in_work(product))
     }
 }
 
@@ -227,7 +268,6 @@ impl Drop for Driver {
                 self.blas.free();
                 self.staging.get_mut().unwrap_or_else(PoisonError::into_inner).free();
                 let _ = result::stream::destroy(self.stream);
-                let _ = result::primary_ctx::release(self.device);
             }
         }
     }

@@ -3,7 +3,7 @@
 #[cfg(feature = "emulate")]
 use super::emulated::Command;
 use super::{
-    device::{DeviceKind, GpuDevice},
+    device::{DeviceKind, Dropped, GpuDevice},
     driver::Executable,
 };
 use crate::error::DeviceError;
@@ -24,26 +24,20 @@ enum Kept {
 }
 
 impl Graph {
-    /// Records the operations that `work` queues, without running them.
+    /// Records the operations that `work` queues, without running them. Memory that it drops is freed afterwards.
     ///
     /// # Errors
-    /// Errors of the device, and [`DeviceError::WhileRecording`] if memory was freed meanwhile.
+    /// Errors of the device, and [`DeviceError::WhileRecording`] if memory was dropped meanwhile.
     pub(crate) fn record(device: &Arc<GpuDevice>, work: impl FnOnce()) -> Result<Self, DeviceError> {
         let freed = device.freed();
-        if let DeviceKind::Gpu(driver) = &device.kind {
-            driver.begin()?;
-        }
-        device.set_recording(true);
+        let mut capture = Capture::begin(device)?;
         work();
-        device.set_recording(false);
-        let kept = match &device.kind {
-            DeviceKind::Gpu(driver) => Kept::Gpu(driver.end()?),
-            DeviceKind::Planned(_) => Kept::Nothing,
-            #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(host) => Kept::Emulated(host.take()),
-        };
-        let graph = Self { device: device.clone(), kept, freed };
-        if graph.stale() { Err(DeviceError::WhileRecording("memory was freed")) } else { Ok(graph) }
+        let kept = capture.end();
+        // Said first: that memory was dropped is what the caller can change.
+        if freed != device.freed() {
+            return Err(DeviceError::WhileRecording("memory was freed"));
+        }
+        Ok(Self { device: device.clone(), kept: kept?, freed })
     }
 
     /// Whether memory that the work may use has been freed since.
@@ -68,8 +62,45 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if let (DeviceKind::Gpu(driver), Kept::Gpu(work)) = (&self.device.kind, &self.kept) {
-            driver.forget(work);
+        if let Kept::Gpu(work) = std::mem::replace(&mut self.kept, Kept::Nothing) {
+            self.device.release(Dropped::Graph(work));
+        }
+    }
+}
+
+/// The time in which work is recorded; it ends in a panic as well.
+struct Capture<'a> {
+    device: &'a GpuDevice,
+    ended: bool,
+}
+
+impl<'a> Capture<'a> {
+    fn begin(device: &'a GpuDevice) -> Result<Self, DeviceError> {
+        if let DeviceKind::Gpu(driver) = &device.kind {
+            driver.begin()?;
+        }
+        device.set_recording(true);
+        Ok(Self { device, ended: false })
+    }
+
+    fn end(&mut self) -> Result<Kept, DeviceError> {
+        self.ended = true;
+        let kept = match &self.device.kind {
+            DeviceKind::Gpu(driver) => driver.end().map(Kept::Gpu),
+            DeviceKind::Planned(_) => Ok(Kept::Nothing),
+            #[cfg(feature = "emulate")]
+            DeviceKind::Emulated(host) => Ok(Kept::Emulated(host.take())),
+        };
+        self.device.set_recording(false);
+        self.device.release_dropped();
+        kept
+    }
+}
+
+impl Drop for Capture<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.end();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Device memory.
 
-use super::device::{DeviceKind, GpuDevice};
+use super::device::{DeviceKind, Dropped, GpuDevice};
 #[cfg(feature = "emulate")]
 use super::emulated::{self, Command};
 use crate::error::DeviceError;
@@ -43,12 +43,12 @@ impl Memory {
         self.bytes
     }
 
-    /// Copies from the host; `from` may be reused on return.
+    /// Copies from the host to its start; `from` may be reused on return.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// If it is shorter than `from`.
     pub(crate) fn upload(&mut self, from: &[u8]) -> Result<(), DeviceError> {
-        assert_eq!(from.len(), self.bytes, "bytes to upload");
+        assert!(from.len() <= self.bytes, "{} bytes to upload into {}", from.len(), self.bytes);
         self.device.refuse_while_recording("data was uploaded")?;
         match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.upload(from, self.address),
@@ -61,12 +61,12 @@ impl Memory {
         }
     }
 
-    /// Waits for all queued work, then copies to the host.
+    /// Waits for all queued work, then copies from its start to the host.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// If it is shorter than `to`.
     pub(crate) fn download(&self, to: &mut [u8]) -> Result<(), DeviceError> {
-        assert_eq!(to.len(), self.bytes, "bytes to download");
+        assert!(to.len() <= self.bytes, "{} bytes to download from {}", to.len(), self.bytes);
         self.device.refuse_while_recording("data was downloaded")?;
         match &self.device.kind {
             DeviceKind::Gpu(driver) => driver.download(self.address, to),
@@ -94,12 +94,6 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match &self.device.kind {
-            DeviceKind::Gpu(driver) => driver.free(self.address),
-            DeviceKind::Planned(_) => {}
-            #[cfg(feature = "emulate")]
-            DeviceKind::Emulated(_) => emulated::free(self.address, self.bytes),
-        }
-        self.device.count_freed(self.bytes);
+        self.device.release(Dropped::Memory(self.address, self.bytes));
     }
 }

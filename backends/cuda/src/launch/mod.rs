@@ -5,15 +5,18 @@
 
 mod arg;
 mod blas;
-mod compile;
+pub(crate) mod compile;
 pub(crate) mod detect;
 mod device;
 mod driver;
 #[cfg(feature = "emulate")]
 mod emulated;
 mod graph;
+mod images;
 mod memory;
+mod sources;
 mod staging;
+mod toolkit;
 
 pub(crate) use arg::Arg;
 pub(crate) use blas::Product;
@@ -51,12 +54,25 @@ pub(crate) struct Kernel {
     pub(crate) variant: Variant,
 }
 
+impl std::fmt::Display for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "kernel {} of {}.cu ({})", self.name, self.source, self.variant.defines())
+    }
+}
+
 /// Grid of blocks, threads per block, and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaunchDims {
     pub(crate) grid: [usize; 3],
     pub(crate) threads: usize,
     pub(crate) shared: usize,
+}
+
+impl std::fmt::Display for LaunchDims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ([x, y, z], Self { threads, shared, .. }) = (self.grid, self);
+        write!(f, "{x} x {y} x {z} blocks of {threads} threads and {shared} bytes")
+    }
 }
 
 impl LaunchDims {
