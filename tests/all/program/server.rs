@@ -1,15 +1,17 @@
-//! `hh-runtime serve`, asked by an HTTP client, and by clients that break off, stall and flood.
+//! `hh-runtime serve`, asked by an HTTP client.
+
+mod clients;
+mod refusals;
 
 use super::{command, desk_with_run, refused, works};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::TcpStream,
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
-    thread::available_parallelism,
-    time::{Duration, Instant},
+    process::{Child, ChildStdout, Stdio},
+    time::Duration,
 };
 use ureq::Agent;
 
@@ -154,59 +156,6 @@ fn a_completion_is_the_text_of_sample_whole_or_in_events() {
 }
 
 #[test]
-fn what_cannot_be_answered_is_refused_in_the_shape_of_openai() {
-    let folder = desk_with_run();
-    let server = Server::new(folder.path());
-    let many = vec!["a"; 2049];
-    for (path, body, status, param, said) in [
-        ("embeddings", json!({"input": ""}), 400, json!("input"), "text 0 of input is empty"),
-        ("embeddings", json!({"input": []}), 400, json!("input"), "0 texts"),
-        ("embeddings", json!({"input": many}), 400, json!("input"), "2049 texts"),
-        ("embeddings", json!({"input": [1, 2]}), 400, json!("input"), "check_embedding_ctx_length=False"),
-        ("embeddings", json!({"input": [[1, 2], [3]]}), 400, json!("input"), "check_embedding_ctx_length=False"),
-        ("embeddings", json!({"input": ["fox", 2]}), 400, json!("input"), "a list of texts"),
-        ("embeddings", json!({"input": {"text": "fox"}}), 400, json!("input"), "a list of texts"),
-        ("embeddings", json!({"input": "fox", "input_type": "poem"}), 400, json!("input_type"), "search_query"),
-        ("embeddings", json!({"input": ["fox", "€"]}), 400, json!("input"), "text 1"),
-        ("embeddings", json!({"input": "fox", "dimensions": 99}), 400, json!("dimensions"), "1 to 16"),
-        ("embeddings", json!({"input": "fox", "encoding_format": "hex"}), 400, Value::Null, "hex"),
-        ("embeddings", json!({}), 400, Value::Null, "input"),
-        ("embeddings", json!({"input": "fox", "model": "gpt"}), 404, json!("model"), "this server has \"best\""),
-        ("completions", json!({"prompt": "€"}), 400, json!("prompt"), "€"),
-        ("completions", json!({"prompt": "fox", "max_tokens": 0}), 400, json!("max_tokens"), "1 or more"),
-        ("completions", json!({"prompt": "fox", "temperature": -1}), 400, json!("temperature"), "temperature is -1"),
-        ("completions", json!({"prompt": "fox", "top_p": 0}), 400, json!("top_p"), "top_p is 0"),
-        ("completions", json!({"prompt": "fox", "n": 0}), 400, json!("n"), "n is 0"),
-        ("completions", json!({"prompt": "fox", "n": 999}), 400, json!("n"), "at most 128"),
-        ("completions", json!({"prompt": "fox", "best_of": 3}), 400, json!("best_of"), "not supported"),
-        ("completions", json!({"prompt": "fox", "logprobs": 1}), 400, json!("logprobs"), "not supported"),
-        ("completions", json!({"prompt": "fox", "frequency_penalty": 1}), 400, json!("frequency_penalty"), "not supported"),
-        ("completions", json!({"prompt": ""}), 400, json!("prompt"), "empty"),
-        ("completions", json!({}), 400, json!("prompt"), "missing"),
-        ("completions", json!({"prompt": [1, 2]}), 400, json!("prompt"), "token ids"),
-        ("completions", json!({"prompt": "fox", "stop": ""}), 400, json!("stop"), "empty"),
-        ("completions", json!({"prompt": "fox", "stop": ["a", "b", "c", "d", "e"]}), 400, json!("stop"), "5 texts"),
-        ("chat", json!({}), 404, Value::Null, "/v1/completions"),
-        ("models", json!({}), 405, Value::Null, "GET"),
-    ] {
-        let (found, answer) = server.ask(path, &body);
-        let error = &answer["error"];
-        assert_eq!((found, &error["param"], &error["type"]), (status, &param, &json!("invalid_request_error")), "{body}: {answer}");
-        assert!(error["message"].as_str().is_some_and(|message| message.contains(said)), "{body}: {answer}");
-    }
-    let deep = format!("{{\"input\": {}", "[".repeat(100_000));
-    for broken in ["{\"input\": ", "", "[]", "\u{feff}{}", &deep] {
-        let mut response = server.post("embeddings", broken);
-        assert_eq!(response.status(), 400);
-        assert!(response.body_mut().read_to_string().expect("UTF-8").contains("invalid_request_error"));
-    }
-    let request = server.agent.post(format!("{}/embeddings", server.base)).header("content-type", "text/plain");
-    let mut response = request.send("{\"input\": \"fox\"}").expect("it answers");
-    assert_eq!(response.status(), 415);
-    assert!(response.body_mut().read_to_string().expect("UTF-8").contains("content-type: application/json"));
-}
-
-#[test]
 fn null_is_absent() {
     let folder = desk_with_run();
     let server = Server::new(folder.path());
@@ -281,100 +230,6 @@ fn the_key_is_asked_for_everywhere_but_for_health() {
         let response = server.agent.get(format!("{}/models", server.base)).header("authorization", header).call().expect("it answers");
         assert_eq!(response.status(), status, "{header}");
     }
-}
-
-#[test]
-fn limits_are_named_where_they_are_met() {
-    let folder = desk_with_run();
-    let server = Server::with(folder.path(), "run --max-body 3 --max-tokens 3000 --max-requests 1 --timeout 2");
-    let passages = vec!["fox jumps ".repeat(250); 1000];
-    let answer = server.works("embeddings", &json!({"input": passages}));
-    assert_eq!(answer["data"].as_array().map(Vec::len), Some(1000));
-    let said = |(status, answer): (u16, Value)| (status, answer["error"]["message"].as_str().unwrap_or_default().to_owned());
-    let (status, message) = said(server.ask("embeddings", &json!({"input": "x".repeat(4 << 20)})));
-    assert!(status == 413 && message.contains("3 MiB") && message.contains("--max-body"), "{status}: {message}");
-    for (path, field) in [("embeddings", "input"), ("completions", "prompt")] {
-        let (status, message) = said(server.ask(path, &json!({field: "x".repeat(3001)})));
-        assert!(status == 400 && message.contains("3001 tokens") && message.contains("--max-tokens"), "{status}: {message}");
-    }
-    // A client that stops in the middle of its body, while it has the only place.
-    let mut stalled =
-        server.raw("POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{");
-    std::thread::sleep(Duration::from_millis(300));
-    let (status, message) = said(server.ask("embeddings", &json!({"input": "fox"})));
-    assert!(status == 429 && message.contains("--max-requests"), "{status}: {message}");
-    let mut answer = String::new();
-    stalled.read_to_string(&mut answer).expect("UTF-8");
-    assert!(answer.contains("408 Request Timeout") && answer.contains("within 2 s"), "{answer}");
-    server.works("embeddings", &json!({"input": "fox"}));
-    // A client that never ends its headers is cut off.
-    let begun = Instant::now();
-    let mut slow = server.raw("GET /health HTTP/1.1\r\nx-slow: ");
-    let _ = slow.read_to_string(&mut String::new());
-    assert!(begun.elapsed() < Duration::from_secs(30));
-}
-
-#[test]
-fn what_a_client_that_left_asked_for_is_not_computed() {
-    let folder = desk_with_run();
-    let server = Server::with(folder.path(), "run --threads 1");
-    let texts = vec!["the quick brown fox ".repeat(80); 1500];
-    let body = json!({"input": texts}).to_string();
-    for _ in 0..4 {
-        let head =
-            format!("POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        let stream = server.raw(&(head + &body));
-        std::thread::sleep(Duration::from_millis(100));
-        stream.shutdown(Shutdown::Both).expect("open");
-    }
-    server.works("embeddings", &json!({"input": "fox"}));
-    let (_, metrics) = server.get("metrics");
-    let count = metrics.lines().find_map(|line| line.strip_prefix("hh_embedded_texts_total ")).expect("the counter");
-    let count: u64 = count.parse().expect("a number");
-    assert!((1..1500).contains(&count), "{count} of 6001 texts were computed");
-}
-
-#[test]
-fn a_short_request_does_not_wait_for_the_end_of_long_ones() {
-    let folder = desk_with_run();
-    let server = Server::with(folder.path(), "run --threads 1");
-    let _endless: Vec<_> = (0..4)
-        .map(|_| {
-            let mut events = server.stream(&json!({"prompt": "fox", "max_tokens": 1_000_000_000, "stream": true}));
-            assert!(events.next().is_some());
-            events
-        })
-        .collect();
-    // One of them reads on, the others stall; none keeps the only thread.
-    for _ in 0..3 {
-        server.works("completions", &json!({"prompt": "fox", "max_tokens": 40}));
-        server.works("embeddings", &json!({"input": "fox"}));
-    }
-}
-
-#[test]
-fn a_client_that_goes_away_ends_its_text() {
-    let folder = desk_with_run();
-    let server = Server::new(folder.path());
-    let endless = json!({"prompt": "fox", "max_tokens": 1_000_000_000, "stream": true});
-    // As many as are worked on at a time, twice: each of them would last for hours.
-    for _ in 0..2 * available_parallelism().map_or(1, usize::from) {
-        let mut events = server.stream(&endless);
-        assert!(events.next().expect("an event").contains("text_completion"));
-    }
-    server.works("completions", &json!({"prompt": "fox", "max_tokens": 2}));
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupted_server_ends_what_it_began() {
-    let folder = desk_with_run();
-    let mut server = Server::new(folder.path());
-    let mut events = server.stream(&json!({"prompt": "fox", "max_tokens": 20_000, "stream": true}));
-    assert!(events.next().is_some());
-    assert!(Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().expect("kill is there").success());
-    assert_eq!(events.last().as_deref(), Some("[DONE]"));
-    assert!(server.child.wait().expect("it ends").success());
 }
 
 #[test]
