@@ -22,7 +22,7 @@ pub struct State<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { log_sum: x.saved(b, c.attention_width[layer] / c.head_dim)? })
     }

@@ -43,7 +43,7 @@ pub struct Acts<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self {
             seen: x.alloc(b, c.width)?,

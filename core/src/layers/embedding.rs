@@ -43,7 +43,7 @@ pub struct Acts<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     ///
     /// # Errors
     /// Those of the device, where it is out of memory.

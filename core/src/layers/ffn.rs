@@ -37,7 +37,7 @@ pub struct Acts<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, x: ChunkShape) -> Result<Self, B::Error> {
         Ok(Self { normed: x.alloc(b, c.width)?, packed: x.alloc(b, 2 * c.ffn)?, hidden: x.alloc(b, c.ffn)? })
     }

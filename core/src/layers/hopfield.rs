@@ -98,7 +98,7 @@ impl<T> Params<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let (w, k) = (c.hopfield_width[layer], c.depth(layer));
         let saved = if x.saved && c.hopfield_kind == HopfieldKind::Modern {

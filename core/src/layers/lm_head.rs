@@ -39,7 +39,7 @@ impl<'a, T, I> Loss<'a, T, I> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     ///
     /// # Errors
     /// Those of the device, where it is out of memory.

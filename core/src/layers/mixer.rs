@@ -70,7 +70,7 @@ impl<T> GateParams<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let n = c.gates(layer);
         let gate = if n == 0 { None } else { Some(GateActs { hidden: x.alloc(b, c.mixer_hidden)?, gates: x.full(b, n)? }) };

@@ -59,7 +59,7 @@ impl<T> Params<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let w = c.ssm_width[layer];
         Ok(Self { conv: x.alloc(b, w)?, states: x.saved(b, w)? })

@@ -1,4 +1,4 @@
-//! Room for what a chunk leaves on its way through the model.
+//! Activations of a chunk in all layers.
 
 use crate::{
     backend::Device,
@@ -26,7 +26,7 @@ pub struct Acts<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk. With `x.saved` each block keeps its own; without, blocks of one geometry share.
+    /// Allocates the activations of a chunk. With `x.saved` each block keeps its own; without, blocks of one geometry share.
     ///
     /// # Errors
     /// Those of the device, where it is out of memory.
@@ -34,7 +34,7 @@ impl<T> Acts<T> {
         Self::sharing(b, c, x, !x.saved)
     }
 
-    /// Room for a chunk whose gradients are wanted, of which each block keeps its input alone: the rest is shared by blocks of one
+    /// Allocates a chunk with gradients, of which each block keeps its input only: the rest is shared by blocks of one
     /// geometry, and [`backward`](super::backward) recomputes it (Chen et al. 2016).
     ///
     /// # Errors

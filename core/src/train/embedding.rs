@@ -21,7 +21,7 @@ pub(super) use encoder::Recorded;
 use encoder::{Encoder, Purpose, Run, Side};
 use head::Head;
 
-/// Room for one micro-batch of texts.
+/// Tensors of one micro-batch of texts.
 pub struct EmbeddingWorkspace<B: Backward> {
     options: Options,
     encoder: Encoder<B>,

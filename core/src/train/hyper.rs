@@ -22,10 +22,10 @@ pub struct HyperParams {
     pub ema: f32,
     /// Decoupled decay of matrices; vectors have none.
     pub weight_decay: f32,
-    /// Learning rate of the table of ids, as a multiple of the others': its rows are met seldom, and are small beside what the
+    /// Learning rate of the token embedding, as a multiple of the others': its rows are met seldom, and are small beside what the
     /// blocks add to them.
     pub embed_lr_scale: f32,
-    /// Largest norm of the gradient; 0 is no clipping.
+    /// Max gradient norm; 0 disables clipping.
     pub clip: f32,
     /// Probability of dropout on the embedding and both residual branches.
     pub dropout: f32,

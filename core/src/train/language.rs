@@ -15,7 +15,7 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 
-/// Room for one micro-batch of tokens.
+/// Tensors of one micro-batch of tokens.
 pub struct LanguageWorkspace<B: Device> {
     tokens: B::Indices,
     targets: B::Indices,
@@ -30,7 +30,7 @@ pub struct LanguageWorkspace<B: Device> {
 }
 
 impl<B: Device> LanguageWorkspace<B> {
-    /// Room for micro-batches of `batch` × `time`.
+    /// Allocates the tensors of micro-batches of `batch` × `time`.
     ///
     /// # Errors
     /// The device's, where it has none.

@@ -1,4 +1,4 @@
-//! Products and embeddings of weights in blocks, beside the same weights widened.
+//! Products and embeddings of block-quantised weights, compared with the same weights widened.
 
 use super::*;
 use hh_core::{

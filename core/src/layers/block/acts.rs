@@ -29,7 +29,7 @@ pub struct Acts<T> {
 }
 
 impl<T> Acts<T> {
-    /// Room for a chunk.
+    /// Allocates the activations of a chunk.
     pub fn new<B: Device<Tensor = T>>(b: &mut B, c: &Config, layer: usize, x: ChunkShape) -> Result<Self, B::Error> {
         let [ssm, hopfield, attention] = c.on(layer);
         Ok(Self {
