@@ -92,7 +92,7 @@ impl Asked {
             Ok((echo.then_some(text), ids))
         });
         let prompts = prompts.collect::<Result<Vec<_>, Failure>>()?;
-        if choices == 0 || choices * prompts.len() > CHOICES {
+        if choices == 0 || choices.saturating_mul(prompts.len()) > CHOICES {
             return Err(Failure::field("n", format!("n is {choices} for {} prompts: at most {CHOICES} texts are possible", prompts.len())));
         }
         if prompts.iter().any(|(_, ids)| ids.is_empty()) {
