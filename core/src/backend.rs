@@ -155,6 +155,17 @@ pub trait Forward: Device {
     fn last(&mut self, x: &Self::Tensor, y: &mut Self::Tensor);
     /// See [`Average`]; writes `B` rows of `y`.
     fn average(&mut self, op: Average<Self::Tensor>, y: &mut Self::Tensor);
+    /// See [`EpisodicStore`]; into a ring of keys `[B, R, m]` and tokens `[B, R]`.
+    fn episodic_store(&mut self, op: EpisodicStore<Self::Tensor, Self::Indices>, keys: &mut Self::Tensor, tokens: &mut Self::Tensor);
+    /// See [`Episodic`]; `mixture` `[B, T, 2]`, in full precision.
+    fn episodic(&mut self, op: Episodic<Self::Tensor, Self::Indices>, mixture: &mut Self::Tensor);
+    /// See [`EpisodicLogProbs`]; `weights` `[B, R]` is written (a, zero for what is not seen), `logits` `[B, 1, V]` changed in place.
+    fn episodic_log_probs(
+        &mut self,
+        op: EpisodicLogProbs<Self::Tensor, Self::Indices>,
+        weights: &mut Self::Tensor,
+        logits: &mut Self::Tensor,
+    );
     /// See [`CrossEntropy`]; `scratch` `[rows at a time, V]`, `losses` `[B, T, 3]`.
     fn cross_entropy(&mut self, op: CrossEntropy<Self::Tensor, Self::Indices>, scratch: &mut Self::Tensor, losses: &mut Self::Tensor);
     /// `clock += by` (wrapping), once a chunk is done.
@@ -204,6 +215,14 @@ pub trait Backward: Forward {
     fn pool_grad(&mut self, op: Pool<Self::Tensor>, y: &Self::Tensor, dy: &Self::Tensor, d: PoolGrad<Self::Tensor>);
     /// `dx[b, t] = weights[b, t] · dy[first + b]`, written.
     fn average_grad(&mut self, op: Average<Self::Tensor>, dy: &Self::Tensor, dx: &mut Self::Tensor);
+    /// See [`EpisodicGrad`]; `keys` `[B, T, m]` is what [`Forward::episodic_store`] read.
+    fn episodic_grad(
+        &mut self,
+        op: Episodic<Self::Tensor, Self::Indices>,
+        keys: &Self::Tensor,
+        d_mixture: &Self::Tensor,
+        d: EpisodicGrad<Self::Tensor>,
+    );
     /// Losses as [`Forward::cross_entropy`], and the gradients in the same pass.
     fn cross_entropy_grad(
         &mut self,

@@ -129,6 +129,12 @@ pub struct Config {
     /// Hidden width of the rectified-flow head (training only); 0 is none.
     #[serde(default)]
     pub flow_hidden: usize,
+    /// Width of the episodic memory's keys; 0 is no such memory.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub episodic_width: usize,
+    /// Newest items that the episodic memory looks up; 0 is all that it holds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub episodic_window: usize,
     /// Numbers of a text's vector: pooled hidden states through `pooled.weight`; 0 is the pooled hidden states themselves.
     /// Left out of the JSON where it is 0, which the reference has no word for.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -286,6 +292,8 @@ impl Config {
             ("controller_width", self.controller_width, 1 << 16),
             ("flow_hidden", self.flow_hidden, 1 << 16),
             ("pooled_dim", self.pooled_dim, 1 << 16),
+            ("episodic_width", self.episodic_width, 1 << 12),
+            ("episodic_window", self.episodic_window, 1 << 24),
         ] {
             if value > limit {
                 return field(name, &value, format!("at most {limit}"));
@@ -332,6 +340,9 @@ impl Config {
         if self.attention_width.iter().any(|&w| w > 0) && self.positions == Positions::Rope && self.head_dim % 2 == 1 {
             return fail(format!("head_dim is {}; rotary positions need an even one", self.head_dim));
         }
+        if self.episodic_window > 0 && self.episodic_width == 0 {
+            return fail(format!("episodic_window is {} without a memory: give episodic_width, or leave it out", self.episodic_window));
+        }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return fail(format!("norm_eps is {}; it must lie between 0 and 1", self.norm_eps));
         }
@@ -370,6 +381,7 @@ mod tests {
             ),
             (r#""head_dim": 4"#, r#""head_dim": 1, "attention_width": 3"#, "rotary positions need an even one"),
             (r#""ffn": 8"#, r#""ffn": 8, "norm_eps": 0.0"#, "norm_eps is 0"),
+            (r#""ffn": 8"#, r#""ffn": 8, "episodic_window": 9"#, "episodic_window is 9 without a memory"),
             (r#""ffn": 8"#, r#""ffn": 8, "depth": 3"#, "unknown field `depth`"),
         ] {
             let text = SMALL.replace(from, to);

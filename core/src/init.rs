@@ -27,6 +27,11 @@ pub fn value(name: &str, shape: Shape, config: &Config, seed: u64, out: &mut [f3
         "controller.decay" => linspace(out, -2.0, 4.0),
         // Each of the 2L branches adds to the residual stream; this keeps the sum's variance independent of L.
         "out_proj.weight" | "ffn.out.weight" => stream.normal(out, 0.02 / libm::sqrtf(2.0 * config.layers as f32)),
+        "episodic.log_beta" => out.fill(libm::log(12.0) as f32),
+        "episodic.key.weight" => stream.normal(out, 1.0 / libm::sqrtf(shape.width() as f32)),
+        // At first the memory has an eighth of the probability.
+        "episodic.gate.bias" => out.fill(-2.0),
+        "episodic.gate.weight" | "episodic.gate.match" => out.fill(0.0),
         // Gates start equal, the controller silent.
         "mixer.gate.weight" | "hopfield.depth.weight" | "controller.gate_bias.weight" | "controller.inject.weight" | "flow.time.weight" => {
             out.fill(0.0)
@@ -107,6 +112,7 @@ mod tests {
             ("embed.up.weight", Shape::matrix(300, 100), 0.1),
             ("embed.down.weight", Shape::matrix(100, 400), 0.05),
             ("pooled.weight", Shape::matrix(100, 400), 0.05),
+            ("episodic.key.weight", Shape::matrix(100, 400), 0.05),
             ("positions.weight", Shape::matrix(300, 100), 0.02),
             ("blocks.0.in_proj.weight", Shape::matrix(300, 100), 0.02),
             ("blocks.11.ssm.conv.weight", Shape::matrix(9000, 4), 0.25),
@@ -149,6 +155,10 @@ mod tests {
             ("controller.inject.weight", 0.0),
             ("flow.time.weight", 0.0),
             ("flow.bias", 0.0),
+            ("episodic.log_beta", 12f32.ln()),
+            ("episodic.gate.weight", 0.0),
+            ("episodic.gate.match", 0.0),
+            ("episodic.gate.bias", -2.0),
         ] {
             assert!(fill(name, Shape::matrix(3, 5), 1).iter().all(|&x| (x - expected).abs() < 1e-6), "{name}");
         }

@@ -1,13 +1,14 @@
 //! The language model: embed, passes over the blocks with the controller between them, norm, logits.
 
 mod acts;
+pub mod output;
 
 use crate::{
     backend::{Backward, Device, Forward},
     config::Config,
     hooks::Hooks,
     layers::{
-        WithGrad, block, controller, embedding, flow,
+        WithGrad, block, controller, embedding, episodic, flow,
         tree::{tree, when},
     },
     ops::*,
@@ -28,6 +29,8 @@ tree! {
         blocks: Vec<block::Params<T>> as trees = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
         /// `[D]`
         norm: T as leaf = leaf("norm_out.weight", Shape::vector(c.width))?,
+        /// Of the output distribution.
+        episodic: Option<episodic::Params<T>> as trees = when(c.episodic_width > 0, || episodic::Params::new(c, leaf))?,
         /// Between segments.
         controller: Option<controller::Params<T>> as trees = when(c.controller_width > 0, || controller::Params::new(c, leaf))?,
         /// Training only.

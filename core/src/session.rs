@@ -1,18 +1,23 @@
 //! A stream of text through a model: prefill, step, and a state that the program can hold, copy, save and roll back.
 
+mod episodes;
+mod saved;
+
 use crate::{
     backend::{Forward, Precision},
     config::{Config, Positions},
     error::{Error, InputError},
     inspect::Inspector,
-    layers::{ChunkShape, lm_head},
-    model::{self, Acts, Model, State},
+    layers::{ChunkShape, episodic, lm_head},
+    model::{self, Acts, Model, Params, State},
     pass::Pass,
     shape::{Shape, Shaped},
-    state::{Layout, Snapshot},
 };
 use alloc::{vec, vec::Vec};
 use core::ops::Deref;
+use episodes::Episodic;
+
+pub use episodes::Episode;
 
 /// How a session is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,11 +31,17 @@ pub struct Options {
     pub segments: Option<usize>,
     /// Longest chunk that [`Session::prefill`] runs at a time; a power of two.
     pub chunk: usize,
+    /// Items that a position sees in the episodic memory, if the model has one; the configuration's window if absent, and
+    /// [`EPISODES`] if that has no bound.
+    pub episodes: Option<usize>,
 }
+
+/// Items of an episodic memory whose window has no bound.
+pub const EPISODES: usize = 4096;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch: 1, context: 1024, segments: None, chunk: 128 }
+        Self { batch: 1, context: 1024, segments: None, chunk: 128, episodes: None }
     }
 }
 
@@ -49,6 +60,7 @@ pub struct Session<B: Forward, M> {
     ids: Vec<u32>,
     last: B::Tensor,
     head: lm_head::Acts<B::Tensor>,
+    episodic: Option<Episodic<B>>,
     logits: B::Tensor,
     /// What is kept of a step.
     recorded: B::Recording,
@@ -58,11 +70,22 @@ pub struct Session<B: Forward, M> {
 struct Workspace<B: Forward> {
     tokens: B::Indices,
     acts: Acts<B::Tensor>,
+    /// Keys of the episodic memory.
+    keys: Option<B::Tensor>,
 }
 
 impl<B: Forward> Workspace<B> {
     fn new(b: &mut B, c: &Config, extent: ChunkShape) -> Result<Self, B::Error> {
-        Ok(Self { tokens: b.alloc_indices(Shape::matrix(extent.batch, extent.time))?, acts: Acts::new(b, c, extent)? })
+        let keys = if c.episodic_width > 0 { Some(extent.full(b, c.episodic_width)?) } else { None };
+        Ok(Self { tokens: b.alloc_indices(Shape::matrix(extent.batch, extent.time))?, acts: Acts::new(b, c, extent)?, keys })
+    }
+
+    /// Stores the chunk in the episodic memory.
+    fn store(&mut self, b: &mut B, p: &Params<B::Tensor>, memory: Option<&mut Episodic<B>>) {
+        if let (Some(p), Some(memory), Some(keys)) = (&p.episodic, memory, &mut self.keys) {
+            episodic::store(b, p, &mut memory.state, keys, &self.acts.hidden, &self.tokens);
+            episodic::advance(b, &mut memory.state, self.tokens.shape().width());
+        }
     }
 }
 
@@ -74,7 +97,8 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     pub fn new(mut backend: B, model: M, options: Options) -> Result<Self, Error> {
         let c = &model.config;
         let segments = options.segments.unwrap_or(c.segments);
-        for (name, value) in [("batch", options.batch), ("context", options.context), ("segments", segments), ("chunk", options.chunk)] {
+        let sizes = [("batch", options.batch), ("context", options.context), ("segments", segments), ("chunk", options.chunk)];
+        for (name, value) in sizes.into_iter().chain(options.episodes.map(|n| ("episodes", n))) {
             if value == 0 {
                 return Err(InputError::Size { of: "a session", name, value, must: "at least 1" }.into());
             }
@@ -90,10 +114,10 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             let mut workspaces: Vec<Option<Workspace<B>>> = (0..=options.chunk.ilog2()).map(|_| None).collect();
             workspaces[0] = Some(Workspace::new(b, c, one)?);
             let last = b.alloc(rows(c.width), Precision::Compute)?;
-            let head = lm_head::Acts::new(b, c, one)?;
-            Ok((state, workspaces, last, head, b.alloc(rows(c.vocab_size), Precision::Full)?))
+            let (head, episodic) = (lm_head::Acts::new(b, c, one)?, Episodic::new(b, c, &options)?);
+            Ok((state, workspaces, last, head, episodic, b.alloc(rows(c.vocab_size), Precision::Full)?))
         };
-        let (state, workspaces, last, head, logits) = make().map_err(Error::device)?;
+        let (state, workspaces, last, head, episodic, logits) = make().map_err(Error::device)?;
         let (ids, host) = (vec![0; options.batch * options.chunk], vec![0.0; options.batch * c.vocab_size]);
         Ok(Self {
             backend,
@@ -106,6 +130,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             ids,
             last,
             head,
+            episodic,
             logits,
             recorded: B::Recording::default(),
             host,
@@ -137,15 +162,6 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         &mut self.backend
     }
 
-    /// Forgets everything.
-    pub fn reset(&mut self) -> Result<(), Error> {
-        for leaf in self.state.leaves_mut() {
-            self.backend.fill(0.0, leaf);
-        }
-        self.position = 0;
-        self.backend.upload_indices(&[0], &mut self.state.clock).map_err(Error::device)
-    }
-
     /// Runs `tokens`, `[batch, n]` row by row, and returns the logits `[batch, V]` of each row's last position.
     ///
     /// # Errors
@@ -163,6 +179,9 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
     fn project(&mut self) -> Result<&[f32], Error> {
         let (b, p) = (&mut self.backend, &self.model.params);
         lm_head::forward(b, &p.embedding, &mut self.head, &self.last, &mut self.logits);
+        if let Some(memory) = &mut self.episodic {
+            memory.join(b, p, &self.last, &mut self.logits);
+        }
         self.fetch()
     }
 
@@ -185,14 +204,20 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let (b, Model { config, params }, segments) = (&mut self.backend, &*self.model, self.state.segments.len());
         let workspace = self.workspaces[0].as_mut().expect("made with the session");
         let (state, last, head, logits) = (&mut self.state, &mut self.last, &mut self.head, &mut self.logits);
+        let memory = &mut self.episodic;
         b.upload_indices(tokens, &mut workspace.tokens).map_err(Error::device)?;
         b.repeat(&mut self.recorded, |b| {
             let pass = Pass { segments, ..Pass::new(b, config) };
             let Ok(()) = model::forward(pass, params, Some(state), &mut workspace.acts, &workspace.tokens);
             b.last(&workspace.acts.hidden, last);
+            workspace.store(b, params, memory.as_mut());
             lm_head::forward(b, &params.embedding, head, last, logits);
+            if let Some(memory) = memory {
+                memory.join(b, params, last, logits);
+            }
         });
         self.position += 1;
+        self.episodic.iter_mut().for_each(|memory| memory.seen += 1);
         self.fetch()
     }
 
@@ -215,10 +240,12 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             let pass = Pass { segments, ..Pass::new(b, &model.config) };
             let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
             b.last(&workspace.acts.hidden, &mut self.last);
+            workspace.store(b, &model.params, self.episodic.as_mut());
             self.position += 1;
             inspector.look(b, &model.config, &model.params, &self.state.segments[segments - 1], &workspace.acts, self.position - 1)
         };
         run().map_err(Error::device)?;
+        self.episodic.iter_mut().for_each(|memory| memory.seen += 1);
         self.project()
     }
 
@@ -258,8 +285,10 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
                 let Ok(()) = model::forward(pass, &model.params, Some(&mut self.state), &mut workspace.acts, &workspace.tokens);
                 each(b, &workspace.acts)?;
                 b.last(&workspace.acts.hidden, &mut self.last);
+                workspace.store(b, &model.params, self.episodic.as_mut());
                 done += time;
                 self.position += time as u64;
+                self.episodic.iter_mut().for_each(|memory| memory.seen += time as u64);
             }
             Ok(())
         };
@@ -280,40 +309,5 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             return Err(InputError::PositionOutOfRange { position: self.position + n as u64, max_len: c.max_len }.into());
         }
         Ok(n)
-    }
-
-    /// A copy of everything that the session remembers.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
-        let mut values = vec![0.0; self.state.leaves().map(|t| t.shape().count()).sum()];
-        let mut rest = &mut values[..];
-        for leaf in self.state.leaves() {
-            let (now, later) = rest.split_at_mut(leaf.shape().count());
-            self.backend.download(leaf, now).map_err(Error::device)?;
-            rest = later;
-        }
-        Ok(Snapshot { layout: self.layout(), position: self.position, values })
-    }
-
-    /// Goes back to a snapshot, of this session or of another one of the same model and layout.
-    ///
-    /// # Errors
-    /// [`Error::State`] where the snapshot belongs to another model or layout; nothing has changed then.
-    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
-        snapshot.fits(&self.layout(), self.state.leaves().map(|t| t.shape().count()).sum())?;
-        let mut rest = &snapshot.values[..];
-        for leaf in self.state.leaves_mut() {
-            let (now, later) = rest.split_at(leaf.shape().count());
-            self.backend.upload(now, leaf).map_err(Error::device)?;
-            rest = later;
-        }
-        self.position = snapshot.position;
-        self.backend.upload_indices(&[self.position as u32], &mut self.state.clock).map_err(Error::device)
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::new(&self.model.config, self.options.batch, self.options.context, self.state.segments.len())
     }
 }

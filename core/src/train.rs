@@ -111,6 +111,9 @@ impl<B: Backward, R> Trainer<B, R> {
             backend.copy(from, to);
         }
         let of_leaf = |(name, shape): &(String, Shape)| {
+            if hyper.only_episodic && !name.starts_with("episodic.") {
+                return [0.0, 0.0];
+            }
             let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };
             [decay, if name == TABLE { hyper.embed_lr_scale } else { 1.0 }]
         };

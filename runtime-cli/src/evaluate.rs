@@ -2,11 +2,12 @@
 
 use crate::data::Windows;
 use anyhow::Result;
-use hh_core::backend::{Forward, Precision};
+use hh_core::backend::Forward;
 use hh_core::error::Error;
 use hh_core::hooks::Hooks;
 use hh_core::layers::ChunkShape;
-use hh_core::layers::lm_head::{self, Loss};
+use hh_core::layers::episodic;
+use hh_core::model::output::{self, Ids, Output};
 use hh_core::model::{self, Acts, Model};
 use hh_core::ops::IGNORE;
 use hh_core::pass::Pass;
@@ -76,9 +77,8 @@ pub struct Evaluator<B: Forward, M> {
     tokens: B::Indices,
     targets: B::Indices,
     acts: Acts<B::Tensor>,
-    head: lm_head::Acts<B::Tensor>,
-    scratch: B::Tensor,
-    losses: B::Tensor,
+    output: Output<B::Tensor>,
+    memory: Option<episodic::State<B::Tensor, B::Indices>>,
     batch: usize,
     time: usize,
     host: Vec<f32>,
@@ -95,13 +95,12 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         let (b, c) = (&mut backend, &model.config);
         let (ids, x) = (Shape::matrix(batch, time), ChunkShape { batch, time, saved: false });
         let mut make = || -> Result<_, B::Error> {
-            let (acts, head, scratch) = (Acts::new(b, c, x)?, lm_head::Acts::new(b, c, x)?, lm_head::scratch(b, c, x)?);
-            let losses = b.alloc(Shape::cube(batch, time, 3), Precision::Full)?;
-            Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, head, scratch, losses))
+            let (acts, output, memory) = (Acts::new(b, c, x)?, Output::new(b, c, x)?, output::memory(b, c, x, 0)?);
+            Ok((b.alloc_indices(ids)?, b.alloc_indices(ids)?, acts, output, memory))
         };
-        let (tokens, targets, acts, head, scratch, losses) = make().map_err(Error::device)?;
+        let (tokens, targets, acts, output, memory) = make().map_err(Error::device)?;
         let (host, ids) = (vec![0.0; 3 * batch * time], [vec![0; batch * time], vec![0; batch * time]]);
-        Ok(Self { backend, model, tokens, targets, acts, head, scratch, losses, batch, time, host, ids })
+        Ok(Self { backend, model, tokens, targets, acts, output, memory, batch, time, host, ids })
     }
 
     /// Scores a text in consecutive windows, each from an empty state, so every token except the first is a target exactly once.
@@ -161,10 +160,10 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
 
     /// Computes the losses from the hidden states and downloads them.
     fn losses(&mut self) -> Result<(), B::Error> {
-        let (b, p) = (&mut self.backend, &self.model.params);
-        let loss = Loss::evaluation(&self.targets, &mut self.scratch, &mut self.losses);
-        lm_head::losses(b, &p.embedding, &mut self.head, &self.acts.hidden, loss);
-        b.download(&self.losses, &mut self.host)
+        let (b, Model { config: c, params: p }) = (&mut self.backend, &*self.model);
+        let ids = Ids { tokens: &self.tokens, targets: &self.targets };
+        self.output.losses(b, c.episodic_window, p, self.memory.as_mut(), &self.acts.hidden, ids);
+        b.download(&self.output.losses, &mut self.host)
     }
 }
 

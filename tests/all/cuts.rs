@@ -9,6 +9,7 @@ use hh_core::{
 };
 use hh_tests::{
     compare::distance,
+    kernels::math::unit,
     model::{Numbers, cpu, hidden, kinds, model, text, wide},
 };
 
@@ -56,7 +57,7 @@ pub(crate) fn check<S: Forward<Tensor: Numbers>, B: Forward<Tensor = S::Tensor>>
     let whole = Whole::new(sound(), c, context, &tokens);
     for &cut in cuts {
         for chunk in [1, 2, 8] {
-            let options = Options { batch: BATCH, context, segments: None, chunk };
+            let options = Options { batch: BATCH, context, segments: None, chunk, episodes: None };
             let session = || Session::new(make(), &model, options).expect("a session");
             let mut first = session();
             whole.compare(&mut first, 0..cut, bound).map_err(|e| format!("up to {cut} in chunks of {chunk}: {e}"))?;
@@ -83,13 +84,16 @@ struct Whole<'a> {
     table: Vec<f64>,
     down: Option<Vec<f64>>,
     width: usize,
+    episodic: Option<Plain>,
 }
 
 impl<'a> Whole<'a> {
     fn new<B: Forward<Tensor: Numbers>>(mut b: B, c: &Config, context: usize, tokens: &'a [u32]) -> Self {
         let narrow = hh_tests::model::model(&mut b, &narrowed(c, context));
         let down = narrow.params.embedding.factors.as_ref().map(|[_, down]| wide(down));
-        Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table: wide(&narrow.params.embedding.table), down, width: c.width }
+        let table = wide(&narrow.params.embedding.table);
+        let episodic = narrow.params.episodic.as_ref().map(|p| Plain::new(p, c.episodic_window));
+        Self { tokens, hidden: hidden(&mut b, &narrow, tokens, BATCH), table, down, width: c.width, episodic }
     }
 
     /// Runs positions `range` of both rows: every hidden state, then the logits of the last one.
@@ -126,7 +130,7 @@ impl<'a> Whole<'a> {
         }
         session.restore(&before).expect("its own state");
         let logits: Vec<f64> = session.prefill(&rows).expect("ids of the vocabulary").iter().map(|&x| x.into()).collect();
-        let wanted: Vec<f64> = (0..BATCH).flat_map(|row| self.logits(self.state(row, range.end - 1))).collect();
+        let wanted: Vec<f64> = (0..BATCH).flat_map(|row| self.logits(row, range.end - 1)).collect();
         let d = distance(&logits, &wanted, 1e-3);
         if d > bound.max(1e-5) { Err(format!("the logits are off by {d:.1e}")) } else { Ok(()) }
     }
@@ -135,11 +139,63 @@ impl<'a> Whole<'a> {
         &self.hidden[(row * TIME + t) * self.width..][..self.width]
     }
 
-    fn logits(&self, hidden: &[f64]) -> Vec<f64> {
-        let product = |x: &[f64], w: &[f64]| -> Vec<f64> { w.chunks(x.len()).map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect() };
-        match &self.down {
-            Some(down) => product(&product(hidden, down), &self.table),
-            None => product(hidden, &self.table),
+    /// What a session gives after position `t`: logits, or log-probabilities where there is an episodic memory.
+    fn logits(&self, row: usize, t: usize) -> Vec<f64> {
+        let hidden = self.state(row, t);
+        let logits = match &self.down {
+            Some(down) => products(&products(hidden, down), &self.table),
+            None => products(hidden, &self.table),
+        };
+        let Some(episodic) = &self.episodic else { return logits };
+        let states: Vec<&[f64]> = (0..=t).map(|t| self.state(row, t)).collect();
+        episodic.log_probs(&states, &self.tokens[row * TIME..][..=t], &logits)
+    }
+}
+
+fn products(x: &[f64], w: &[f64]) -> Vec<f64> {
+    w.chunks(x.len()).map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+}
+
+/// The episodic memory in plain loops.
+pub(crate) struct Plain {
+    key: Vec<f64>,
+    gate: Vec<f64>,
+    beta: f64,
+    match_weight: f64,
+    gate_bias: f64,
+    window: usize,
+}
+
+impl Plain {
+    pub(crate) fn new<T: Numbers>(p: &hh_core::layers::episodic::Params<T>, window: usize) -> Self {
+        let one = |t: &T| wide(t)[0];
+        Self {
+            key: wide(&p.key),
+            gate: wide(&p.gate),
+            beta: one(&p.log_beta).exp(),
+            match_weight: one(&p.match_weight),
+            gate_bias: one(&p.gate_bias),
+            window,
         }
+    }
+
+    /// The distribution after the last of these states; `tokens` were read at them.
+    pub(crate) fn log_probs(&self, states: &[&[f64]], tokens: &[u32], logits: &[f64]) -> Vec<f64> {
+        let sum: f64 = logits.iter().map(|l| l.exp()).sum();
+        let mut p: Vec<f64> = logits.iter().map(|l| l.exp() / sum).collect();
+        let (newest, t) = (states[states.len() - 1], states.len() - 1);
+        let keys: Vec<Vec<f64>> = states.iter().map(|h| unit(&products(h, &self.key))).collect();
+        let first = if self.window == 0 { 0 } else { t.saturating_sub(self.window) };
+        let scores: Vec<f64> = (first..t).map(|j| products(&keys[t], &keys[j])[0]).collect();
+        if let Some(best) = scores.iter().copied().reduce(f64::max) {
+            let z = products(newest, &self.gate)[0] + self.match_weight * best + self.gate_bias;
+            let g = 1.0 / (1.0 + (-z).exp());
+            let total: f64 = scores.iter().map(|s| (self.beta * s).exp()).sum();
+            p.iter_mut().for_each(|p| *p *= 1.0 - g);
+            for (j, s) in (first..t).zip(&scores) {
+                p[tokens[j + 1] as usize] += g * (self.beta * s).exp() / total;
+            }
+        }
+        p.into_iter().map(f64::ln).collect()
     }
 }

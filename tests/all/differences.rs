@@ -1,10 +1,13 @@
 //! Gradients against finite differences in f64: no formula of the model is trusted here but its own values.
 
 use hh_core::{
-    backend::{Device, Precision},
+    backend::Device,
     config::Config,
-    layers::{ChunkShape, DropoutKey, flow, lm_head},
-    model::{self, Acts, Params},
+    layers::{ChunkShape, DropoutKey, episodic, flow},
+    model::{
+        self, Acts, Params,
+        output::{self, Ids, Output},
+    },
     pass::Pass,
     shape::Shape,
     train::{HyperParams, Trainer},
@@ -117,9 +120,8 @@ struct Loss {
     key: Indices,
     acts: Acts<Wide>,
     flow: [flow::Acts<Wide>; 2],
-    head: lm_head::Acts<Wide>,
-    logits: Wide,
-    losses: Wide,
+    output: Output<Wide>,
+    memory: Option<episodic::State<Wide, Indices>>,
 }
 
 impl Loss {
@@ -137,21 +139,21 @@ impl Loss {
         let acts = Acts::new(&mut b, c, extent).expect("memory");
         let mut flow = [(); 2].map(|()| flow::Acts::new(&mut b, c, extent).expect("memory"));
         flow::draw(&mut b, &key, &mut flow[0]);
-        let head = lm_head::Acts::new(&mut b, c, extent).expect("memory");
-        let [logits, losses] = [c.vocab_size, 3].map(|width| b.alloc(Shape::cube(2, time, width), Precision::Full).expect("memory"));
+        let output = Output::new(&mut b, c, extent).expect("memory");
+        let memory = output::memory(&mut b, c, extent, 0).expect("memory");
         let (config, hyper, goals) = (c.clone(), h.clone(), weights.embedding.table.clone());
-        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, head, logits, losses }
+        Self { cpu: b, config, hyper, weights, goals, tokens, targets, key, acts, flow, output, memory }
     }
 
     fn total(&mut self) -> f64 {
         let Self { cpu: b, config: c, hyper: h, weights: p, acts, .. } = self;
         let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key });
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, acts, &self.tokens);
-        let loss = lm_head::Loss::evaluation(&self.targets, &mut self.logits, &mut self.losses);
-        lm_head::losses(b, &p.embedding, &mut self.head, &acts.hidden, loss);
+        let ids = Ids { tokens: &self.tokens, targets: &self.targets };
+        self.output.losses(b, c.episodic_window, p, self.memory.as_mut(), &acts.hidden, ids);
         let weights = [1.0 - h.smoothing, h.z_weight, h.smoothing].map(f64::from);
         let mut total =
-            mean(&wide(&self.losses).chunks(3).map(|row| row.iter().zip(weights).map(|(l, w)| l * w).sum()).collect::<Vec<_>>());
+            mean(&wide(&self.output.losses).chunks(3).map(|row| row.iter().zip(weights).map(|(l, w)| l * w).sum()).collect::<Vec<_>>());
         if let (Some(p), [at, d], true) = (&p.flow, &mut self.flow, h.flow_weight > 0.0) {
             flow::forward(b, p, at, d, &acts.hidden, flow::Goal { table: &self.goals, targets: &self.targets, weight: 1.0 });
             total += f64::from(h.flow_weight) * mean(&wide(&at.losses));

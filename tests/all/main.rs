@@ -12,6 +12,7 @@ mod cuts;
 mod differences;
 mod dropout;
 mod embedding;
+mod episodes;
 mod energy;
 mod faults;
 mod golden;

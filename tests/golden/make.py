@@ -11,6 +11,7 @@ backend in f64 must agree to rounding and one in f32 to its own.
     tokens      [B, T] i32              targets     [B, T] i32
     noise       [B, T, E] f32           time        [B, T] f32, of the flow head if there is one
     hidden      [B, T, D] f64           logits      [B, T, V] f64
+    log_probs   [B, T, V] f64, of models with an episodic memory
     nll, z, total, flow                 [1] f64
 """
 import importlib.util, json, sys
@@ -52,6 +53,8 @@ CASES = {
     "factorised": dict(HYBRID, embed_dim=5, flow_hidden=7, vocab_size=17),
     "learned-positions": dict(HYBRID, positions="learned", max_len=14),
     "no-positions": dict(HYBRID, positions="none", layers=1, hopfield_depths=[2]),
+    "episodic": dict(HYBRID, episodic_width=6, **CONTROL, flow_hidden=7),
+    "episodic-window": dict(HYBRID, episodic_width=5, episodic_window=3, vocab_size=5, embed_dim=5),
     "mean": dict(HYBRID, mixer_kind="mean", **CONTROL),
     "sum": dict(HYBRID, mixer_kind="sum", layers=1, hopfield_depths=[2]),
     "per-layer": dict(HYBRID, layers=3, ssm_width=[8, 0, 4], hopfield_width=[0, 8, 4], attention_width=[4, 0, 8],
@@ -59,6 +62,11 @@ CASES = {
 }
 OBJECTIVE = dict(smoothing=0.125, z_weight=0.0625, flow_weight=0.5)
 BATCH, TIME = 2, 11
+
+
+def stated(config):
+    """The fields of a configuration, without what is off and the checkpoint format leaves out."""
+    return {k: v for k, v in asdict(config).items() if v or k not in ("attention_norm", "episodic_width", "episodic_window")}
 
 
 def exact(t):
@@ -102,7 +110,9 @@ def case(reference, name, fields):
     out |= {k: v[None] for k, v in losses.items()}
     if config.flow_hidden:
         out |= {"noise": noise.float(), "time": time.float()}
-    return out, {"config": asdict(config), "objective": objective}
+    if config.episodic_width:
+        out["log_probs"] = model.log_probs(hidden, tokens)
+    return out, {"config": stated(config), "objective": objective}
 
 
 def adamw(reference):
@@ -132,7 +142,7 @@ def adamw(reference):
         for k, t in weights.items():
             average[k] += (1 - rate) * (t - average[k])
     out |= {"after." + k: t for k, t in weights.items()} | {"average." + k: t for k, t in average.items()}
-    return out, {"config": asdict(config), "hyper": hyper}
+    return out, {"config": stated(config), "hyper": hyper}
 
 
 def main():

@@ -15,6 +15,11 @@ OBJECTIVE = dict(smoothing=0.125, z_weight=0.0625, flow_weight=0.5)
 BATCH, TIME = 2, 64
 
 
+def stated(config):
+    """The fields of a configuration, without what is off and the checkpoint format leaves out."""
+    return {k: v for k, v in asdict(config).items() if v or k not in ("attention_norm", "episodic_width", "episodic_window")}
+
+
 def main():
     checkpoint, path, out = map(Path, sys.argv[1:])
     spec = importlib.util.spec_from_file_location("reference", path)
@@ -47,7 +52,7 @@ def main():
     tensors |= {name: value[None] for name, value in losses.items()}
     if config.flow_hidden:
         tensors |= {"noise": noise.float(), "time": times.float()}
-    case = json.dumps({"config": asdict(config), "objective": objective})
+    case = json.dumps({"config": stated(config), "objective": objective})
     save_file({name: t.detach().contiguous() for name, t in tensors.items()}, out, {"case": case})
 
 

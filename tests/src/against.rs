@@ -8,9 +8,12 @@ use hh_core::{
     backend::{Backward, Device, Forward, Precision},
     layers::{
         ChunkShape,
-        lm_head::{self, Loss},
+        lm_head,
     },
-    model::{self, Acts, Params},
+    model::{
+        self, Acts, Params,
+        output::{self, Ids, Output},
+    },
     pass::Pass,
     shape::{Shape, Shaped},
     train::Trainer,
@@ -40,13 +43,12 @@ fn stored<B: Device>(b: &mut B, golden: &Golden) -> Params<B::Tensor> {
     .expect("memory")
 }
 
-/// Hidden states, logits, and the losses that evaluation sees: `scratch` holds five rows of logits at a time.
+/// Hidden states, logits, and the losses that evaluation sees.
 fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Tensor>) -> Vec<(String, Vec<f64>)> {
     let (c, (batch, time)) = (&golden.config, golden.extent());
     let mut room = |shape| b.alloc(shape, Precision::Full).expect("memory");
     let rows = |width| Shape::cube(batch, time, width);
-    let (mut logits, mut losses) = (room(rows(c.vocab_size)), room(rows(3)));
-    let mut scratch = b.alloc(Shape::matrix(5, c.vocab_size), Precision::Scratch).expect("memory");
+    let mut logits = room(rows(c.vocab_size));
     let x = ChunkShape { batch, time, saved: false };
     let (mut acts, mut head) = (Acts::new(b, c, x).expect("memory"), lm_head::Acts::new(b, c, x).expect("memory"));
     let [tokens, targets] = ["tokens", "targets"].map(|name| {
@@ -56,9 +58,11 @@ fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Te
     });
     let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut acts, &tokens);
     lm_head::forward(b, &p.embedding, &mut head, &acts.hidden, &mut logits);
-    let loss = Loss::evaluation(&targets, &mut scratch, &mut losses);
-    lm_head::losses(b, &p.embedding, &mut head, &acts.hidden, loss);
-    let mean = |i| wide(&losses).iter().skip(i).step_by(3).sum::<f64>() / losses.shape().rows() as f64;
+    let (mut output, mut memory) = (Output::new(b, c, x).expect("memory"), output::memory(b, c, x, 0).expect("memory"));
+    let ids = Ids { tokens: &tokens, targets: &targets };
+    output.losses(b, c.episodic_window, p, memory.as_mut(), &acts.hidden, ids);
+    let losses = &output.losses;
+    let mean = |i| wide(losses).iter().skip(i).step_by(3).sum::<f64>() / losses.shape().rows() as f64;
     [("hidden", wide(&acts.hidden)), ("logits", wide(&logits)), ("nll", vec![mean(0)]), ("z", vec![mean(1)])]
         .map(|(name, found)| (name.to_string(), found))
         .into()

@@ -63,4 +63,11 @@ faults! {
     MomentsNotCorrected,
     AverageStands,
     FillingAveraged,
+    EpisodeOfItsOwnToken,
+    EpisodicWindowOffByOne,
+    EpisodicMatchIgnored,
+    EpisodesForgotten,
+    EpisodicKeyGradientDropped,
+    EpisodicTemperatureGradientDropped,
+    MixtureGradientDropped,
 }

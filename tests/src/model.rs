@@ -48,6 +48,8 @@ pub fn kinds() -> Vec<(&'static str, Config)> {
         ("per layer", r#""ssm_width": [8, 0], "hopfield_width": [4, 8], "attention_width": [0, 4]"#.into()),
         ("factorised", r#""embed_dim": 5"#.into()),
         ("learned positions", r#""positions": "learned", "max_len": 600"#.into()),
+        ("episodic memory", r#""episodic_width": 6"#.into()),
+        ("episodic memory, window", r#""episodic_width": 6, "episodic_window": 3"#.into()),
         ("mean", r#""mixer_kind": "mean", "positions": "none""#.into()),
         ("sum, long convolution", r#""mixer_kind": "sum", "ssm_conv": 6"#.into()),
     ]
@@ -100,6 +102,8 @@ pub fn hyper(c: &Config) -> HyperParams {
         smoothing: 0.125,
         z_weight: 0.0625,
         flow_weight: if c.flow_hidden > 0 { 0.5 } else { 0.0 },
+        only_episodic: false,
+        episodic_items: 0,
         accumulate: 1,
         recompute: false,
         seed: 3,

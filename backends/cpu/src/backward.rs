@@ -1,7 +1,7 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`.
 
 use crate::{
-    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, flow_hidden, flow_point, gate, hebbian, matmul, mix,
+    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate, hebbian, matmul, mix,
     norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
@@ -59,6 +59,15 @@ macro_rules! rung {
             }
             fn average_grad(&mut self, op: Average<Tensor<$F>>, dy: &Tensor<$F>, dx: &mut Tensor<$F>) {
                 average::backward(self, op, dy, dx);
+            }
+            fn episodic_grad(
+                &mut self,
+                op: Episodic<Tensor<$F>, Indices>,
+                keys: &Tensor<$F>,
+                d_mixture: &Tensor<$F>,
+                d: EpisodicGrad<Tensor<$F>>,
+            ) {
+                episodic::backward(self, op, keys, d_mixture, d);
             }
             fn cross_entropy_grad(
                 &mut self,

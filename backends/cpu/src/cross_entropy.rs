@@ -2,6 +2,7 @@
 
 use crate::{
     Cpu, Float, Indices, Tensor,
+    episodic::log_add_exp,
     matmul::{factor::Matrix, gemm::gemm, product, write::Write},
     reduce::{largest, sum},
     scratch::scratch,
@@ -24,7 +25,7 @@ pub(crate) fn backward<F: Float>(
     losses: &mut Tensor<F>,
     d: CrossEntropyGrad<Tensor<F>>,
 ) {
-    assert!(d.x.shape().extents() == op.x.shape().extents() && d.table.shape() == op.table.shape(), "cross_entropy: gradients");
+    d.check(&op);
     chunks(cpu, op, logits, losses, Some(d));
 }
 
@@ -60,6 +61,12 @@ fn chunks<F: Float>(
         if scored > 0 {
             product(cpu, x, op.table, [scored, width, vocab], Write::Set { bias: None, add: None }, logits);
         }
+        let (weights, mixture) = (d.is_some().then_some(&weights), op.mixture.map(|m| &m.data()[2 * start..]));
+        let d_mixture = d.as_mut().and_then(|d| d.mixture.as_mut()).map(|d| {
+            let part = &mut d.data_mut()[2 * start..2 * end];
+            part.fill(F::ZERO);
+            Shared::new(part)
+        });
         let (level, shared, losses) = (cpu.level, Shared::new(logits), Shared::new(losses));
         cpu.threads.rows(scored, vocab, |run| {
             let at = scored_rows(targets).skip(run.start);
@@ -70,21 +77,27 @@ fn chunks<F: Float>(
                     for (row, at) in run.zip(at) {
                         // SAFETY: each row belongs to one task.
                         let (logits, losses) = unsafe { (shared.slice(row * vocab, vocab), losses.slice(3 * at, 3)) };
-                        losses.copy_from_slice(&score(logits, targets[at] as usize, d.is_some().then_some(&weights)));
+                        let mixture = mixture.map(|m| [m[2 * at], m[2 * at + 1]]);
+                        let d_mixture = d_mixture.as_ref().map(|d| unsafe { d.slice(2 * at, 2) });
+                        losses.copy_from_slice(&score(logits, targets[at] as usize, weights, mixture, d_mixture));
                     }
                 },
             );
         });
         if let Some(d) = &mut d {
-            let dx = &mut d.x.data_mut()[start * width..end * width];
-            if scored > 0 {
-                let (logits, x) = (Matrix::new(logits, [scored, vocab]), Matrix::new(x, [scored, width]));
-                let table = Matrix::new(op.table.data(), [vocab, width]);
-                gemm(cpu, logits, table, Write::Set { bias: None, add: None }, &mut dx[..scored * width]);
-                gemm(cpu, logits.transposed(), x, Write::Add, d.table.data_mut());
+            let (logits, x) = (Matrix::new(logits, [scored, vocab]), Matrix::new(x, [scored, width]));
+            if let Some(dx) = &mut d.x {
+                let dx = &mut dx.data_mut()[start * width..end * width];
+                if scored > 0 {
+                    let table = Matrix::new(op.table.data(), [vocab, width]);
+                    gemm(cpu, logits, table, Write::Set { bias: None, add: None }, &mut dx[..scored * width]);
+                }
+                if !all {
+                    spread(targets, width, scored, dx);
+                }
             }
-            if !all {
-                spread(targets, width, scored, dx);
+            if let (Some(table), true) = (&mut d.table, scored > 0) {
+                gemm(cpu, logits.transposed(), x, Write::Add, table.data_mut());
             }
         }
         start = end;
@@ -144,18 +157,35 @@ struct LossWeights<F> {
     scale: F,
 }
 
-/// `[nll, z, smooth]` of one row. With `weights` the logits are overwritten by their gradient.
+/// `[nll, z, smooth]` of one row. With `weights` the logits are overwritten by their gradient, and `d_mixture` by the mixture's.
 #[inline(always)]
-fn score<F: Float>(logits: &mut [F], target: usize, weights: Option<&LossWeights<F>>) -> [F; 3] {
+fn score<F: Float>(
+    logits: &mut [F],
+    target: usize,
+    weights: Option<&LossWeights<F>>,
+    mixture: Option<[F; 2]>,
+    d_mixture: Option<&mut [F]>,
+) -> [F; 3] {
     let vocab = F::of(logits.len() as f64);
     let (top, at_target, mean) = (largest(logits), logits[target], sum(logits, |l| l) / vocab);
     let lse = top + sum(logits, |l| (l - top).exp()).ln();
+    // The part of the target's probability that comes from the model, and the nll.
+    let (own, nll) = match mixture {
+        None => (F::ONE, lse - at_target),
+        Some([keep, used]) => {
+            let (own, nll) = (keep - (lse - at_target), -log_add_exp(keep - (lse - at_target), used));
+            ((own + nll).exp(), nll)
+        }
+    };
     if let Some(s) = weights {
-        let (softmax_weight, uniform) = (s.scale * (s.nll + s.smooth + (s.z + s.z) * lse), s.scale * s.smooth / vocab);
+        if let Some(d) = d_mixture {
+            d.copy_from_slice(&[-s.scale * s.nll * own, -s.scale * s.nll * (F::ONE - own)]);
+        }
+        let (softmax_weight, uniform) = (s.scale * (s.nll * own + s.smooth + (s.z + s.z) * lse), s.scale * s.smooth / vocab);
         for l in logits.iter_mut() {
             *l = softmax_weight * (*l - lse).exp() - uniform;
         }
-        logits[target] -= s.scale * s.nll;
+        logits[target] -= s.scale * s.nll * own;
     }
-    [lse - at_target, lse * lse, lse - mean]
+    [nll, lse * lse, lse - mean]
 }

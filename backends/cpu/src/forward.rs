@@ -1,7 +1,7 @@
 //! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
-    Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, last, matmul, mix, norm, pool, positions,
+    Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, last, matmul, mix, norm, pool, positions,
     recall, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
@@ -75,6 +75,20 @@ macro_rules! rung {
             }
             fn average(&mut self, op: Average<Tensor<$F>>, y: &mut Tensor<$F>) {
                 average::forward(self, op, y);
+            }
+            fn episodic_store(&mut self, op: EpisodicStore<Tensor<$F>, Indices>, keys: &mut Tensor<$F>, tokens: &mut Tensor<$F>) {
+                episodic::store(self, op, keys, tokens);
+            }
+            fn episodic(&mut self, op: Episodic<Tensor<$F>, Indices>, mixture: &mut Tensor<$F>) {
+                episodic::forward(self, op, mixture);
+            }
+            fn episodic_log_probs(
+                &mut self,
+                op: EpisodicLogProbs<Tensor<$F>, Indices>,
+                weights: &mut Tensor<$F>,
+                logits: &mut Tensor<$F>,
+            ) {
+                episodic::log_probs(self, op, weights, logits);
             }
             fn cross_entropy(&mut self, op: CrossEntropy<Tensor<$F>, Indices>, scratch: &mut Tensor<$F>, losses: &mut Tensor<$F>) {
                 cross_entropy::forward(self, op, scratch, losses);

@@ -16,6 +16,7 @@ mod conv;
 mod cross_entropy;
 mod dropout;
 mod embed;
+mod episodic;
 mod error;
 mod float;
 mod flow_hidden;

@@ -1,7 +1,7 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
-    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random, recall,
+    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random, recall,
     scan, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
@@ -48,6 +48,9 @@ impl Backward for Cuda {
     }
     fn average_grad(&mut self, op: Average<Tensor>, dy: &Tensor, dx: &mut Tensor) {
         embed::average_grad(self, op, dy, dx);
+    }
+    fn episodic_grad(&mut self, op: Episodic<Tensor, Indices>, keys: &Tensor, d_mixture: &Tensor, d: EpisodicGrad<Tensor>) {
+        episodic::backward(self, op, keys, d_mixture, d);
     }
     fn cross_entropy_grad(
         &mut self,

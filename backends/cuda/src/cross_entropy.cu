@@ -32,15 +32,17 @@ struct LossWeights {
     float nll, smooth, z, scale;
 };
 
-// nll, logsumexp² and smooth of each row; with `d_logits`, the gradient of its logits. Rows may be longer than the vocabulary.
-KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int first, int vocab, const float* inverse_count, LossWeights weight,
-       Tensor d_logits, Tensor losses) {
+// nll, logsumexp² and smooth of each row; with `d_logits`, the gradient of its logits and, where there is one, of its mixture. Rows
+// may be longer than the vocabulary.
+KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, Tensor mixture, int first, int vocab, const float* inverse_count,
+       LossWeights weight, Tensor d_logits, Tensor d_mixture, Tensor losses) {
     SHARED(LogSumExp, found, 8);
     SHARED(float, sums, 8);
     const int row = blockIdx.x;
     const unsigned target = targets[first + row];
     if (target == IGNORE_TARGET) {
         if (threadIdx.x < 3) put(losses, at(losses, first + row, threadIdx.x), 0.0f);
+        if (threadIdx.x < 2 && present(d_mixture)) put(d_mixture, at(d_mixture, first + row, threadIdx.x), 0.0f);
         if (present(d_logits))
             for (int i = threadIdx.x; i < d_logits.stride; i += blockDim.x) put(d_logits, at(d_logits, row, i), 0.0f);
         return;
@@ -77,14 +79,25 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
     mine = found[0], sum = sums[0];
     for (int w = 1; w < warps(); w++) mine = merge(mine, found[w]), sum += sums[w];
     const float log_sum = mine.top + logf(mine.sum);
+    // The part of the target's probability that comes from the model.
+    float nll = log_sum - at_target, own = 1.0f;
+    if (present(mixture)) {
+        const float a = get(mixture, at(mixture, first + row, 0)) - nll, b = get(mixture, at(mixture, first + row, 1));
+        nll = -(fmaxf(a, b) + log1pf(expf(-fabsf(a - b))));
+        own = expf(a + nll);
+    }
     if (threadIdx.x == 0) {
-        put(losses, at(losses, first + row, 0), log_sum - at_target);
+        put(losses, at(losses, first + row, 0), nll);
         put(losses, at(losses, first + row, 1), log_sum * log_sum);
         put(losses, at(losses, first + row, 2), log_sum - sum / vocab);
     }
     if (!present(d_logits)) return;
     const float scale = weight.scale * *inverse_count;
-    const float softmax_weight = scale * (weight.nll + weight.smooth + 2.0f * weight.z * log_sum), uniform = scale * weight.smooth / vocab;
+    if (threadIdx.x == 0 && present(d_mixture)) {
+        put(d_mixture, at(d_mixture, first + row, 0), -scale * weight.nll * own);
+        put(d_mixture, at(d_mixture, first + row, 1), -scale * weight.nll * (1.0f - own));
+    }
+    const float softmax_weight = scale * (weight.nll * own + weight.smooth + 2.0f * weight.z * log_sum), uniform = scale * weight.smooth / vocab;
     // Gradients beyond the vocabulary, which fill the last vector and the row, are zeros.
     for (int i = threadIdx.x * VEC; i < d_logits.stride; i += blockDim.x * VEC) {
         float x[VEC] = {};
@@ -92,7 +105,7 @@ KERNEL(cross_entropy_rows, 256, Tensor logits, const unsigned* targets, int firs
 #pragma unroll
         for (int n = 0; n < VEC; n++) {
             const float softmax = softmax_weight * exponential(x[n] - log_sum);
-            x[n] = i + n < vocab ? softmax - uniform - (i + n == static_cast<int>(target) ? scale * weight.nll : 0.0f) : 0.0f;
+            x[n] = i + n < vocab ? softmax - uniform - (i + n == static_cast<int>(target) ? scale * weight.nll * own : 0.0f) : 0.0f;
         }
         store(d_logits, at(d_logits, row, i), x);
     }

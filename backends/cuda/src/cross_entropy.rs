@@ -4,7 +4,7 @@ use crate::{
     Cuda, Indices, Tensor,
     launch::{Arg, LaunchDims, Product, Variant},
     matmul::{accumulate, operand},
-    tensor::{Mat, aligned, vec_width},
+    tensor::{Mat, aligned, maybe, vec_width},
 };
 use hh_core::{
     ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad},
@@ -22,7 +22,7 @@ pub(crate) fn backward(
     losses: &mut Tensor,
     d: CrossEntropyGrad<Tensor>,
 ) {
-    assert!(d.x.shape().extents() == op.x.shape().extents() && d.table.shape() == op.table.shape(), "cross_entropy: gradients");
+    d.check(&op);
     chunks(b, op, scratch, losses, Some(d));
 }
 
@@ -44,7 +44,7 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
     let CrossEntropyDims { rows, width, vocab, mut chunk } = op.dims(scratch.shape(), losses.shape());
     b.reset_scratch();
     // Logits beyond the vocabulary are products with zero rows of the table, and their gradients are zeros.
-    let padded = scratch.stride > vocab && op.table.has_aligned_rows() && d.as_ref().is_none_or(|d| d.table.has_aligned_rows());
+    let padded = scratch.stride > vocab && op.table.has_aligned_rows() && d.as_ref().and_then(|d| d.table.as_ref()).is_none_or(|d| d.has_aligned_rows());
     let columns = if padded { scratch.stride } else { vocab };
     let (x, table) = (operand(b, op.x.mat(), rows, width), operand(b, op.table.for_products(), columns, width));
     let (mut logits, losses) = (scratch.mat(), losses.mat());
@@ -63,6 +63,8 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
     let one = LaunchDims { grid: [1, 1, 1], threads: 256, shared: 0 };
     b.run("cross_entropy", "cross_entropy_inverse_count", Variant::Vec(1), one, &[targets.into(), rows.into(), inverse_count.into()]);
     let weights = Arg::group(&[1.0 - op.smoothing, op.smoothing, op.z_weight, op.scale].map(Into::into));
+    let mixture = maybe(op.mixture);
+    let d_mixture = maybe(d.as_ref().and_then(|d| d.mixture.as_deref()));
     let n = vec_width(8, &[], &[logits, d_logits]);
     for start in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - start);
@@ -80,13 +82,25 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
             to: logits,
         };
         b.product(&product);
-        let args =
-            [logits.into(), targets.into(), start.into(), vocab.into(), inverse_count.into(), weights, d_logits.into(), losses.into()];
+        let args = [
+            logits.into(),
+            targets.into(),
+            mixture.into(),
+            start.into(),
+            vocab.into(),
+            inverse_count.into(),
+            weights,
+            d_logits.into(),
+            d_mixture.into(),
+            losses.into(),
+        ];
         b.run("cross_entropy", "cross_entropy_rows", Variant::Vec(n), LaunchDims { grid: [count, 1, 1], threads: 256, shared: 0 }, &args);
-        if let Some(d) = &d {
-            let to = d.x.mat().rows_from(start);
+        if let Some(dx) = d.as_ref().and_then(|d| d.x.as_ref()) {
+            let to = dx.mat().rows_from(start);
             b.product(&Product { columns: width, inner: columns, a: d_logits, transpose_b: false, to, ..product });
-            accumulate(b, d_logits, x, [count, columns, width], d.table.mat());
+        }
+        if let Some(table) = d.as_ref().and_then(|d| d.table.as_ref()) {
+            accumulate(b, d_logits, x, [count, columns, width], table.mat());
         }
     }
 }

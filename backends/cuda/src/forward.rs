@@ -1,7 +1,7 @@
 //! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
-    Cuda, Indices, Recording, Tensor, attend, conv, cross_entropy, embed, gate, hebbian,
+    Cuda, Indices, Recording, Tensor, attend, conv, cross_entropy, embed, episodic, gate, hebbian,
     launch::{LaunchDims, Variant},
     matmul, mix, norm, pool, random, recall, recording, rotate, scan, swiglu,
 };
@@ -69,6 +69,15 @@ impl Forward for Cuda {
     }
     fn average(&mut self, op: Average<Tensor>, y: &mut Tensor) {
         embed::average(self, op, y);
+    }
+    fn episodic_store(&mut self, op: EpisodicStore<Tensor, Indices>, keys: &mut Tensor, tokens: &mut Tensor) {
+        episodic::store(self, op, keys, tokens);
+    }
+    fn episodic(&mut self, op: Episodic<Tensor, Indices>, mixture: &mut Tensor) {
+        episodic::forward(self, op, mixture);
+    }
+    fn episodic_log_probs(&mut self, op: EpisodicLogProbs<Tensor, Indices>, weights: &mut Tensor, logits: &mut Tensor) {
+        episodic::log_probs(self, op, weights, logits);
     }
     fn cross_entropy(&mut self, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor) {
         cross_entropy::forward(self, op, scratch, losses);

@@ -10,6 +10,7 @@ mod conv;
 mod cross_entropy;
 mod device;
 mod embed;
+mod episodic;
 mod error;
 mod flow;
 mod forward;

@@ -2,7 +2,7 @@
 //! [`replay`](crate::replay::replay) recomputes them.
 
 use crate::{
-    Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, flow, gate, hebbian, matmul, mix, norm, pool,
+    Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, episodic, flow, gate, hebbian, matmul, mix, norm, pool,
     positions, recall, scan, squared_error, swiglu,
 };
 use hh_core::{backend::Backward, ops::*, shape::Shaped};
@@ -49,6 +49,9 @@ impl Backward for Tch {
     }
     fn average_grad(&mut self, op: Average<Tensor>, dy: &Tensor, dx: &mut Tensor) {
         average::backward(self, op, dy, dx);
+    }
+    fn episodic_grad(&mut self, op: Episodic<Tensor, Indices>, keys: &Tensor, d_mixture: &Tensor, d: EpisodicGrad<Tensor>) {
+        episodic::backward(self, op, keys, d_mixture, d);
     }
     fn cross_entropy_grad(
         &mut self,

@@ -15,12 +15,19 @@ struct Rows {
     scored: Value,
 }
 
+/// `−log(exp(u − nll) + exp(v))` of rows `(u, v)`, `[n, 2]`.
+fn mixed(nll: &Value, mixture: &Value) -> Value {
+    let own = mixture.columns(0, 1).minus(nll);
+    own.with(&mixture.columns(1, 1), tch::Tensor::f_logaddexp).scaled(-1.0)
+}
+
 /// nll, logsumexp² and smooth of each row, `[n, 3]`.
-fn losses(b: &Tch, rows: &Rows, x: &Value, table: &Value) -> Value {
+fn losses(b: &Tch, rows: &Rows, x: &Value, table: &Value, mixture: Option<&Value>) -> Value {
     let logits = b.wide(&x.to(b.compute).linear(&table.to(b.compute), None));
     let log_sum = logits.log_sum_exp();
     let target = logits.with(&rows.targets, |logits, targets| logits.f_gather(1, targets, false));
     let [nll, smooth] = [target, logits.mean()].map(|at| log_sum.minus(&at));
+    let nll = mixture.map_or(nll.clone(), |mixture| mixed(&nll, mixture));
     Value::cat(&[&nll, &log_sum.square(), &smooth], 1).times(&rows.scored)
 }
 
@@ -29,7 +36,7 @@ pub(crate) fn forward(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &
 }
 
 pub(crate) fn backward(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &Tensor, to: &mut Tensor, d: CrossEntropyGrad<Tensor>) {
-    assert!(d.x.shape().extents() == op.x.shape().extents() && d.table.shape() == op.table.shape(), "cross_entropy: gradients");
+    d.check(&op);
     each(b, op, scratch, to, Some(d));
 }
 
@@ -46,26 +53,36 @@ fn each(b: &mut Tch, op: CrossEntropy<Tensor, Indices>, scratch: &Tensor, to: &m
         column(0, 1.0 - smoothing).plus(&column(1, z_weight)).plus(&column(2, smoothing)).over(&count)
     };
 
-    let mut found = Vec::new();
+    let mixture = op.mixture.map(|m| b.matrix(m));
+    let (mut all, mut for_x, mut for_mixture) = (Vec::new(), Vec::new(), Vec::new());
     for start in (0..rows).step_by(chunk) {
         let part = |of: &Value| of.part(0, start, chunk.min(rows - start));
         let (x, rows) = (part(&x), Rows { targets: part(&targets), scored: part(&scored) });
+        let mixture = mixture.as_ref().map(part);
         let Some(d) = &mut d else {
-            found.push((losses(b, &rows, &x, &table), None));
+            all.push(losses(b, &rows, &x, &table, mixture.as_ref()));
             continue;
         };
         let mut seen = None;
-        let [d_x, d_table] = scalar_grads([&x, &table], |[x, table]| {
-            let losses = losses(b, &rows, x, table);
+        // Without a mixture its place is taken by one that changes nothing.
+        let given = mixture.clone().unwrap_or_else(|| x.columns(0, 1));
+        let [d_x, d_table, d_mixture] = scalar_grads([&x, &table, &given], |[x, table, given]| {
+            let losses = losses(b, &rows, x, table, mixture.is_some().then_some(given));
             seen = Some(losses.map(tch::Tensor::f_detach));
-            objective(&losses)
+            let unused = given.total().scaled(0.0);
+            objective(&losses).plus(&unused)
         });
-        b.add(&d_table, d.table);
-        found.extend(seen.map(|losses| (losses, Some(d_x))));
+        if let Some(to) = &mut d.table {
+            b.add(&d_table, to);
+        }
+        all.extend(seen);
+        for_x.push(d_x);
+        for_mixture.push(d_mixture);
     }
-    let (losses, d_x): (Vec<Value>, Vec<Option<Value>>) = found.into_iter().unzip();
-    b.put(&Value::cat(&losses, 0), to);
-    if let (Some(d), Some(d_x)) = (d, d_x.into_iter().collect::<Option<Vec<_>>>()) {
-        b.put(&Value::cat(&d_x, 0), d.x);
+    b.put(&Value::cat(&all, 0), to);
+    if let Some(CrossEntropyGrad { x, mixture, .. }) = d {
+        for (to, parts) in [(x, for_x), (mixture, for_mixture)] {
+            to.into_iter().for_each(|to| b.put(&Value::cat(&parts, 0), to));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
-    Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, gate, hebbian, matmul, mix, norm, pool, positions, recall,
+    Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, matmul, mix, norm, pool, positions, recall,
     rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
@@ -67,6 +67,15 @@ impl Forward for Tch {
     }
     fn average(&mut self, op: Average<Tensor>, y: &mut Tensor) {
         average::forward(self, op, y);
+    }
+    fn episodic_store(&mut self, op: EpisodicStore<Tensor, Indices>, keys: &mut Tensor, tokens: &mut Tensor) {
+        episodic::store(self, op, keys, tokens);
+    }
+    fn episodic(&mut self, op: Episodic<Tensor, Indices>, mixture: &mut Tensor) {
+        episodic::forward(self, op, mixture);
+    }
+    fn episodic_log_probs(&mut self, op: EpisodicLogProbs<Tensor, Indices>, weights: &mut Tensor, logits: &mut Tensor) {
+        episodic::log_probs(self, op, weights, logits);
     }
     fn cross_entropy(&mut self, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor, losses: &mut Tensor) {
         cross_entropy::forward(self, op, scratch, losses);

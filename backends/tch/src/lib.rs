@@ -16,6 +16,7 @@ mod device_kind;
 mod draw;
 mod dropout;
 mod embed;
+mod episodic;
 mod error;
 mod flow;
 mod forward;

@@ -1,7 +1,7 @@
 //! What can be wrong with what a caller hands over.
 
 use alloc::string::String;
-use core::fmt;
+use core::{fmt, ops::Range};
 
 /// Input that cannot be processed.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,6 +67,13 @@ pub enum InputError {
         /// What it must be.
         must: &'static str,
     },
+    /// Items that the episodic memory does not hold.
+    Episodes {
+        /// Items that were asked for.
+        asked: Range<u64>,
+        /// Items that it holds.
+        held: Range<u64>,
+    },
     /// A logit that is not a number, or infinite.
     BrokenLogit {
         /// Of this token.
@@ -107,6 +114,11 @@ impl fmt::Display for InputError {
                 found[0], found[1], found[2], needed[0], needed[1], needed[2]
             ),
             Self::Size { of, name, value, must } => write!(f, "{of}'s {name} is {value}; it must be {must}"),
+            Self::Episodes { asked, held } => write!(
+                f,
+                "items {} to {} of the episodic memory were asked for, which holds {} to {}: ask for some of these",
+                asked.start, asked.end, held.start, held.end
+            ),
             Self::BrokenLogit { id, logit } => {
                 write!(f, "the logit of token {id} is {logit}: the model's weights or its state are broken; try another checkpoint")
             }

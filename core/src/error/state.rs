@@ -29,6 +29,13 @@ pub enum StateError {
         /// Those of the session.
         session: [u32; 3],
     },
+    /// For a session with an episodic memory of another size.
+    OtherMemory {
+        /// Numbers in the state.
+        state: usize,
+        /// Numbers in the session's state.
+        session: usize,
+    },
     /// Anything else, in a sentence.
     Other(String),
 }
@@ -50,6 +57,10 @@ impl fmt::Display for StateError {
             Self::OtherLayout { state: [batch, context, segments], session: [b, c, s] } => write!(
                 f,
                 "the saved state is for batch {batch}, context {context}, {segments} segments; this session has batch {b}, context {c}, {s} segments: open the session with the saved ones"
+            ),
+            Self::OtherMemory { state, session } => write!(
+                f,
+                "the saved state has {state} numbers, this session's has {session}: open the session with an episodic memory of the saved size"
             ),
             Self::Other(message) => f.write_str(message),
         }

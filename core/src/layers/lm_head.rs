@@ -19,6 +19,8 @@ pub struct Acts<T> {
 pub struct Loss<'a, T, I> {
     /// Ids `[B, T]`; [`IGNORE`] is not scored.
     pub targets: &'a I,
+    /// `[B, T, 2]`: what the episodic memory says of the targets, if there is one.
+    pub mixture: Option<&'a T>,
     /// ε of label smoothing.
     pub smoothing: f32,
     /// λ of the z-loss.
@@ -33,8 +35,8 @@ pub struct Loss<'a, T, I> {
 
 impl<'a, T, I> Loss<'a, T, I> {
     /// The losses of evaluation.
-    pub fn evaluation(targets: &'a I, scratch: &'a mut T, losses: &'a mut T) -> Self {
-        Self { targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0, scratch, losses }
+    pub fn evaluation(targets: &'a I, mixture: Option<&'a T>, scratch: &'a mut T, losses: &'a mut T) -> Self {
+        Self { targets, mixture, smoothing: 0.0, z_weight: 0.0, scale: 1.0, scratch, losses }
     }
 }
 
@@ -71,8 +73,8 @@ pub fn losses<B: Forward>(
     loss: Loss<B::Tensor, B::Indices>,
 ) {
     let x = project(b, p, a, hidden);
-    let Loss { targets, smoothing, z_weight, scale, scratch, losses } = loss;
-    b.cross_entropy(CrossEntropy { x, table: &p.table, targets, smoothing, z_weight, scale }, scratch, losses);
+    let Loss { targets, mixture, smoothing, z_weight, scale, scratch, losses } = loss;
+    b.cross_entropy(CrossEntropy { x, table: &p.table, targets, mixture, smoothing, z_weight, scale }, scratch, losses);
 }
 
 /// [`losses`] and its gradients in one pass, of hidden states that were [projected](project): writes their gradient, adds to those
@@ -83,17 +85,36 @@ pub fn backward<B: Backward>(
     a: WithGrad<Acts<B::Tensor>>,
     hidden: WithGrad<B::Tensor>,
     loss: Loss<B::Tensor, B::Indices>,
+    d_mixture: Option<&mut B::Tensor>,
 ) {
-    let Loss { targets, smoothing, z_weight, scale, scratch, losses } = loss;
-    let op = CrossEntropy { x: hidden.value, table: &p.value.table, targets, smoothing, z_weight, scale };
+    let Loss { targets, mixture, smoothing, z_weight, scale, scratch, losses } = loss;
+    let op = CrossEntropy { x: hidden.value, table: &p.value.table, targets, mixture, smoothing, z_weight, scale };
     match (&p.value.factors, &mut p.grad.factors, &a.value.projected, &mut a.grad.projected) {
         (Some([_, down]), Some([_, d_down]), Some(x), Some(dx)) => {
-            let d = CrossEntropyGrad { x: &mut *dx, table: &mut p.grad.table };
+            let d = CrossEntropyGrad { x: Some(&mut *dx), table: Some(&mut p.grad.table), mixture: d_mixture };
             b.cross_entropy_grad(CrossEntropy { x, ..op }, scratch, losses, d);
             b.matmul_grad(Matmul::new(hidden.value, down), dx, MatmulGrad { x: GradOut::Write(hidden.grad), w: d_down, bias: None });
         }
-        _ => b.cross_entropy_grad(op, scratch, losses, CrossEntropyGrad { x: hidden.grad, table: &mut p.grad.table }),
+        _ => {
+            let d = CrossEntropyGrad { x: Some(hidden.grad), table: Some(&mut p.grad.table), mixture: d_mixture };
+            b.cross_entropy_grad(op, scratch, losses, d);
+        }
     }
+}
+
+/// [`losses`] of a head that stays as it is, and the gradient of its mixture.
+pub fn mixture_grad<B: Backward>(
+    b: &mut B,
+    p: &Params<B::Tensor>,
+    a: &mut Acts<B::Tensor>,
+    hidden: &B::Tensor,
+    loss: Loss<B::Tensor, B::Indices>,
+    d_mixture: &mut B::Tensor,
+) {
+    let x = project(b, p, a, hidden);
+    let Loss { targets, mixture, smoothing, z_weight, scale, scratch, losses } = loss;
+    let op = CrossEntropy { x, table: &p.table, targets, mixture, smoothing, z_weight, scale };
+    b.cross_entropy_grad(op, scratch, losses, CrossEntropyGrad { x: None, table: None, mixture: Some(d_mixture) });
 }
 
 /// Hidden states as wide as the table: through `embed.down` if E and D differ.

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod block;
 pub mod controller;
 pub mod embedding;
+pub mod episodic;
 pub mod ffn;
 pub mod flow;
 pub mod hopfield;

@@ -8,7 +8,8 @@ pub const IGNORE: u32 = u32::MAX;
 /// Linear map and cross-entropy in one: `logits = x · tableᵀ`, never all at once in memory.
 ///
 /// For each row it yields `nll = logsumexp − logit[target]`, `z = logsumexp²` and `smooth = logsumexp − mean logit`,
-/// zeros where the target is [`IGNORE`]. What is differentiated is
+/// zeros where the target is [`IGNORE`]. With a `mixture` `(u, v)` of each row, as [`Episodic`](super::Episodic) gives it, the
+/// model's own nll becomes `nll = −log(exp(u − nll) + exp(v))`. What is differentiated is
 /// `scale · Σ_rows [(1 − smoothing) nll + smoothing · smooth + z_weight · z] / (rows that are scored)`.
 pub struct CrossEntropy<'a, T, I> {
     /// `[B, T, E]`
@@ -17,6 +18,8 @@ pub struct CrossEntropy<'a, T, I> {
     pub table: &'a T,
     /// Ids `[B, T]`, each below `V` or [`IGNORE`].
     pub targets: &'a I,
+    /// `[B, T, 2]` in full precision: what another source of tokens adds to the distribution, if there is one.
+    pub mixture: Option<&'a T>,
     /// ε of label smoothing.
     pub smoothing: f32,
     /// λ of the z-loss.
@@ -27,10 +30,22 @@ pub struct CrossEntropy<'a, T, I> {
 
 /// Gradients of [`CrossEntropy`].
 pub struct CrossEntropyGrad<'a, T> {
-    /// Written.
-    pub x: &'a mut T,
-    /// Added up.
-    pub table: &'a mut T,
+    /// Written, unless unwanted.
+    pub x: Option<&'a mut T>,
+    /// Added up, unless unwanted.
+    pub table: Option<&'a mut T>,
+    /// Written; present exactly when the mixture is.
+    pub mixture: Option<&'a mut T>,
+}
+
+impl<T: Shaped> CrossEntropyGrad<'_, T> {
+    /// Checks the shapes against the op's.
+    pub fn check<I>(&self, op: &CrossEntropy<'_, T, I>) {
+        let same = |d: &Option<&mut T>, x: &T| d.as_ref().is_none_or(|d| d.shape().extents() == x.shape().extents());
+        assert!(same(&self.x, op.x) && same(&self.table, op.table), "cross_entropy: gradients");
+        assert!(self.mixture.is_some() == op.mixture.is_some(), "cross_entropy: gradient of the mixture");
+        assert!(op.mixture.is_none_or(|x| same(&self.mixture, x)), "cross_entropy: gradient of the mixture");
+    }
 }
 
 /// Extents of [`CrossEntropy`].
@@ -51,6 +66,7 @@ impl<T: Shaped, I: Shaped> CrossEntropy<'_, T, I> {
     pub fn dims(&self, scratch: Shape, losses: Shape) -> CrossEntropyDims {
         let (x, [_, vocab, width]) = (self.x.shape(), self.table.shape().extents());
         assert!(x.width() == width && self.targets.shape().count() == x.rows(), "cross_entropy: {x}, table {}", self.table.shape());
+        assert!(self.mixture.is_none_or(|m| (m.shape().rows(), m.shape().width()) == (x.rows(), 2)), "cross_entropy: mixture");
         assert!(losses.rows() == x.rows() && losses.width() == 3, "cross_entropy: losses {losses}");
         assert!(scratch.width() == vocab && scratch.rows() > 0, "cross_entropy: scratch {scratch} for {vocab} ids");
         CrossEntropyDims { rows: x.rows(), width, vocab, chunk: scratch.rows() }

@@ -9,6 +9,7 @@
 //! Tensors are row-major; a weight is `[out, in]`.
 
 mod dense;
+mod episodic;
 mod loss;
 mod memory;
 mod mixing;
@@ -16,6 +17,7 @@ mod optimise;
 mod ssm;
 
 pub use dense::*;
+pub use episodic::*;
 pub use loss::*;
 pub use memory::*;
 pub use mixing::*;

@@ -35,6 +35,11 @@ pub struct HyperParams {
     pub z_weight: f32,
     /// λ of the rectified-flow head.
     pub flow_weight: f32,
+    /// Train the episodic memory alone, and leave all other weights as they are.
+    pub only_episodic: bool,
+    /// Items of the episodic memory from before the sequence, which the rows of a batch must continue; 0 is a memory that begins with
+    /// each sequence.
+    pub episodic_items: usize,
     /// Micro-batches that one step adds up.
     pub accumulate: usize,
     /// Keep only the inputs of blocks and recompute the rest for the gradient: the same numbers with less memory and more time.
@@ -59,6 +64,8 @@ impl Default for HyperParams {
             smoothing: 0.0,
             z_weight: 0.0,
             flow_weight: 0.0,
+            only_episodic: false,
+            episodic_items: 0,
             accumulate: 1,
             recompute: false,
             seed: 1,
@@ -96,6 +103,12 @@ impl HyperParams {
                 "flow_weight is {} but the model has no rectified-flow head: set flow_hidden, or flow_weight to 0",
                 self.flow_weight
             ));
+        }
+        if c.episodic_width == 0 && (self.only_episodic || self.episodic_items > 0) {
+            return fail("the model has no episodic memory to train: set episodic_width".into());
+        }
+        if self.only_episodic && self.flow_weight > 0.0 {
+            return fail("a rectified-flow head is not trained with the episodic memory alone: set flow_weight to 0".into());
         }
         if self.accumulate == 0 {
             return Err(ConfigError::field("accumulate", 0, "at least 1").into());

@@ -6,10 +6,14 @@ use crate::{
     config::Config,
     error::Error,
     layers::{
-        ChunkShape, DropoutKey, WithGrad, flow,
-        lm_head::{self, Loss},
+        ChunkShape, DropoutKey, WithGrad,
+        episodic::{self, State},
+        flow,
     },
-    model::{self, Acts, Params},
+    model::{
+        self, Acts, Params,
+        output::{self, Ids, LossWeights, Output, OutputGrad},
+    },
     pass::Pass,
     shape::{Shape, Shaped},
 };
@@ -22,10 +26,11 @@ pub struct LanguageWorkspace<B: Device> {
     key: B::Indices,
     acts: Acts<B::Tensor>,
     d: Acts<B::Tensor>,
-    head: [lm_head::Acts<B::Tensor>; 2],
+    output: Output<B::Tensor>,
+    d_output: OutputGrad<B::Tensor>,
+    /// The episodic memory of sequences that begin with the chunk, and of those that go on, where they do.
+    memory: [Option<State<B::Tensor, B::Indices>>; 2],
     flow: Option<[flow::Acts<B::Tensor>; 2]>,
-    scratch: B::Tensor,
-    losses: B::Tensor,
     host: Vec<f32>,
 }
 
@@ -43,10 +48,13 @@ impl<B: Device> LanguageWorkspace<B> {
             key: b.alloc_indices(Shape::vector(4))?,
             acts: if h.recompute { Acts::recomputed(b, c, kept)? } else { Acts::new(b, c, kept)? },
             d: Acts::new(b, c, passing)?,
-            head: [lm_head::Acts::new(b, c, kept)?, lm_head::Acts::new(b, c, kept)?],
+            output: Output::new(b, c, kept)?,
+            d_output: OutputGrad::new(b, c, kept)?,
+            memory: [
+                output::memory(b, c, kept, 0)?,
+                if h.episodic_items > 0 { output::memory(b, c, kept, h.episodic_items)? } else { None },
+            ],
             flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
-            scratch: lm_head::scratch(b, c, kept)?,
-            losses: kept.full(b, 3)?,
             host: vec![0.0; 3 * batch * time],
         })
     }
@@ -59,19 +67,27 @@ impl<B: Backward> LanguageWorkspace<B> {
         let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &workspace.key });
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut workspace.acts, &workspace.tokens);
 
-        let (hidden, d_hidden, [head, d_head]) = (&workspace.acts.hidden, &mut workspace.d.hidden, &mut workspace.head);
-        lm_head::project(b, &p.embedding, head, hidden);
+        let (hidden, d_hidden) = (&workspace.acts.hidden, &mut workspace.d.hidden);
         let scale = 1.0 / h.accumulate as f32;
-        let loss = Loss {
-            targets: &workspace.targets,
-            smoothing: h.smoothing,
-            z_weight: h.z_weight,
-            scale,
-            scratch: &mut workspace.scratch,
-            losses: &mut workspace.losses,
-        };
-        let weights = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
-        lm_head::backward(b, weights, WithGrad { value: head, grad: d_head }, WithGrad { value: hidden, grad: d_hidden }, loss);
+        let loss_weights = LossWeights { smoothing: h.smoothing, z_weight: h.z_weight, scale };
+        let of = (Ids { tokens: &workspace.tokens, targets: &workspace.targets }, loss_weights);
+        let [fresh, carried] = &mut workspace.memory;
+        let going_on = carried.is_some();
+        let window = if going_on { h.episodic_items } else { c.episodic_window };
+        let mut memory = if going_on { carried.as_mut() } else { fresh.as_mut() };
+        let (weights, d_output) = (WithGrad { value: p, grad: &mut *dp }, &mut workspace.d_output);
+        if h.only_episodic {
+            workspace.output.gradients_of_memory(d_output, b, window, weights, memory.as_deref_mut(), hidden, of);
+        } else {
+            let hidden = WithGrad { value: hidden, grad: &mut *d_hidden };
+            workspace.output.gradients(d_output, b, window, weights, memory.as_deref_mut(), hidden, of);
+        }
+        if let (Some(memory), true) = (memory, going_on) {
+            episodic::advance(b, memory, workspace.tokens.shape().width());
+        }
+        if h.only_episodic {
+            return;
+        }
         if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut workspace.flow, &p.flow, &mut dp.flow) {
             let goal = flow::Goal { table: &p.embedding.table, targets: &workspace.targets, weight: h.flow_weight * scale };
             flow::forward(b, p_flow, at, d, hidden, goal);
@@ -168,7 +184,7 @@ impl<B: Backward> Trainer<B> {
     /// [`Error::Device`] where the machine fails.
     pub fn losses(&mut self) -> Result<Losses, Error> {
         let workspace = &mut self.workspace;
-        self.backend.download(&workspace.losses, &mut workspace.host).map_err(Error::device)?;
+        self.backend.download(&workspace.output.losses, &mut workspace.host).map_err(Error::device)?;
         let mut sum = Losses::of_rows(&workspace.host);
         if let Some([acts, _]) = &workspace.flow {
             let rows = acts.losses.shape().count();
@@ -201,10 +217,11 @@ impl<B: Backward> Trainer<B> {
             b.upload_indices(targets, &mut workspace.targets)?;
             b.repeat(recorded, |b| {
                 let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut workspace.acts, &workspace.tokens);
-                let loss = Loss::evaluation(&workspace.targets, &mut workspace.scratch, &mut workspace.losses);
-                lm_head::losses(b, &p.embedding, &mut workspace.head[0], &workspace.acts.hidden, loss);
+                let ids = Ids { tokens: &workspace.tokens, targets: &workspace.targets };
+                let memory = workspace.memory[0].as_mut();
+                workspace.output.losses(b, c.episodic_window, p, memory, &workspace.acts.hidden, ids);
             });
-            b.download(&workspace.losses, &mut workspace.host)
+            b.download(&workspace.output.losses, &mut workspace.host)
         };
         run().map_err(Error::device)?;
         Ok(Losses::of_rows(&workspace.host))

@@ -7,7 +7,7 @@ use hh_core::sample::SamplerConfig;
 use hh_core::session::{Options, Session};
 use hh_core::tokenizer::{Bytes, Tokenizer};
 
-const LAYOUT: Options = Options { batch: 1, context: 12, segments: Some(2), chunk: 8 };
+const LAYOUT: Options = Options { batch: 1, context: 12, segments: Some(2), chunk: 8, episodes: None };
 
 /// A model whose ids are bytes, so that characters are cut: 0xc3, 0xa9 (together é) and `a` are alike and likely.
 fn source(folder: &std::path::Path) -> Source {

@@ -41,7 +41,7 @@ pub fn exam<B: Forward>(
     let (task, length, width) = (&*exam.task, exam.task.length(), model.config.width);
     let rows = (AT_ONCE / length).clamp(1, exam.examples);
     let mut answers = Answers::new(&mut backend, &model.config).map_err(Error::device)?;
-    let options = Options { batch: rows, context: length, segments: None, chunk: CHUNK };
+    let options = Options { batch: rows, context: length, chunk: CHUNK, ..Options::default() };
     let mut session = Session::new(backend, model, options)?;
     let (mut tokens, mut targets, mut score) = (vec![0; rows * length], vec![0; rows * length], Score::default());
     for first in (0..exam.examples).step_by(rows) {

@@ -115,12 +115,26 @@ impl<F: Float> Backward for Instrumented<F> {
     fn average_grad(&mut self, op: Average<Tensor<F>>, dy: &Tensor<F>, dx: &mut Tensor<F>) {
         self.cpu.average_grad(op, dy, dx);
     }
+    fn episodic_grad(&mut self, op: Episodic<Tensor<F>, Indices>, keys: &Tensor<F>, d_mixture: &Tensor<F>, d: EpisodicGrad<Tensor<F>>) {
+        let window = self.window(Fault::EpisodicWindowOffByOne, op.window);
+        let match_weight = &self.without_match(op.match_weight);
+        let EpisodicGrad { keys: d_keys, gate, log_beta, match_weight: d_match } = d;
+        let before = log_beta.clone();
+        let d = EpisodicGrad { keys: &mut *d_keys, gate, log_beta: &mut *log_beta, match_weight: d_match };
+        self.cpu.episodic_grad(Episodic { window, match_weight, ..op }, keys, d_mixture, d);
+        if self.has(Fault::EpisodicKeyGradientDropped) {
+            d_keys.data_mut().fill(F::ZERO);
+        }
+        if self.has(Fault::EpisodicTemperatureGradientDropped) {
+            *log_beta = before;
+        }
+    }
     fn cross_entropy_grad(
         &mut self,
         mut op: CrossEntropy<Tensor<F>, Indices>,
         scratch: &mut Tensor<F>,
         losses: &mut Tensor<F>,
-        d: CrossEntropyGrad<Tensor<F>>,
+        mut d: CrossEntropyGrad<Tensor<F>>,
     ) {
         if self.has(Fault::ZLossDropped) {
             op.z_weight = 0.0;
@@ -128,7 +142,12 @@ impl<F: Float> Backward for Instrumented<F> {
         if self.has(Fault::SmoothingDropped) {
             op.smoothing = 0.0;
         }
-        self.cpu.cross_entropy_grad(op, scratch, losses, d);
+        let CrossEntropyGrad { x, table, mixture } = &mut d;
+        let own = CrossEntropyGrad { x: x.as_deref_mut(), table: table.as_deref_mut(), mixture: mixture.as_deref_mut() };
+        self.cpu.cross_entropy_grad(op, scratch, losses, own);
+        if let (Some(mixture), true) = (d.mixture, self.has(Fault::MixtureGradientDropped)) {
+            mixture.data_mut().fill(F::ZERO);
+        }
     }
 
     fn dropout_grad(&mut self, mut op: Dropout<Tensor<F>, Indices>, dy: &Tensor<F>, dx: &mut Tensor<F>) {

@@ -13,6 +13,11 @@ impl<F: Float> Instrumented<F> {
         if self.has(fault) && window > 0 { window + 1 } else { window }
     }
 
+    /// A gate that does not see the best match.
+    pub(super) fn without_match(&self, weight: &Tensor<F>) -> Tensor<F> {
+        if self.has(Fault::EpisodicMatchIgnored) { map(weight, |_| 0.0) } else { weight.clone() }
+    }
+
     /// Λ' with `softplus(Λ') = softplus(Λ) / 8`.
     pub(super) fn without_eight(&self, log_decay: &Tensor<F>) -> Tensor<F> {
         let eighth = |x: f64| (x.exp().ln_1p() / 8.0).exp_m1().ln();
@@ -131,6 +136,24 @@ impl<F: Float> Forward for Instrumented<F> {
             return self.cpu.average(Average { weights: &map(op.weights, |_| even), ..op }, y);
         }
         self.cpu.average(op, y);
+    }
+    fn episodic_store(&mut self, mut op: EpisodicStore<Tensor<F>, Indices>, keys: &mut Tensor<F>, tokens: &mut Tensor<F>) {
+        op.clock = op.clock.filter(|_| !self.has(Fault::EpisodesForgotten));
+        self.cpu.episodic_store(op, keys, tokens);
+        if self.has(Fault::EpisodeOfItsOwnToken) {
+            let rows = tokens.shape().width();
+            tokens.data_mut().chunks_mut(rows).for_each(|ring| ring.rotate_right(1));
+        }
+    }
+    fn episodic(&mut self, op: Episodic<Tensor<F>, Indices>, mixture: &mut Tensor<F>) {
+        let window = self.window(Fault::EpisodicWindowOffByOne, op.window);
+        let match_weight = &self.without_match(op.match_weight);
+        self.cpu.episodic(Episodic { window, match_weight, ..op }, mixture);
+    }
+    fn episodic_log_probs(&mut self, op: EpisodicLogProbs<Tensor<F>, Indices>, weights: &mut Tensor<F>, logits: &mut Tensor<F>) {
+        let window = self.window(Fault::EpisodicWindowOffByOne, op.window);
+        let match_weight = &self.without_match(op.match_weight);
+        self.cpu.episodic_log_probs(EpisodicLogProbs { window, match_weight, ..op }, weights, logits);
     }
     fn cross_entropy(&mut self, op: CrossEntropy<Tensor<F>, Indices>, scratch: &mut Tensor<F>, losses: &mut Tensor<F>) {
         self.cpu.cross_entropy(op, scratch, losses);

@@ -1,7 +1,10 @@
 //! Cross-entropy through the output table, in parts of any size, with rows that are not scored.
 
 use super::prelude::*;
-use hh_core::ops::{CrossEntropyGrad, IGNORE};
+use hh_core::{
+    backend::Precision,
+    ops::{CrossEntropyGrad, IGNORE},
+};
 
 /// Which rows have a target.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ pub struct CrossEntropy {
     pub chunk: usize,
     /// Which rows have a target.
     pub scored: Scored,
+    /// With what another source of tokens adds.
+    pub mixture: bool,
     /// ε of label smoothing.
     pub smoothing: f32,
     /// λ of the z-loss.
@@ -43,7 +48,7 @@ pub struct CrossEntropy {
 
 impl CrossEntropy {
     fn small(size: [usize; 2], chunk: usize, scored: Scored) -> Self {
-        Self { size, width: 6, vocab: 11, chunk, scored, smoothing: 0.125, z_weight: 0.25, scale: 0.5 }
+        Self { size, width: 6, vocab: 11, chunk, scored, mixture: false, smoothing: 0.125, z_weight: 0.25, scale: 0.5 }
     }
 
     fn rows(&self, width: usize) -> Shape {
@@ -72,9 +77,9 @@ impl CrossEntropy {
     ) {
         let targets = d.indices(Shape::matrix(self.size[0], self.size[1]), &self.targets());
         let mut scratch = d.scratch(Shape::matrix(self.chunk, self.vocab));
-        let (x, table) = (x[0].whole(), x[1].whole());
+        let (x, table, mixture) = (x[0].whole(), x[1].whole(), x.get(2).map(Held::whole));
         let Self { smoothing, z_weight, scale, .. } = *self;
-        kernel(d, ops::CrossEntropy { x, table, targets: &targets, smoothing, z_weight, scale }, &mut scratch);
+        kernel(d, ops::CrossEntropy { x, table, targets: &targets, mixture, smoothing, z_weight, scale }, &mut scratch);
     }
 }
 
@@ -83,6 +88,7 @@ impl Case for CrossEntropy {
         let of = |size| [4, 1000].map(|chunk| Self::small(size, chunk, Scored::AllBut(3)));
         let mut all: Vec<_> = SIZES.into_iter().flat_map(of).collect();
         all.push(Self::small([1, 3], 2, Scored::None));
+        all.extend(all.clone().into_iter().map(|of| Self { mixture: true, ..of }));
         all
     }
     fn large() -> Vec<Self> {
@@ -94,6 +100,7 @@ impl Case for CrossEntropy {
             vocab,
             chunk,
             scored,
+            mixture: matches!(scored, Scored::AllBut(_)),
             smoothing: 0.125,
             z_weight: 0.0625,
             scale: 1.0,
@@ -113,21 +120,27 @@ impl Case for CrossEntropy {
         true
     }
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::activation("x", self.rows(self.width)), Input::parameter("table", Shape::matrix(self.vocab, self.width))]
+        let mut all = vec![Input::activation("x", self.rows(self.width)), Input::parameter("table", Shape::matrix(self.vocab, self.width))];
+        if self.mixture {
+            all.push(Input { precision: Precision::Full, ..Input::activation("mixture", self.rows(2)) });
+        }
+        all
     }
     fn outputs(&self) -> Vec<Output> {
         vec![Output::new("losses", self.rows(3))]
     }
     fn formula(&self, x: &[Vec<f64>], _: Option<&mut State>) -> Vec<Vec<f64>> {
-        let row = |(x_row, &target): (&[f64], &u32)| {
+        let row = |(i, (x_row, &target)): (usize, (&[f64], &u32))| {
             if target == IGNORE {
                 return [0.0; 3];
             }
             let logits: Vec<f64> = x[1].chunks_exact(self.width).map(|column| inner(x_row, column)).collect();
             let lse = logits.iter().map(|l| l.exp()).sum::<f64>().ln();
-            [lse - logits[target as usize], lse * lse, lse - logits.iter().sum::<f64>() / self.vocab as f64]
+            let own = lse - logits[target as usize];
+            let nll = x.get(2).map_or(own, |m| -((m[2 * i] - own).exp() + m[2 * i + 1].exp()).ln());
+            [nll, lse * lse, lse - logits.iter().sum::<f64>() / self.vocab as f64]
         };
-        vec![x[0].chunks_exact(self.width).zip(&self.targets()).flat_map(row).collect()]
+        vec![x[0].chunks_exact(self.width).zip(&self.targets()).enumerate().flat_map(row).collect()]
     }
     fn objective(&self, _: &[Vec<f64>], y: &[Vec<f64>], _: &[f64]) -> f64 {
         let [smoothing, z_weight, scale] = [self.smoothing, self.z_weight, self.scale].map(f64::from);
@@ -138,9 +151,13 @@ impl Case for CrossEntropy {
         self.run(d, x, |d, op, scratch| d.b.cross_entropy(op, scratch, y[0].whole_mut()));
     }
     fn backward<B: Testable>(&self, d: &mut Desk<B>, x: &[Held<B::Tensor>], _: Done<'_, B::Tensor>, grads: &mut [Held<B::Tensor>]) {
-        let [dx, table] = all_mut(grads);
+        let [dx, table, mixture @ ..] = grads else { unreachable!("as many gradients as inputs") };
         let mut losses = d.poisoned(self.rows(3));
-        let grad = CrossEntropyGrad { x: dx.whole_mut(), table: table.whole_mut() };
+        let grad = CrossEntropyGrad {
+            x: Some(dx.whole_mut()),
+            table: Some(table.whole_mut()),
+            mixture: mixture.first_mut().map(Held::whole_mut),
+        };
         self.run(d, x, |d, op, scratch| d.b.cross_entropy_grad(op, scratch, &mut losses, grad));
         d.again(0, &losses);
     }

@@ -17,6 +17,7 @@ pub mod desk;
 mod draw;
 mod dropout;
 mod embed;
+mod episodic;
 mod flow_hidden;
 mod flow_point;
 mod gate;
@@ -51,6 +52,7 @@ pub use cross_entropy::{CrossEntropy, Scored};
 pub use draw::{Normal, Uniform};
 pub use dropout::Dropout;
 pub use embed::Embed;
+pub use episodic::{Episodic, EpisodicLogProbs};
 pub use flow_hidden::FlowHidden;
 pub use flow_point::FlowPoint;
 pub use gate::Gate;
@@ -77,7 +79,8 @@ macro_rules! for_each_kernel {
     ($macro:ident $(, $arguments:tt)*) => {
         $macro! { $($arguments)*;
             adamw AdamW, advance Advance, attend Attend, average Average, conv Conv, cross_entropy CrossEntropy,
-            dropout Dropout, embed Embed, flow_hidden FlowHidden, flow_point FlowPoint, gate Gate, hebbian Hebbian,
+            dropout Dropout, embed Embed, episodic Episodic, episodic_log_probs EpisodicLogProbs, flow_hidden FlowHidden,
+            flow_point FlowPoint, gate Gate, hebbian Hebbian,
             last Last, matmul Matmul, mix Mix, norm Norm, normal Normal, pool Pool, positions Positions, recall Recall,
             rotate Rotate, scan Scan, squared_error SquaredError, sum_squares SumSquares, swiglu Swiglu, uniform Uniform
         }

@@ -29,9 +29,16 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, y: &mut
 pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &Tensor<F>, [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
     match w.values() {
         Values::Quant(w) => quant::product(cpu, x, w.blocks(), rows, write, y),
-        Values::Dense(w) if rows <= vector::ROWS => vector::product(cpu, x, w, [rows, inp, out], write, y),
-        Values::Dense(w) => gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y),
+        Values::Dense(w) => dense(cpu, x, w, [rows, inp, out], write, y),
     }
+}
+
+/// [`product`] of dense factors.
+pub(crate) fn dense<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
+    if rows <= vector::ROWS {
+        return vector::product(cpu, x, w, [rows, inp, out], write, y);
+    }
+    gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y);
 }
 
 pub(crate) fn backward<F: Float>(cpu: &mut Cpu<F>, op: Matmul<Tensor<F>>, dy: &Tensor<F>, d: MatmulGrad<Tensor<F>>) {

@@ -10,6 +10,7 @@ namespace plain {
 #include "../rotate.cu"
 #include "../gate.cu"
 #include "../flow.cu"
+#include "../episodic.cu"
 #include "../memory.cu"
 #include "../step.cu"
 }

@@ -3,12 +3,13 @@
 use super::{Variant, images::Key};
 
 /// The sources by their stems.
-pub(super) const SOURCES: [(&str, &str); 20] = [
+pub(super) const SOURCES: [(&str, &str); 21] = [
     ("attend", include_str!("../attend.cu")),
     ("conv", include_str!("../conv.cu")),
     ("convert", include_str!("../convert.cu")),
     ("cross_entropy", include_str!("../cross_entropy.cu")),
     ("embed", include_str!("../embed.cu")),
+    ("episodic", include_str!("../episodic.cu")),
     ("flow", include_str!("../flow.cu")),
     ("gate", include_str!("../gate.cu")),
     ("hebbian", include_str!("../hebbian.cu")),

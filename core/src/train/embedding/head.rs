@@ -155,9 +155,9 @@ impl<B: Backward> Head<B> {
         let [left, right] = &mut self.sides[..] else { unreachable!("a text and its candidates") };
         for ((left, right), length) in left.cuts.iter_mut().zip(&mut right.cuts).zip(&mut self.lengths) {
             let ([x, dx], [table, d_table]) = (&mut left.unit, &mut right.unit);
-            let op = CrossEntropy { x: &*x, table: &*table, targets: &self.targets, smoothing: 0.0, z_weight: 0.0, scale };
+            let op = CrossEntropy { x: &*x, table: &*table, targets: &self.targets, mixture: None, smoothing: 0.0, z_weight: 0.0, scale };
             b.fill(0.0, d_table);
-            b.cross_entropy_grad(op, &mut self.logits, &mut length.losses, CrossEntropyGrad { x: dx, table: d_table });
+            b.cross_entropy_grad(op, &mut self.logits, &mut length.losses, CrossEntropyGrad { x: Some(dx), table: Some(d_table), mixture: None });
         }
     }
 
