@@ -8,7 +8,7 @@ pub mod language;
 mod losses;
 
 pub use embedding::EmbeddingWorkspace;
-pub use hyper::HyperParams;
+pub use hyper::{HyperParams, Trained};
 pub use language::LanguageWorkspace;
 pub use losses::Losses;
 
@@ -111,7 +111,7 @@ impl<B: Backward, R> Trainer<B, R> {
             backend.copy(from, to);
         }
         let of_leaf = |(name, shape): &(String, Shape)| {
-            if hyper.only_episodic && !name.starts_with("episodic.") {
+            if hyper.only == Trained::Episodic && !name.starts_with("episodic.") {
                 return [0.0, 0.0];
             }
             let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };

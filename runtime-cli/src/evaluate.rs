@@ -8,7 +8,7 @@ use hh_core::hooks::Hooks;
 use hh_core::layers::ChunkShape;
 use hh_core::layers::episodic;
 use hh_core::model::output::{self, Ids, Output};
-use hh_core::model::{self, Acts, Model};
+use hh_core::model::{self, Acts, Model, State};
 use hh_core::ops::IGNORE;
 use hh_core::pass::Pass;
 use hh_core::shape::Shape;
@@ -43,12 +43,27 @@ pub struct Figures {
 }
 
 impl Score {
+    fn add(&mut self, target: u32, nats: f64, tokenizer: &dyn Tokenizer) {
+        self.nats += nats;
+        self.tokens += 1;
+        self.bytes += tokenizer.token_bytes(target).map_or(0, |bytes| bytes.len() as u64);
+    }
+
     /// The means over the targets.
     pub fn figures(&self) -> Figures {
         let nll = self.nats / self.tokens.max(1) as f64;
         let bits_per_byte = self.nats / std::f64::consts::LN_2 / self.bytes.max(1) as f64;
         Figures { nll, perplexity: nll.exp(), bits_per_byte, tokens: self.tokens, bytes: self.bytes }
     }
+}
+
+/// What a stream carries from chunk to chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// Items that a position sees in the episodic memory; at least 1.
+    pub episodes: usize,
+    /// The states of the layers; attention and modern Hopfield memories hold as many positions as a chunk has.
+    pub layers: bool,
 }
 
 /// The losses of a batch.
@@ -122,9 +137,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         let batches = windows.batches(self.batch);
         for index in 0..batches {
             for (_, target, nats) in self.batch(windows, index, segments, &mut ())?.iter() {
-                score.nats += nats;
-                score.tokens += 1;
-                score.bytes += tokenizer.token_bytes(target).map_or(0, |bytes| bytes.len() as u64);
+                score.add(target, nats, tokenizer);
             }
             each(index + 1, batches);
         }
@@ -151,6 +164,47 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
         model::forward(pass, &model.params, None, &mut self.acts, &self.tokens).map_err(Error::device)?;
         self.losses().map_err(Error::device)?;
         Ok(Losses { rows: &self.host, targets: &self.ids[1], time: self.time })
+    }
+
+    /// Scores a text as one stream, in chunks of `time` tokens: the episodic memory holds the newest `episodes` items across chunks,
+    /// and with `layers` the states of the layers are carried as well. `each` is called after every chunk with the number of chunks
+    /// done and the total.
+    ///
+    /// # Errors
+    /// A text that cannot be read, or a device error.
+    ///
+    /// # Panics
+    /// If the evaluator is not for one window, or the windows are not `time` tokens long.
+    pub fn stream(
+        &mut self,
+        windows: Windows<'_>,
+        tokenizer: &dyn Tokenizer,
+        segments: usize,
+        carried: Carried,
+        mut each: impl FnMut(u64, u64),
+    ) -> Result<Score> {
+        assert_eq!(self.batch, 1, "a stream is one sequence");
+        let (b, Model { config: c, params: p }) = (&mut self.backend, &*self.model);
+        let x = ChunkShape { batch: 1, time: self.time, saved: false };
+        let mut memory = output::memory(b, c, x, carried.episodes).map_err(Error::device)?;
+        let mut state = if carried.layers { Some(State::new(b, c, 1, self.time, segments).map_err(Error::device)?) } else { None };
+        let (mut score, chunks) = (Score::default(), windows.batches(1));
+        for index in 0..chunks {
+            let [tokens, targets] = &mut self.ids;
+            windows.batch(index, 1, tokens, targets)?;
+            b.upload_indices(tokens, &mut self.tokens).map_err(Error::device)?;
+            b.upload_indices(targets, &mut self.targets).map_err(Error::device)?;
+            let Ok(()) = model::forward(Pass { segments, ..Pass::new(b, c) }, p, state.as_mut(), &mut self.acts, &self.tokens);
+            let ids = Ids { tokens: &self.tokens, targets: &self.targets };
+            self.output.losses(b, carried.episodes, p, memory.as_mut(), &self.acts.hidden, ids);
+            memory.iter_mut().for_each(|memory| episodic::advance(b, memory, self.time));
+            b.download(&self.output.losses, &mut self.host).map_err(Error::device)?;
+            for (_, target, nats) in (Losses { rows: &self.host, targets: &self.ids[1], time: self.time }).iter() {
+                score.add(target, nats, tokenizer);
+            }
+            each(index + 1, chunks);
+        }
+        Ok(score)
     }
 
     /// The backend and the model reference.

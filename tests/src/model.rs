@@ -10,7 +10,7 @@ use hh_core::{
     rng,
     schedule::Schedule,
     shape::Shape,
-    train::{HyperParams, Trainer},
+    train::{HyperParams, Trained, Trainer},
     weights,
 };
 use hh_cpu::{Cpu, Float, Level, Tensor, Threads};
@@ -102,7 +102,7 @@ pub fn hyper(c: &Config) -> HyperParams {
         smoothing: 0.125,
         z_weight: 0.0625,
         flow_weight: if c.flow_hidden > 0 { 0.5 } else { 0.0 },
-        only_episodic: false,
+        only: Trained::All,
         episodic_items: 0,
         accumulate: 1,
         recompute: false,

@@ -7,6 +7,16 @@ use crate::{
 };
 use alloc::{format, string::String};
 
+/// Which weights training changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Trained {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of the episodic memory; the others stay as they are.
+    Episodic,
+}
+
 /// What training minimises and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HyperParams {
@@ -35,8 +45,8 @@ pub struct HyperParams {
     pub z_weight: f32,
     /// λ of the rectified-flow head.
     pub flow_weight: f32,
-    /// Train the episodic memory alone, and leave all other weights as they are.
-    pub only_episodic: bool,
+    /// Which weights are trained.
+    pub only: Trained,
     /// Items of the episodic memory from before the sequence, which the rows of a batch must continue; 0 is a memory that begins with
     /// each sequence.
     pub episodic_items: usize,
@@ -64,7 +74,7 @@ impl Default for HyperParams {
             smoothing: 0.0,
             z_weight: 0.0,
             flow_weight: 0.0,
-            only_episodic: false,
+            only: Trained::All,
             episodic_items: 0,
             accumulate: 1,
             recompute: false,
@@ -104,10 +114,10 @@ impl HyperParams {
                 self.flow_weight
             ));
         }
-        if c.episodic_width == 0 && (self.only_episodic || self.episodic_items > 0) {
+        if c.episodic_width == 0 && (self.only == Trained::Episodic || self.episodic_items > 0) {
             return fail("the model has no episodic memory to train: set episodic_width".into());
         }
-        if self.only_episodic && self.flow_weight > 0.0 {
+        if self.only == Trained::Episodic && self.flow_weight > 0.0 {
             return fail("a rectified-flow head is not trained with the episodic memory alone: set flow_weight to 0".into());
         }
         if self.accumulate == 0 {

@@ -1,6 +1,6 @@
 //! The language model's objective: the next token.
 
-use super::{HyperParams, Losses, TrainState, Trainer};
+use super::{HyperParams, Losses, TrainState, Trained, Trainer};
 use crate::{
     backend::{Backward, Device},
     config::Config,
@@ -76,7 +76,7 @@ impl<B: Backward> LanguageWorkspace<B> {
         let window = if going_on { h.episodic_items } else { c.episodic_window };
         let mut memory = if going_on { carried.as_mut() } else { fresh.as_mut() };
         let (weights, d_output) = (WithGrad { value: p, grad: &mut *dp }, &mut workspace.d_output);
-        if h.only_episodic {
+        if h.only == Trained::Episodic {
             workspace.output.gradients_of_memory(d_output, b, window, weights, memory.as_deref_mut(), hidden, of);
         } else {
             let hidden = WithGrad { value: hidden, grad: &mut *d_hidden };
@@ -85,7 +85,7 @@ impl<B: Backward> LanguageWorkspace<B> {
         if let (Some(memory), true) = (memory, going_on) {
             episodic::advance(b, memory, workspace.tokens.shape().width());
         }
-        if h.only_episodic {
+        if h.only == Trained::Episodic {
             return;
         }
         if let (Some([at, d]), Some(p_flow), Some(dp_flow)) = (&mut workspace.flow, &p.flow, &mut dp.flow) {

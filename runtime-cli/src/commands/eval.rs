@@ -2,13 +2,14 @@
 
 use super::text::{PartArgs, Split, TextArgs};
 use crate::data::Windows;
-use crate::evaluate::{Evaluator, Figures};
+use crate::evaluate::{Carried, Evaluator, Figures};
 use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
 use crate::progress::Bar;
 use crate::stdout;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use hh_core::backend::{Backward, Forward};
+use hh_core::session::EPISODES;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ Examples:
       on a whole file, with one, two and three passes over the blocks
 
 The text is split into consecutive windows of --context tokens, each scored from an empty state, so every token except the \
-first is scored exactly once. nll is in nats per token, perplexity is exp(nll), and bits per byte is comparable between \
+first is scored exactly once. With --stream the state runs through the whole text instead: that of the layers and the items \
+of the episodic memory, if the model has one. nll is in nats per token, perplexity is exp(nll), and bits per byte is comparable between \
 tokenizers; for a word vocabulary it counts the bytes of the words as spelled in the vocabulary.";
 
 /// Arguments of `eval`.
@@ -45,6 +47,12 @@ pub struct Args {
     /// Passes over the blocks; one row of results for each value [default: the model's]
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: Vec<u8>,
+    /// Score the text as one stream: what is carried from one window to the next [default: all]
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all", require_equals = true)]
+    stream: Option<Stream>,
+    /// Items of the episodic memory that a position sees in a stream [default: the model's window, or 4096]
+    #[arg(long, value_name = "N", requires = "stream", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    episodes: Option<u32>,
     /// Tokenizer, for a checkpoint without one: bytes, bpe:FILE, a tokenizer.json, another checkpoint
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
@@ -55,6 +63,16 @@ pub struct Args {
     pub(super) machine: Machine,
 }
 
+/// What a stream carries.
+#[derive(clap::ValueEnum, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Stream {
+    /// The episodic memory and the states of the layers
+    All,
+    /// The episodic memory alone; the layers begin again in each window
+    Memory,
+}
+
 #[derive(Serialize)]
 struct Report {
     #[serde(serialize_with = "crate::files::display")]
@@ -62,6 +80,11 @@ struct Report {
     data: String,
     split: Split,
     context: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<Stream>,
+    /// Items of the episodic memory that a position of a stream sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    episodes: Option<usize>,
     results: Vec<Row>,
 }
 
@@ -86,7 +109,15 @@ pub fn run(args: Args, backends: &impl Backends) -> Result<()> {
         return Ok(());
     }
     let part = args.part.name(&args.text);
-    writeln!(out, "{} on {part}, windows of {} tokens", report.checkpoint.display(), report.context)?;
+    let how = match report.stream {
+        None => format!("windows of {} tokens", report.context),
+        Some(stream) => {
+            let carried = if stream == Stream::All { "as one stream" } else { "with the memory of the stream" };
+            let episodes = report.episodes.map_or(String::new(), |n| format!(" and an episodic memory of {n} items"));
+            format!("{carried}, in windows of {} tokens{episodes}", report.context)
+        }
+    };
+    writeln!(out, "{} on {part}, {how}", report.checkpoint.display())?;
     writeln!(out, "{:>8}  {:>8}  {:>10}  {:>13}  {:>10}", "segments", "nll", "perplexity", "bits per byte", "tokens")?;
     for Row { segments, figures: f } in &report.results {
         writeln!(out, "{segments:>8}  {:>8.4}  {:>10.3}  {:>13.4}  {:>10}", f.nll, f.perplexity, f.bits_per_byte, f.tokens)?;
@@ -118,20 +149,36 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
     // A short text fills neither a long window nor a large batch; do not allocate what stays empty.
     let time = time.min((text.len() - 1) as usize);
     let windows = Windows::new(&text, time);
-    let batch = u64::from(args.batch).min(windows.count()) as usize;
+    let batch = if args.stream.is_some() { 1 } else { u64::from(args.batch).min(windows.count()) as usize };
+    let c = &loaded.model.config;
+    let episodes = (args.stream.is_some() && c.episodic_width > 0).then(|| match (args.episodes, c.episodic_window) {
+        (Some(n), _) => n as usize,
+        (None, 0) => EPISODES,
+        (None, window) => window,
+    });
+    if args.stream == Some(Stream::Memory) && episodes.is_none() {
+        bail!("--stream=memory needs a model with an episodic memory; give it one with train --from CHECKPOINT --only episodic");
+    }
     let mut evaluator = Evaluator::new(backend, &loaded.model, batch, time)?;
     let results = segments
         .into_iter()
         .map(|segments| {
             let bar = Bar::new("{msg} {bar:30} {percent}% {eta}", 0, 0);
             bar.set_message(format!("segments {segments}"));
-            let score = evaluator.score(windows, &*loaded.tokenizer, segments, |done, of| {
+            let progress = |done, of| {
                 bar.set_length(of);
                 bar.set(done);
-            })?;
+            };
+            let score = match args.stream {
+                None => evaluator.score(windows, &*loaded.tokenizer, segments, progress)?,
+                Some(stream) => {
+                    let carried = Carried { episodes: episodes.unwrap_or(1), layers: stream == Stream::All };
+                    evaluator.stream(windows, &*loaded.tokenizer, segments, carried, progress)?
+                }
+            };
             bar.finish();
             Ok(Row { segments, figures: score.figures() })
         })
         .collect::<Result<_>>()?;
-    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.part.split, context: time, results })
+    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.part.split, context: time, stream: args.stream, episodes, results })
 }

@@ -52,7 +52,8 @@ impl Dataset {
         Ok(())
     }
 
-    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token.
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token. Windows
+    /// that run on begin where those of the micro-batch before ended, and at the start of the text after its end.
     ///
     /// The position of row `r` of a step, counted over all of its micro-batches, is a function of `(seed, step, r)` only, so
     /// resuming needs no saved state, and the division into micro-batches changes nothing. Allocates nothing.
@@ -63,15 +64,15 @@ impl Dataset {
     /// # Panics
     /// If a buffer is not `batch · time` long.
     pub fn batch(&self, which: MicroBatch, tokens: &mut [u32], targets: &mut [u32]) -> Result<()> {
-        let MicroBatch { seed, step, micro, batch, time } = which;
+        let MicroBatch { seed, step, micro, batch, time, run_on } = which;
         assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
         self.require_context(time)?;
-        let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
         let starts = self.train.len() - time as u64;
         for (i, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
-            let [low, high, ..] = rng::block(key, SITE, (micro * batch + i) as u32);
-            let word = u64::from(low) | u64::from(high) << 32;
-            let start = ((u128::from(word) * u128::from(starts)) >> 64) as u64;
+            let start = match run_on {
+                None => random([seed, step], micro * batch + i, starts),
+                Some(before) => (random([seed, 0], i, starts) + before % starts * time as u64) % starts,
+            };
             self.train.read(start, tokens)?;
             self.train.read(start + 1, targets)?;
         }
@@ -87,6 +88,14 @@ impl Dataset {
     }
 }
 
+/// A random place below `most`: a function of seed, step and row.
+fn random([seed, step]: [u64; 2], row: usize, most: u64) -> u64 {
+    let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
+    let [low, high, ..] = rng::block(key, SITE, row as u32);
+    let word = u64::from(low) | u64::from(high) << 32;
+    ((u128::from(word) * u128::from(most)) >> 64) as u64
+}
+
 /// Identifies the windows of a training micro-batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MicroBatch {
@@ -100,6 +109,8 @@ pub struct MicroBatch {
     pub batch: usize,
     /// Window length in tokens.
     pub time: usize,
+    /// For rows that run on through the text, the number of micro-batches before this one.
+    pub run_on: Option<u64>,
 }
 
 /// Consecutive windows of a text: every token except the first is a target exactly once.
@@ -177,7 +188,7 @@ mod tests {
 
     fn batch(data: &Dataset, step: u64, micro: usize, rows: usize, time: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
         let (mut tokens, mut targets) = (vec![u32::MAX; rows * time], vec![u32::MAX; rows * time]);
-        data.batch(MicroBatch { seed, step, micro, batch: rows, time }, &mut tokens, &mut targets).unwrap();
+        data.batch(MicroBatch { seed, step, micro, batch: rows, time, run_on: None }, &mut tokens, &mut targets).unwrap();
         (tokens, targets)
     }
 
@@ -214,6 +225,24 @@ mod tests {
             assert_ne!(other.0, whole);
         }
         assert_ne!(batch(&data, 7 + (1 << 32), 0, 12, 16, 3).0, whole);
+    }
+
+    #[test]
+    fn rows_that_run_on_continue_where_they_ended() {
+        let data = Dataset::split(&counting(1000), 0.1).unwrap();
+        let mut last: Vec<Option<u32>> = vec![None; 3];
+        let mut wrapped = 0;
+        for before in 0..300 {
+            let which = MicroBatch { seed: 1, step: before / 2, micro: (before % 2) as usize, batch: 3, time: 16, run_on: Some(before) };
+            let (mut tokens, mut targets) = (vec![0; 48], vec![0; 48]);
+            data.batch(which, &mut tokens, &mut targets).unwrap();
+            for (row, last) in tokens.chunks(16).zip(&mut last) {
+                assert!(row.windows(2).all(|pair| pair[1] == pair[0] + 1));
+                wrapped += usize::from(last.is_some_and(|last| row[0] != last + 1));
+                *last = Some(row[15]);
+            }
+        }
+        assert_eq!(wrapped, 3 * 300 * 16 / 884, "only at the end of the text does a row begin elsewhere");
     }
 
     #[test]

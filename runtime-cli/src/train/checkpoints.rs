@@ -152,8 +152,8 @@ pub(super) fn first_weights<B: Device>(b: &mut B, recipe: &Recipe) -> Result<Par
     let source = File::open(path)?;
     let file = source.checkpoint()?;
     let weights = model::params(b, c, Precision::Master, |name, shape, out| {
-        // Tensors of one objective are absent from checkpoints of another.
-        let optional = name.starts_with("flow.") || name.starts_with("pooled.");
+        // Tensors of one objective are absent from checkpoints of another, and any model can be given a memory.
+        let optional = ["flow.", "pooled.", "episodic."].iter().any(|part| name.starts_with(part));
         if optional && file.names().all(|there| there != name) {
             init::value(name, shape, c, seed, out);
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::objective::{Objective, ObjectiveOptions};
 use super::options::{DataOptions, first_wins};
-use super::settings::{Settings, TrainOptions};
+use super::settings::{Only, Settings, TrainOptions};
 use crate::files;
 use crate::task::Assignment;
 use anyhow::{Result, anyhow, bail};
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 pub(super) const NATS: &str = "nats per token";
 /// The preset of a run without a model.
 const DEFAULT_PRESET: &str = "char-0.8m";
+
+/// Width of the keys of an episodic memory that a recipe trains without saying how wide it is.
+const EPISODIC_WIDTH: usize = 64;
 
 /// A recipe as given by the user, in a file, by flags or both; absent values have defaults.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
@@ -200,6 +203,9 @@ impl RecipeFile {
             let width = fields.get("flow_hidden").filter(|n| **n != 0).or(fields.get("width")).cloned();
             fields.insert("flow_hidden".into(), if trained { width.unwrap_or(0.into()) } else { 0.into() });
         }
+        if self.train.only == Some(Only::Episodic) && fields.get("episodic_width").is_none_or(|n| *n == 0) {
+            fields.insert("episodic_width".into(), EPISODIC_WIDTH.into());
+        }
         let json = Value::Object(fields).to_string();
         Config::from_json(&json).map_err(|e| {
             let message = e.to_string();
@@ -265,6 +271,9 @@ struct Sections<'a> {
 /// Upper limits, whose products fit into 64 bits.
 const LARGEST: [(&str, usize); 3] = [("batch", 1 << 16), ("context", 1 << 20), ("accumulate", 1 << 16)];
 
+/// Most items of an episodic memory in training.
+const LARGEST_MEMORY: usize = 1 << 20;
+
 impl Recipe {
     /// Checks all values.
     ///
@@ -284,6 +293,15 @@ impl Recipe {
             bail!("{name} is 0; it must be at least 1");
         }
         t.hyper().validate(&self.model)?;
+        if t.only == Only::Episodic && t.from.is_none() {
+            bail!("--only episodic trains the memory of a model that is there; give the model with --from CHECKPOINT");
+        }
+        if t.episodic_items > LARGEST_MEMORY {
+            bail!("episodic_items is {}; it must be at most {LARGEST_MEMORY}", t.episodic_items);
+        }
+        if self.objective.is_some() && (t.only == Only::Episodic || t.episodic_items > 0) {
+            bail!("an embedding objective does not train the episodic memory; leave out --only and --episodic-items");
+        }
         if let Some(objective) = &self.objective {
             objective.options(t.batch, t.context, 1).validate(&self.model)?;
         }

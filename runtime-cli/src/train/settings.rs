@@ -2,7 +2,7 @@
 
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
-use hh_core::train::HyperParams;
+use hh_core::train::{HyperParams, Trained};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -76,6 +76,13 @@ hyper_parameters! { model;
     /// Optimiser steps [default: 1200]
     #[arg(long, value_name = "N")]
     run steps: u64 = 1200;
+    /// Weights to train: all, or those of the episodic memory alone, on a model given with --from [default: all]
+    #[arg(long, value_enum, value_name = "PART")]
+    trainer only: Only = Only::All => #[serde(default, skip_serializing_if = "Only::is_all")];
+    /// Items of the episodic memory from before each sequence: the rows of a batch then run on through the text; 0: the memory
+    /// begins with each sequence [default: 0]
+    #[arg(long, value_name = "N")]
+    trainer episodic_items: usize = 0 => #[serde(default, skip_serializing_if = "is_none")];
     /// Micro-batch size in sequences [default: 8]
     #[arg(long, value_name = "B")]
     run batch: usize = 8;
@@ -189,6 +196,38 @@ macro_rules! whole {
 }
 whole!(u64, usize, bool);
 
+/// Which weights a run trains, as a flag and in a recipe.
+#[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Only {
+    /// All weights
+    #[default]
+    All,
+    /// Those of the episodic memory
+    Episodic,
+}
+
+impl Only {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl Value for Only {
+    type Core = Trained;
+
+    fn core(self) -> Trained {
+        match self {
+            Self::All => Trained::All,
+            Self::Episodic => Trained::Episodic,
+        }
+    }
+    fn real(self) -> Option<f64> {
+        None
+    }
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -196,6 +235,11 @@ fn one() -> f64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_one(times: &f64) -> bool {
     *times == 1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

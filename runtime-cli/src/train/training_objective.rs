@@ -64,7 +64,9 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
 
     fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
         let t = self.settings;
-        let which = MicroBatch { seed: t.seed, step: self.trainer.step(), micro, batch: t.batch, time: t.context };
+        let step = self.trainer.step();
+        let run_on = (t.episodic_items > 0).then_some(step * t.accumulate as u64 + micro as u64);
+        let which = MicroBatch { seed: t.seed, step, micro, batch: t.batch, time: t.context, run_on };
         self.data.batch(which, &mut self.tokens, &mut self.targets)?;
         self.trainer.accumulate(&self.tokens, &self.targets)?;
         Ok(if measured { Some(self.trainer.losses()?) } else { None })
