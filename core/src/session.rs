@@ -162,6 +162,11 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         &mut self.backend
     }
 
+    /// The backend, and the pointer to the weights.
+    pub fn parts(&mut self) -> (&mut B, &M) {
+        (&mut self.backend, &self.model)
+    }
+
     /// Runs `tokens`, `[batch, n]` row by row, and returns the logits `[batch, V]` of each row's last position.
     ///
     /// # Errors

@@ -98,7 +98,8 @@ impl Snapshot {
         if hash(body).to_le_bytes() != sum {
             return Err(StateError::Checksum.into());
         }
-        let values: Vec<f32> = bytes[HEADER..bytes.len() - tail].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes"))).collect();
+        let values: Vec<f32> =
+            bytes[HEADER..bytes.len() - tail].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes"))).collect();
         if values.iter().any(|v| !v.is_finite()) {
             return Err(StateError::NotFinite.into());
         }

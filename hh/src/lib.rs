@@ -51,7 +51,10 @@ pub use embedder::{Blank, EmbedOptions, Embedder, Embeddings, Hit, Output, Promp
 pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;
-pub use text::{Decoder, GenerateOptions, Generation, Piece, StopStrings, TextModel, TextSession, TextState, Weights};
+pub use text::{
+    BEFORE, Decoder, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, StopStrings, TextModel, TextSession, TextState,
+    Weights,
+};
 
 /// The examples of README.md and docs/embeddings.md compile and run.
 #[cfg(all(doctest, feature = "english"))]
@@ -60,4 +63,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/embeddings.md")]
     struct Embeddings;
+    #[doc = include_str!("../../docs/episodic.md")]
+    struct Episodic;
 }

@@ -39,6 +39,11 @@ pub fn origin(header: &[u8]) -> [u8; DIGEST] {
     Sha256::digest(header).into()
 }
 
+/// Whether a file's bytes begin like a conversation.
+pub fn is_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 impl Conversation {
     /// The bytes of its file.
     pub fn to_bytes(&self) -> Vec<u8> {

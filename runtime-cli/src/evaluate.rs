@@ -196,7 +196,7 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
             b.upload_indices(targets, &mut self.targets).map_err(Error::device)?;
             let Ok(()) = model::forward(Pass { segments, ..Pass::new(b, c) }, p, state.as_mut(), &mut self.acts, &self.tokens);
             let ids = Ids { tokens: &self.tokens, targets: &self.targets };
-            self.output.losses(b, carried.episodes, p, memory.as_mut(), &self.acts.hidden, ids);
+            self.output.losses(b, p, memory.as_mut(), &self.acts.hidden, ids);
             memory.iter_mut().for_each(|memory| episodic::advance(b, memory, self.time));
             b.download(&self.output.losses, &mut self.host).map_err(Error::device)?;
             for (_, target, nats) in (Losses { rows: &self.host, targets: &self.ids[1], time: self.time }).iter() {
@@ -214,9 +214,9 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Evaluator<B, M> {
 
     /// Computes the losses from the hidden states and downloads them.
     fn losses(&mut self) -> Result<(), B::Error> {
-        let (b, Model { config: c, params: p }) = (&mut self.backend, &*self.model);
+        let (b, Model { params: p, .. }) = (&mut self.backend, &*self.model);
         let ids = Ids { tokens: &self.tokens, targets: &self.targets };
-        self.output.losses(b, c.episodic_window, p, self.memory.as_mut(), &self.acts.hidden, ids);
+        self.output.losses(b, p, self.memory.as_mut(), &self.acts.hidden, ids);
         b.download(&self.output.losses, &mut self.host)
     }
 }
@@ -261,6 +261,28 @@ mod tests {
             }
             assert!((score.nats - nats).abs() < 1e-4 * nats, "{segments} segments: {} and {nats}", score.nats);
             assert_eq!((score.tokens, score.bytes), (ids.len() as u64 - 1, text.len() as u64 - 1));
+        }
+    }
+
+    /// In chunks of any length: the layers hold as many positions as the longest chunk of a window has.
+    #[test]
+    fn a_stream_equals_stepping_through_the_whole_text() {
+        let mut b = models::cpu();
+        let config = r#"{"vocab_size": 11, "width": 16, "layers": 1, "ffn": 16, "head_dim": 8, "ssm_width": 8, "attention_width": 8, "episodic_width": 4}"#;
+        let model = Model::init(&mut b, hh_core::config::Config::from_json(config).unwrap(), 3).unwrap();
+        let ids: Vec<u32> = (0..70).map(|i| (i * i + i / 3) % 11).collect();
+        let stream = TokenStream::from_ids(&ids, 8);
+        for (episodes, time) in [(5, 8), (1000, 8), (1, 16)] {
+            let mut evaluator = Evaluator::new(models::cpu(), &model, 1, time).unwrap();
+            let carried = Carried { episodes, layers: true };
+            let score = evaluator.stream(Windows::new(&stream, time), &hh_core::tokenizer::Bytes, 1, carried, |_, _| ()).unwrap();
+            let options = Options { context: time, episodes: Some(episodes), ..Options::default() };
+            let mut session = Session::new(models::cpu(), &model, options).unwrap();
+            let mut nats = 0.0;
+            for pair in ids.windows(2) {
+                nats -= f64::from(session.step(&pair[..1]).unwrap()[pair[1] as usize]);
+            }
+            assert!((score.nats - nats).abs() < 1e-4 * nats, "{episodes} items: {} and {nats}", score.nats);
         }
     }
 

@@ -7,7 +7,7 @@ mod tests;
 pub use several::{Begun, write_several};
 
 use anyhow::Result;
-use hh::{Decoder, LoadedModel, TextSession};
+use hh::{Decoder, LoadedModel, Piece, TextSession};
 use hh_core::backend::Forward;
 use std::io::Write;
 use std::ops::Deref;
@@ -27,7 +27,7 @@ pub struct Written {
 }
 
 /// Draws up to `count` tokens and writes the text of each as soon as it is valid UTF-8. Ends early at a stop string, which is
-/// not written, at the end-of-text token, and where `go_on` returns false.
+/// not written, at the end-of-text token, and where `go_on` returns false. `each` sees every token that was drawn.
 ///
 /// # Errors
 /// Those of the session, the sampler and `out`.
@@ -37,10 +37,12 @@ pub fn write<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(
     count: usize,
     out: &mut dyn Write,
     go_on: &dyn Fn() -> bool,
+    mut each: impl FnMut(&mut TextSession<B, P>, &Piece) -> Result<()>,
 ) -> Result<Written> {
     let mut written = Written::default();
     while written.tokens < count && !written.stopped && go_on() {
         let piece = session.draw(decoder)?;
+        each(session, &piece)?;
         written.tokens += 1;
         written.first.get_or_insert_with(Instant::now);
         written.ends_line = emit(&piece.text, out)?.unwrap_or(written.ends_line);

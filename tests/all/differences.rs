@@ -150,7 +150,7 @@ impl Loss {
         let dropout = (h.dropout > 0.0).then_some(DropoutKey { rate: h.dropout, key: &self.key });
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, acts, &self.tokens);
         let ids = Ids { tokens: &self.tokens, targets: &self.targets };
-        self.output.losses(b, c.episodic_window, p, self.memory.as_mut(), &acts.hidden, ids);
+        self.output.losses(b, p, self.memory.as_mut(), &acts.hidden, ids);
         let weights = [1.0 - h.smoothing, h.z_weight, h.smoothing].map(f64::from);
         let mut total =
             mean(&wide(&self.output.losses).chunks(3).map(|row| row.iter().zip(weights).map(|(l, w)| l * w).sum()).collect::<Vec<_>>());

@@ -6,10 +6,7 @@ use crate::{
 };
 use hh_core::{
     backend::{Backward, Device, Forward, Precision},
-    layers::{
-        ChunkShape,
-        lm_head,
-    },
+    layers::{ChunkShape, lm_head},
     model::{
         self, Acts, Params,
         output::{self, Ids, Output},
@@ -60,7 +57,7 @@ fn run<B: Forward<Tensor: Numbers>>(b: &mut B, golden: &Golden, p: &Params<B::Te
     lm_head::forward(b, &p.embedding, &mut head, &acts.hidden, &mut logits);
     let (mut output, mut memory) = (Output::new(b, c, x).expect("memory"), output::memory(b, c, x, 0).expect("memory"));
     let ids = Ids { tokens: &tokens, targets: &targets };
-    output.losses(b, c.episodic_window, p, memory.as_mut(), &acts.hidden, ids);
+    output.losses(b, p, memory.as_mut(), &acts.hidden, ids);
     let losses = &output.losses;
     let mean = |i| wide(losses).iter().skip(i).step_by(3).sum::<f64>() / losses.shape().rows() as f64;
     [("hidden", wide(&acts.hidden)), ("logits", wide(&logits)), ("nll", vec![mean(0)]), ("z", vec![mean(1)])]

@@ -1,8 +1,8 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`.
 
 use crate::{
-    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate, hebbian, matmul, mix,
-    norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
+    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate, hebbian,
+    matmul, mix, norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 

@@ -1,8 +1,8 @@
 //! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
-    Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, last, matmul, mix, norm, pool, positions,
-    recall, rotate, scan, swiglu,
+    Cpu, Indices, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, last, matmul, mix, norm, pool,
+    positions, recall, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 

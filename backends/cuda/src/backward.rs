@@ -1,8 +1,8 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
-    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random, recall,
-    scan, swiglu,
+    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random,
+    recall, scan, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 

@@ -44,7 +44,9 @@ fn chunks(b: &mut Cuda, op: CrossEntropy<Tensor, Indices>, scratch: &mut Tensor,
     let CrossEntropyDims { rows, width, vocab, mut chunk } = op.dims(scratch.shape(), losses.shape());
     b.reset_scratch();
     // Logits beyond the vocabulary are products with zero rows of the table, and their gradients are zeros.
-    let padded = scratch.stride > vocab && op.table.has_aligned_rows() && d.as_ref().and_then(|d| d.table.as_ref()).is_none_or(|d| d.has_aligned_rows());
+    let padded = scratch.stride > vocab
+        && op.table.has_aligned_rows()
+        && d.as_ref().and_then(|d| d.table.as_ref()).is_none_or(|d| d.has_aligned_rows());
     let columns = if padded { scratch.stride } else { vocab };
     let (x, table) = (operand(b, op.x.mat(), rows, width), operand(b, op.table.for_products(), columns, width));
     let (mut logits, losses) = (scratch.mat(), losses.mat());

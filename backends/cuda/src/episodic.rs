@@ -50,7 +50,7 @@ impl Products {
     fn new(b: &mut Cuda, ring: Mat, clock: &Arg, shift: usize, d: &EpisodicDims, products: Mat) -> Self {
         let queries = b.take_full(d.time, d.width);
         let [shift, time, width, rows] = [shift, d.time, d.width, d.rows].map(Arg::from);
-        let args = [ring.into(), clock.clone(), shift, time, width, rows, queries.into()];
+        let args = [ring.into(), *clock, shift, time, width, rows, queries.into()];
         run(b, "episodic_gather", LaunchDims::threads(d.time * d.width, 256), &args);
         b.product(&Product { transpose_b: true, ..Self::product([d.time, d.rows, d.width], queries, ring, products) });
         Self { queries, ring, products }
@@ -77,7 +77,18 @@ impl Products {
         let parameters = [op.log_beta.flat(), op.match_weight.flat()].map(Arg::from);
         let [log_beta, match_weight] = parameters;
         let (time, rows) = (d.time.into(), d.rows.into());
-        vec![self.products.into(), tokens.into(), gate.into(), log_beta, match_weight, targets.into(), clock_of(op.clock), time, rows, window_of(d)]
+        vec![
+            self.products.into(),
+            tokens.into(),
+            gate.into(),
+            log_beta,
+            match_weight,
+            targets.into(),
+            clock_of(op.clock),
+            time,
+            rows,
+            window_of(d),
+        ]
     }
 }
 
@@ -133,7 +144,7 @@ pub(crate) fn log_probs(b: &mut Cuda, op: EpisodicLogProbs<Tensor, Indices>, wei
         log_beta.into(),
         match_weight.into(),
         clock,
-        rows.clone(),
+        rows,
         window_of(&d),
         vocab,
         weights.mat().into(),

@@ -2,8 +2,8 @@
 //! [`replay`](crate::replay::replay) recomputes them.
 
 use crate::{
-    Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, episodic, flow, gate, hebbian, matmul, mix, norm, pool,
-    positions, recall, scan, squared_error, swiglu,
+    Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, episodic, flow, gate, hebbian, matmul, mix,
+    norm, pool, positions, recall, scan, squared_error, swiglu,
 };
 use hh_core::{backend::Backward, ops::*, shape::Shaped};
 

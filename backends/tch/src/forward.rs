@@ -1,8 +1,8 @@
 //! Implements [`Forward`]: method `x` calls `x::forward` of the file `x.rs`.
 
 use crate::{
-    Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, matmul, mix, norm, pool, positions, recall,
-    rotate, scan, swiglu,
+    Indices, Tch, Tensor, attend, average, conv, cross_entropy, dropout, embed, episodic, gate, hebbian, matmul, mix, norm, pool,
+    positions, recall, rotate, scan, swiglu,
 };
 use hh_core::{backend::Forward, ops::*};
 

@@ -86,13 +86,8 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         embed_lr_scale: 1.0,
         ema: 0.999,
         clip: 1.0,
-        dropout: 0.0,
-        smoothing: 0.0,
-        z_weight: 0.0,
-        flow_weight: 0.0,
-        accumulate: 1,
-        recompute: false,
         seed: 0,
+        ..HyperParams::default()
     };
     let vocab = config.vocab_size as u32;
     let ids = |shift: usize| -> Vec<u32> {

@@ -1,5 +1,5 @@
 //! Episodic memory: a Hopfield memory over the whole stream that writes into the output distribution. Its items pair the hidden
-//! state of a position with the token that came next; see [`Episodic`](crate::ops::Episodic).
+//! state of a position with the token that came next; see [`Episodic`].
 
 use super::{ChunkShape, WithGrad, tree::tree};
 use crate::{
@@ -43,6 +43,8 @@ pub struct State<T, I> {
     pub tokens: T,
     /// `[1]`: how many positions the memory has seen
     pub clock: I,
+    /// How many items a position sees; 0 means all that the ring holds.
+    pub window: usize,
 }
 
 impl<T> Params<T> {
@@ -67,12 +69,16 @@ impl<T> Acts<T> {
 impl<T, I> State<T, I> {
     tree!(leaves(keys as leaf, tokens as leaf,));
 
-    /// An empty memory with `rows` rows: as many items as a position sees, and those of a chunk.
+    /// An empty memory for chunks of at most `x` that continue sequences: a position sees `earlier` items. With 0 it is for sequences
+    /// of one chunk, and a position sees the configuration's window.
     ///
     /// # Errors
     /// Those of the device, where it is out of memory.
-    pub fn new<B: Device<Tensor = T, Indices = I>>(b: &mut B, c: &Config, batch: usize, rows: usize) -> Result<Self, B::Error> {
+    pub fn new<B: Device<Tensor = T, Indices = I>>(b: &mut B, c: &Config, x: ChunkShape, earlier: usize) -> Result<Self, B::Error> {
+        let (batch, rows) = (x.batch, earlier.saturating_add(x.time));
+        let window = if earlier > 0 { earlier } else { c.episodic_window };
         Ok(Self {
+            window,
             keys: b.alloc(Shape::cube(batch, rows, c.episodic_width), Precision::Full)?,
             tokens: b.alloc(Shape::matrix(batch, rows), Precision::Full)?,
             clock: b.alloc_indices(Shape::vector(1))?,
@@ -83,9 +89,9 @@ impl<T, I> State<T, I> {
         EpisodicItems { keys: &self.keys, tokens: &self.tokens }
     }
 
-    fn op<'a>(&'a self, window: usize, p: &'a Params<T>, gate: &'a T, targets: &'a I) -> Episodic<'a, T, I> {
+    fn op<'a>(&'a self, p: &'a Params<T>, gate: &'a T, targets: &'a I) -> Episodic<'a, T, I> {
         let (items, clock) = (self.items(), Some(&self.clock));
-        Episodic { items, gate, log_beta: &p.log_beta, match_weight: &p.match_weight, targets, clock, window }
+        Episodic { items, gate, log_beta: &p.log_beta, match_weight: &p.match_weight, targets, clock, window: self.window }
     }
 }
 
@@ -108,11 +114,9 @@ pub fn advance<B: Forward>(b: &mut B, s: &mut State<B::Tensor, B::Indices>, time
     b.advance(time as u32, &mut s.clock);
 }
 
-/// [Stores](store) a chunk and leaves in `a.mixture` what the memory says of the targets `[B, T]`; each position sees the newest
-/// `window` items before it, 0 for all.
+/// [Stores](store) a chunk and leaves in `a.mixture` what the memory says of the targets `[B, T]`.
 pub fn forward<B: Forward>(
     b: &mut B,
-    window: usize,
     p: &Params<B::Tensor>,
     s: &mut State<B::Tensor, B::Indices>,
     a: &mut Acts<B::Tensor>,
@@ -121,14 +125,13 @@ pub fn forward<B: Forward>(
 ) {
     store(b, p, s, &mut a.keys, hidden, tokens);
     b.matmul(p.gate(hidden), &mut a.gate);
-    b.episodic(s.op(window, p, &a.gate, targets), &mut a.mixture);
+    b.episodic(s.op(p, &a.gate, targets), &mut a.mixture);
 }
 
 /// [`forward`] read upwards, from the gradient in `a.grad.mixture`; adds to the gradient of the hidden states, if there is one.
 /// The state is as [`forward`] left it, the clock not advanced.
 pub fn backward<B: Backward>(
     b: &mut B,
-    window: usize,
     p: WithGrad<Params<B::Tensor>>,
     s: &State<B::Tensor, B::Indices>,
     a: WithGrad<Acts<B::Tensor>>,
@@ -136,13 +139,8 @@ pub fn backward<B: Backward>(
     targets: &B::Indices,
 ) {
     let WithGrad { value: p, grad: dp } = p;
-    let d = EpisodicGrad {
-        keys: &mut a.grad.keys,
-        gate: &mut a.grad.gate,
-        log_beta: &mut dp.log_beta,
-        match_weight: &mut dp.match_weight,
-    };
-    b.episodic_grad(s.op(window, p, &a.value.gate, targets), &a.value.keys, &a.grad.mixture, d);
+    let d = EpisodicGrad { keys: &mut a.grad.keys, gate: &mut a.grad.gate, log_beta: &mut dp.log_beta, match_weight: &mut dp.match_weight };
+    b.episodic_grad(s.op(p, &a.value.gate, targets), &a.value.keys, &a.grad.mixture, d);
     let x = d_hidden.as_deref_mut().map_or(GradOut::Skip, GradOut::Add);
     b.matmul_grad(p.gate(hidden), &a.grad.gate, MatmulGrad { x, w: &mut dp.gate, bias: Some(&mut dp.gate_bias) });
     let x = d_hidden.map_or(GradOut::Skip, GradOut::Add);
@@ -153,7 +151,6 @@ pub fn backward<B: Backward>(
 /// position, which was stored and counted. Leaves in `weights`, `[B, R]`, how much each item had to say.
 pub fn log_probs<B: Forward>(
     b: &mut B,
-    window: usize,
     p: &Params<B::Tensor>,
     s: &State<B::Tensor, B::Indices>,
     hidden: &B::Tensor,
@@ -161,7 +158,7 @@ pub fn log_probs<B: Forward>(
     logits: &mut B::Tensor,
 ) {
     b.matmul(p.gate(hidden), &mut read.gate);
-    let (items, clock) = (s.items(), &s.clock);
+    let (items, clock, window) = (s.items(), &s.clock, s.window);
     let op = EpisodicLogProbs { items, gate: &read.gate, log_beta: &p.log_beta, match_weight: &p.match_weight, clock, window };
     b.episodic_log_probs(op, &mut read.weights, logits);
 }

@@ -59,13 +59,15 @@ impl<I> Clone for Ids<'_, I> {
 }
 impl<I> Copy for Ids<'_, I> {}
 
-/// An empty episodic memory for chunks of `x` whose positions see the newest `window` items (0: those of their own chunk), if the
-/// model has one.
+/// The items of an episodic memory on a backend.
+pub type Memory<B> = State<<B as Device>::Tensor, <B as Device>::Indices>;
+
+/// An empty episodic memory for chunks of `x`, if the model has one; see [`State::new`].
 ///
 /// # Errors
 /// Those of the device, where it is out of memory.
-pub fn memory<B: Device>(b: &mut B, c: &Config, x: ChunkShape, window: usize) -> Result<Option<State<B::Tensor, B::Indices>>, B::Error> {
-    when(c.episodic_width > 0, || State::new(b, c, x.batch, window + x.time))
+pub fn memory<B: Device>(b: &mut B, c: &Config, x: ChunkShape, earlier: usize) -> Result<Option<Memory<B>>, B::Error> {
+    when(c.episodic_width > 0, || State::new(b, c, x, earlier))
 }
 
 impl<T> OutputGrad<T> {
@@ -96,17 +98,16 @@ impl<T> Output<T> {
     }
 
     /// Losses of a chunk of normalised hidden states `[B, T, D]`, left in `self.losses`. The memory, present where the model has one,
-    /// stores the chunk; its clock is left to the caller. Each position sees the newest `window` items, 0 for all that it holds.
+    /// stores the chunk; its clock is left to the caller.
     pub fn losses<B: Forward<Tensor = T>>(
         &mut self,
         b: &mut B,
-        window: usize,
         p: &Params<T>,
         memory: Option<&mut State<T, B::Indices>>,
         hidden: &T,
         ids: Ids<'_, B::Indices>,
     ) {
-        self.recall(b, window, p, memory, hidden, ids);
+        self.recall(b, p, memory, hidden, ids);
         let mixture = self.episodic.as_ref().map(|a| &a.mixture);
         let loss = Self::loss(mixture, ids.targets, LossWeights::EVALUATION, &mut self.scratch, &mut self.losses);
         lm_head::losses(b, &p.embedding, &mut self.head, hidden, loss);
@@ -115,7 +116,6 @@ impl<T> Output<T> {
     fn recall<B: Forward<Tensor = T>>(
         &mut self,
         b: &mut B,
-        window: usize,
         p: &Params<T>,
         memory: Option<&mut State<T, B::Indices>>,
         hidden: &T,
@@ -123,7 +123,7 @@ impl<T> Output<T> {
     ) {
         if let (Some(a), Some(p)) = (&mut self.episodic, &p.episodic) {
             let memory = memory.expect("a model with an episodic memory has a state of it");
-            episodic::forward(b, window, p, memory, a, hidden, [ids.tokens, ids.targets]);
+            episodic::forward(b, p, memory, a, hidden, [ids.tokens, ids.targets]);
         }
     }
 
@@ -132,14 +132,13 @@ impl<T> Output<T> {
         &mut self,
         d: &mut OutputGrad<T>,
         b: &mut B,
-        window: usize,
         p: WithGrad<Params<T>>,
         mut memory: Option<&mut State<T, B::Indices>>,
         hidden: WithGrad<T>,
         (ids, weights): (Ids<'_, B::Indices>, LossWeights),
     ) {
         let WithGrad { value: p, grad: dp } = p;
-        self.recall(b, window, p, memory.as_deref_mut(), hidden.value, ids);
+        self.recall(b, p, memory.as_deref_mut(), hidden.value, ids);
         lm_head::project(b, &p.embedding, &mut self.head, hidden.value);
         let mixture = self.episodic.as_ref().map(|a| &a.mixture);
         let loss = Self::loss(mixture, ids.targets, weights, &mut self.scratch, &mut self.losses);
@@ -147,7 +146,7 @@ impl<T> Output<T> {
         let embedding = WithGrad { value: &p.embedding, grad: &mut dp.embedding };
         let to = WithGrad { value: hidden.value, grad: &mut *hidden.grad };
         lm_head::backward(b, embedding, head, to, loss, d.episodic.as_mut().map(|d| &mut d.mixture));
-        self.memory_gradients(d, b, window, WithGrad { value: p, grad: dp }, memory, (hidden.value, Some(hidden.grad)), ids);
+        self.memory_gradients(d, b, WithGrad { value: p, grad: dp }, memory, (hidden.value, Some(hidden.grad)), ids);
     }
 
     /// [`losses`](Self::losses) and the gradients of the memory's weights alone, all others being frozen.
@@ -155,25 +154,23 @@ impl<T> Output<T> {
         &mut self,
         d: &mut OutputGrad<T>,
         b: &mut B,
-        window: usize,
         p: WithGrad<Params<T>>,
         mut memory: Option<&mut State<T, B::Indices>>,
         hidden: &T,
         (ids, weights): (Ids<'_, B::Indices>, LossWeights),
     ) {
-        self.recall(b, window, p.value, memory.as_deref_mut(), hidden, ids);
+        self.recall(b, p.value, memory.as_deref_mut(), hidden, ids);
         if let (Some(a), Some(d)) = (&self.episodic, &mut d.episodic) {
             let loss = Self::loss(Some(&a.mixture), ids.targets, weights, &mut self.scratch, &mut self.losses);
             lm_head::mixture_grad(b, &p.value.embedding, &mut self.head, hidden, loss, &mut d.mixture);
         }
-        self.memory_gradients(d, b, window, p, memory, (hidden, None), ids);
+        self.memory_gradients(d, b, p, memory, (hidden, None), ids);
     }
 
     fn memory_gradients<B: Backward<Tensor = T>>(
         &mut self,
         d: &mut OutputGrad<T>,
         b: &mut B,
-        window: usize,
         p: WithGrad<Params<T>>,
         memory: Option<&mut State<T, B::Indices>>,
         hidden: (&T, Option<&mut T>),
@@ -182,7 +179,7 @@ impl<T> Output<T> {
         let weights = (&p.value.episodic, &mut p.grad.episodic);
         if let (Some(a), Some(d), Some(memory), (Some(p), Some(dp))) = (&self.episodic, &mut d.episodic, memory, weights) {
             let (p, a) = (WithGrad { value: p, grad: dp }, WithGrad { value: a, grad: d });
-            episodic::backward(b, window, p, memory, a, hidden, ids.targets);
+            episodic::backward(b, p, memory, a, hidden, ids.targets);
         }
     }
 }

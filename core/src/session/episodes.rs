@@ -5,20 +5,18 @@ use crate::{
     backend::Forward,
     config::Config,
     error::{Error, InputError},
-    layers::episodic,
+    layers::{ChunkShape, episodic},
     model::{Model, Params},
     ops::UNKNOWN,
     shape::Shaped,
 };
-use alloc::{vec, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 use core::ops::{Deref, Range};
 
 /// The episodic memory of a session.
 pub(super) struct Episodic<B: Forward> {
     pub(super) state: episodic::State<B::Tensor, B::Indices>,
     read: episodic::Read<B::Tensor>,
-    /// Items that a position sees.
-    window: usize,
     /// Positions that the memory has seen.
     pub(super) seen: u64,
 }
@@ -40,14 +38,15 @@ impl<B: Forward> Episodic<B> {
             return Ok(None);
         }
         let window = options.episodes.unwrap_or(if c.episodic_window > 0 { c.episodic_window } else { EPISODES });
-        let state = episodic::State::new(b, c, options.batch, window.saturating_add(options.chunk))?;
-        Ok(Some(Self { read: episodic::Read::new(b, &state)?, state, window, seen: 0 }))
+        let x = ChunkShape { batch: options.batch, time: options.chunk, saved: false };
+        let state = episodic::State::new(b, c, x, window)?;
+        Ok(Some(Self { read: episodic::Read::new(b, &state)?, state, seen: 0 }))
     }
 
     /// Logits become log-probabilities of model and memory together.
     pub(super) fn join(&mut self, b: &mut B, p: &Params<B::Tensor>, last: &B::Tensor, logits: &mut B::Tensor) {
         if let Some(p) = &p.episodic {
-            episodic::log_probs(b, self.window, p, &self.state, last, &mut self.read, logits);
+            episodic::log_probs(b, p, &self.state, last, &mut self.read, logits);
         }
     }
 
@@ -140,6 +139,54 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
         let tokens = memory.tokens(&mut self.backend).map_err(Error::device)?;
         let rows = memory.rows() as u64;
         Ok(memory.known(&tokens).map(|item| tokens[(item % rows) as usize] as u32).collect())
+    }
+
+    /// Keys of the items in `range`, `[items, m]`, of the first sequence of the batch.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the memory does not hold all of these items, [`Error::Device`] where the machine fails.
+    pub fn episode_keys(&mut self, range: Range<u64>) -> Result<Vec<f32>, Error> {
+        let held = self.episodes()?;
+        if range.start < held.start || range.end > held.end {
+            return Err(InputError::Episodes { asked: range, held }.into());
+        }
+        let Some(memory) = &self.episodic else { return Ok(Vec::new()) };
+        let [_, rows, width] = memory.state.keys.shape().extents();
+        let mut keys = vec![0.0; memory.state.keys.shape().count()];
+        self.backend.download(&memory.state.keys, &mut keys).map_err(Error::device)?;
+        Ok(range.flat_map(|item| keys[(item % rows as u64) as usize * width..][..width].iter().copied()).collect())
+    }
+
+    /// Gives each sequence these items, unit keys `[items, m]` with the tokens that followed, in place of all that the episodic memory
+    /// holds. What is read next begins a document.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for more items than a position sees, or another number of keys; [`Error::Device`] where the machine fails.
+    pub fn load_episodes(&mut self, keys: &[f32], tokens: &[u32]) -> Result<(), Error> {
+        let Some(memory) = &mut self.episodic else {
+            return Err(InputError::Other("this model has no episodic memory to load items into".into()).into());
+        };
+        let [batch, rows, width] = memory.state.keys.shape().extents();
+        if tokens.len() > memory.state.window || keys.len() != tokens.len() * width {
+            let what = format!(
+                "{} items with {} numbers do not fit an episodic memory of {} items of width {width}: open the session with a larger one",
+                tokens.len(),
+                keys.len(),
+                memory.state.window
+            );
+            return Err(InputError::Other(what).into());
+        }
+        let tokens: Vec<f32> = tokens.iter().map(|&token| token as f32).collect();
+        let b = &mut self.backend;
+        let mut load = || -> Result<(), B::Error> {
+            for (leaf, width, from) in [(&mut memory.state.keys, width, keys), (&mut memory.state.tokens, 1, &tokens[..])] {
+                let mut all = vec![0.0; batch * rows * width];
+                all.chunks_exact_mut(rows * width).for_each(|ring| ring[..from.len()].copy_from_slice(from));
+                b.upload(&all, leaf)?;
+            }
+            memory.set_seen(b, tokens.len() as u64)
+        };
+        load().map_err(Error::device)
     }
 
     /// The `most` items with the largest weights in the last prediction, largest first, of the first sequence of the batch.

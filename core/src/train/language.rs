@@ -73,14 +73,13 @@ impl<B: Backward> LanguageWorkspace<B> {
         let of = (Ids { tokens: &workspace.tokens, targets: &workspace.targets }, loss_weights);
         let [fresh, carried] = &mut workspace.memory;
         let going_on = carried.is_some();
-        let window = if going_on { h.episodic_items } else { c.episodic_window };
         let mut memory = if going_on { carried.as_mut() } else { fresh.as_mut() };
         let (weights, d_output) = (WithGrad { value: p, grad: &mut *dp }, &mut workspace.d_output);
         if h.only == Trained::Episodic {
-            workspace.output.gradients_of_memory(d_output, b, window, weights, memory.as_deref_mut(), hidden, of);
+            workspace.output.gradients_of_memory(d_output, b, weights, memory.as_deref_mut(), hidden, of);
         } else {
             let hidden = WithGrad { value: hidden, grad: &mut *d_hidden };
-            workspace.output.gradients(d_output, b, window, weights, memory.as_deref_mut(), hidden, of);
+            workspace.output.gradients(d_output, b, weights, memory.as_deref_mut(), hidden, of);
         }
         if let (Some(memory), true) = (memory, going_on) {
             episodic::advance(b, memory, workspace.tokens.shape().width());
@@ -219,7 +218,7 @@ impl<B: Backward> Trainer<B> {
                 let Ok(()) = model::forward(Pass::new(b, c), p, None, &mut workspace.acts, &workspace.tokens);
                 let ids = Ids { tokens: &workspace.tokens, targets: &workspace.targets };
                 let memory = workspace.memory[0].as_mut();
-                workspace.output.losses(b, c.episodic_window, p, memory, &workspace.acts.hidden, ids);
+                workspace.output.losses(b, p, memory, &workspace.acts.hidden, ids);
             });
             b.download(&workspace.output.losses, &mut workspace.host)
         };

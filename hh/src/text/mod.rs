@@ -2,6 +2,7 @@
 
 mod decoder;
 mod generation;
+mod memory;
 mod model;
 mod session;
 mod state;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use decoder::{Decoder, Piece};
 pub use generation::{GenerateOptions, Generation};
+pub use memory::{BEFORE, KeyFormat, Memory, Passage};
 pub use model::{TextModel, Weights};
 pub use session::TextSession;
 pub use state::TextState;

@@ -1,9 +1,9 @@
-use super::{Decoder, GenerateOptions, Generation, Piece, TextState, Weights};
+use super::{Decoder, GenerateOptions, Generation, Memory, Piece, TextState, Weights};
 use crate::{Error, LoadedModel};
 use hh_core::{
     backend::Forward,
     inspect::Inspector,
-    session::{Options, Session},
+    session::{Episode, Options, Session},
     tokenizer::{Tokenizer, Utf8Stream},
 };
 use hh_cpu::{Cpu, Tensor};
@@ -37,8 +37,22 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     /// # Errors
     /// [`Error::Context`] for a context that the model cannot hold; [`Error::Core`] for 0, and where memory is short.
     pub fn new(backend: B, model: P, context: Option<usize>, segments: Option<usize>) -> Result<Self, Error> {
+        Self::with_episodes(backend, model, context, segments, None)
+    }
+
+    /// As [`new`](Self::new), with an episodic memory of which a position sees `episodes` items; ignored for a model without one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_episodes(
+        backend: B,
+        model: P,
+        context: Option<usize>,
+        segments: Option<usize>,
+        episodes: Option<usize>,
+    ) -> Result<Self, Error> {
         let context = model.session_context(context)?;
-        let session = Session::new(backend, Weights(model), Options { context, segments, ..Options::default() })?;
+        let session = Session::new(backend, Weights(model), Options { context, segments, episodes, ..Options::default() })?;
         let (recent, stream, inspector) = (VecDeque::new(), Utf8Stream::default(), None);
         Ok(Self { session, logits: Vec::new(), pending: Vec::new(), recent, stream, inspector, inspected: false })
     }
@@ -157,6 +171,60 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         Ok(Generation::new(self, decoder, options.max_tokens))
     }
 
+    /// Gives the session the items of a memory, as if it had read its documents before everything else; forgets all that it had read.
+    ///
+    /// # Errors
+    /// Those of [`Memory::check`]; [`Error::Core`] for more items than the session [has room for](Self::with_episodes), and where the
+    /// device fails.
+    pub fn remember(&mut self, memory: &Memory) -> Result<(), Error> {
+        memory.check(self)?;
+        self.reset()?;
+        let (keys, tokens) = memory.stored();
+        Ok(self.session.load_episodes(&keys, tokens)?)
+    }
+
+    /// The `most` items of the episodic memory with the largest weights in the newest prediction, largest first. The items of a
+    /// [memory](Self::remember) come first, then those of the session's own text.
+    ///
+    /// # Errors
+    /// [`Error::Core`] where the device fails.
+    pub fn votes(&mut self, most: usize) -> Result<Vec<Episode>, Error> {
+        Ok(self.session.votes(most)?)
+    }
+
+    /// Keys and tokens of all items of the episodic memory.
+    pub(super) fn episodes(&mut self) -> Result<(Vec<f32>, Vec<u32>), Error> {
+        let held = self.session.episodes()?;
+        Ok((self.session.episode_keys(held)?, self.session.episode_tokens()?))
+    }
+
+    /// Takes items out of the episodic memory; see [`Session::forget`]. What the layers remember stays.
+    ///
+    /// # Errors
+    /// Those of [`Session::forget`].
+    pub fn forget(&mut self, items: std::ops::Range<u64>) -> Result<(), Error> {
+        Ok(self.session.forget(items)?)
+    }
+
+    /// Keys of all positions of a document but the last; forgets what the session had read.
+    pub(super) fn keys_of(&mut self, ids: &[u32]) -> Result<Vec<f32>, Error> {
+        self.reset()?;
+        let (mut keys, mut done) = (Vec::new(), 0);
+        for piece in ids.chunks(self.session.options().chunk) {
+            self.session.prefill(piece)?;
+            let known = self.session.episodes()?.end;
+            keys.extend(self.session.episode_keys(done..known)?);
+            done = known;
+        }
+        self.reset()?;
+        Ok(keys)
+    }
+
+    pub(super) fn with_backend<R>(&mut self, run: impl FnOnce(&mut B, &LoadedModel<B::Tensor>) -> Result<R, Error>) -> Result<R, Error> {
+        let (backend, model) = self.session.parts();
+        run(backend, &model.0)
+    }
+
     /// Records what each layer does at every single token from now on, the `most` largest shares of recalled items; 0 stops.
     pub fn inspect(&mut self, most: usize) {
         self.inspector = (most > 0).then(|| Inspector::new(most));
@@ -239,9 +307,9 @@ impl TextSession {
     /// [`Error::Core`] where memory is short.
     pub fn fork(&mut self) -> Result<Self, Error> {
         let state = self.snapshot()?;
-        let (context, segments) = (self.session.options().context, self.session.options().segments);
+        let Options { context, segments, episodes, .. } = *self.session.options();
         let backend = Cpu::new(self.session.backend_mut().threads().clone());
-        let mut fork = Self::new(backend, self.session.model().0.clone(), Some(context), segments)?;
+        let mut fork = Self::with_episodes(backend, self.session.model().0.clone(), Some(context), segments, episodes)?;
         fork.restore(&state)?;
         Ok(fork)
     }

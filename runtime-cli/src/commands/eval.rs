@@ -141,6 +141,9 @@ impl BackendJob for Job<'_> {
 fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report> {
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
     let time = loaded.session_context(args.context.map(|n| n as usize))?;
+    if args.stream == Some(Stream::Memory) && loaded.model.config.episodic_width == 0 {
+        bail!("--stream=memory needs a model with an episodic memory; give it one with train --from CHECKPOINT --only episodic");
+    }
     let text = args.part.stream(&args.text, &*loaded.tokenizer)?;
     let segments = match &args.segments[..] {
         [] => vec![loaded.model.config.segments],
@@ -151,14 +154,11 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
     let windows = Windows::new(&text, time);
     let batch = if args.stream.is_some() { 1 } else { u64::from(args.batch).min(windows.count()) as usize };
     let c = &loaded.model.config;
-    let episodes = (args.stream.is_some() && c.episodic_width > 0).then(|| match (args.episodes, c.episodic_window) {
+    let episodes = (args.stream.is_some() && c.episodic_width > 0).then_some(match (args.episodes, c.episodic_window) {
         (Some(n), _) => n as usize,
         (None, 0) => EPISODES,
         (None, window) => window,
     });
-    if args.stream == Some(Stream::Memory) && episodes.is_none() {
-        bail!("--stream=memory needs a model with an episodic memory; give it one with train --from CHECKPOINT --only episodic");
-    }
     let mut evaluator = Evaluator::new(backend, &loaded.model, batch, time)?;
     let results = segments
         .into_iter()
@@ -180,5 +180,13 @@ fn on<B: Forward>(mut backend: B, args: &Args, source: &Source) -> Result<Report
             Ok(Row { segments, figures: score.figures() })
         })
         .collect::<Result<_>>()?;
-    Ok(Report { checkpoint: source.path().to_owned(), data: args.text.name(), split: args.part.split, context: time, stream: args.stream, episodes, results })
+    Ok(Report {
+        checkpoint: source.path().to_owned(),
+        data: args.text.name(),
+        split: args.part.split,
+        context: time,
+        stream: args.stream,
+        episodes,
+        results,
+    })
 }

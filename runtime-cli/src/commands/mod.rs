@@ -13,6 +13,7 @@ pub mod eval;
 pub mod eval_embeddings;
 pub mod export;
 pub mod info;
+pub mod memory;
 pub mod probe;
 #[cfg(feature = "plots")]
 pub mod report;
@@ -52,6 +53,9 @@ pub enum Command {
     Train(train::Args),
     /// Generate text from a checkpoint
     Sample(sample::Args),
+    /// List, search, forget and export what an episodic memory holds
+    #[command(long_about = memory::ABOUT)]
+    Memory(memory::Args),
     /// Evaluate a checkpoint on a text: nll, perplexity, bits per byte
     Eval(eval::Args),
     /// Knock out one part of a trained model at a time and score the same text again
@@ -125,6 +129,7 @@ impl Command {
         match self {
             Self::Train(args) => return train::run(args, backends, interrupt),
             Self::Sample(args) => sample::run(args, backends, interrupt)?,
+            Self::Memory(args) => memory::run(args)?,
             Self::Eval(args) => eval::run(args, backends)?,
             Self::Probe(args) => return probe::run(args, backends, interrupt),
             #[cfg(feature = "tables")]

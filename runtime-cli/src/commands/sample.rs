@@ -9,13 +9,14 @@ use crate::machine::{BackendJob, Backends, Machine};
 use crate::stderr::say;
 use crate::stdout;
 use anyhow::{Context, Result, bail};
-use hh::{Decoder, StopStrings, TextSession};
+use hh::{Decoder, Memory, StopStrings, TextSession};
 use hh_core::backend::{Backward, Forward};
 use hh_core::config::Positions;
 use hh_core::rng;
 use hh_core::sample::{Sampler, SamplerConfig};
-use hh_core::session::{Options, Session};
-use hh_core::tokenizer::Tokenizer;
+use hh_core::session::{EPISODES, Episode, Options, Session};
+use hh_core::tokenizer::{Tokenizer, decode};
+use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -68,6 +69,12 @@ pub struct Args {
     /// State file: continue the conversation in it if it exists, and save the state at the end or on Ctrl-C
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Memory file of `memory learn`: the model looks up its items, and how often each was used is counted in it
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    memory: Option<PathBuf>,
+    /// Print to the standard error, for each token, the passage of the episodic memory that spoke for it most
+    #[arg(long)]
+    votes: bool,
     /// Print loading time, time to the first token and tokens per second to the standard error
     #[arg(long)]
     timing: bool,
@@ -146,6 +153,9 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     if args.batch > 1 && args.state.is_some() {
         bail!("--state supports one text, but --batch {} generates several: leave out one of the two", args.batch);
     }
+    if args.batch > 1 && (args.memory.is_some() || args.votes) {
+        bail!("--memory and --votes are for one text, but --batch {} generates several: leave out one of the two", args.batch);
+    }
     let source = Source::open(&args.checkpoint)?;
     backends.run(&args.machine, Job { args: &args, source: &source, interrupt, began })
 }
@@ -202,7 +212,16 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         ready = Instant::now();
         (written, rest) = (write_several(session, tokenizer, texts, args.tokens, &mut out, &go_on)?, None);
     } else {
-        let mut session = TextSession::new(backend, &loaded, Some(context), Some(segments))?;
+        let mut memory = args.memory.as_deref().map(memory).transpose()?;
+        // Room for the documents, and for as many items of the text as there are without them.
+        let episodes = memory.as_ref().map(|memory| memory.len() + EPISODES);
+        let mut session = TextSession::with_episodes(backend, &loaded, Some(context), Some(segments), episodes)?;
+        if let (Some(memory), Some(path)) = (&memory, &args.memory) {
+            session.remember(memory).with_context(|| format!("cannot use {}", path.display()))?;
+        }
+        if args.votes && loaded.model.config.episodic_width == 0 {
+            bail!("--votes needs a model with an episodic memory; give it one with train --from CHECKPOINT --only episodic");
+        }
         let Begun { mut decoder, tokens, before } = texts.remove(0);
         let mut new = &tokens[..];
         if let Some(earlier) = &earlier {
@@ -215,7 +234,22 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         ready = Instant::now();
         out.write_all(before.as_bytes())?;
         out.flush()?;
-        written = write(&mut session, &mut decoder, args.tokens, &mut out, &go_on)?;
+        let asks = memory.is_some() || args.votes;
+        written = write(&mut session, &mut decoder, args.tokens, &mut out, &go_on, |session, piece| {
+            if asks {
+                let votes = session.votes(1)?;
+                if let Some(memory) = &mut memory {
+                    memory.record(&votes);
+                }
+                if let (true, Some(best)) = (args.votes, votes.first()) {
+                    vote(memory.as_ref(), tokenizer, piece.token, best);
+                }
+            }
+            Ok(())
+        })?;
+        if let (Some(memory), Some(path)) = (&memory, &args.memory) {
+            files::write_atomically(path, |w| w.write_all(&memory.to_bytes()))?;
+        }
         rest = Some((session, decoder));
     }
     let done = Instant::now();
@@ -257,6 +291,27 @@ fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conver
     let title = if args.batch > 1 { format!("--- {} of {}, seed {} ---\n", k + 1, args.batch, config.seed) } else { String::new() };
     let decoder = Decoder::new(sampler, StopStrings::new(args.stop.iter().cloned()), tokenizer);
     Ok(Begun { decoder, tokens, before: title + echo })
+}
+
+/// The memory in a file.
+fn memory(path: &Path) -> Result<Memory> {
+    conversation::require_writable(path)?;
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Memory::from_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// Prints which passage spoke for a token.
+fn vote(memory: Option<&Memory>, tokenizer: &dyn Tokenizer, token: u32, best: &Episode) {
+    let text = |id| decode(tokenizer, &[id]);
+    let item = usize::try_from(best.index).unwrap_or(usize::MAX);
+    let source = match memory.filter(|memory| item < memory.len()) {
+        Some(memory) => {
+            let passage = memory.passage(item, tokenizer);
+            format!("{}:{} {:?}", passage.document, passage.position, passage.before)
+        }
+        None => format!("item {}", item - memory.map_or(0, Memory::len)),
+    };
+    say(format_args!("{:?}: {:.2} for {:?} from {source}", text(token), best.weight, text(best.token)));
 }
 
 /// The saved conversation to continue, if there is one.

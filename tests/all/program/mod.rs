@@ -5,6 +5,7 @@ mod cuda;
 mod disk;
 mod embed;
 mod embeddings;
+mod episodic;
 mod input;
 mod libtorch;
 mod paths;

@@ -153,11 +153,8 @@ impl Case for CrossEntropy {
     fn backward<B: Testable>(&self, d: &mut Desk<B>, x: &[Held<B::Tensor>], _: Done<'_, B::Tensor>, grads: &mut [Held<B::Tensor>]) {
         let [dx, table, mixture @ ..] = grads else { unreachable!("as many gradients as inputs") };
         let mut losses = d.poisoned(self.rows(3));
-        let grad = CrossEntropyGrad {
-            x: Some(dx.whole_mut()),
-            table: Some(table.whole_mut()),
-            mixture: mixture.first_mut().map(Held::whole_mut),
-        };
+        let grad =
+            CrossEntropyGrad { x: Some(dx.whole_mut()), table: Some(table.whole_mut()), mixture: mixture.first_mut().map(Held::whole_mut) };
         self.run(d, x, |d, op, scratch| d.b.cross_entropy_grad(op, scratch, &mut losses, grad));
         d.again(0, &losses);
     }

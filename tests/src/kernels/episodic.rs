@@ -244,10 +244,7 @@ impl Case for EpisodicLogProbs {
         ]
     }
     fn outputs(&self) -> Vec<Output> {
-        vec![
-            Output::full("logits", Shape::cube(self.batch, 1, self.vocab)),
-            Output::full("weights", Shape::matrix(self.batch, self.rows)),
-        ]
+        vec![Output::full("logits", Shape::cube(self.batch, 1, self.vocab)), Output::full("weights", Shape::matrix(self.batch, self.rows))]
     }
     fn formula(&self, x: &[Vec<f64>], _: Option<&mut State>) -> Vec<Vec<f64>> {
         let (mut y, mut all) = (vec![], vec![]);

@@ -210,9 +210,14 @@ fn cross_entropy(
     let mut scratch = b.alloc(Shape::matrix(b.logit_rows(rows, vocab), vocab), Precision::Scratch)?;
     let (mut losses, mut dx, mut d_table) =
         (full(b, Shape::cube(1, rows, 3))?, numbers(b, Shape::cube(1, rows, width))?, full(b, Shape::matrix(vocab, width))?);
-    let op = || CrossEntropy { x: &x, table: &table, targets: &targets, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
+    let op = || CrossEntropy { x: &x, table: &table, targets: &targets, mixture: None, smoothing: 0.0, z_weight: 0.0, scale: 1.0 };
     let seconds = time(b, s.min_seconds, |b| {
-        b.cross_entropy_grad(op(), &mut scratch, &mut losses, CrossEntropyGrad { x: &mut dx, table: &mut d_table });
+        b.cross_entropy_grad(
+            op(),
+            &mut scratch,
+            &mut losses,
+            CrossEntropyGrad { x: Some(&mut dx), table: Some(&mut d_table), mixture: None },
+        );
     })?;
     let product = 2.0 * rows as f64 * width as f64 * vocab as f64;
     let answer = peer.measure("cross_entropy", &[rows, width, vocab]);

@@ -32,15 +32,10 @@ pub(crate) fn trainer(mut b: Cuda, (preset, segments, batch, context): Step, ste
         adam_eps: 1e-8,
         ema: 0.999,
         weight_decay: 0.1,
-        embed_lr_scale: 1.0,
         clip: 1.0,
-        dropout: 0.0,
-        smoothing: 0.0,
         z_weight: 1e-4,
-        flow_weight: 0.0,
-        accumulate: 1,
-        recompute: false,
         seed: 1,
+        ..HyperParams::default()
     };
     Trainer::new(b, config, hyper, weights, batch, context)
 }

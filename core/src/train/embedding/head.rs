@@ -157,7 +157,12 @@ impl<B: Backward> Head<B> {
             let ([x, dx], [table, d_table]) = (&mut left.unit, &mut right.unit);
             let op = CrossEntropy { x: &*x, table: &*table, targets: &self.targets, mixture: None, smoothing: 0.0, z_weight: 0.0, scale };
             b.fill(0.0, d_table);
-            b.cross_entropy_grad(op, &mut self.logits, &mut length.losses, CrossEntropyGrad { x: Some(dx), table: Some(d_table), mixture: None });
+            b.cross_entropy_grad(
+                op,
+                &mut self.logits,
+                &mut length.losses,
+                CrossEntropyGrad { x: Some(dx), table: Some(d_table), mixture: None },
+            );
         }
     }
 
