@@ -271,7 +271,7 @@ mod tests {
         let config = r#"{"vocab_size": 11, "width": 16, "layers": 1, "ffn": 16, "head_dim": 8, "ssm_width": 8, "attention_width": 8, "episodic_width": 4}"#;
         let model = Model::init(&mut b, hh_core::config::Config::from_json(config).unwrap(), 3).unwrap();
         let ids: Vec<u32> = (0..70).map(|i| (i * i + i / 3) % 11).collect();
-        let stream = TokenStream::from_ids(&ids, 8);
+        let stream = TokenStream::from_ids(&ids, 11);
         for (episodes, time) in [(5, 8), (1000, 8), (1, 16)] {
             let mut evaluator = Evaluator::new(models::cpu(), &model, 1, time).unwrap();
             let carried = Carried { episodes, layers: true };
