@@ -255,4 +255,8 @@ pub trait Backward: Forward {
     fn adamw<'a>(&mut self, op: AdamW<Self::Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Self::Tensor>>)
     where
         Self: 'a;
+    /// See [`Muon`]; on all matrices at once, so that a backend may do so.
+    fn muon<'a>(&mut self, op: Muon<Self::Tensor>, leaves: impl Iterator<Item = MuonLeaf<'a, Self::Tensor>>)
+    where
+        Self: 'a;
 }

@@ -1,4 +1,4 @@
-//! One step of training: forward, losses, backward, clipping, AdamW, moving average.
+//! One step of training: forward, losses, backward, clipping, AdamW or Muon, moving average.
 //!
 //! What all objectives share is here; [`language`] predicts tokens, [`embedding`] makes texts' vectors what they should be.
 
@@ -6,23 +6,27 @@ pub mod embedding;
 mod hyper;
 pub mod language;
 mod losses;
+mod muon;
 
 pub use embedding::EmbeddingWorkspace;
-pub use hyper::{HyperParams, Trained};
+pub use hyper::{HyperParams, Optimizer, Trained};
 pub use language::LanguageWorkspace;
 pub use losses::Losses;
 
 use crate::{
-    backend::{Backward, Forward, Precision},
+    backend::{Backward, Device, Forward, Precision},
     config::Config,
     error::Error,
     layers::embedding::TABLE,
     model::{self, Params},
-    ops::{AdamW, AdamWLeaf},
+    ops::{AdamW, AdamWLeaf, Muon, MuonLeaf, Rectangle},
     schedule,
     shape::Shape,
 };
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
+
+/// Smallest norm that Muon divides an update by, as in PyTorch.
+const MUON_EPS: f32 = 1e-7;
 
 /// Everything that training changes: weights, gradients, both moments, average; and the room `R` that an objective needs for one
 /// micro-batch.
@@ -36,8 +40,7 @@ pub struct Trainer<B: Backward, R = LanguageWorkspace<B>> {
     /// Micro-batches of the step at hand that are done.
     micro: usize,
     train_state: TrainState<B::Tensor>,
-    /// Of each leaf: its decay, and its learning rate as a multiple of the schedule's.
-    leaves: Vec<[f32; 2]>,
+    leaves: Vec<LeafPlan>,
     /// `[1]`: Σ g² of the step last applied
     total: B::Tensor,
     /// `[4]`: what [`AdamW`] reads of the step
@@ -64,15 +67,56 @@ impl<B: Forward> Default for Recorded<B> {
     }
 }
 
-/// Five trees of one shape.
+/// How the optimiser treats a tensor.
+struct LeafPlan {
+    /// Decoupled weight decay.
+    decay: f32,
+    /// Learning rate, as a multiple of the schedule's.
+    rate: f32,
+    /// The matrices that Muon orthogonalises; `None` where AdamW updates the tensor.
+    muon: Option<Vec<Rectangle>>,
+}
+
+impl LeafPlan {
+    fn new(c: &Config, h: &HyperParams, name: &str, shape: Shape) -> Self {
+        if h.only == Trained::Episodic && !name.starts_with("episodic.") {
+            return Self { decay: 0.0, rate: 0.0, muon: None };
+        }
+        match muon_parts(c, h, name, shape) {
+            Some(parts) => Self { decay: h.muon_weight_decay, rate: h.muon_lr / h.schedule.peak_lr, muon: Some(parts) },
+            None => Self {
+                decay: if shape.rank() == 2 && name.ends_with("weight") { h.weight_decay } else { 0.0 },
+                rate: if name == TABLE { h.embed_lr_scale } else { 1.0 },
+                muon: None,
+            },
+        }
+    }
+}
+
+fn muon_parts(c: &Config, h: &HyperParams, name: &str, shape: Shape) -> Option<Vec<Rectangle>> {
+    if h.optimizer == Optimizer::Muon && h.only == Trained::All { muon::parts(c, name, shape) } else { None }
+}
+
+/// Second moments of a model, all zeros. Muon has none: its tensors are of one element.
+///
+/// # Errors
+/// The device's, where it has no memory.
+pub fn second_moments<B: Device>(b: &mut B, c: &Config, h: &HyperParams) -> Result<Params<B::Tensor>, B::Error> {
+    Params::new(c, &mut |name, shape| {
+        let shape = if muon_parts(c, h, name, shape).is_some() { Shape::vector(1) } else { shape };
+        b.alloc(shape, Precision::Full)
+    })
+}
+
+/// Five trees with the same leaves, of one shape each, except [`second_moments`] that Muon has no use for.
 pub struct TrainState<T> {
     /// The weights.
     pub weights: Params<T>,
     /// Their gradients.
     pub grads: Params<T>,
-    /// First moments.
+    /// First moments; momentum of Muon.
     pub first: Params<T>,
-    /// Second moments.
+    /// Second moments, see [`second_moments`].
     pub second: Params<T>,
     /// Moving average of the weights.
     pub ema: Params<T>,
@@ -84,12 +128,27 @@ impl<T> TrainState<T> {
         [("weights", &self.weights), ("first", &self.first), ("second", &self.second), ("ema", &self.ema)]
     }
 
-    /// What [`AdamW`] changes, tensor by tensor, with decays and rates in the same order.
-    fn leaves(&mut self, decays_and_rates: &[[f32; 2]]) -> impl Iterator<Item = AdamWLeaf<'_, T>> {
+    /// What the optimiser changes, tensor by tensor, and how.
+    fn leaves<'a>(&'a mut self, plans: &'a [LeafPlan]) -> impl Iterator<Item = (AdamWLeaf<'a, T>, &'a LeafPlan)> {
         let Self { weights, grads, first, second, ema } = self;
         let moments = first.leaves_mut().zip(second.leaves_mut());
-        let all = weights.leaves_mut().zip(grads.leaves_mut()).zip(moments).zip(ema.leaves_mut()).zip(decays_and_rates);
-        all.map(|((((weight, grad), (first, second)), ema), &[decay, rate])| AdamWLeaf { weight, grad, first, second, ema, decay, rate })
+        let all = weights.leaves_mut().zip(grads.leaves_mut()).zip(moments).zip(ema.leaves_mut()).zip(plans);
+        all.map(|((((weight, grad), (first, second)), ema), plan)| {
+            (AdamWLeaf { weight, grad, first, second, ema, decay: plan.decay, rate: plan.rate }, plan)
+        })
+    }
+
+    /// What [`AdamW`] changes.
+    fn adamw<'a>(&'a mut self, plans: &'a [LeafPlan]) -> impl Iterator<Item = AdamWLeaf<'a, T>> {
+        self.leaves(plans).filter_map(|(leaf, plan)| plan.muon.is_none().then_some(leaf))
+    }
+
+    /// What [`Muon`] changes.
+    fn muon<'a>(&'a mut self, plans: &'a [LeafPlan]) -> impl Iterator<Item = MuonLeaf<'a, T>> {
+        self.leaves(plans).filter_map(|(leaf, plan)| {
+            let AdamWLeaf { weight, grad, first, ema, decay, rate, .. } = leaf;
+            plan.muon.as_ref().map(|parts| MuonLeaf { weight, grad, momentum: first, ema, decay, rate, parts })
+        })
     }
 
     /// The same, to be read into.
@@ -103,21 +162,15 @@ impl<B: Backward, R> Trainer<B, R> {
     fn with_workspace(mut backend: B, config: Config, hyper: HyperParams, weights: Params<B::Tensor>, workspace: R) -> Result<Self, Error> {
         let b = &mut backend;
         let mut make = || -> Result<_, B::Error> {
-            let train_state = [model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?, model::zeros(b, &config)?];
+            let train_state =
+                [model::zeros(b, &config)?, model::zeros(b, &config)?, second_moments(b, &config, &hyper)?, model::zeros(b, &config)?];
             Ok((train_state, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
         };
         let ([grads, first, second, mut ema], total, schedule) = make().map_err(Error::device)?;
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
             backend.copy(from, to);
         }
-        let of_leaf = |(name, shape): &(String, Shape)| {
-            if hyper.only == Trained::Episodic && !name.starts_with("episodic.") {
-                return [0.0, 0.0];
-            }
-            let decay = if shape.rank() == 2 && name.ends_with("weight") { hyper.weight_decay } else { 0.0 };
-            [decay, if name == TABLE { hyper.embed_lr_scale } else { 1.0 }]
-        };
-        let leaves = model::shapes(&config).iter().map(of_leaf).collect();
+        let leaves = model::shapes(&config).iter().map(|(name, shape)| LeafPlan::new(&config, &hyper, name, *shape)).collect();
         let train_state = TrainState { weights, grads, first, second, ema };
         Ok(Self {
             backend,
@@ -185,7 +238,12 @@ impl<B: Backward, R> Trainer<B, R> {
         b.repeat(&mut self.recorded.update, |b| {
             b.sum_squares(train_state.grads.leaves(), total);
             let op = AdamW { schedule, total, clip: h.clip, beta1: h.beta1, beta2: h.beta2, eps: h.adam_eps };
-            b.adamw(op, train_state.leaves(leaves));
+            b.adamw(op, train_state.adamw(leaves));
+            if h.optimizer == Optimizer::Muon {
+                let (momentum, steps) = (h.muon_momentum, h.muon_ns_steps);
+                let op = Muon { schedule, total, clip: h.clip, momentum, eps: MUON_EPS, steps };
+                b.muon(op, train_state.muon(leaves));
+            }
         });
         self.step += 1;
         self.micro = 0;

@@ -1,7 +1,7 @@
 //! After construction nothing is allocated: a counting heap watches a process that does nothing else.
 
 use hh_core::session::{Options, Session};
-use hh_core::train::HyperParams;
+use hh_core::train::{HyperParams, Optimizer};
 use hh_tests::model::{batch, config, cpu, hyper, kinds, model, text, trainer};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -102,7 +102,8 @@ fn train() {
     for threads in [1, 2] {
         for (name, c) in kinds().into_iter().chain([("wide", wide.clone())]) {
             let b = cpu::<f32>(threads);
-            let mut trainer = trainer(b, &c, HyperParams { dropout: 0.1, ..hyper(&c) }, 2, 33);
+            let optimizer = if name == "wide" { Optimizer::Muon } else { Optimizer::AdamW };
+            let mut trainer = trainer(b, &c, HyperParams { optimizer, dropout: 0.1, ..hyper(&c) }, 2, 33);
             let [tokens, targets] = batch(&c, 1, 2, 33);
             let step = || {
                 trainer.accumulate(&tokens, &targets).expect("no device to lose");

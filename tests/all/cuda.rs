@@ -83,6 +83,7 @@ fn two_runs_of_one_seed_are_the_same_bits() {
 #[test]
 fn its_optimiser_is_pytorchs() {
     optimiser::check(cuda(Compute::F32), F32.kernel).unwrap();
+    optimiser::check_muon(cuda(Compute::F32), F32.kernel).unwrap();
 }
 
 #[test]

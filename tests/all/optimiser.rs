@@ -1,10 +1,10 @@
-//! AdamW, clipping, decay and the average against PyTorch's, through the trainer.
+//! AdamW, clipping, decay and the average against PyTorch's, and Muon against plain Python, through the trainer.
 
 use hh_core::{
     backend::{Backward, Precision},
     model,
     schedule::Schedule,
-    train::{HyperParams, Trainer},
+    train::{HyperParams, Optimizer, Trainer},
     weights,
 };
 use hh_tests::{
@@ -24,6 +24,17 @@ struct Steps {
     clip: f32,
     ema: f32,
     steps: u64,
+    #[serde(flatten)]
+    muon: Option<Muon>,
+}
+
+/// What only the golden steps of Muon have.
+#[derive(Deserialize, Clone, Copy)]
+struct Muon {
+    muon_lr: f32,
+    muon_momentum: f32,
+    muon_weight_decay: f32,
+    muon_ns_steps: usize,
 }
 
 #[test]
@@ -31,9 +42,23 @@ fn three_steps_are_those_of_pytorch() {
     check(cpu::<f64>(1), 1e-6).unwrap();
 }
 
-/// Runs the golden steps; says what differs.
-pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Result<(), String> {
-    let golden = Golden::read("adamw");
+#[test]
+fn three_steps_of_muon_are_those_of_its_equations_in_python() {
+    check_muon(cpu::<f64>(1), 1e-6).unwrap();
+}
+
+/// Runs the golden steps of AdamW; says what differs.
+pub(crate) fn check<B: Backward<Tensor: Numbers>>(b: B, bound: f64) -> Result<(), String> {
+    check_steps(b, "adamw", bound)
+}
+
+/// Runs the golden steps of Muon, and of AdamW beside it; says what differs.
+pub(crate) fn check_muon<B: Backward<Tensor: Numbers>>(b: B, bound: f64) -> Result<(), String> {
+    check_steps(b, "muon", bound)
+}
+
+fn check_steps<B: Backward<Tensor: Numbers>>(mut b: B, name: &str, bound: f64) -> Result<(), String> {
+    let golden = Golden::read(name);
     let (c, s) = (&golden.config, golden.part::<Steps>("hyper"));
     let h = HyperParams {
         schedule: Schedule { peak_lr: s.lr, min_lr: s.lr, warmup: 0, steps: s.steps },
@@ -45,6 +70,12 @@ pub(crate) fn check<B: Backward<Tensor: Numbers>>(mut b: B, bound: f64) -> Resul
         embed_lr_scale: 1.0,
         clip: s.clip,
         ..hyper(c)
+    };
+    let h = match s.muon {
+        Some(Muon { muon_lr, muon_momentum, muon_weight_decay, muon_ns_steps }) => {
+            HyperParams { optimizer: Optimizer::Muon, muon_lr, muon_momentum, muon_weight_decay, muon_ns_steps, ..h }
+        }
+        None => h,
     };
     let start = weights::params(&mut b, c, Precision::Master, |name, _, out| {
         out.copy_from_slice(&golden.singles(&format!("weight.{name}")));

@@ -62,6 +62,7 @@ fn it_trains_in_bf16_with_master_weights_in_f32() {
 #[test]
 fn its_optimiser_is_pytorchs() {
     optimiser::check(tch(Compute::F64), 1e-6).unwrap();
+    optimiser::check_muon(tch(Compute::F64), 1e-6).unwrap();
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub fn names() -> Vec<String> {
         .map(|entry| entry.expect("readable").path())
         .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
-        .filter(|name| name != "adamw")
+        .filter(|name| !["adamw", "muon"].contains(&&**name))
         .collect();
     names.sort();
     names

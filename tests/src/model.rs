@@ -107,6 +107,7 @@ pub fn hyper(c: &Config) -> HyperParams {
         accumulate: 1,
         recompute: false,
         seed: 3,
+        ..HyperParams::default()
     }
 }
 

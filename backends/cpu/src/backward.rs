@@ -2,7 +2,7 @@
 
 use crate::{
     Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate, hebbian,
-    matmul, mix, norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
+    matmul, mix, muon, norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 
@@ -104,6 +104,9 @@ macro_rules! rung {
             }
             fn adamw<'a>(&mut self, op: AdamW<Tensor<$F>>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor<$F>>>) {
                 leaves.for_each(|leaf| adamw::forward(self, &op, leaf));
+            }
+            fn muon<'a>(&mut self, op: Muon<Tensor<$F>>, leaves: impl Iterator<Item = MuonLeaf<'a, Tensor<$F>>>) {
+                muon::forward(self, &op, leaves);
             }
         }
     )*};

@@ -28,6 +28,7 @@ mod last;
 mod lookup;
 mod matmul;
 mod mix;
+mod muon;
 mod norm;
 mod polynomial;
 mod pool;

@@ -1,8 +1,8 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
-    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, norm, optimise, pool, random,
-    recall, scan, swiglu,
+    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, muon, norm, optimise, pool,
+    random, recall, scan, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 
@@ -87,5 +87,8 @@ impl Backward for Cuda {
     }
     fn adamw<'a>(&mut self, op: AdamW<Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
         optimise::adamw(self, op, leaves);
+    }
+    fn muon<'a>(&mut self, op: Muon<Tensor>, leaves: impl Iterator<Item = MuonLeaf<'a, Tensor>>) {
+        muon::muon(self, op, leaves);
     }
 }

@@ -20,6 +20,7 @@ mod launch;
 mod lookup;
 mod matmul;
 mod mix;
+mod muon;
 mod norm;
 mod optimise;
 mod pool;

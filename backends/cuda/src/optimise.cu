@@ -127,3 +127,74 @@ KERNEL(adamw, 256, Tensor schedule, Tensor total, Rates r, const Leaf* leaves, i
         store_partial(leaf.ema, i, here, average);
     }
 }
+
+// A matrix that Muon orthogonalises, within the matrices that it is packed into: pointers to its first element.
+struct Part {
+    float* weight;
+    float* grad;
+    float* momentum;
+    float* ema;
+    bf16* shadow;
+    // Elements from one row of the whole to the next.
+    int stride;
+    int rows, columns;
+    float rate, decay;
+    // max(1, rows / columns)^½
+    float scale;
+
+    // Index of element `i` of the part in the whole, and in the factor X, whose rows are the columns of a part that is tall.
+    __device__ size_t whole(size_t i) const { return i / columns * stride + i % columns; }
+    __device__ size_t factor(size_t i) const { return rows > columns ? i % columns * rows + i / columns : i; }
+};
+
+// Moves the momentum, and writes the update to `x`, part after part, and Σ x² of each block. Bytes: the gradient and the momentum
+// read and written, the update written. The grid: some blocks for each of the parts, all of `count` elements.
+KERNEL(muon_momentum, 256, Tensor total, float clip, float momentum, const Part* parts, int count, float* x, float* partial) {
+    SHARED(float, sums, 8);
+    const Part part = parts[blockIdx.y];
+    const float norm = sqrtf(get(total, 0)), scale = clip == 0.0f || norm <= clip ? 1.0f : clip / norm;
+    x += static_cast<size_t>(blockIdx.y) * count;
+    float sum = 0.0f;
+    for (size_t i = thread(); i < static_cast<size_t>(count); i += gridDim.x * blockDim.x) {
+        const size_t at = part.whole(i);
+        const float slope = part.grad[at] * scale, m = momentum * part.momentum[at] + (1.0f - momentum) * slope;
+        const float update = momentum * m + (1.0f - momentum) * slope;
+        part.momentum[at] = m;
+        part.grad[at] = 0.0f;
+        x[part.factor(i)] = update;
+        sum += update * update;
+    }
+    sum = block_sum(sum, sums);
+    if (threadIdx.x == 0) partial[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+// to = x / max(|x|, eps) of each part, whose Σ x² is in `blocks` partial sums.
+KERNEL(muon_normalise, 256, const float* partial, int blocks, float eps, const float* x, int count, Tensor to) {
+    float sum = 0.0f;
+    for (int i = 0; i < blocks; i++) sum += partial[blockIdx.y * blocks + i];
+    const float norm = sqrtf(sum), scale = 1.0f / (norm < eps ? eps : norm);
+    const size_t start = static_cast<size_t>(blockIdx.y) * count;
+    for (size_t i = thread(); i < static_cast<size_t>(count); i += gridDim.x * blockDim.x) put(to, start + i, x[start + i] * scale);
+}
+
+// q = a + b A + c q of each part, where q comes as A².
+KERNEL(muon_polynomial, 256, float a, float b, float c, Tensor square, int n, Tensor q) {
+    const size_t count = static_cast<size_t>(n) * n, start = blockIdx.y * count;
+    for (size_t i = thread(); i < count; i += gridDim.x * blockDim.x)
+        put(q, start + i, (i / n == i % n ? a : 0.0f) + b * get(square, start + i) + c * get(q, start + i));
+}
+
+// Moves weights and their average by the update `x`. Bytes: weight and average read and written, the update read.
+KERNEL(muon_apply, 256, Tensor schedule, const Part* parts, int count, Tensor x) {
+    const Part part = parts[blockIdx.y];
+    const float lr = part.rate * get(schedule, 0), ema_rate = get(schedule, 3);
+    const size_t start = static_cast<size_t>(blockIdx.y) * count;
+    for (size_t i = thread(); i < static_cast<size_t>(count); i += gridDim.x * blockDim.x) {
+        const size_t at = part.whole(i);
+        float w = part.weight[at];
+        w -= lr * (part.scale * get(x, start + part.factor(i)) + part.decay * w);
+        part.weight[at] = w;
+        if (part.shadow) narrow(w, part.shadow[at]);
+        part.ema[at] += (1.0f - ema_rate) * (w - part.ema[at]);
+    }
+}

@@ -15,14 +15,22 @@ const CHUNK: usize = 4096;
 /// Largest number of partial sums of squares.
 const BLOCKS: usize = 512;
 
-/// Tables on the device: of the gradients, and of all tensors that AdamW updates.
+/// Tables on the device: of the gradients, of the tensors that AdamW updates, and of the matrices that Muon updates.
 #[derive(Default)]
 pub(crate) struct Tables {
     gradients: Option<Table>,
     all: Option<Table>,
+    muon: Option<Table>,
 }
 
-struct Table {
+impl Tables {
+    /// The table of the matrices that Muon updates.
+    pub(crate) fn muon(&mut self) -> &mut Option<Table> {
+        &mut self.muon
+    }
+}
+
+pub(crate) struct Table {
     bytes: Vec<u8>,
     memory: Memory,
 }
@@ -48,25 +56,25 @@ impl Leaves {
         self.count += 1;
         self.chunks += count.div_ceil(CHUNK);
     }
+}
 
-    /// Its address on the device. It is uploaded once, since it is the same in every step.
-    fn upload(self, b: &mut Cuda, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
-        let device = b.device.clone();
-        let cached = choose(&mut b.tables);
-        if let Some(table) = cached.as_ref().filter(|table| table.bytes == self.bytes) {
-            return table.memory.address();
-        }
-        let made = || -> Result<Table, DeviceError> {
-            let mut memory = Memory::new(&device, self.bytes.len())?;
-            memory.upload(&self.bytes)?;
-            Ok(Table { bytes: self.bytes, memory })
-        };
-        let made = made();
-        let made = b.check(made);
-        let cached = choose(&mut b.tables);
-        *cached = made;
-        cached.as_ref().map_or(0, |table| table.memory.address())
+/// The address of a table on the device. It is uploaded once, since it is the same in every step.
+pub(crate) fn upload(b: &mut Cuda, bytes: Vec<u8>, choose: impl Fn(&mut Tables) -> &mut Option<Table>) -> u64 {
+    let device = b.device.clone();
+    let cached = choose(&mut b.tables);
+    if let Some(table) = cached.as_ref().filter(|table| table.bytes == bytes) {
+        return table.memory.address();
     }
+    let made = || -> Result<Table, DeviceError> {
+        let mut memory = Memory::new(&device, bytes.len())?;
+        memory.upload(&bytes)?;
+        Ok(Table { bytes, memory })
+    };
+    let made = made();
+    let made = b.check(made);
+    let cached = choose(&mut b.tables);
+    *cached = made;
+    cached.as_ref().map_or(0, |table| table.memory.address())
 }
 
 pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
@@ -75,7 +83,7 @@ pub(crate) fn sum_squares<'a>(b: &mut Cuda, of: impl Iterator<Item = &'a Tensor>
     let mut leaves = Leaves::default();
     of.for_each(|grad| leaves.push([None, Some(grad), None, None, None], 0.0, 0.0));
     let (count, chunks) = (leaves.count, leaves.chunks);
-    let table = leaves.upload(b, |tables| &mut tables.gradients);
+    let table = upload(b, leaves.bytes, |tables| &mut tables.gradients);
     let blocks = chunks.min(BLOCKS);
     let partial = b.take(4 * blocks);
     let launch_dims = |blocks| LaunchDims { grid: [blocks, 1, 1], threads: 256, shared: 0 };
@@ -91,7 +99,7 @@ pub(crate) fn adamw<'a>(b: &mut Cuda, op: AdamW<Tensor>, of: impl Iterator<Item 
         leaves.push([weight, grad, first, second, ema].map(|t| Some(&*t)), decay, rate);
     }
     let (count, chunks) = (leaves.count, leaves.chunks);
-    let table = leaves.upload(b, |tables| &mut tables.all);
+    let table = upload(b, leaves.bytes, |tables| &mut tables.all);
     let rates = Arg::group(&[op.clip, op.beta1, op.beta2, op.eps].map(Into::into));
     let args = [op.schedule.flat().into(), op.total.flat().into(), rates, table.into(), count.into()];
     b.run("optimise", "adamw", Variant::Plain, LaunchDims { grid: [chunks, 1, 1], threads: 256, shared: 0 }, &args);

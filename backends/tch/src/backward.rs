@@ -3,7 +3,7 @@
 
 use crate::{
     Indices, Tch, Tensor, adamw, attend, average, conv, cross_entropy, draw, dropout, embed, episodic, flow, gate, hebbian, matmul, mix,
-    norm, pool, positions, recall, scan, squared_error, swiglu,
+    muon, norm, pool, positions, recall, scan, squared_error, swiglu,
 };
 use hh_core::{backend::Backward, ops::*, shape::Shaped};
 
@@ -90,5 +90,8 @@ impl Backward for Tch {
     }
     fn adamw<'a>(&mut self, op: AdamW<Tensor>, leaves: impl Iterator<Item = AdamWLeaf<'a, Tensor>>) {
         leaves.for_each(|leaf| adamw::apply(self, &op, leaf));
+    }
+    fn muon<'a>(&mut self, op: Muon<Tensor>, leaves: impl Iterator<Item = MuonLeaf<'a, Tensor>>) {
+        leaves.for_each(|leaf| muon::apply(self, &op, leaf));
     }
 }

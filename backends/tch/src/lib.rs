@@ -25,6 +25,7 @@ mod heads;
 mod hebbian;
 mod matmul;
 mod mix;
+mod muon;
 mod norm;
 mod pool;
 mod positions;

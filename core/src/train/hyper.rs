@@ -17,10 +17,25 @@ pub enum Trained {
     Episodic,
 }
 
+/// Most Newton-Schulz steps: as in PyTorch, below a hundred.
+const MAX_NS_STEPS: usize = 99;
+
+/// What updates the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimizer {
+    /// [`AdamW`](crate::ops::AdamW) on all tensors.
+    #[default]
+    AdamW,
+    /// [`Muon`](crate::ops::Muon) on the matrices of the blocks, AdamW on the others: embeddings, vectors, convolutions, gates.
+    Muon,
+}
+
 /// What training minimises and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HyperParams {
-    /// Learning rate over time.
+    /// What updates the weights.
+    pub optimizer: Optimizer,
+    /// Learning rate over time: AdamW's.
     pub schedule: Schedule,
     /// β₁
     pub beta1: f32,
@@ -28,9 +43,17 @@ pub struct HyperParams {
     pub beta2: f32,
     /// AdamW's ε
     pub adam_eps: f32,
+    /// Largest learning rate of Muon, where the schedule has its own.
+    pub muon_lr: f32,
+    /// μ of Muon
+    pub muon_momentum: f32,
+    /// Decoupled decay of the matrices that Muon updates.
+    pub muon_weight_decay: f32,
+    /// Newton-Schulz steps of Muon.
+    pub muon_ns_steps: usize,
     /// Rate of the weights' moving average, reached after a warm-up; 0 is the weights themselves.
     pub ema: f32,
-    /// Decoupled decay of matrices; vectors have none.
+    /// Decoupled decay of the matrices that AdamW updates; vectors have none.
     pub weight_decay: f32,
     /// Learning rate of the token embedding, as a multiple of the others': its rows are met seldom, and are small beside what the
     /// blocks add to them.
@@ -62,10 +85,15 @@ impl Default for HyperParams {
     /// AdamW as it is usual, a constant rate of 1e-3, and no regulariser but the decay of weights.
     fn default() -> Self {
         Self {
+            optimizer: Optimizer::AdamW,
             schedule: Schedule { peak_lr: 1e-3, min_lr: 1e-3, warmup: 0, steps: 1 },
             beta1: 0.9,
             beta2: 0.99,
             adam_eps: 1e-8,
+            muon_lr: 0.02,
+            muon_momentum: 0.95,
+            muon_weight_decay: 0.1,
+            muon_ns_steps: 5,
             ema: 0.0,
             weight_decay: 0.1,
             embed_lr_scale: 1.0,
@@ -99,6 +127,9 @@ impl HyperParams {
             ("ema", self.ema, 1.0),
             ("adam_eps", self.adam_eps, 1.0),
             ("weight_decay", self.weight_decay, 1e3),
+            ("muon_lr", self.muon_lr, 1e3),
+            ("muon_momentum", self.muon_momentum, 1.0),
+            ("muon_weight_decay", self.muon_weight_decay, 1e3),
             ("embed_lr_scale", self.embed_lr_scale, 1e3),
             ("clip", self.clip, f32::INFINITY),
             ("z_weight", self.z_weight, 1e3),
@@ -119,6 +150,9 @@ impl HyperParams {
         }
         if self.only == Trained::Episodic && self.flow_weight > 0.0 {
             return fail("a rectified-flow head is not trained with the episodic memory alone: set flow_weight to 0".into());
+        }
+        if !(1..=MAX_NS_STEPS).contains(&self.muon_ns_steps) {
+            return Err(ConfigError::field("muon_ns_steps", self.muon_ns_steps, format_args!("between 1 and {MAX_NS_STEPS}")).into());
         }
         if self.accumulate == 0 {
             return Err(ConfigError::field("accumulate", 0, "at least 1").into());

@@ -196,4 +196,21 @@ impl<F: Float> Backward for Instrumented<F> {
             self.cpu.adamw(AdamW { schedule: &schedule, ..op }, [AdamWLeaf { ema, decay, ..leaf }].into_iter());
         }
     }
+    fn muon<'a>(&mut self, mut op: Muon<Tensor<F>>, leaves: impl Iterator<Item = MuonLeaf<'a, Tensor<F>>>) {
+        if self.has(Fault::ClippingForgotten) {
+            op.clip = 0.0;
+        }
+        if self.has(Fault::NewtonSchulzStepDropped) {
+            op.steps -= 1;
+        }
+        for leaf in leaves {
+            let decay = if self.has(Fault::WeightDecayForgotten) { 0.0 } else { leaf.decay };
+            let (rows, columns) = (leaf.weight.shape().rows(), leaf.weight.shape().width());
+            let whole = [Rectangle { row: 0, rows, column: 0, columns }];
+            let parts = if self.has(Fault::PackedMatricesOrthogonalisedAsOne) { &whole } else { leaf.parts };
+            let mut nowhere = lost(leaf.momentum);
+            let momentum = self.dropped(Fault::MomentumForgotten, leaf.momentum, &mut nowhere);
+            self.cpu.muon(Muon { ..op }, [MuonLeaf { momentum, decay, parts, ..leaf }].into_iter());
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod last;
 pub mod math;
 mod matmul;
 mod mix;
+mod muon;
 mod native;
 mod norm;
 mod pool;
@@ -61,6 +62,7 @@ pub use hebbian::Hebbian;
 pub use last::Last;
 pub use matmul::{Matmul, To};
 pub use mix::Mix;
+pub use muon::Muon;
 pub use native::check_native;
 pub use norm::Norm;
 pub use pool::Pool;
@@ -81,7 +83,7 @@ macro_rules! for_each_kernel {
             adamw AdamW, advance Advance, attend Attend, average Average, conv Conv, cross_entropy CrossEntropy,
             dropout Dropout, embed Embed, episodic Episodic, episodic_log_probs EpisodicLogProbs, flow_hidden FlowHidden,
             flow_point FlowPoint, gate Gate, hebbian Hebbian,
-            last Last, matmul Matmul, mix Mix, norm Norm, normal Normal, pool Pool, positions Positions, recall Recall,
+            last Last, matmul Matmul, mix Mix, muon Muon, norm Norm, normal Normal, pool Pool, positions Positions, recall Recall,
             rotate Rotate, scan Scan, squared_error SquaredError, sum_squares SumSquares, swiglu Swiglu, uniform Uniform
         }
     };

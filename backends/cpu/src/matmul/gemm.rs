@@ -7,7 +7,12 @@ use super::{
     tile::{self, Left},
     write::Write,
 };
-use crate::{Cpu, Real, scratch::scratch, threads::Shared};
+use crate::{
+    Cpu, Real,
+    scratch::scratch,
+    simd::Level,
+    threads::{Shared, Threads},
+};
 
 /// Largest depth of a block (`k_c`): a tile's rows of the left factor fit the L1 cache, and the result is updated rarely.
 const DEPTH: usize = 512;
@@ -22,22 +27,86 @@ const PACK_COLUMNS: usize = 64;
 /// Elements of a packed block of the right factor: it fits the last-level cache for any vocabulary.
 const RIGHT: usize = 1 << 20;
 
+/// Which elements of a product are computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All.
+    Whole,
+    /// At least those on and below the diagonal of a square; of the others some.
+    Lower,
+}
+
+/// How a product is divided into blocks, by its shape and the extents of a tile alone.
+struct Plan {
+    depths: usize,
+    /// Depth, rows and columns of a block, and columns that are packed at a time.
+    kc: usize,
+    mc: usize,
+    nc: usize,
+    /// Columns of a task that multiplies, and of one that packs.
+    tc: usize,
+    pc: usize,
+    /// Elements of the packed left factor; 0 where its rows are read as they are.
+    left: usize,
+}
+
+impl Plan {
+    fn new<F: Real>(level: Level, a: &Matrix<F>, n: usize) -> Self {
+        let [m, depth] = a.extents;
+        let [mr, nr] = F::tile_extents(level);
+        let depths = depth.div_ceil(DEPTH).max(1);
+        let kc = depth.div_ceil(depths);
+        let (tc, pc) = (TASK_COLUMNS.next_multiple_of(nr), PACK_COLUMNS.next_multiple_of(nr));
+        let few = m.div_ceil(TASK_ROWS) * n.div_ceil(tc) < TASKS;
+        let mc = if few { m.div_ceil(TASKS).clamp(1, TASK_ROWS) } else { TASK_ROWS }.next_multiple_of(mr);
+        let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
+        // Rows that are contiguous along the depth are read without packing.
+        let left = if a.strides[1] != 1 { m.next_multiple_of(mr) * kc } else { 0 };
+        Self { depths, kc, mc, nc, tc, pc, left }
+    }
+
+    fn scratch(&self) -> usize {
+        self.left + self.nc * self.kc
+    }
+}
+
 /// `c = a · b`, written as `write` specifies; `c` is row-major.
 pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
+    let plan = Plan::new(cpu.level, &a, b.extents[1]);
+    let memory = scratch(&mut cpu.scratch, plan.scratch());
+    run(&cpu.threads, cpu.level, memory, &plan, Extent::Whole, a, b, write, c);
+}
+
+/// Elements of memory that [`serial`] needs for a product of these extents `[rows, depth, columns]`.
+pub(crate) fn serial_scratch<F: Real>(level: Level, [m, depth, n]: [usize; 3]) -> usize {
+    Plan::new::<F>(level, &Matrix { data: &[], extents: [m, depth], strides: [depth, 1] }, n).scratch()
+}
+
+/// `c = a · b` on the current thread, for one of several products that run at the same time; rows of `a` are contiguous.
+pub(crate) fn serial<F: Real>(level: Level, memory: &mut [F], extent: Extent, a: Matrix<F>, b: Matrix<F>, c: &mut [F]) {
+    assert_eq!(a.strides[1], 1, "rows of the left factor");
+    let plan = Plan::new(level, &a, b.extents[1]);
+    run(&Threads::one(), level, memory, &plan, extent, a, b, Write::Set { bias: None, add: None }, c);
+}
+
+#[expect(clippy::too_many_arguments, reason = "a product, its division and the machine")]
+fn run<F: Real>(
+    threads: &Threads,
+    level: Level,
+    memory: &mut [F],
+    plan: &Plan,
+    extent: Extent,
+    a: Matrix<F>,
+    b: Matrix<F>,
+    write: Write<F>,
+    c: &mut [F],
+) {
     let ([m, depth], [same, n]) = (a.extents, b.extents);
     assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
-    let [mr, nr] = F::tile_extents(cpu.level);
-    let depths = depth.div_ceil(DEPTH).max(1);
-    let kc = depth.div_ceil(depths);
-    let (tc, pc) = (TASK_COLUMNS.next_multiple_of(nr), PACK_COLUMNS.next_multiple_of(nr));
-    let few = m.div_ceil(TASK_ROWS) * n.div_ceil(tc) < TASKS;
-    let mc = if few { m.div_ceil(TASKS).clamp(1, TASK_ROWS) } else { TASK_ROWS }.next_multiple_of(mr);
-    let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
-    // Rows that are contiguous along the depth are read without packing.
+    let &Plan { depths, kc, mc, nc, tc, pc, left } = plan;
+    let [mr, nr] = F::tile_extents(level);
     let packed = a.strides[1] != 1;
-    let left = if packed { m.next_multiple_of(mr) * kc } else { 0 };
-    let (left, right) = scratch(&mut cpu.scratch, left + nc * kc).split_at_mut(left);
-    let (threads, level) = (&cpu.threads, cpu.level);
+    let (left, right) = memory.split_at_mut(left);
     let c = Shared::new(c);
 
     for step in 0..depths {
@@ -67,7 +136,13 @@ pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write:
             let across = columns.div_ceil(tc);
             threads.each(m.div_ceil(mc) * across, |task| {
                 let (i, j) = (task / across * mc, task % across * tc);
-                let block = tile::Block { rows: i..m.min(i + mc), columns: first + j..first + columns.min(j + tc), depth: kc, stride: n };
+                let rows = i..m.min(i + mc);
+                let last = first + columns.min(j + tc);
+                let columns = first + j..if extent == Extent::Lower { last.min(rows.end) } else { last };
+                if columns.is_empty() {
+                    return;
+                }
+                let block = tile::Block { rows, columns, depth: kc, stride: n };
                 let left =
                     if packed { Left::Panels(&left[i * kc..]) } else { Left::Rows { data: &a.data[ks.start..], stride: a.strides[0] } };
                 tile::block(level, left, &right[j * kc..], write, block, &c);
