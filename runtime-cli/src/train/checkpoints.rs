@@ -175,18 +175,29 @@ impl From<Error> for Failure {
     }
 }
 
-fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, train_state: &[(&str, &Params<B::Tensor>)]) -> Result<()> {
+fn save<'a, B: Device>(
+    path: &Path,
+    b: &mut B,
+    config: &Config,
+    notes: &Metadata,
+    train_state: &[(&str, &'a Params<B::Tensor>)],
+) -> Result<()> {
     let shapes = model::shapes(config);
-    let names: Vec<(String, Shape)> =
-        train_state.iter().flat_map(|(tree, _)| shapes.iter().map(|(name, shape)| (prefix(tree) + name, *shape))).collect();
+    // A leaf that the optimiser does not need has another shape, and is left out.
+    let of_tree = |(tree, params): &(&str, &'a Params<B::Tensor>)| {
+        let (prefix, shapes) = (prefix(tree), &shapes);
+        let kept = shapes.iter().zip(params.leaves()).filter(|((_, shape), leaf)| leaf.shape() == *shape);
+        kept.map(|((name, shape), leaf)| (prefix.clone() + name, *shape, leaf)).collect::<Vec<_>>()
+    };
+    let tensors: Vec<(String, Shape, &B::Tensor)> = train_state.iter().flat_map(of_tree).collect();
     let mut unfit = None;
     let written = files::write_atomically(path, |w| {
-        let entries = names.iter().map(|(name, shape)| (name.as_str(), *shape));
+        let entries = tensors.iter().map(|(name, shape, _)| (name.as_str(), *shape));
         let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure::File);
         let mut host = Vec::new();
         let write = || -> Result<(), Failure> {
             let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
-            for ((name, shape), leaf) in names.iter().zip(train_state.iter().flat_map(|(_, tree)| tree.leaves())) {
+            for (name, shape, leaf) in &tensors {
                 host.resize(shape.count(), 0.0);
                 b.download(leaf, &mut host).map_err(Error::device)?;
                 writer.tensor(name, &host)?;
@@ -252,7 +263,7 @@ impl ResumePoint {
         let (b, train_state) = trainer.train_state_mut();
         let mut host = Vec::new();
         for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
-            for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()) {
+            for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()).filter(|((_, shape), leaf)| leaf.shape() == *shape) {
                 host.resize(leaf.shape().count(), 0.0);
                 let read = file.read(&(prefix(tree) + name), leaf.shape(), &mut host);
                 read.with_context(|| cannot_resume(self.file.path()))?;

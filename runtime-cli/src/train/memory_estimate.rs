@@ -7,7 +7,7 @@ use hh_core::backend::Backward;
 use hh_core::backend::Precision;
 use hh_core::config::Config;
 use hh_core::model;
-use hh_core::train::{LanguageWorkspace, Trainer};
+use hh_core::train::{LanguageWorkspace, Trainer, second_moments};
 use hh_core::weights;
 use std::fmt;
 
@@ -16,7 +16,7 @@ use std::fmt;
 pub struct MemoryEstimate {
     /// The weights, and their compute copies.
     pub weights: usize,
-    /// Gradients, both moments, moving average.
+    /// Gradients, moments, moving average.
     pub optimiser: usize,
     /// Activations and gradients of a micro-batch.
     pub activations: usize,
@@ -30,11 +30,13 @@ impl MemoryEstimate {
         let mut meter = MemoryMeter::new(numbers);
         let Ok(_) = model::Params::new(c, &mut |_, shape| meter.take(shape, Precision::Master));
         let weights = meter.settle();
-        for _ in 0..4 {
+        let hyper = t.hyper();
+        for _ in 0..3 {
             let Ok(_) = model::zeros(&mut meter, c);
         }
+        let Ok(_) = second_moments(&mut meter, c, &hyper);
         let optimiser = meter.settle();
-        let Ok(_) = LanguageWorkspace::new(&mut meter, c, &t.hyper(), t.batch, t.context);
+        let Ok(_) = LanguageWorkspace::new(&mut meter, c, &hyper, t.batch, t.context);
         Self { weights, optimiser, activations: meter.settle(), scratch: None }
     }
 
@@ -112,7 +114,7 @@ pub(crate) fn check(name: &str, free: usize, t: &Settings, estimate: impl Fn(&Se
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::RecipeFile;
+    use crate::train::{Optimizer, RecipeFile};
     use hh_core::presets::preset;
 
     fn settings() -> (Config, Settings) {
@@ -139,6 +141,19 @@ mod tests {
         let said = check("a card", half.min(sparing) - 1, &t, estimate).unwrap_err().to_string();
         assert!(said.contains("--batch 3 --accumulate 4") || said.contains("--recompute"), "{said}");
         assert!(check("a card", 1, &t, estimate).unwrap_err().to_string().contains("smaller model"));
+    }
+
+    #[test]
+    fn muon_needs_no_second_moment_of_the_matrices_of_blocks() {
+        let (c, t) = settings();
+        let of = |optimizer| MemoryEstimate::of(&c, &Settings { optimizer, ..t.clone() }, Numbers::SINGLE).optimiser;
+        let matrices = ["in_proj.weight", "out_proj.weight", "ffn.in.weight", "ffn.out.weight"];
+        let of_matrix = |(name, shape): &(String, hh_core::shape::Shape)| {
+            if matrices.iter().any(|matrix| name.ends_with(matrix)) { 4 * (shape.count() - 1) } else { 0 }
+        };
+        let saved: usize = model::shapes(&c).iter().map(of_matrix).sum();
+        assert!(saved > 0);
+        assert_eq!(of(Optimizer::Adamw) - of(Optimizer::Muon), saved);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use pairs::Pairs;
 pub use progress::{Progress, thousands};
 pub use recipe::{Data, Recipe, RecipeFile};
 pub use run::{Job, Outcome, run, train_loop, weights};
-pub use settings::{Settings, TrainOptions};
+pub use settings::{Optimizer, Settings, TrainOptions};
 pub use source::{BUILTIN, Source, SourceFile, TrainingData, builtin};
 pub use training_objective::TrainingObjective;
 pub use validate::validate;

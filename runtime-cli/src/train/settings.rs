@@ -2,7 +2,7 @@
 
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
-use hh_core::train::{HyperParams, Trained};
+use hh_core::train::{self, HyperParams, Trained};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -96,6 +96,9 @@ hyper_parameters! { model;
     /// memory, more time
     #[arg(long, num_args = 0, default_missing_value = "true")]
     trainer recompute: bool = false => #[serde(default, skip_serializing_if = "std::ops::Not::not")];
+    /// What updates the weights: AdamW, or Muon for the matrices of blocks and AdamW for the rest [default: adamw]
+    #[arg(long, value_enum, value_name = "NAME")]
+    trainer optimizer: Optimizer = Optimizer::Adamw;
     /// Peak learning rate [default: 0.4 / width of the model]
     #[arg(long)]
     run lr: f64 = 0.4 / model.width as f64;
@@ -117,6 +120,18 @@ hyper_parameters! { model;
     /// Decoupled weight decay of matrices [default: 0.1]
     #[arg(long)]
     trainer weight_decay: f64 = 0.1;
+    /// Peak learning rate of Muon; a matrix of more rows than columns has (rows / columns)^½ times it [default: 0.02]
+    #[arg(long, value_name = "LR")]
+    trainer muon_lr: f64 = 0.02;
+    /// Nesterov momentum of Muon [default: 0.95]
+    #[arg(long, value_name = "MOMENTUM")]
+    trainer muon_momentum: f64 = 0.95;
+    /// Decoupled weight decay of Muon [default: 0.1]
+    #[arg(long, value_name = "DECAY")]
+    trainer muon_weight_decay: f64 = 0.1;
+    /// Newton-Schulz steps of Muon [default: 5]
+    #[arg(long, value_name = "N")]
+    trainer muon_ns_steps: usize = 5;
     /// Learning rate multiplier of the token embedding [default: 1]
     #[arg(long, value_name = "TIMES")]
     trainer embed_lr_scale: f64 = 1.0 => #[serde(default = "one", skip_serializing_if = "is_one")];
@@ -221,6 +236,30 @@ impl Value for Only {
         match self {
             Self::All => Trained::All,
             Self::Episodic => Trained::Episodic,
+        }
+    }
+    fn real(self) -> Option<f64> {
+        None
+    }
+}
+
+/// `--optimizer`.
+#[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// AdamW for all tensors
+    Adamw,
+    /// Muon for the matrices of blocks, AdamW for the rest
+    Muon,
+}
+
+impl Value for Optimizer {
+    type Core = train::Optimizer;
+
+    fn core(self) -> train::Optimizer {
+        match self {
+            Self::Adamw => train::Optimizer::AdamW,
+            Self::Muon => train::Optimizer::Muon,
         }
     }
     fn real(self) -> Option<f64> {

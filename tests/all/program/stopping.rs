@@ -49,12 +49,16 @@ fn stopped_by(name: &str, here: &Path, run: &str, line: &str) -> String {
 fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
     let (folder, steps) = (desk(), 400);
     let here = folder.path();
-    let said = interrupted(here, "parts", steps, "");
-    assert!(said.contains("--resume parts"), "it says how to go on: {said}");
-    works(here, &format!("{TRAIN} --steps {steps} --log-every 1 --out whole"));
-    assert!(weights(here, "parts") != weights(here, "whole"), "it was interrupted before its end");
-    works(here, "train --resume parts --threads 2");
-    assert!(weights(here, "parts") == weights(here, "whole"));
+    for optimizer in ["adamw", "muon"] {
+        let [parts, whole] = ["parts", "whole"].map(|run| format!("{run}-{optimizer}"));
+        let flag = format!("--optimizer {optimizer}");
+        let said = interrupted(here, &parts, steps, &flag);
+        assert!(said.contains(&format!("--resume {parts}")), "it says how to go on: {said}");
+        works(here, &format!("{TRAIN} --steps {steps} --log-every 1 --out {whole} {flag}"));
+        assert!(weights(here, &parts) != weights(here, &whole), "it was interrupted before its end");
+        works(here, &format!("train --resume {parts} --threads 2"));
+        assert!(weights(here, &parts) == weights(here, &whole), "{optimizer}");
+    }
 }
 
 #[cfg(unix)]
