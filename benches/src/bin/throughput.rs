@@ -5,7 +5,8 @@
 //! throughput decode PRESET [--batch B] [--len T] [--threads N] [--steps N] [--segments S] [--quant q8|q4]
 //! ```
 //!
-//! `train` times forward, backward and AdamW like the reference's `bench` and prints the same line; `decode` also prints the
+//! `train` times forward, backward and AdamW like the reference's `bench` and prints the same line, and then steps with Muon, which
+//! take turns with those of AdamW so that both see the same load of the machine; `decode` also prints the
 //! bytes of weights that a token reads and the memory bandwidth.
 
 use hh_core::backend::{Device, Precision};
@@ -18,7 +19,7 @@ use hh_core::{
     schedule::Schedule,
     session::{Options, Session},
     shape::{Shape, Shaped},
-    train::{HyperParams, Trainer},
+    train::{HyperParams, Optimizer, Trainer},
 };
 use hh_cpu::{Cpu, Threads};
 use std::{hint::black_box, time::Instant};
@@ -74,39 +75,42 @@ fn model(preset: &str, cpu: &mut Cpu<f32>) -> Model<hh_cpu::Tensor<f32>> {
 
 /// As `reference.py bench`: two warm-up steps, then the median.
 fn train(preset: &str, args: &Args, threads: &Threads) {
-    let mut cpu = Cpu::<f32>::new(threads.clone());
-    let Model { config, params } = model(preset, &mut cpu);
-    let count: usize = params.leaves().map(|t| t.shape().count()).sum();
-    let hyper = HyperParams {
-        schedule: Schedule { peak_lr: 1e-4, min_lr: 1e-4, warmup: 0, steps: 1 << 20 },
-        beta1: 0.9,
-        beta2: 0.999,
-        adam_eps: 1e-8,
-        weight_decay: 0.01,
-        embed_lr_scale: 1.0,
-        ema: 0.999,
-        clip: 1.0,
-        seed: 0,
-        ..HyperParams::default()
-    };
-    let vocab = config.vocab_size as u32;
+    let trainers = [Optimizer::AdamW, Optimizer::Muon].map(|optimizer| {
+        let mut cpu = Cpu::<f32>::new(threads.clone());
+        let Model { config, params } = model(preset, &mut cpu);
+        let hyper = HyperParams {
+            optimizer,
+            schedule: Schedule { peak_lr: 1e-4, min_lr: 1e-4, warmup: 0, steps: 1 << 20 },
+            beta2: 0.999,
+            weight_decay: 0.01,
+            muon_lr: 1e-4,
+            ema: 0.999,
+            seed: 0,
+            ..HyperParams::default()
+        };
+        Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("memory for a step")
+    });
+    let [mut adamw, mut muon] = trainers;
+    let count: usize = adamw.train_state().weights.leaves().map(|t| t.shape().count()).sum();
+    let vocab = adamw.config().vocab_size as u32;
     let ids = |shift: usize| -> Vec<u32> {
         (0..args.batch * args.len).map(|i| ((i + shift) as u32).wrapping_mul(2_654_435_761) % vocab).collect()
     };
     let (tokens, targets) = (ids(0), ids(1));
-    let mut trainer = Trainer::new(cpu, config, hyper, params, args.batch, args.len).expect("memory for a step");
-    let mut times = Vec::new();
-    for step in 0..args.steps + 2 {
+    let step = |trainer: &mut Trainer<Cpu<f32>>| {
         let start = Instant::now();
         trainer.accumulate(&tokens, &targets).expect("a step");
         trainer.apply().expect("a step");
-        if step >= 2 {
-            times.push(start.elapsed().as_secs_f64());
-        }
+        start.elapsed().as_secs_f64()
+    };
+    for _ in 0..2 {
+        [&mut adamw, &mut muon].map(step);
     }
-    let seconds = median(times);
+    let times: Vec<[f64; 2]> = (0..args.steps).map(|_| [step(&mut adamw), step(&mut muon)]).collect();
+    let [seconds, with_muon] = [0, 1].map(|i| median(times.iter().map(|pair| pair[i]).collect()));
     let rate = (args.batch * args.len) as f64 / seconds;
     println!("{count} parameters, {rate:.0} tokens/s, {:.1} ms/step, {} threads", seconds * 1e3, args.threads);
+    println!("Muon: {:.1} ms/step, {:.3} × AdamW", with_muon * 1e3, with_muon / seconds);
 }
 
 /// One token at a time after a context of `len`, in 7 rounds.
