@@ -1,6 +1,6 @@
 //! Signals: the step is finished, everything is saved, and the run goes on as if it had never stopped.
 
-use super::{PROGRAM, TEXT, TRAIN, command, desk, desk_with_run, is_refusal, skipped, text_of, weights, words, works};
+use super::{PROGRAM, TEXT, TRAIN, command, desk, desk_with_run, is_refusal, refused, skipped, text_of, weights, words, works};
 use std::{
     io::Read,
     path::Path,
@@ -59,6 +59,7 @@ fn a_run_that_was_interrupted_goes_on_as_if_it_never_stopped() {
         works(here, &format!("train --resume {parts} --threads 2"));
         assert!(weights(here, &parts) == weights(here, &whole), "{optimizer}");
     }
+    refused(here, "train --resume whole-adamw --optimizer muon", &["--resume uses the recipe of the run"]);
 }
 
 #[cfg(unix)]
