@@ -104,7 +104,8 @@ fn train(preset: &str, args: &Args, threads: &Threads) {
         start.elapsed().as_secs_f64()
     };
     for _ in 0..2 {
-        [&mut adamw, &mut muon].map(step);
+        step(&mut adamw);
+        step(&mut muon);
     }
     let times: Vec<[f64; 2]> = (0..args.steps).map(|_| [step(&mut adamw), step(&mut muon)]).collect();
     let [seconds, with_muon] = [0, 1].map(|i| median(times.iter().map(|pair| pair[i]).collect()));
