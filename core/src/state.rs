@@ -51,6 +51,50 @@ impl Snapshot {
         self.position
     }
 
+    /// All values, part by part; a part of zeros at the start of a text.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Its layout, as [`from_parts`](Self::from_parts) takes it.
+    pub fn layout_bytes(&self) -> [u8; 20] {
+        let Layout { fingerprint, batch, context, segments } = self.layout;
+        let mut out = [0; 20];
+        out[..8].copy_from_slice(&fingerprint.to_le_bytes());
+        for (to, n) in out[8..].chunks_exact_mut(4).zip([batch, context, segments]) {
+            to.copy_from_slice(&n.to_le_bytes());
+        }
+        out
+    }
+
+    /// Positions that the episodic memory has seen, if there is one.
+    pub fn seen(&self) -> Option<u64> {
+        self.seen
+    }
+
+    /// A snapshot of a layout that [`layout_bytes`](Self::layout_bytes) gave. Whether it fits a session is found when it is
+    /// restored.
+    pub fn from_parts(layout: [u8; 20], position: u64, values: Vec<f32>, seen: Option<u64>) -> Self {
+        let u32_at = |i: usize| u32::from_le_bytes([layout[i], layout[i + 1], layout[i + 2], layout[i + 3]]);
+        let fingerprint = u64::from(u32_at(0)) | u64::from(u32_at(4)) << 32;
+        Self { layout: Layout { fingerprint, batch: u32_at(8), context: u32_at(12), segments: u32_at(16) }, position, values, seen }
+    }
+
+    /// Whether both are of the same model and layout.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.layout == other.layout && self.values.len() == other.values.len()
+    }
+
+    /// A snapshot of the same layout with other values, as many as these.
+    ///
+    /// # Panics
+    /// If they are fewer or more.
+    #[must_use]
+    pub fn replaced(&self, position: u64, values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), self.values.len(), "values of a snapshot");
+        Self { layout: self.layout, position, values, seen: self.seen }
+    }
+
     /// Bytes that [`to_bytes`](Self::to_bytes) gives.
     pub fn byte_len(&self) -> usize {
         HEADER + 4 * self.values.len() + if self.seen.is_some() { 16 } else { 8 }

@@ -110,7 +110,7 @@ pub(crate) fn forward<F: Float>(
     let dims = op.dims(ring.as_ref().map(|r| r.items.shape()), saved.as_ref().map(|s| s.shape()));
     let MemoryDims { batch, time, width, heads, head_dim: d, window, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "attend: output of {} columns", y.width);
-    let clock = ring.as_ref().map_or(0, |r| r.clock.data()[0] as usize);
+    let clock = ring.as_ref().map(|r| r.clock);
     let (level, qkv, y, saved) = (cpu.level, Strip::of(&op.qkv), StripMut::of(y), saved.map(StripMut::all));
     let past = ring.as_ref().map(|r| Past { items: Strip::all(r.items), rows: r.items.shape().extents()[1] });
 
@@ -118,20 +118,21 @@ pub(crate) fn forward<F: Float>(
     let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + QUERIES * (2 * padded(d) + TILE + 1);
     let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
-    share(&cpu.threads, batch * heads * runs, batch * time * width * most.min(clock + time), |task| {
+    share(&cpu.threads, batch * heads * runs, batch * time * width * most.min(clock.map_or(0, Indices::most) + time), |task| {
         let (run, head) = (task % runs, task / runs);
         let (from, to) = (run * RUN, time.min((run + 1) * RUN));
         // SAFETY: called once in this task.
         let working = unsafe { per_thread.current(&cpu.threads) };
         let (sequence, column) = (head / heads, head % heads * d);
+        let clock = clock.map_or(0, |clock| clock.of(sequence));
         F::run(level, Task { dims, sequence, column, from, to, clock, qkv, past, saved, y, working });
     });
 
-    if let Some(Ring { items, .. }) = ring {
+    if let Some(Ring { items, clock }) = ring {
         let rows = items.shape().extents()[1];
         for sequence in 0..batch {
             for t in time.saturating_sub(rows)..time {
-                let to = sequence * rows + (clock + t) % rows;
+                let to = sequence * rows + (clock.of(sequence) + t) % rows;
                 items.data_mut()[to * 2 * width..][..2 * width].copy_from_slice(qkv.row(sequence * time + t, width, 2 * width));
             }
         }

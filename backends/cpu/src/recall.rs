@@ -208,21 +208,27 @@ pub(crate) fn forward<F: Float>(
     if let Some(RecallState { ring, last }) = &state {
         assert_eq!((last.shape().rows(), last.shape().width()), (batch, width), "recall: last pattern");
         source.past = Some(Past { items: Strip::all(ring.items), rows: ring.items.shape().extents()[1], last: Strip::all(last) });
-        source.clock = ring.clock.data()[0] as usize;
     }
 
+    let clock = state.as_ref().map(|s| s.ring.clock);
     let most = slots + (time + source.past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
     let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + need(&dims);
     let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
-    share(&cpu.threads, batch * heads * runs, batch * time * width * dims.depth * most.min(slots + source.clock + time), |task| {
-        let (run, head) = (task % runs, task / runs);
-        let (from, to) = (run * RUN, time.min((run + 1) * RUN));
-        // SAFETY: called once in this task.
-        let working = unsafe { per_thread.current(&cpu.threads) };
-        let (sequence, column) = (head / heads, head % heads * d);
-        F::run(level, Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
-    });
+    share(
+        &cpu.threads,
+        batch * heads * runs,
+        batch * time * width * dims.depth * most.min(slots + clock.map_or(0, Indices::most) + time),
+        |task| {
+            let (run, head) = (task % runs, task / runs);
+            let (from, to) = (run * RUN, time.min((run + 1) * RUN));
+            // SAFETY: called once in this task.
+            let working = unsafe { per_thread.current(&cpu.threads) };
+            let (sequence, column) = (head / heads, head % heads * d);
+            let source = Source { clock: clock.map_or(0, |clock| clock.of(sequence)), ..source };
+            F::run(level, Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
+        },
+    );
     if let Some(state) = state {
         F::vectorise(
             level,
@@ -237,7 +243,7 @@ pub(crate) fn forward<F: Float>(
 fn remember<F: Float>(dims: &MemoryDims, op: &Recall<Tensor<F>>, state: RecallState<Tensor<F>, Indices>) {
     let MemoryDims { batch, time, width, head_dim: d, .. } = *dims;
     let RecallState { ring, last } = state;
-    let (qpv, rows, clock) = (Strip::of(&op.qpv), ring.items.shape().extents()[1], ring.clock.data()[0] as usize);
+    let (qpv, rows, clock) = (Strip::of(&op.qpv), ring.items.shape().extents()[1], ring.clock);
     let unit = |sequence: usize, t: usize, to: &mut [F]| {
         let patterns = qpv.row(sequence * time + t, width, width);
         for (pattern, to) in patterns.chunks_exact(d).zip(to.chunks_exact_mut(d)) {
@@ -246,7 +252,7 @@ fn remember<F: Float>(dims: &MemoryDims, op: &Recall<Tensor<F>>, state: RecallSt
     };
     for (sequence, last) in last.data_mut().chunks_exact_mut(width).enumerate().take(batch) {
         for t in time.saturating_sub(rows)..time {
-            let row = sequence * rows + (clock + t) % rows;
+            let row = sequence * rows + (clock.of(sequence) + t) % rows;
             let (pattern, value) = ring.items.data_mut()[row * 2 * width..][..2 * width].split_at_mut(width);
             match t.checked_sub(usize::from(op.successor)) {
                 Some(t) => unit(sequence, t, pattern),

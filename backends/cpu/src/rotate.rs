@@ -9,14 +9,20 @@ const RUN: usize = 32;
 pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: ColumnsMut<Tensor<F>>) {
     let ((batch, time, _), d) = (x.layout(), op.head_dim);
     assert!(d.is_multiple_of(2) && x.width.is_multiple_of(d), "rotate: {} columns, heads of {d}", x.width);
-    let clock = op.clock.map_or(0, |c| c.data()[0]);
+    // Sequences that share their positions share the angles.
+    let groups = op.clock.map_or(1, |clock| clock.data().len());
+    assert!(groups == 1 || groups == batch, "rotate: {groups} clocks for {batch} sequences");
+    let runs = time.div_ceil(RUN);
     let (level, width, half, x) = (cpu.level, x.width, d / 2, StripMut::of(x));
     let size = RUN * d;
     let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
-    share(&cpu.threads, time.div_ceil(RUN), batch * time * width, |task| {
+    share(&cpu.threads, groups * runs, batch * time * width, |task| {
         // SAFETY: called once in this task.
         let table = unsafe { per_thread.current(&cpu.threads) };
-        let (from, to) = (task * RUN, time.min((task + 1) * RUN));
+        let (group, run) = (task / runs, task % runs);
+        let (from, to) = (run * RUN, time.min((run + 1) * RUN));
+        let sequences = if groups == 1 { 0..batch } else { group..group + 1 };
+        let clock = op.clock.map_or(0, |clock| clock.of(group));
         turns(clock as f64 + from as f64, to - from, op.base as f64, op.inverse, d, table);
         F::vectorise(
             level,
@@ -24,7 +30,7 @@ pub(crate) fn forward<F: Float>(cpu: &mut Cpu<F>, op: Rotate<Indices>, x: Column
             || {
                 for (t, turn) in (from..to).zip(table.chunks_exact(d)) {
                     let (cos, sin) = turn.split_at(half);
-                    for row in (0..batch).map(|b| b * time + t) {
+                    for row in sequences.clone().map(|b| b * time + t) {
                         // SAFETY: each position belongs to one task.
                         for head in unsafe { x.row(row, 0, width) }.chunks_exact_mut(d) {
                             let (a, b) = head.split_at_mut(half);

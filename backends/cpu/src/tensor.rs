@@ -36,7 +36,7 @@ impl<F> Tensor<F> {
     /// If it is a block-quantised weight.
     pub fn data(&self) -> &[F] {
         match &self.values {
-            Values::Dense(values) => values,
+            Values::Dense(values) => &values[..self.shape.count()],
             Values::Quant(_) => panic!("a block-quantised weight {} where a dense tensor is needed", self.shape),
         }
     }
@@ -46,8 +46,23 @@ impl<F> Tensor<F> {
     /// If it is a block-quantised weight.
     pub fn data_mut(&mut self) -> &mut [F] {
         match &mut self.values {
-            Values::Dense(values) => values,
+            Values::Dense(values) => &mut values[..self.shape.count()],
             Values::Quant(_) => panic!("a block-quantised weight {} is read-only and cannot be trained", self.shape),
+        }
+    }
+    /// Shows the first `count` of the outermost extent; the memory of the others is kept, with what lies in it.
+    ///
+    /// # Panics
+    /// If it was allocated with fewer, or is a block-quantised weight.
+    pub fn show_first(&mut self, count: usize) {
+        let mut dims = [0; 3];
+        let rank = self.shape.rank();
+        dims[..rank].copy_from_slice(self.shape.dims());
+        dims[0] = count;
+        let shape = Shape::from_dims(&dims[..rank]).expect("a shape");
+        match &self.values {
+            Values::Dense(values) if shape.count() <= values.len() => self.shape = shape,
+            _ => panic!("the first {count} of {}", self.shape),
         }
     }
     /// The storage, dense or quantised.
@@ -77,6 +92,14 @@ impl Indices {
     pub(crate) fn data_mut(&mut self) -> &mut [u32] {
         &mut self.data
     }
+    /// The element of a sequence: its own, or the one of all.
+    pub(crate) fn of(&self, sequence: usize) -> usize {
+        self.data[if self.data.len() == 1 { 0 } else { sequence }] as usize
+    }
+    /// The largest element.
+    pub(crate) fn most(&self) -> usize {
+        self.data.iter().max().map_or(0, |&n| n as usize)
+    }
 }
 
 impl Shaped for Indices {
@@ -95,6 +118,8 @@ pub struct Cpu<F> {
     pub(crate) gathered: Vec<F>,
     /// Likewise, for the left factor of products with quantised weights.
     pub(crate) rounded: Rounded,
+    /// Whether each row of a product has the bits that it has alone.
+    pub(crate) rows_alone: bool,
     arena: Arena,
 }
 
@@ -106,7 +131,22 @@ impl<F: Real> Cpu<F> {
 
     /// A backend with these threads and this SIMD level.
     pub fn with_level(threads: Threads, level: Level) -> Self {
-        Self { level, threads, scratch: Vec::new(), gathered: Vec::new(), rounded: Rounded::default(), arena: Arena::default() }
+        Self {
+            level,
+            threads,
+            scratch: Vec::new(),
+            gathered: Vec::new(),
+            rounded: Rounded::default(),
+            rows_alone: false,
+            arena: Arena::default(),
+        }
+    }
+
+    /// Computes each row of a matrix product as if it were the only one, so that a sequence has the same bits in a batch of any
+    /// size. Products of many rows are slower so.
+    #[must_use]
+    pub fn with_rows_alone(self) -> Self {
+        Self { rows_alone: true, ..self }
     }
 
     /// Its SIMD level.

@@ -43,7 +43,8 @@ impl<T: Shaped, I: Shaped> Positions<'_, T, I> {
         let ([_, time, width], table) = (y.extents(), self.table.shape());
         assert!(table.width() == width && time <= table.rows(), "positions: {table} onto {y}");
         if let Some(clock) = self.clock {
-            assert_eq!(clock.shape().count(), 1, "positions: clock");
+            let n = clock.shape().count();
+            assert!(n == 1 || n == y.extents()[0], "positions: clock");
         }
         y.extents()
     }

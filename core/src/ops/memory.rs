@@ -6,7 +6,7 @@ use crate::shape::{Shape, Shaped};
 /// Rotary positions in place (Su et al. 2021, halves layout): in each head the pair `(i, i + d/2)` at absolute
 /// position `p = clock + t` turns by the angle `p · base^(−2i/d)`.
 pub struct Rotate<'a, I> {
-    /// How many positions came before; none if absent.
+    /// How many positions came before, `[1]` or, on the CPU, `[B]`; none if absent.
     pub clock: Option<&'a I>,
     /// `d`, even; the columns hold a whole number of heads.
     pub head_dim: usize,
@@ -20,7 +20,7 @@ pub struct Rotate<'a, I> {
 pub struct Ring<'a, T, I> {
     /// `[B, N, 2w]`: key and value, or pattern and value, of each position.
     pub items: &'a mut T,
-    /// `[1]`: how many positions came before this chunk. The kernel reads it and leaves it
+    /// `[1]`: how many positions came before this chunk; on the CPU also `[B]`, one for each sequence. The kernel reads it and leaves it
     /// ([`advance`](crate::backend::Forward::advance) moves it).
     pub clock: &'a I,
 }

@@ -35,7 +35,7 @@ pub(crate) fn product<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &Tensor<F>, [rows,
 
 /// [`product`] of dense factors.
 pub(crate) fn dense<F: Float>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
-    if rows <= vector::ROWS {
+    if rows <= vector::ROWS || cpu.rows_alone {
         return vector::product(cpu, x, w, [rows, inp, out], write, y);
     }
     gemm(cpu, Matrix::new(x, [rows, inp]), Matrix::new(w, [out, inp]).transposed(), write, y);
