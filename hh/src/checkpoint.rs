@@ -9,7 +9,7 @@ use hh_core::{
     model::Model,
     tokenizer::Tokenizer,
 };
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 /// Key of a checkpoint's metadata: length of the sequences that it was trained on, in tokens.
 pub const CONTEXT: &str = "context";
@@ -30,6 +30,8 @@ pub struct LoadedModel<T> {
     pub convention: Convention,
     /// Training steps taken; 0 where the checkpoint does not say.
     pub step: u64,
+    /// A hash of all of the above that computes, once it was asked for.
+    pub(crate) identity: OnceLock<u64>,
 }
 
 impl<T> LoadedModel<T> {
@@ -59,7 +61,14 @@ impl<T> LoadedModel<T> {
     pub fn with_tokenizer(metadata: &Metadata, model: Model<T>, tokenizer: Box<dyn Tokenizer>) -> Result<Self, Error> {
         check_vocabulary(&*tokenizer, &model.config)?;
         let step = metadata.get(hh_core::checkpoint::STEP).and_then(|step| step.parse().ok()).unwrap_or(0);
-        Ok(Self { convention: Convention::of(metadata)?, context: trained_context(metadata), model, tokenizer, step })
+        Ok(Self {
+            convention: Convention::of(metadata)?,
+            context: trained_context(metadata),
+            model,
+            tokenizer,
+            step,
+            identity: OnceLock::new(),
+        })
     }
 
     /// Context of a session in tokens: `requested`, or else the length that the model was trained on, within the positions

@@ -43,6 +43,7 @@ mod checkpoint;
 mod embedder;
 mod error;
 mod files;
+mod identity;
 mod text;
 pub mod tokenizer;
 
@@ -52,8 +53,8 @@ pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;
 pub use text::{
-    BEFORE, Decoder, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, StopStrings, TextModel, TextSession, TextState,
-    Weights,
+    BEFORE, CacheStats, Decoder, Drawn, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, PrefixCache, StopStrings,
+    TextBatch, TextModel, TextSession, TextState, Weights,
 };
 
 /// The examples of README.md and docs/embeddings.md compile and run.

@@ -1,19 +1,26 @@
 //! Text generation.
 
+mod batch;
 mod decoder;
 mod generation;
 mod memory;
 mod model;
+mod packed;
+mod prefix;
+mod rows;
 mod session;
 mod state;
+mod state_before;
 mod stops;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Drawn, TextBatch};
 pub use decoder::{Decoder, Piece};
 pub use generation::{GenerateOptions, Generation};
 pub use memory::{BEFORE, KeyFormat, Memory, Passage};
 pub use model::{TextModel, Weights};
+pub use prefix::{CacheStats, PrefixCache};
 pub use session::TextSession;
 pub use state::TextState;
 pub use stops::StopStrings;

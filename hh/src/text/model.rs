@@ -100,6 +100,14 @@ impl TextModel {
         Ok(Generation::new(session, decoder, options.max_tokens))
     }
 
+    pub(super) fn loaded(&self) -> &Arc<LoadedModel<Tensor<f32>>> {
+        &self.loaded
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
     fn backend(&self) -> Cpu<f32> {
         Cpu::new(Threads::new(self.threads))
     }

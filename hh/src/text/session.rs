@@ -12,6 +12,12 @@ use std::{collections::VecDeque, ops::Deref, sync::Arc};
 /// The most tokens that a session keeps for the repetition penalty of a later generation.
 const RECENT: usize = 4096;
 
+/// Adds tokens to the newest ones.
+pub(super) fn remember(recent: &mut VecDeque<u32>, tokens: impl IntoIterator<Item = u32>) {
+    recent.extend(tokens);
+    recent.drain(..recent.len().saturating_sub(RECENT));
+}
+
 /// A text that a model reads and continues. Its recurrent state can be copied, saved, restored and forked.
 ///
 /// `B` is the backend, `P` points to the loaded model (`Arc`, `Rc` or a reference).
@@ -134,8 +140,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         };
         logits.clone_into(&mut self.logits);
         self.inspected = self.inspector.is_some() && self.pending.len() == 1;
-        self.recent.extend(self.pending.drain(..));
-        self.recent.drain(..self.recent.len().saturating_sub(RECENT));
+        remember(&mut self.recent, self.pending.drain(..));
         Ok(())
     }
 
@@ -256,16 +261,33 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     pub fn snapshot(&mut self) -> Result<TextState, Error> {
         self.catch_up()?;
         let (logits, recent, stream) = (self.logits.clone(), self.recent.iter().copied().collect(), self.stream.clone());
-        Ok(TextState { state: self.session.snapshot()?, logits, recent, stream })
+        Ok(TextState { identity: self.identity()?, state: self.session.snapshot()?, logits, recent, stream })
+    }
+
+    /// Hash of weights and tokenizer, see [`LoadedModel::identity`].
+    ///
+    /// # Errors
+    /// [`Error::Core`] where the device fails.
+    pub fn identity(&mut self) -> Result<u64, Error> {
+        if let Some(&known) = self.model().identity.get() {
+            return Ok(known);
+        }
+        self.with_backend(|b, model| model.identity(b))
     }
 
     /// Returns to a snapshot, of this session or of another one of the same model and layout.
     ///
     /// # Errors
-    /// [`Error::Core`] where the snapshot belongs to another model or layout; the session is unchanged then.
+    /// [`Error::State`] for a snapshot of other weights or another tokenizer, [`Error::Core`] where it belongs to another
+    /// configuration or layout; the session is unchanged then.
     pub fn restore(&mut self, state: &TextState) -> Result<(), Error> {
         if ![0, self.session.config().vocab_size].contains(&state.logits.len()) {
             return Err(Error::State("the saved session belongs to a model with another vocabulary: load that model".into()));
+        }
+        if state.identity != 0 && state.identity != self.identity()? {
+            return Err(Error::State(
+                "the saved session was made with other weights or another tokenizer: load the model that made it".into(),
+            ));
         }
         self.session.restore(&state.state)?;
         self.logits.clone_from(&state.logits);
@@ -301,6 +323,26 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
 }
 
 impl TextSession {
+    /// The recurrent state, without the pending tokens.
+    pub(super) fn recurrent(&mut self) -> Result<hh_core::state::Snapshot, Error> {
+        Ok(self.session.snapshot()?)
+    }
+
+    /// Continues from where a batch has left a text.
+    pub(super) fn resume(
+        &mut self,
+        state: &hh_core::state::Snapshot,
+        logits: Vec<f32>,
+        recent: VecDeque<u32>,
+        stream: Utf8Stream,
+        pending: Option<u32>,
+    ) -> Result<(), Error> {
+        self.session.restore(state)?;
+        (self.logits, self.recent, self.stream, self.inspected) = (logits, recent, stream, false);
+        self.pending = pending.into_iter().collect();
+        Ok(())
+    }
+
     /// An independent copy, which continues from the same text.
     ///
     /// # Errors

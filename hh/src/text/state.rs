@@ -1,18 +1,26 @@
 //! The state of a text session as bytes.
 //!
-//! Little-endian: `HHPAGE02`, the recurrent state (length u64, then its bytes), the logits of the newest position (count u32,
-//! then f32), the beginning of a character (count u32, then its bytes), the newest tokens (count u32, then u32), and the FNV-1a
-//! hash (u64) of all bytes before it. `HHPAGE01` is the same without tokens.
+//! Little-endian: `HHPAGE03`, [identity](crate::LoadedModel::identity) of the model (u64, 0 if unknown), precision of the
+//! values (u32: 0 for f32), layout (20 bytes) and position (u64) of the recurrent state, number of its values (u64), a bit for
+//! each block of 32 values, set where it is not all zeros (u64 words), the values of these blocks (count u64, then f32),
+//! positions that the episodic memory has seen (count u32: 0 or 1, then u64), the logits of the newest position (count u32, then f32), the beginning of a character (count u32, then its bytes), the newest
+//! tokens (count u32, then u32), and a checksum (u64) of all bytes before it.
+//!
+//! `HHPAGE02` and `HHPAGE01`, which earlier versions wrote, are [read](super::state_before) as well.
 
-use crate::Error;
+use super::{packed::Packed, state_before};
+use crate::{Error, identity::Hash};
 use hh_core::{state, tokenizer::Utf8Stream};
 
-const MAGIC: &[u8; 8] = b"HHPAGE02";
-const WITHOUT_TOKENS: &[u8; 8] = b"HHPAGE01";
+const MAGIC: &[u8; 8] = b"HHPAGE03";
+/// Values are f32.
+const F32: u32 = 0;
 
 /// Everything that a [`TextSession`](crate::TextSession) remembers.
 #[derive(Clone, Debug)]
 pub struct TextState {
+    /// Of the model; 0 if the state does not say.
+    pub(super) identity: u64,
     pub(super) state: state::Snapshot,
     pub(super) logits: Vec<f32>,
     /// The newest tokens, oldest first.
@@ -26,77 +34,106 @@ impl TextState {
         self.state.position()
     }
 
-    /// The bytes that [`from_bytes`](Self::from_bytes) reads.
+    /// The bytes that [`from_bytes`](Self::from_bytes) reads. Memories that are not full yet take little.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (state, held) = (self.state.to_bytes(), self.stream.held());
-        let mut out = Vec::with_capacity(state.len() + 4 * (self.logits.len() + self.recent.len()) + held.len() + 36);
+        let (packed, held) = (Packed::new(self.state.values()), self.stream.held());
+        let mut out = Vec::with_capacity(packed.bytes() + 4 * (self.logits.len() + self.recent.len()) + held.len() + 100);
         out.extend(MAGIC);
-        out.extend((state.len() as u64).to_le_bytes());
-        out.extend(state);
+        out.extend(self.identity.to_le_bytes());
+        out.extend(F32.to_le_bytes());
+        out.extend(self.state.layout_bytes());
+        out.extend(self.state.position().to_le_bytes());
+        out.extend((packed.count as u64).to_le_bytes());
+        out.extend(packed.kept.iter().flat_map(|word| word.to_le_bytes()));
+        out.extend((packed.values.len() as u64).to_le_bytes());
+        out.extend(packed.values.iter().flat_map(|x| x.to_le_bytes()));
+        out.extend(u32::from(self.state.seen().is_some()).to_le_bytes());
+        out.extend(self.state.seen().into_iter().flat_map(u64::to_le_bytes));
         out.extend((self.logits.len() as u32).to_le_bytes());
         out.extend(self.logits.iter().flat_map(|x| x.to_le_bytes()));
         out.extend((held.len() as u32).to_le_bytes());
         out.extend(held);
         out.extend((self.recent.len() as u32).to_le_bytes());
         out.extend(self.recent.iter().flat_map(|token| token.to_le_bytes()));
-        out.extend(state::hash(&out).to_le_bytes());
+        out.extend(checksum(&out).to_le_bytes());
         out
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Memory is in proportion to the bytes, whatever they claim.
     ///
     /// # Errors
     /// [`Error::State`] for other bytes, and bytes that are cut short or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let fail = |what: &str| Error::State(format!("{what}; save the session again"));
-        let with_tokens = bytes.starts_with(MAGIC);
-        let body = bytes.strip_prefix(if with_tokens { MAGIC } else { WITHOUT_TOKENS });
-        let body = body.ok_or_else(|| fail("these bytes are no saved session"))?;
-        let (body, sum) = body.split_last_chunk().ok_or_else(|| fail("the saved session was cut short"))?;
-        if state::hash(&bytes[..bytes.len() - 8]) != u64::from_le_bytes(*sum) {
+        let Some(rest) = bytes.strip_prefix(MAGIC) else { return state_before::read(bytes) };
+        let (body, sum) = rest.split_last_chunk().ok_or_else(|| fail("the saved session was cut short"))?;
+        if checksum(&bytes[..bytes.len() - 8]) != u64::from_le_bytes(*sum) {
             return Err(fail("the saved session was cut short or damaged: its checksum does not match"));
         }
-        let parts = Parts::read(body, with_tokens).ok_or_else(|| fail("the saved session is damaged"))?;
-        let logits = parts.logits.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
-        let recent = parts.recent.as_chunks().0.iter().map(|&x| u32::from_le_bytes(x)).collect();
+        let state = Self::read(Reader(body)).ok_or_else(|| fail("the saved session is damaged"))?;
+        if state.state.values().iter().chain(&state.logits).any(|x| !x.is_finite()) {
+            return Err(fail("the saved session has values that are not finite"));
+        }
+        Ok(state)
+    }
+
+    fn read(mut rest: Reader<'_>) -> Option<Self> {
+        let identity = rest.u64()?;
+        if rest.u32()? != F32 {
+            return None;
+        }
+        let layout = rest.take(20)?.try_into().ok()?;
+        let position = rest.u64()?;
+        let count = usize::try_from(rest.u64()?).ok()?;
+        let kept = rest.take(Packed::words(count).checked_mul(8)?)?.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)).collect();
+        let length = usize::try_from(rest.u64()?).ok()?;
+        let values = floats(rest.take(length.checked_mul(4)?)?);
+        let values = Packed::from_parts(count, kept, values)?.unpack();
+        let seen = match rest.u32()? {
+            0 => None,
+            1 => Some(rest.u64()?),
+            _ => return None,
+        };
+        let logits = floats(rest.list(4)?);
         let mut stream = Utf8Stream::default();
-        stream.push(parts.held, &mut String::new());
-        Ok(Self { state: state::Snapshot::from_bytes(parts.state)?, logits, recent, stream })
+        stream.push(rest.list(1)?, &mut String::new());
+        let recent = rest.list(4)?.as_chunks().0.iter().map(|&token| u32::from_le_bytes(token)).collect();
+        let state = state::Snapshot::from_parts(layout, position, values, seen);
+        rest.0.is_empty().then_some(Self { identity, state, logits, recent, stream })
     }
 }
 
-/// The bytes of each part.
-struct Parts<'a> {
-    state: &'a [u8],
-    logits: &'a [u8],
-    held: &'a [u8],
-    recent: &'a [u8],
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hash = Hash::new();
+    hash.bytes(bytes);
+    hash.finish()
 }
 
-impl<'a> Parts<'a> {
-    fn read(body: &'a [u8], with_tokens: bool) -> Option<Self> {
-        let mut rest = Reader(body);
-        let length = u64::from_le_bytes(*rest.take(8)?.first_chunk()?);
-        let state = rest.take(usize::try_from(length).ok()?)?;
-        let logits = rest.list(4)?;
-        let held = rest.list(1)?;
-        let recent = if with_tokens { rest.list(4)? } else { &[] };
-        rest.0.is_empty().then_some(Self { state, logits, held, recent })
-    }
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Bytes yet to be read.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
     }
 
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
+    }
+
     /// A count, then as many values of `size` bytes.
-    fn list(&mut self, size: usize) -> Option<&'a [u8]> {
-        let count = u32::from_le_bytes(*self.take(4)?.first_chunk()?) as usize;
+    pub(super) fn list(&mut self, size: usize) -> Option<&'a [u8]> {
+        let count = self.u32()? as usize;
         self.take(count.checked_mul(size)?)
     }
 }

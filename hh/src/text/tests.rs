@@ -9,6 +9,9 @@ use hh_core::{
 };
 use std::{fs, path::PathBuf, thread};
 
+mod batch;
+mod prefix;
+
 fn config() -> Config {
     let json = r#"{"vocab_size": 256, "width": 24, "layers": 2, "ffn": 24, "head_dim": 8, "ssm_width": 8, "hopfield_width": 8,
         "attention_width": 8, "hopfield_depths": [2, 1], "segments": 2, "controller_width": 8}"#;
@@ -252,18 +255,17 @@ fn the_repetition_penalty_applies_to_the_prompt_and_survives_saving() {
 }
 
 #[test]
-fn a_state_without_tokens_is_still_read() {
+fn states_of_earlier_versions_are_still_read() {
     let model = model();
     let mut session = model.session().unwrap();
     session.prefill("abc").unwrap();
-    let bytes = session.snapshot().unwrap().to_bytes();
-    // As version 01 had it: without the three tokens and their count.
-    let mut old = bytes[..bytes.len() - 8 - 4 * 4].to_vec();
-    old[7] = b'1';
-    old.extend(hh_core::state::hash(&old).to_le_bytes());
-    let mut again = model.session().unwrap();
-    again.restore(&TextState::from_bytes(&old).unwrap()).unwrap();
-    assert_eq!(text(&mut again, &options(1)), text(&mut session, &options(1)));
+    let state = session.snapshot().unwrap();
+    let wanted = text(&mut session, &options(1));
+    for with_tokens in [false, true] {
+        let mut again = model.session().unwrap();
+        again.restore(&TextState::from_bytes(&state.to_bytes_before(with_tokens)).unwrap()).unwrap();
+        assert_eq!(text(&mut again, &options(1)), wanted);
+    }
 }
 
 #[test]
