@@ -62,7 +62,13 @@ pub struct Args {
     /// Most tokens of a text to embed, or of a prompt; others get status 400
     #[arg(long, value_name = "N", default_value_t = 32_768)]
     max_tokens: usize,
-    /// Seconds to wait for a client to send its request, or to take its answer
+    /// Memory in MiB for the states of prompts that were read and of sessions; 0 keeps none
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    cache_bytes: usize,
+    /// Folder that keeps sessions across restarts; it is made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    sessions: Option<PathBuf>,
+    /// Seconds for a client to send a request, or to take the next piece of a stream
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
     /// Print method, route, status and time of each request to the standard error
@@ -86,6 +92,9 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     if let Some((flag, value)) = limits.into_iter().find(|(_, value)| !(1..=1 << 20).contains(value)) {
         bail!("{flag} is {value}: give 1 to {}", 1 << 20);
     }
+    if args.cache_bytes > 1 << 20 {
+        bail!("--cache-bytes is {}: give 0 to {} MiB", args.cache_bytes, 1 << 20);
+    }
     let key = args.api_key.or_else(|| std::env::var(KEY).ok());
     if key.as_ref().is_some_and(|key| key.trim().is_empty()) {
         bail!("the key of --api-key or {KEY} is empty: give one, or neither");
@@ -101,6 +110,8 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
         connections: args.max_connections,
         body: args.max_body << 20,
         tokens: args.max_tokens,
+        cache: args.cache_bytes << 20,
+        sessions: args.sessions,
         patience: Duration::from_secs(args.timeout),
         log: args.log,
     };

@@ -30,6 +30,12 @@ impl Failure {
         Self { code: Some("context_length_exceeded"), ..Self::field(param, message) }
     }
 
+    /// A session that another request continues.
+    pub(super) fn in_use(name: &str) -> Self {
+        let message = format!("session \"{name}\" is being continued by another request: wait for its answer");
+        Self { param: Some("session"), code: Some("session_in_use"), ..Self::new(StatusCode::CONFLICT, message) }
+    }
+
     /// An error of the server, not of the client.
     pub(super) fn ours(error: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

@@ -1,6 +1,6 @@
 //! Connections: accepted up to a number, closed when they are silent, ended in order when the server stops.
 
-use super::{Server, routes::router};
+use super::{Server, patient::Patient, routes::router};
 use crate::stderr::say;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,7 +38,10 @@ pub(super) async fn serve(listener: TcpListener, server: Arc<Server>, stop: Arc<
             }
         };
         let _ = stream.set_nodelay(true);
-        let connection = running.watch(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone())));
+        let connection = running.watch(
+            builder
+                .serve_connection(TokioIo::new(Patient::new(stream, server.options.patience)), TowerToHyperService::new(service.clone())),
+        );
         tokio::spawn(async move {
             // A client may break off at any time.
             let _ = connection.await;

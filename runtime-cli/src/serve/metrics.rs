@@ -1,5 +1,6 @@
 //! Counters, in the text format of Prometheus.
 
+use hh::CacheStats;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -32,13 +33,16 @@ impl Metrics {
         self.embedded_tokens.fetch_add(tokens as u64, Relaxed);
     }
 
-    pub(super) fn generated(&self, prompt: usize, tokens: usize) {
-        self.prompt_tokens.fetch_add(prompt as u64, Relaxed);
+    pub(super) fn read(&self, tokens: usize) {
+        self.prompt_tokens.fetch_add(tokens as u64, Relaxed);
+    }
+
+    pub(super) fn generated(&self, tokens: usize) {
         self.generated_tokens.fetch_add(tokens as u64, Relaxed);
     }
 
-    /// `in_flight` requests are being answered.
-    pub(super) fn text(&self, in_flight: usize) -> String {
+    /// `in_flight` requests are being answered; sessions come with their number and their bytes in memory.
+    pub(super) fn text(&self, in_flight: usize, cache: CacheStats, sessions: (usize, usize)) -> String {
         let mut out = String::new();
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -55,6 +59,15 @@ impl Metrics {
         family("hh_embedded_texts_total", "counter", "Texts that were embedded.", &one(&self.texts));
         family("hh_embedded_tokens_total", "counter", "Tokens of texts that were embedded.", &one(&self.embedded_tokens));
         family("hh_prompt_tokens_total", "counter", "Tokens of prompts that were continued.", &one(&self.prompt_tokens));
+        let number = |value: usize| [(String::new(), value as f64)];
+        let lookups = [("hit", cache.hits), ("miss", cache.misses)].map(|(found, n)| (format!("{{result=\"{found}\"}}"), n as f64));
+        family("hh_cache_lookups_total", "counter", "Prompts that were looked for in the prefix cache.", &lookups);
+        family("hh_cached_tokens_total", "counter", "Tokens of prompts that were not read again.", &[(String::new(), cache.tokens as f64)]);
+        family("hh_cache_dropped_total", "counter", "States that were dropped for others.", &[(String::new(), cache.dropped as f64)]);
+        family("hh_cache_states", "gauge", "States in the prefix cache.", &number(cache.states));
+        family("hh_cache_bytes", "gauge", "Bytes of states in the prefix cache.", &number(cache.bytes));
+        family("hh_sessions", "gauge", "Sessions in memory.", &number(sessions.0));
+        family("hh_session_bytes", "gauge", "Bytes of sessions in memory.", &number(sessions.1));
         family("hh_generated_tokens_total", "counter", "Tokens that were generated.", &one(&self.generated_tokens));
         out
     }

@@ -11,8 +11,10 @@ mod failure;
 mod guard;
 mod listen;
 mod metrics;
+mod patient;
 mod request;
 mod routes;
+mod sessions;
 mod turns;
 
 pub use cross_origin::Origins;
@@ -23,10 +25,11 @@ use crate::loading::Source;
 use crate::stdout;
 use anyhow::{Context, Result};
 use failure::Failure;
-use hh::{Embedder, LoadedModel};
+use hh::{Embedder, LoadedModel, PrefixCache};
 use hh_core::embed::CONVENTION;
 use hh_cpu::{Cpu, Tensor, Threads};
 use metrics::Metrics;
+use sessions::Sessions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +62,11 @@ pub struct Options {
     pub body: usize,
     /// Most tokens of a text to embed, or of a prompt with its continuation.
     pub tokens: usize,
-    /// Longest time to receive a request, and to wait for a client that does not take its answer.
+    /// Bytes of states of prompts, and as many of states of sessions.
+    pub cache: usize,
+    /// Where sessions are kept across restarts.
+    pub sessions: Option<PathBuf>,
+    /// Longest time to receive a request, and to wait for a client that takes nothing of its answer.
     pub patience: Duration,
     /// Prints a line for each request, without anything that the client wrote.
     pub log: bool,
@@ -74,6 +81,9 @@ struct Server {
     model: Model,
     embedder: Embedder,
     turns: Turns,
+    /// States of prompts.
+    prefixes: PrefixCache,
+    sessions: Sessions,
     /// Requests that may begin.
     places: Arc<Semaphore>,
     metrics: Metrics,
@@ -123,6 +133,8 @@ impl Server {
             model,
             embedder: embedder.with_threads(1),
             turns: Turns::new(options.threads),
+            prefixes: PrefixCache::new(options.cache),
+            sessions: Sessions::open(options.sessions.as_deref(), options.cache)?,
             places: Arc::new(Semaphore::new(options.requests)),
             metrics: Metrics::default(),
             options,

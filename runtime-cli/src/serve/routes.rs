@@ -61,5 +61,8 @@ async fn health() -> Json<Value> {
 
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let in_flight = server.options.requests - server.places.available_permits();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], server.metrics.text(in_flight))
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        server.metrics.text(in_flight, server.prefixes.stats(), server.sessions.stats()),
+    )
 }

@@ -1,7 +1,9 @@
 //! `hh-runtime serve`, asked by an HTTP client.
 
 mod clients;
+mod http;
 mod refusals;
+mod sessions;
 
 use super::{command, desk_with_run, refused, works};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -168,11 +170,17 @@ fn null_is_absent() {
     fields.iter().for_each(|field| asked[field] = Value::Null);
     let answer = server.works("completions", &asked);
     assert_eq!(answer["usage"]["completion_tokens"], 16);
+    let no_stops = server.works("completions", &json!({"prompt": "fox", "temperature": 0, "stop": []}));
+    assert_eq!(no_stops["choices"], answer["choices"]);
     let several =
         json!({"prompt": "fox", "temperature": 0, "n": 2, "echo": true, "logit_bias": {}, "presence_penalty": 0, "logprobs": false});
     let texts = server.works("completions", &several);
     let text = format!("fox{}", answer["choices"][0]["text"].as_str().expect("a text"));
     assert_eq!([&texts["choices"][0]["text"], &texts["choices"][1]["text"]], [&json!(text), &json!(text)]);
+    let (_, metrics) = server.get("metrics");
+    for line in ["hh_prompt_tokens_total 9", "hh_generated_tokens_total 64"] {
+        assert!(metrics.lines().any(|found| found == line), "a prompt is read once for its texts: {metrics}");
+    }
 }
 
 #[test]

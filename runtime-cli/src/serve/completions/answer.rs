@@ -22,6 +22,8 @@ pub(super) struct Answer {
     model: String,
     /// Tokens of the prompts.
     prompt_tokens: usize,
+    /// The session that goes on.
+    session: Option<String>,
 }
 
 /// The client has left, or does not take its answer.
@@ -35,6 +37,7 @@ impl Answer {
             id: format!("cmpl-{created:x}-{}", ANSWERS.fetch_add(1, Ordering::Relaxed)),
             created,
             model: server.names[0].clone(),
+            session: work.session.clone(),
             prompt_tokens: work.prompts.iter().map(|(_, ids)| ids.len()).sum(),
         }
     }
@@ -62,6 +65,9 @@ impl Answer {
         }
         let mut body = self.body(choices);
         body["usage"] = self.usage(written);
+        if let Some(name) = &self.session {
+            body["session"] = json!(name);
+        }
         Ok(Json(body))
     }
 
@@ -86,7 +92,11 @@ impl Answer {
                 Some(Piece::Text { index, text }) => self.body(vec![choice(index, &text, None)]),
                 Some(Piece::End { index, reason, tokens }) => {
                     written += tokens;
-                    self.body(vec![choice(index, "", Some(reason))])
+                    let mut end = self.body(vec![choice(index, "", Some(reason))]);
+                    if let Some(name) = &self.session {
+                        end["session"] = json!(name);
+                    }
+                    end
                 }
                 Some(Piece::Failed(failure)) => return events.send(failure.body().to_string()).await,
                 None => break,

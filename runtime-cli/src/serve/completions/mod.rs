@@ -21,9 +21,15 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, place: Place, Body
     };
     server.require(asked.model())?;
     let (stream, usage) = asked.stream();
-    let work = asked.work(model, server.options.tokens)?;
+    // A long prompt takes a while to tokenize: other requests go on meanwhile.
+    let (reading, tokens) = (model.clone(), server.options.tokens);
+    let work = server.turns.run(move || asked.work(&reading, tokens)).await.map_err(Failure::ours)??;
+    let session = match &work.session {
+        Some(name) => Some(server.sessions.claim(name).ok_or_else(|| Failure::in_use(name))?),
+        None => None,
+    };
     let answer = Answer::new(&server, &work);
-    let pieces = generate::begin(server.clone(), model.clone(), work, place);
+    let pieces = generate::begin(server.clone(), model.clone(), work, session, place);
     if stream {
         Ok(answer.stream(pieces, usage, server.options.patience))
     } else {

@@ -1,7 +1,7 @@
 //! What a client asks for, and whether this server can do it.
 
-use crate::serve::{Failure, request::Texts};
-use hh::{LoadedModel, SamplerConfig, StopStrings};
+use crate::serve::{Failure, request::Texts, sessions};
+use hh::{GenerateOptions, LoadedModel, SamplerConfig};
 use hh_core::config::Positions;
 use hh_cpu::Tensor;
 use serde::Deserialize;
@@ -37,6 +37,8 @@ pub(in crate::serve) struct Asked {
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     logit_bias: Option<Value>,
+    /// Not OpenAI's: the name of a text that is kept and that this request goes on with.
+    session: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,10 +52,10 @@ pub(super) struct Work {
     pub(super) prompts: Vec<(Option<String>, Vec<u32>)>,
     /// Texts for each prompt.
     pub(super) choices: usize,
-    pub(super) tokens: usize,
-    /// The seed of the first text; others count on.
-    pub(super) sampler: SamplerConfig,
-    pub(super) stops: StopStrings,
+    /// How the first text is drawn; the seeds of others count on.
+    pub(super) options: GenerateOptions,
+    /// The session that the prompt is added to.
+    pub(super) session: Option<String>,
 }
 
 impl Asked {
@@ -95,12 +97,22 @@ impl Asked {
         if choices == 0 || choices.saturating_mul(prompts.len()) > CHOICES {
             return Err(Failure::field("n", format!("n is {choices} for {} prompts: at most {CHOICES} texts are possible", prompts.len())));
         }
+        if let Some(name) = &self.session {
+            sessions::check_name(name).map_err(|message| Failure::field("session", message))?;
+            if choices != 1 || prompts.len() != 1 {
+                return Err(Failure::field("session", "a session goes on with one text: give one prompt, and leave n out"));
+            }
+        }
         if prompts.iter().any(|(_, ids)| ids.is_empty()) {
             return Err(Failure::field("prompt", "the prompt is empty: give at least one character"));
         }
         check_length(model, prompts.iter().map(|(_, ids)| ids.len()).max().unwrap_or(0), tokens, longest)?;
-        let stops = self.stop.map_or_else(|| Ok(Vec::new()), |stops| stops.list("stop", STOPS))?;
-        if stops.iter().any(String::is_empty) {
+        let stop = match self.stop {
+            None => Vec::new(),
+            Some(Texts::Several(list)) if list.is_empty() => list,
+            Some(texts) => texts.list("stop", STOPS)?,
+        };
+        if stop.iter().any(String::is_empty) {
             return Err(Failure::field("stop", "a stop string is empty: leave it out"));
         }
         let seed = self.seed.map_or_else(any_seed, |seed| seed as u64);
@@ -110,7 +122,12 @@ impl Asked {
             let field = if top_p > 0.0 && top_p <= 1.0 { "temperature" } else { "top_p" };
             return Err(Failure::field(field, e.to_string()));
         }
-        Ok(Work { prompts, choices, tokens, sampler, stops: StopStrings::new(stops) })
+        Ok(Work {
+            prompts,
+            choices,
+            options: GenerateOptions { max_tokens: tokens, sampler, stop, ignore_end_of_text: false },
+            session: self.session,
+        })
     }
 }
 

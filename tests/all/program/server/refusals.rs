@@ -28,6 +28,7 @@ fn what_cannot_be_answered_is_refused_in_the_shape_of_openai() {
         ("completions", json!({"prompt": "fox", "top_p": 0}), 400, json!("top_p"), "top_p is 0"),
         ("completions", json!({"prompt": "fox", "n": 0}), 400, json!("n"), "n is 0"),
         ("completions", json!({"prompt": "fox", "n": 999}), 400, json!("n"), "at most 128"),
+        ("completions", json!({"prompt": ["fox", "dog"], "n": 1_u64 << 63}), 400, json!("n"), "at most 128"),
         ("completions", json!({"prompt": "fox", "best_of": 3}), 400, json!("best_of"), "not supported"),
         ("completions", json!({"prompt": "fox", "logprobs": 1}), 400, json!("logprobs"), "not supported"),
         ("completions", json!({"prompt": "fox", "frequency_penalty": 1}), 400, json!("frequency_penalty"), "not supported"),
