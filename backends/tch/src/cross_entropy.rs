@@ -1,10 +1,7 @@
 //! Logits and cross-entropy, a chunk of rows at a time.
 
 use crate::{Indices, Tch, Tensor, replay::scalar_grads, value::Value};
-use hh_core::{
-    ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad, IGNORE},
-    shape::Shaped,
-};
+use hh_core::ops::{CrossEntropy, CrossEntropyDims, CrossEntropyGrad, IGNORE};
 use tch::Kind;
 
 /// The targets of a chunk of rows.

@@ -85,8 +85,8 @@ fn mixture([weights, keep, used]: &[Value; 3], matches: &Value) -> Value {
 
 /// Which items have the target, `[B, T, R]`.
 fn matches(b: &Tch, items: &EpisodicItems<Tensor>, targets: &Indices, d: &EpisodicDims) -> Value {
-    let targets = Value::share(&targets.inner).view(&[d.batch, d.time, 1]);
-    let tokens = items.tokens.value().view(&[d.batch, 1, d.rows]).to(Kind::Int64);
+    let targets = Value::share(&targets.inner).view(&[d.batch, d.time, 1]).to(b.full);
+    let tokens = b.whole(items.tokens).view(&[d.batch, 1, d.rows]);
     tokens.with(&targets, |tokens, targets| tokens.f_eq_tensor(targets)).to(b.full)
 }
 
