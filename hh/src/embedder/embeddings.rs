@@ -76,14 +76,14 @@ impl Embeddings {
         Self { len, dim, values }
     }
 
-    /// The same vectors with other numbers, from f32 of vectors of length 1.
+    /// The same embeddings in another data type. For int8, f32 embeddings must have length 1: values beyond ±1 are clipped.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for vectors that are not f32.
+    /// [`Error::Mismatch`] unless these are f32.
     pub fn quantised(self, output: Output) -> Result<Self, Error> {
         match self.values {
             Values::F32(values) => Ok(Self::of(self.dim, values, output)),
-            _ => Err(Error::Mismatch("only vectors of f32 numbers can be quantised".into())),
+            _ => Err(Error::Mismatch("only f32 embeddings can be quantised; embed with Output::F32 first".into())),
         }
     }
 

@@ -71,7 +71,7 @@ impl<C: Compiler> Images<C> {
         self.shared.get(key, || self.ahead(&self.shared.compiler.along(key)))
     }
 
-    /// Compiles in the background what nobody asked for yet.
+    /// Compiles the remaining kernels in the background.
     fn ahead(&self, keys: &[Key]) {
         let mut asked = lock(&self.asked);
         let keys: Arc<[Key]> = keys.iter().copied().filter(|&key| asked.insert(key)).collect();
