@@ -4,6 +4,7 @@ use super::Job;
 use crate::table::{is_text_list, text_array, text_lists};
 use anyhow::Result;
 use arrow_array::{Array, LargeStringArray};
+use hh::tokenizer::is_blank;
 use std::ops::Range;
 
 /// A text of a row.
@@ -99,7 +100,7 @@ impl Texts {
             let item = item as u64;
             let text = self.text(index);
             let whole = 0..text.map_or(0, str::len);
-            let ranges = match (job.split, text.filter(|text| !text.trim().is_empty())) {
+            let ranges = match (job.split, text.filter(|text| !is_blank(text))) {
                 (Some(split), Some(text)) => split(text)?,
                 _ => vec![whole],
             };

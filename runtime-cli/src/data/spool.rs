@@ -2,11 +2,12 @@
 //!
 //! A text is read up to three times: for its hash, for a vocabulary, and for its ids.
 
+use super::source;
 use crate::files;
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -28,11 +29,7 @@ impl Input {
     /// # Errors
     /// As [`files::open`], and a temporary file that cannot be written.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = if path.as_os_str() == STDIN || path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            copy(path)?
-        } else {
-            Arc::new(files::open(path)?)
-        };
+        let file = if is_stream(path) { copy_of(path)? } else { Arc::new(files::open(path)?) };
         Ok(Self { file, at: 0 })
     }
 
@@ -45,19 +42,57 @@ impl Input {
     }
 }
 
-fn copy(path: &Path) -> Result<Arc<File>> {
+/// Whether a path is a stream: the standard input or a pipe.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == STDIN || path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Opens a stream; returns its name for messages, too.
+///
+/// # Errors
+/// As [`files::open`].
+pub(crate) fn open(stream: &Path) -> Result<(Box<dyn BufRead>, PathBuf)> {
+    Ok(if stream.as_os_str() == STDIN {
+        (Box::new(io::stdin().lock()), "the standard input".into())
+    } else {
+        (Box::new(BufReader::new(files::open(stream)?)), stream.to_owned())
+    })
+}
+
+/// Copies bytes to the file that `create` makes in the folder of temporary files. `name` is the name of their source in messages.
+///
+/// # Errors
+/// Bytes that cannot be read, and a file that cannot be written.
+pub(crate) fn copy<F: Write>(from: &mut dyn BufRead, name: &Path, create: impl FnOnce(&Path) -> io::Result<F>) -> Result<F> {
+    let folder = std::env::temp_dir();
+    let cannot = |e: io::Error| {
+        anyhow!("cannot copy {} to the folder of temporary files, {}: {}", name.display(), folder.display(), files::remedy(&e))
+    };
+    let mut copy = create(&folder).map_err(cannot)?;
+    loop {
+        let bytes = match from.fill_buf() {
+            Ok([]) => break,
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(source::broken(name, &e)),
+        };
+        copy.write_all(bytes).map_err(cannot)?;
+        let read = bytes.len();
+        from.consume(read);
+    }
+    copy.flush().map_err(cannot)?;
+    Ok(copy)
+}
+
+/// The copy of a stream, made when it is first asked for.
+fn copy_of(stream: &Path) -> Result<Arc<File>> {
     let mut copies = COPIES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(copy) = copies.get(path) {
+    if let Some(copy) = copies.get(stream) {
         return Ok(copy.clone());
     }
-    let mut source: Box<dyn Read> = if path.as_os_str() == STDIN { Box::new(io::stdin().lock()) } else { Box::new(files::open(path)?) };
-    let name = if path.as_os_str() == STDIN { "the standard input".into() } else { path.display().to_string() };
-    let folder = std::env::temp_dir();
-    let mut copy = tempfile::tempfile_in(&folder)
-        .map_err(|e| anyhow!("cannot copy {name} to the folder of temporary files, {}: {}", folder.display(), files::remedy(&e)))?;
-    io::copy(&mut source, &mut copy).map_err(|e| anyhow!("cannot copy {name} to {}: {}", folder.display(), files::remedy(&e)))?;
-    let copy = Arc::new(copy);
-    copies.insert(path.to_owned(), copy.clone());
+    let (mut from, name) = open(stream)?;
+    let copy = Arc::new(copy(&mut *from, &name, |folder| tempfile::tempfile_in(folder))?);
+    copies.insert(stream.to_owned(), copy.clone());
     Ok(copy)
 }
 

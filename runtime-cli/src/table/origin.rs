@@ -1,16 +1,14 @@
 //! Files that can be read more than once: regular files, and copies of streams.
 
-use crate::data::source::{Compression, Source};
+use crate::data::source::{self, Compression, Source};
+use crate::data::spool;
 use crate::files;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempPath;
-
-/// The name of the standard input.
-const STDIN: &str = "-";
 
 /// A file that can be read more than once. A stream (`-`, a pipe, `/dev/stdin`) is read once, into a temporary file.
 #[derive(Clone, Debug)]
@@ -28,11 +26,9 @@ impl Origin {
     /// # Errors
     /// A stream that cannot be read, or copied.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        if path.as_os_str() == STDIN {
-            return Self::copied("the standard input".into(), &mut io::stdin().lock(), None);
-        }
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            return Self::copied(path.to_owned(), &mut BufReader::new(files::open(path)?), None);
+        if spool::is_stream(path) {
+            let (mut from, shown) = spool::open(path)?;
+            return Self::copied(shown, &mut *from, None);
         }
         let name = path.to_string_lossy().to_lowercase();
         Ok(Self { path: path.to_owned(), shown: path.to_owned(), compression: Compression::of(&name).0, copy: None })
@@ -45,25 +41,14 @@ impl Origin {
     pub(super) fn decompressed(self) -> Result<Self> {
         match self.compression {
             Compression::None => Ok(self),
-            compression => Self::copied(self.shown, &mut compression.reader(files::open(&self.path)?), Some(Compression::None)),
+            compression => Self::copied(self.shown, &mut *compression.reader(files::open(&self.path)?), Some(Compression::None)),
         }
     }
 
-    fn copied(shown: PathBuf, from: &mut impl BufRead, compression: Option<Compression>) -> Result<Self> {
-        let read = |e: io::Error| crate::data::source::broken(&shown, &e);
-        let start = from.fill_buf().map_err(read)?;
+    fn copied(shown: PathBuf, from: &mut dyn BufRead, compression: Option<Compression>) -> Result<Self> {
+        let start = from.fill_buf().map_err(|e| source::broken(&shown, &e))?;
         let compression = compression.unwrap_or_else(|| Compression::detect(start));
-        let folder = std::env::temp_dir();
-        let cannot = |e: &io::Error| anyhow!("cannot copy {} to {}: {}", shown.display(), folder.display(), files::remedy(e));
-        let mut copy = files::temporary(0o600).tempfile_in(&folder).map_err(|e| cannot(&e))?;
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            let bytes = from.read(&mut buffer).map_err(|e| crate::data::source::broken(&shown, &e))?;
-            if bytes == 0 {
-                break;
-            }
-            copy.write_all(&buffer[..bytes]).map_err(|e| cannot(&e))?;
-        }
+        let copy = spool::copy(from, &shown, |folder| files::temporary(0o600).tempfile_in(folder))?;
         let copy = Arc::new(copy.into_temp_path());
         Ok(Self { path: copy.to_path_buf(), shown, compression, copy: Some(copy) })
     }
