@@ -7,6 +7,9 @@ use std::io::{self, BufRead, Read};
 /// Largest supported window in bytes: that of `zstd --long`, and the default limit of its decoder.
 const MAX_WINDOW: u64 = 128 << 20;
 
+/// Largest window of any `zstd`; a file that asks for more is damaged.
+const LONGEST: u64 = 1 << 31;
+
 /// Decompresses all frames, skips skippable ones, and verifies checksums.
 pub(crate) struct Frames<R> {
     source: R,
@@ -88,8 +91,8 @@ impl std::error::Error for NeedsZstd {}
 /// The I/O error below that of the decoder, if there is one, to distinguish truncated from damaged files.
 fn cause(e: FrameDecoderError) -> io::Error {
     let needs = match e {
-        FrameDecoderError::WindowSizeTooBig { requested, .. } => {
-            let bits = requested.max(1).next_power_of_two().ilog2();
+        FrameDecoderError::WindowSizeTooBig { requested, .. } if requested <= LONGEST => {
+            let bits = requested.next_power_of_two().ilog2();
             Some((format!("a window of {}", window(requested)), format!("--long={bits}")))
         }
         FrameDecoderError::DictNotProvided { dict_id } => Some((format!("the dictionary {dict_id}"), "-D DICTIONARY".into())),
@@ -135,6 +138,15 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
         assert_eq!(error.to_string(), "it needs a window of 2 GiB; decompress it first: zstd -d --long=31");
         assert!(read((28 - 10) << 3 | 4).unwrap_err().to_string().contains("384 MiB; decompress it first: zstd -d --long=29"));
+    }
+
+    #[test]
+    fn a_window_beyond_that_of_any_decoder_is_damage() {
+        let single_segment = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &[0xff; 40]].concat();
+        for file in [&single_segment[..], &frame(0xff)] {
+            let error = Frames::new(file).read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
     }
 
     #[test]
