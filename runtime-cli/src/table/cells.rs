@@ -1,6 +1,7 @@
 //! Records of delimited text, as in RFC 4180, strictly: a quotation mark that is not closed, or is closed in the middle of a
 //! cell, is an error. Readers that guess there (the crate `csv` is one) join rows silently.
 
+use super::dialect::{DELIMITER_LINE, named_delimiter};
 use crate::data::source::{self, Source, foreign_encoding};
 use anyhow::{Result, bail};
 use std::io::BufRead;
@@ -136,7 +137,7 @@ impl Cells {
         Ok(found)
     }
 
-    /// Skips a byte order mark, and the line feed after a carriage return.
+    /// Skips a byte order mark, a line that names the delimiter, and the line feed after a carriage return.
     fn start(&mut self) -> Result<()> {
         let start = self.reader.fill_buf().map_err(|e| source::broken(&self.path, &e))?;
         if !self.started {
@@ -146,6 +147,12 @@ impl Cells {
             }
             if start.starts_with("\u{feff}".as_bytes()) {
                 self.reader.consume(3);
+            }
+            if self.reader.fill_buf().is_ok_and(|start| named_delimiter(start).is_some()) {
+                self.reader.consume(DELIMITER_LINE.len() + 1);
+                self.lines += 1;
+                self.returned = self.reader.fill_buf().is_ok_and(|next| next.first() == Some(&b'\r'));
+                self.reader.consume(1);
             }
         }
         if std::mem::take(&mut self.returned) && self.reader.fill_buf().is_ok_and(|next| next.first() == Some(&b'\n')) {

@@ -5,6 +5,7 @@ use super::format::{Format, ReadOptions};
 use super::origin::Origin;
 use crate::data::source;
 use anyhow::{Result, bail};
+use std::io::BufRead;
 
 /// Delimiters that are found.
 const CANDIDATES: [(u8, &str); 4] = [(b',', "a comma"), (b';', "a semicolon"), (b'\t', "a tab"), (b'|', "a bar")];
@@ -12,6 +13,17 @@ const CANDIDATES: [(u8, &str); 4] = [(b',', "a comma"), (b';', "a semicolon"), (
 const SAMPLE: (usize, usize) = (200, 1 << 20);
 /// Longest name of a column in bytes.
 const NAME: usize = 128;
+
+/// How a first line begins that names the delimiter, as spreadsheets write and read it.
+pub(super) const DELIMITER_LINE: &[u8] = b"sep=";
+
+/// The delimiter that the first line of a file names: `sep=;`. `start` is what follows a byte order mark.
+pub(super) fn named_delimiter(start: &[u8]) -> Option<u8> {
+    match start.strip_prefix(DELIMITER_LINE)? {
+        [delimiter, b'\r' | b'\n', ..] => Some(*delimiter).filter(|&d| d == b'\t' || d == b' ' || d.is_ascii_punctuation() && d != b'"'),
+        _ => None,
+    }
+}
 
 /// The dialect of a file: what `options` says, and for the rest what fits the first records alone.
 ///
@@ -40,6 +52,11 @@ struct Division {
 }
 
 fn delimiter(origin: &Origin, usual: u8, dialect: Dialect) -> Result<u8> {
+    let mut start = origin.source()?.into_reader();
+    let start = start.fill_buf().map_err(|e| source::broken(origin.shown(), &e))?;
+    if let Some(named) = named_delimiter(start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start)) {
+        return Ok(named);
+    }
     let mut divisions = Vec::new();
     for (delimiter, name) in CANDIDATES {
         let mut cells = Cells::new(origin.source()?, Dialect { delimiter, ..dialect });

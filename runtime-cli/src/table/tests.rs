@@ -42,11 +42,15 @@ fn kinds(table: &Table) -> Vec<(&str, String)> {
 
 #[test]
 fn a_line_is_a_row() {
-    let (_folder, path) = written("a.txt", "\u{feff}one\r\n\ntwo — 2\nthree");
-    let table = Table::open(&path).unwrap();
-    assert_eq!((table.columns().collect::<Vec<_>>(), table.rows()), (vec!["text"], 4));
-    let (texts, batches) = column(&table, "text", 3);
-    assert_eq!((texts, batches), (["one", "", "two — 2", "three"].map(|text| Some(text.to_owned())).to_vec(), vec![3, 1]));
+    for ends in ["\r\n", "\n", "\r"] {
+        let (_folder, path) = written("a.txt", ["\u{feff}one", "", "two — 2", "three"].join(ends));
+        let table = Table::open(&path).unwrap();
+        assert_eq!((table.columns().collect::<Vec<_>>(), table.rows()), (vec!["text"], 4), "{ends:?}");
+        let (texts, batches) = column(&table, "text", 3);
+        assert_eq!((texts, batches), (["one", "", "two — 2", "three"].map(|text| Some(text.to_owned())).to_vec(), vec![3, 1]));
+        let rest: Vec<_> = table.batches(&[0], 9, 2).unwrap().map(|batch| super::texts(batch.unwrap().column(0)).unwrap()).collect();
+        assert_eq!(rest.concat(), [Some("two — 2".to_owned()), Some("three".into())]);
+    }
 }
 
 #[test]

@@ -25,6 +25,19 @@ fn quotes_in_a_tsv_are_those_of_csv_unless_they_are_text() {
 }
 
 #[test]
+fn a_first_line_may_name_the_delimiter() {
+    for start in ["sep=;\r\n", "\u{feff}sep=;\n", "sep=;\r"] {
+        let (_folder, path) = written("a.csv", format!("{start}id;text\n1;a, b\n2;\"c\n"));
+        let error = Table::open(&path).err().unwrap().to_string();
+        assert!(error.contains("line 4 of"), "{error}");
+        let (_folder, path) = written("a.csv", format!("{start}id;text\n1;a, b\n"));
+        assert_eq!(column(&Table::open(&path).unwrap(), "text", 9).0, some(&["a, b"]), "{start:?}");
+    }
+    let (_folder, path) = written("a.csv", "sep=,text\n1,a\n");
+    assert_eq!(Table::open(&path).unwrap().columns().next(), Some("sep="));
+}
+
+#[test]
 fn the_delimiter_is_found_or_asked_for() {
     for (name, content) in [
         ("a.csv", "id;text\n1;Good morning\n2;\"a; b, c\"\n"),
