@@ -75,7 +75,8 @@ pub(super) fn write(job: &Job<'_>, stored: &mut Stored, out: &mut (impl Write + 
     Ok(done)
 }
 
-/// Elements of embeddings are stored plain: compression, dictionary and statistics do not help.
+/// Elements of embeddings are stored plain: compression, dictionary and statistics do not help. Without `coerce_types` the crate
+/// writes dates in milliseconds as integers.
 fn properties(column: &str) -> WriterProperties {
     let numbers = ColumnPath::new([column, "list", "element"].map(str::to_owned).to_vec());
     WriterProperties::builder()
@@ -83,5 +84,6 @@ fn properties(column: &str) -> WriterProperties {
         .set_column_compression(numbers.clone(), Compression::UNCOMPRESSED)
         .set_column_dictionary_enabled(numbers.clone(), false)
         .set_column_statistics_enabled(numbers, EnabledStatistics::None)
+        .set_coerce_types(true)
         .build()
 }

@@ -78,11 +78,14 @@ impl Table {
     /// Refuses columns whose values cannot be read without change.
     ///
     /// # Errors
-    /// A column whose values have no common type, and a timestamp beyond those that can be read, with line or row.
+    /// A column whose values have no common type, intervals, and a timestamp beyond those that can be read, with line or row.
     pub(crate) fn require_exact(&self, columns: &[usize]) -> Result<()> {
         self.require_types(columns)?;
         if self.format == Format::Parquet {
-            self.parts.iter().try_for_each(|part| parquet::require_exact_timestamps(&part.origin, columns))?;
+            for part in &self.parts {
+                parquet::require_no_intervals(&part.origin, columns)?;
+                parquet::require_exact_timestamps(&part.origin, columns)?;
+            }
         }
         Ok(())
     }

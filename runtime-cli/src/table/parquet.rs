@@ -10,7 +10,7 @@ use arrow_array::types::{TimestampMicrosecondType, TimestampNanosecondType};
 use arrow_schema::{ArrowError, DataType, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
-use parquet::basic::Type;
+use parquet::basic::{ConvertedType, Type};
 use parquet::file::metadata::RowGroupMetaData;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,12 @@ fn one(origin: &Origin) -> Result<(SchemaRef, u64)> {
     let (_, found) = metadata(origin, None)?;
     let rows = found.metadata().file_metadata().num_rows();
     let rows = u64::try_from(rows).with_context(|| format!("{} has an invalid number of rows, {rows}", path.display()))?;
-    for chunk in found.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+    let groups = found.metadata().row_groups();
+    let of_groups = groups.iter().try_fold(0, |sum: u64, group| sum.checked_add(u64::try_from(group.num_rows()).ok()?));
+    if of_groups != Some(rows) {
+        bail!("{} is damaged: its row groups do not have the {rows} rows that its footer counts; write it again", path.display());
+    }
+    for chunk in groups.iter().flat_map(|group| group.columns()) {
         if !readable(chunk.compression()) {
             bail!(
                 "column \"{}\" of {} has the unsupported compression {:?}; write the file with zstd or snappy",
@@ -73,6 +78,25 @@ fn one(origin: &Origin) -> Result<(SchemaRef, u64)> {
         bail!("{} has two columns named \"{}\"; rename one", path.display(), twice.name());
     }
     Ok((found.schema().clone(), rows))
+}
+
+/// Refuses intervals, of which the crate drops the months.
+///
+/// # Errors
+/// Such a column.
+pub(super) fn require_no_intervals(origin: &Origin, columns: &[usize]) -> Result<()> {
+    let (_, found) = metadata(origin, None)?;
+    let descriptor = found.parquet_schema();
+    let interval = |leaf: &usize| descriptor.column(*leaf).converted_type() == ConvertedType::INTERVAL;
+    let roots = (0..descriptor.num_columns()).filter(interval).map(|leaf| descriptor.get_column_root_idx(leaf));
+    match roots.into_iter().find(|root| columns.contains(root)) {
+        Some(root) => bail!(
+            "column \"{}\" of {} has intervals of months, days and milliseconds, which cannot be copied exactly: cast it to text, or remove it",
+            found.schema().field(root).name(),
+            origin.shown().display()
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Refuses timestamps of type INT96 beyond those that i64 holds in nanoseconds since 1970 (the years 1677 to 2262), which the crate
@@ -118,7 +142,8 @@ fn bounded(size: usize, found: &ArrowReaderMetadata, mask: &ProjectionMask) -> u
     let bytes = |group: &RowGroupMetaData| -> u64 {
         let chunks = group.columns().iter().enumerate().filter(|(i, _)| mask.leaf_included(*i));
         // A dictionary has each value once, however many rows have it; newer files tell the bytes of the rows.
-        chunks.map(|(_, chunk)| chunk.unencoded_byte_array_data_bytes().unwrap_or(0).max(chunk.uncompressed_size()).max(0) as u64).sum()
+        let bytes = chunks.map(|(_, chunk)| chunk.unencoded_byte_array_data_bytes().unwrap_or(0).max(chunk.uncompressed_size()).max(0));
+        bytes.fold(0, |sum, bytes| sum.saturating_add(bytes as u64))
     };
     let groups = found.metadata().row_groups().iter();
     let widest = groups.map(|group| bytes(group) / (group.num_rows().max(1) as u64)).max().unwrap_or(0);
@@ -161,7 +186,8 @@ fn batches_as(origin: &Origin, schema: Option<SchemaRef>, columns: &[usize], siz
     sorted.sort_unstable();
     sorted.dedup();
     let order = columns.iter().map(|column| sorted.partition_point(|other| other < column)).collect();
-    Ok(Box::new(Rows { reader, path, order, row: first, finished: false }))
+    let end = first + (rows - skip) as u64;
+    Ok(Box::new(Rows { reader, path, order, row: first, end, finished: false }))
 }
 
 struct Rows {
@@ -169,6 +195,8 @@ struct Rows {
     path: PathBuf,
     order: Vec<usize>,
     row: u64,
+    /// The row after the last one.
+    end: u64,
     finished: bool,
 }
 
@@ -181,6 +209,10 @@ impl Iterator for Rows {
         }
         let batch = self.reader.next();
         self.finished = !matches!(batch, Some(Ok(_)));
+        if batch.is_none() && self.row != self.end {
+            let e = ArrowError::ParquetError(format!("its columns end before row {}", self.end));
+            return Some(Err(damaged(&self.path, self.row + 1, &e)));
+        }
         Some(match batch?.and_then(|batch| batch.project(&self.order)) {
             Ok(batch) => {
                 self.row += batch.num_rows() as u64;

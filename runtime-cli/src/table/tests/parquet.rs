@@ -110,3 +110,15 @@ fn a_row_without_a_whole_vector_is_named() {
         assert!(error.contains(what), "{error}");
     }
 }
+
+#[test]
+fn intervals_are_refused_where_they_would_be_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    // `copy (select 'a' as text, interval 1 month as every) to 'interval.parquet'` in DuckDB.
+    std::fs::write(&path, include_bytes!("interval.parquet")).unwrap();
+    let table = Table::open(&path).unwrap();
+    table.require_exact(&[0]).unwrap();
+    let error = table.require_exact(&[0, 1]).unwrap_err().to_string();
+    assert!(error.contains("column \"every\"") && error.contains("cast it to text"), "{error}");
+}
