@@ -25,16 +25,21 @@ fn other_programs_read_what_was_written() {
     let folder = desk_with_run();
     let here = folder.path();
     fs::write(here.join("rows.jsonl"), rows(3000)).expect("memory");
-    for rest in ["out.parquet", "out.jsonl", "out.npy --empty zero"] {
-        let said = works(here, &format!("{EMBED} --output {rest}"));
-        assert!(said.contains("3000 rows, 6 dimensions"), "{said}");
+    for kind in ["f32", "f16", "int8", "binary"] {
+        for file in ["parquet", "jsonl", "npy --empty zero"] {
+            let said = works(here, &format!("{EMBED} --output-dtype {kind} --output {kind}.{file}"));
+            assert!(said.contains("3000 rows, 6 dimensions"), "{said}");
+        }
     }
-    assert!(!here.join("out.parquet.unfinished").exists());
+    for file in ["parquet", "jsonl", "npy --empty zero"] {
+        works(here, &format!("{EMBED} --chunk-tokens 40 --chunk-overlap 12 --output chunks.{file}"));
+    }
+    assert!(!here.join("f32.parquet.unfinished").exists());
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     if !Command::new(&python).args(["-c", "import duckdb, numpy, pyarrow"]).output().is_ok_and(|output| output.status.success()) {
         return skipped("reading back takes a Python with duckdb, numpy and pyarrow; PYTHON names one");
     }
-    let script = ["-c", include_str!("read_back.py"), "out.parquet", "out.jsonl", "out.npy", "6"];
+    let script = ["-c", include_str!("read_back.py"), "6"];
     let output = Command::new(&python).args(script).current_dir(here).output().expect("python runs");
     assert!(output.status.success(), "{}", text_of(&output.stderr));
     eprint!("{}", text_of(&output.stdout));

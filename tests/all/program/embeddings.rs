@@ -38,6 +38,23 @@ fn vectors_are_judged_by_sentences_and_by_documents() {
 }
 
 #[test]
+fn pairs_are_the_same_in_every_format() {
+    let folder = desk_with_run();
+    let here = folder.path();
+    fs::write(here.join("pairs.jsonl"), LINES).expect("memory");
+    fs::write(here.join("pairs.json"), format!("[{}]", LINES.trim_end().replace('\n', ","))).expect("memory");
+    let rows = "a fox,a quick fox,4\na fox,pasta with salt,0.5\n";
+    fs::write(here.join("pairs.csv"), format!("sentence1,sentence2,score\n{rows}")).expect("memory");
+    fs::write(here.join("pairs.tsv"), format!("sentence1\tsentence2\tscore\n{}", rows.replace(',', "\t"))).expect("memory");
+    works(here, "embed run --input pairs.jsonl --text-column sentence1 --output pairs.parquet");
+    works(here, "eval-embeddings run --sts pairs.jsonl pairs.json pairs.csv pairs.tsv pairs.parquet --json figures.json");
+    let figures: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(here.join("figures.json")).expect("it is there")).expect("JSON");
+    let found: Vec<_> = figures["sts"].as_array().expect("a list").iter().map(|file| (&file["pairs"], &file["spearman"])).collect();
+    assert!(found.len() == 5 && *found[0].0 == 2 && found.iter().all(|file| *file == found[0]), "{figures}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_refused() {
     let folder = desk_with_run();
     let here = folder.path();
