@@ -10,3 +10,4 @@ pub mod instrumented;
 pub mod kernels;
 pub mod model;
 pub mod readers;
+pub mod seeds;

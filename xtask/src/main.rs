@@ -8,7 +8,7 @@ mod package;
 mod run;
 mod web;
 
-use run::{cargo, program};
+use run::{cargo, program, root};
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -73,6 +73,15 @@ fn oracle(checkpoint: &str, reference: &str) -> Result<(), String> {
     cargo(args).run()
 }
 
+/// The limits are those of docs/compatibility.md.
 fn fuzz(target: &str, seconds: &str) -> Result<(), String> {
-    cargo(["+nightly", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")]).run()
+    let [corpus, seeds] = ["corpus", "seeds"].map(|folder| format!("fuzz/{folder}/{target}"));
+    std::fs::create_dir_all(root().join(&corpus)).map_err(|e| format!("cannot make {corpus}: {e}"))?;
+    let words = format!("fuzz/dictionaries/{target}.dict");
+    let mut flags = vec![format!("-max_total_time={seconds}")];
+    flags.extend(["-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-timeout=20"].map(String::from));
+    flags.extend(root().join(&words).exists().then(|| format!("-dict={words}")));
+    let seeds = root().join(&seeds).exists().then_some(&seeds[..]);
+    let paths = ["+nightly", "fuzz", "run", target, &corpus].into_iter().chain(seeds).chain(["--"]);
+    cargo(paths.chain(flags.iter().map(String::as_str))).run()
 }

@@ -1,0 +1,83 @@
+//! Small files of this project's own formats, to start fuzzing from and to damage in tests.
+
+use crate::model::{config, cpu, disturbed, model};
+use hh_core::{
+    checkpoint::{Dtype, TOKENIZER, write},
+    model::shapes,
+    sample::SamplerState,
+    session::{Options, Session},
+    tokenizer::{Bytes, Tokenizer},
+};
+use hh_runtime::{
+    conversation::Conversation,
+    data::shard::{Header, Width},
+};
+
+/// Checkpoints with each kind of memory.
+pub fn checkpoints() -> Vec<Vec<u8>> {
+    let of = |changes| {
+        let c = config(changes);
+        let tensors: Vec<_> = shapes(&c)
+            .into_iter()
+            .map(|(name, shape)| {
+                let mut values = vec![0.0; shape.count()];
+                disturbed(&name, shape, &c, &mut values);
+                (name, shape, values)
+            })
+            .collect();
+        let notes = [(TOKENIZER.to_string(), Bytes.to_json())].into();
+        write(&c, &notes, tensors.iter().map(|(n, s, v)| (n.as_str(), *s, &v[..])), Dtype::Bf16).expect("finite weights")
+    };
+    ["", r#""hopfield_kind": "classic", "hopfield_slots": 0"#].map(of).to_vec()
+}
+
+/// Shards with ids of both widths.
+pub fn shards() -> Vec<Vec<u8>> {
+    let of = |(vocab, count): (usize, u64)| {
+        let width = Width::of(vocab);
+        let header = Header { width, count, vocab_size: vocab as u64, tokenizer: [5; 32] };
+        let mut bytes = header.to_bytes().to_vec();
+        width.pack(&(0..count as u32).map(|i| i % vocab as u32).collect::<Vec<_>>(), &mut bytes);
+        bytes
+    };
+    [(13, 50), (70_000, 50), (1, 1)].map(of).to_vec()
+}
+
+/// The state of a session before and after a text, and a conversation with the second.
+pub fn states() -> ([Vec<u8>; 2], Vec<u8>) {
+    let c = config("");
+    let mut b = cpu::<f32>(1);
+    let model = model(&mut b, &c);
+    let mut session = Session::new(b, &model, Options { context: 4, ..Options::default() }).expect("a session");
+    let empty = session.snapshot().expect("no device to lose").to_bytes();
+    session.prefill(&[1, 2, 3]).expect("ids of the vocabulary");
+    let full = session.snapshot().expect("no device to lose");
+    let sampler = SamplerState { draws: 5, recent: vec![1, 2, 3] };
+    let talk =
+        Conversation { origin: [7; 32], context: 4, segments: 2, snapshot: full.clone(), sampler, pending: vec![3], held: vec![0xe2] };
+    ([empty, full.to_bytes()], talk.to_bytes())
+}
+
+/// Descriptions of tokenizers.
+pub fn tokenizers() -> Vec<Vec<u8>> {
+    let texts = ["the cat's hat sat on the mat. ".repeat(20)];
+    let bpe = |lower| hh::tokenizer::Bpe::train::<hh::Error>(270, lower, texts.iter().cloned().map(Ok)).expect("a text").to_json();
+    [Bytes.to_json(), bpe(false), bpe(true)].map(String::into_bytes).to_vec()
+}
+
+/// Bodies of requests to the server.
+pub fn requests() -> Vec<Vec<u8>> {
+    let bodies = [
+        r#"{"model": "m", "input": ["a", "b\u00e9"], "encoding_format": "base64", "dimensions": 5, "user": null}"#,
+        r#"{"prompt": "a", "max_tokens": 5, "stop": ["x"], "stream": true, "stream_options": {"include_usage": true}}"#,
+    ];
+    bodies.map(|body| body.as_bytes().to_vec()).to_vec()
+}
+
+/// An array of NumPy, `[2, 3]`.
+pub fn arrays() -> Vec<Vec<u8>> {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+    let header = format!("{header:<117}\n");
+    let numbers = (0..6).flat_map(|i| (i as f32).to_le_bytes());
+    vec![b"\x93NUMPY\x01\0\x76\0".iter().copied().chain(header.bytes()).chain(numbers).collect()]
+}
