@@ -35,10 +35,8 @@ pub fn checkpoint(bytes: &[u8]) -> bool {
             checkpoint.read(name, *shape, &mut values).is_ok()
         })
     };
-    if let Some((_, rest)) = bytes.split_first_chunk::<8>() {
-        if let Some(mended) = mended(rest) {
-            read(&mended);
-        }
+    if let Some(mended) = bytes.split_first_chunk::<8>().and_then(|(_, rest)| mended(rest)) {
+        read(&mended);
     }
     read(bytes)
 }
