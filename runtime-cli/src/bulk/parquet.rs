@@ -54,7 +54,7 @@ pub(super) fn write(job: &Job<'_>, stored: &mut Stored, out: &mut (impl Write + 
         },
         e => anyhow!("cannot write {}: {e}", job.output.path().display()),
     };
-    let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(job.column))).map_err(cannot)?;
+    let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(job.column, &schema))).map_err(cannot)?;
     let done = rows::each(job, stored, |mut columns, vectors, row| {
         if watch.stop() {
             return Ok(false);
@@ -76,14 +76,15 @@ pub(super) fn write(job: &Job<'_>, stored: &mut Stored, out: &mut (impl Write + 
 }
 
 /// Elements of embeddings are stored plain: compression, dictionary and statistics do not help. Without `coerce_types` the crate
-/// writes dates in milliseconds as integers.
-fn properties(column: &str) -> WriterProperties {
+/// writes dates in milliseconds as integers; with it, it renames the elements of lists, so it is on only where there are such dates.
+fn properties(column: &str, schema: &Schema) -> WriterProperties {
+    let dates = schema.flattened_fields().iter().any(|field| *field.data_type() == DataType::Date64);
     let numbers = ColumnPath::new([column, "list", "element"].map(str::to_owned).to_vec());
     WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_column_compression(numbers.clone(), Compression::UNCOMPRESSED)
         .set_column_dictionary_enabled(numbers.clone(), false)
         .set_column_statistics_enabled(numbers, EnabledStatistics::None)
-        .set_coerce_types(true)
+        .set_coerce_types(dates)
         .build()
 }
