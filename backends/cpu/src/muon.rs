@@ -146,7 +146,7 @@ impl<F: Float> Task<'_, F> {
                 *grad = F::ZERO;
             }
         }
-        let norm = F::of(sum(update, |x| x.to_f64() * x.to_f64()).sqrt());
+        let norm = F::of(sum(update, |x| x.to_f64() * x.to_f64())).sqrt();
         // A norm of NaN stays one, so that a broken gradient does not pass for a finite one.
         let scale = F::ONE / if norm < eps { eps } else { norm };
         update.iter_mut().for_each(|x| *x *= scale);
