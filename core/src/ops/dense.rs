@@ -33,7 +33,7 @@ impl<T: Shaped, I: Shaped> Embed<'_, T, I> {
 pub struct Positions<'a, T, I> {
     /// `[max_len, D]`; `clock + T` is at most `max_len` (the caller has checked).
     pub table: &'a T,
-    /// How many positions came before; none if absent.
+    /// How many positions came before, one number for all sequences or `B` of them; none if absent.
     pub clock: Option<&'a I>,
 }
 
@@ -205,6 +205,7 @@ mod tests {
     fn positions_fit_their_table() {
         assert_eq!(positions(Shape::cube(3, 8, 4), None), [3, 8, 4]);
         assert_eq!(positions(Shape::cube(3, 5, 4), Some(1)), [3, 5, 4]);
+        assert_eq!(positions(Shape::cube(3, 5, 4), Some(3)), [3, 5, 4]);
     }
 
     #[test]
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     #[should_panic = "positions: clock"]
-    fn positions_have_one_clock() {
-        positions(Shape::cube(3, 8, 4), Some(3));
+    fn positions_have_one_clock_or_one_for_each_sequence() {
+        positions(Shape::cube(3, 8, 4), Some(2));
     }
 }
