@@ -205,8 +205,13 @@ impl<B: Forward, M: Deref<Target = Model<B::Tensor>>> Session<B, M> {
             .map(|index| Episode { index, token: tokens[at(index)] as u32, weight: weights[at(index)] })
             .filter(|episode| episode.weight > 0.0)
             .collect();
-        all.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(b.index.cmp(&a.index)));
-        all.truncate(most);
+        let order = |a: &Episode, b: &Episode| b.weight.total_cmp(&a.weight).then(b.index.cmp(&a.index));
+        // A large memory is not sorted for the few that are asked for.
+        if most < all.len() {
+            all.select_nth_unstable_by(most, order);
+            all.truncate(most);
+        }
+        all.sort_by(order);
         Ok(all)
     }
 
