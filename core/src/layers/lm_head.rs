@@ -33,13 +33,6 @@ pub struct Loss<'a, T, I> {
     pub losses: &'a mut T,
 }
 
-impl<'a, T, I> Loss<'a, T, I> {
-    /// The losses of evaluation.
-    pub fn evaluation(targets: &'a I, mixture: Option<&'a T>, scratch: &'a mut T, losses: &'a mut T) -> Self {
-        Self { targets, mixture, smoothing: 0.0, z_weight: 0.0, scale: 1.0, scratch, losses }
-    }
-}
-
 impl<T> Acts<T> {
     /// Allocates the activations of a chunk.
     ///
