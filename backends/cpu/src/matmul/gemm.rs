@@ -48,10 +48,19 @@ struct Plan {
     pc: usize,
     /// Elements of the packed left factor; 0 where its rows are read as they are.
     left: usize,
+    extent: Extent,
+}
+
+/// What a product runs on.
+struct Machine<'a, F> {
+    threads: &'a Threads,
+    level: Level,
+    /// As many elements as the plan [needs](Plan::scratch).
+    memory: &'a mut [F],
 }
 
 impl Plan {
-    fn new<F: Real>(level: Level, a: &Matrix<F>, n: usize) -> Self {
+    fn new<F: Real>(level: Level, a: &Matrix<F>, n: usize, extent: Extent) -> Self {
         let [m, depth] = a.extents;
         let [mr, nr] = F::tile_extents(level);
         let depths = depth.div_ceil(DEPTH).max(1);
@@ -62,7 +71,7 @@ impl Plan {
         let nc = n.next_multiple_of(nr).min((RIGHT / kc.max(1)).next_multiple_of(tc));
         // Rows that are contiguous along the depth are read without packing.
         let left = if a.strides[1] != 1 { m.next_multiple_of(mr) * kc } else { 0 };
-        Self { depths, kc, mc, nc, tc, pc, left }
+        Self { depths, kc, mc, nc, tc, pc, left, extent }
     }
 
     fn scratch(&self) -> usize {
@@ -72,38 +81,28 @@ impl Plan {
 
 /// `c = a · b`, written as `write` specifies; `c` is row-major.
 pub(crate) fn gemm<F: Real>(cpu: &mut Cpu<F>, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
-    let plan = Plan::new(cpu.level, &a, b.extents[1]);
+    let plan = Plan::new(cpu.level, &a, b.extents[1], Extent::Whole);
     let memory = scratch(&mut cpu.scratch, plan.scratch());
-    run(&cpu.threads, cpu.level, memory, &plan, Extent::Whole, a, b, write, c);
+    run(Machine { threads: &cpu.threads, level: cpu.level, memory }, &plan, a, b, write, c);
 }
 
 /// Elements of memory that [`serial`] needs for a product of these extents `[rows, depth, columns]`.
 pub(crate) fn serial_scratch<F: Real>(level: Level, [m, depth, n]: [usize; 3]) -> usize {
-    Plan::new::<F>(level, &Matrix { data: &[], extents: [m, depth], strides: [depth, 1] }, n).scratch()
+    Plan::new::<F>(level, &Matrix { data: &[], extents: [m, depth], strides: [depth, 1] }, n, Extent::Whole).scratch()
 }
 
 /// `c = a · b` on the current thread, for one of several products that run at the same time; rows of `a` are contiguous.
 pub(crate) fn serial<F: Real>(level: Level, memory: &mut [F], extent: Extent, a: Matrix<F>, b: Matrix<F>, c: &mut [F]) {
     assert_eq!(a.strides[1], 1, "rows of the left factor");
-    let plan = Plan::new(level, &a, b.extents[1]);
-    run(&Threads::one(), level, memory, &plan, extent, a, b, Write::Set { bias: None, add: None }, c);
+    let plan = Plan::new(level, &a, b.extents[1], extent);
+    run(Machine { threads: &Threads::one(), level, memory }, &plan, a, b, Write::Set { bias: None, add: None }, c);
 }
 
-#[expect(clippy::too_many_arguments, reason = "a product, its division and the machine")]
-fn run<F: Real>(
-    threads: &Threads,
-    level: Level,
-    memory: &mut [F],
-    plan: &Plan,
-    extent: Extent,
-    a: Matrix<F>,
-    b: Matrix<F>,
-    write: Write<F>,
-    c: &mut [F],
-) {
+fn run<F: Real>(machine: Machine<'_, F>, plan: &Plan, a: Matrix<F>, b: Matrix<F>, write: Write<F>, c: &mut [F]) {
+    let Machine { threads, level, memory } = machine;
     let ([m, depth], [same, n]) = (a.extents, b.extents);
     assert!(depth == same && c.len() == m * n, "product of {:?} and {:?} into {}", a.extents, b.extents, c.len());
-    let &Plan { depths, kc, mc, nc, tc, pc, left } = plan;
+    let &Plan { depths, kc, mc, nc, tc, pc, left, extent } = plan;
     let [mr, nr] = F::tile_extents(level);
     let packed = a.strides[1] != 1;
     let (left, right) = memory.split_at_mut(left);
