@@ -95,7 +95,7 @@ impl TextBatch {
     /// without any text, for more positions than the model learned, and where memory is short.
     pub fn join(&mut self, session: &mut TextSession, decoder: Decoder, tokens: usize) -> Result<u64, Error> {
         if !self.has_room() {
-            return Err(Error::Options(format!("the batch has {} texts and no room for another: let one leave first", self.most)));
+            return Err(Error::Options(format!("the batch is full with {} texts: let one leave first", self.most)));
         }
         if tokens == 0 {
             return Err(Error::Options("a text of 0 tokens: give 1 or more".into()));
@@ -160,7 +160,7 @@ impl TextBatch {
         let logits = self.rows.step(&tokens)?;
         for (text, logits) in self.texts.iter_mut().zip(logits.chunks_exact(logits.len() / waiting)) {
             logits.clone_into(&mut text.logits);
-            super::session::remember(&mut text.recent, text.pending.take());
+            super::session::push_recent(&mut text.recent, text.pending.take());
         }
         Ok(())
     }

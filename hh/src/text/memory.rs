@@ -8,7 +8,6 @@ use crate::{Error, LoadedModel};
 use hh_core::{
     backend::Forward,
     session::Episode,
-    state::hash,
     tokenizer::{Tokenizer, decode},
 };
 use std::ops::{Deref, Range};
@@ -21,7 +20,7 @@ pub use file::KeyFormat;
 /// [`forget`](Self::forget) the memory is what it would be had it never read the document, bit for bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Which model it belongs to.
+    /// [Identity](LoadedModel::identity) of the model that it belongs to.
     model: u64,
     /// Width of a key.
     width: usize,
@@ -64,18 +63,14 @@ pub struct Passage {
 /// Most tokens of a passage before the one that followed.
 pub const BEFORE: usize = 16;
 
-/// A hash of the weights that the keys depend on most directly, and of the configuration.
-fn fingerprint<B: Forward>(b: &mut B, model: &LoadedModel<B::Tensor>) -> Result<(u64, usize), Error> {
-    let config = &model.model.config;
-    let Some(episodic) = &model.model.params.episodic else {
-        return Err(Error::Options(
+/// [Identity](LoadedModel::identity) of a session's model, and the width of its keys.
+fn model_of<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(session: &mut TextSession<B, P>) -> Result<(u64, usize), Error> {
+    match session.model().model.config.episodic_width {
+        0 => Err(Error::Options(
             "this model has no episodic memory: give it one with `hh-runtime train --from CHECKPOINT --only episodic`".into(),
-        ));
-    };
-    let mut weights = vec![0.0; config.episodic_width * config.width];
-    b.download(&episodic.key, &mut weights).map_err(hh_core::error::Error::device)?;
-    let bytes: Vec<u8> = config.to_json().into_bytes().into_iter().chain(weights.iter().flat_map(|w| w.to_le_bytes())).collect();
-    Ok((hash(&bytes), config.episodic_width))
+        )),
+        width => Ok((session.identity()?, width)),
+    }
 }
 
 impl Memory {
@@ -87,7 +82,7 @@ impl Memory {
         session: &mut TextSession<B, P>,
         format: KeyFormat,
     ) -> Result<Self, Error> {
-        let (model, width) = session.with_backend(fingerprint)?;
+        let (model, width) = model_of(session)?;
         Ok(Self { model, width, documents: Vec::new(), format, keys: Vec::new(), tokens: Vec::new(), uses: Vec::new() })
     }
 
@@ -117,7 +112,7 @@ impl Memory {
     /// # Errors
     /// [`Error::State`] where it does not; those of [`new`](Self::new).
     pub fn check<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(&self, session: &mut TextSession<B, P>) -> Result<(), Error> {
-        if session.with_backend(fingerprint)? == (self.model, self.width) {
+        if model_of(session)? == (self.model, self.width) {
             return Ok(());
         }
         Err(Error::State("the memory belongs to another model: use the checkpoint that it was made with, or let it learn again".into()))

@@ -22,7 +22,7 @@ const ENTRY: usize = 256;
 /// tokens besides. The result has the same bits as reading everything.
 pub struct PrefixCache {
     budget: usize,
-    /// Two keyed hashes of 64 bits, whose collisions nobody can construct.
+    /// Two keyed hashes of 64 bits, whose collisions cannot be constructed without the keys.
     keys: [RandomState; 2],
     inner: Mutex<Inner>,
 }

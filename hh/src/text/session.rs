@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ops::Deref, sync::Arc};
 const RECENT: usize = 4096;
 
 /// Adds tokens to the newest ones.
-pub(super) fn remember(recent: &mut VecDeque<u32>, tokens: impl IntoIterator<Item = u32>) {
+pub(super) fn push_recent(recent: &mut VecDeque<u32>, tokens: impl IntoIterator<Item = u32>) {
     recent.extend(tokens);
     recent.drain(..recent.len().saturating_sub(RECENT));
 }
@@ -140,7 +140,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         };
         logits.clone_into(&mut self.logits);
         self.inspected = self.inspector.is_some() && self.pending.len() == 1;
-        remember(&mut self.recent, self.pending.drain(..));
+        push_recent(&mut self.recent, self.pending.drain(..));
         Ok(())
     }
 
@@ -225,11 +225,6 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         Ok(keys)
     }
 
-    pub(super) fn with_backend<R>(&mut self, run: impl FnOnce(&mut B, &LoadedModel<B::Tensor>) -> Result<R, Error>) -> Result<R, Error> {
-        let (backend, model) = self.session.parts();
-        run(backend, &model.0)
-    }
-
     /// Records what each layer does at every single token from now on, the `most` largest shares of recalled items; 0 stops.
     pub fn inspect(&mut self, most: usize) {
         self.inspector = (most > 0).then(|| Inspector::new(most));
@@ -272,7 +267,8 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         if let Some(&known) = self.model().identity.get() {
             return Ok(known);
         }
-        self.with_backend(|b, model| model.identity(b))
+        let (backend, model) = self.session.parts();
+        model.0.identity(backend)
     }
 
     /// Returns to a snapshot, of this session or of another one of the same model and layout.

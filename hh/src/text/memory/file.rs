@@ -4,7 +4,7 @@
 //! each document its name (length u32, then UTF-8), first token (u32) and number of items (u64); the tokens (u32) and uses (u32) of all
 //! items; their keys; and the FNV-1a hash (u64) of all bytes before it. A q8 key is its scale (f32), then a byte for each number.
 
-use super::{Document, Memory};
+use super::{super::state::Reader, Document, Memory};
 use crate::Error;
 use hh_core::{
     half::{f16_to_f32, f32_to_f16},
@@ -136,22 +136,4 @@ fn read(body: &[u8]) -> Option<Memory> {
     let fine = total == items && rest.0.is_empty() && ids.all(|&id| id < MAX_TOKEN);
     let fine = fine && keys.chunks_exact(format.size(width)).all(&mut finite);
     fine.then_some(Memory { model, width, documents: read, format, keys, tokens, uses })
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(head)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
-    }
 }

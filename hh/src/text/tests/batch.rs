@@ -113,6 +113,6 @@ fn what_cannot_join_is_refused_by_name() {
     assert!(join(&mut batch, &mut other, 1).unwrap_err().contains("another context"));
     assert!(join(&mut batch, &mut TextModel::from_bytes(&checkpoint()).unwrap().session().unwrap(), 1).unwrap_err().contains("prefill"));
     join(&mut batch, &mut read(&model, "a"), 1).unwrap();
-    assert!(join(&mut batch, &mut read(&model, "b"), 1).unwrap_err().contains("no room"));
+    assert!(join(&mut batch, &mut read(&model, "b"), 1).unwrap_err().contains("is full"));
     assert!(TextBatch::new(&model, 0).map(drop).unwrap_err().to_string().contains("0 texts"));
 }
