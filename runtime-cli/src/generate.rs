@@ -26,12 +26,26 @@ pub struct Written {
     pub stopped: bool,
 }
 
+/// [`write_each`] without anything else to do for a token.
+///
+/// # Errors
+/// As [`write_each`].
+pub fn write<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(
+    session: &mut TextSession<B, P>,
+    decoder: &mut Decoder,
+    count: usize,
+    out: &mut dyn Write,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Written> {
+    write_each(session, decoder, count, out, go_on, |_, _| Ok(()))
+}
+
 /// Draws up to `count` tokens and writes the text of each as soon as it is valid UTF-8. Ends early at a stop string, which is
 /// not written, at the end-of-text token, and where `go_on` returns false. `each` sees every token that was drawn.
 ///
 /// # Errors
 /// Those of the session, the sampler and `out`.
-pub fn write<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(
+pub fn write_each<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(
     session: &mut TextSession<B, P>,
     decoder: &mut Decoder,
     count: usize,

@@ -2,7 +2,7 @@
 
 use crate::conversation::{self, Conversation};
 use crate::files;
-use crate::generate::{Begun, write, write_several};
+use crate::generate::{Begun, write_each, write_several};
 use crate::interrupt::Interrupt;
 use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
@@ -235,7 +235,7 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         out.write_all(before.as_bytes())?;
         out.flush()?;
         let asks = memory.is_some() || args.votes;
-        written = write(&mut session, &mut decoder, args.tokens, &mut out, &go_on, |session, piece| {
+        written = write_each(&mut session, &mut decoder, args.tokens, &mut out, &go_on, |session, piece| {
             if asks {
                 let votes = session.votes(1)?;
                 if let Some(memory) = &mut memory {

@@ -309,6 +309,6 @@ fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Wr
     let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
     // Starts after a line break, or after the first id if the vocabulary has none.
     session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
-    write(&mut session, &mut decoder, count.min(context - 1), out, go_on, |_, _| Ok(()))?;
+    write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
     Ok(())
 }

@@ -46,7 +46,7 @@ fn stretch(source: &Source, path: &std::path::Path, n: usize) -> String {
         None => session.queue(&loaded.tokenizer.encode("a caf\u{e9}").unwrap()),
     }
     let mut out = Vec::new();
-    let written = write(&mut session, &mut decoder, n, &mut out, &|| true, |_, _| Ok(())).unwrap();
+    let written = write(&mut session, &mut decoder, n, &mut out, &|| true).unwrap();
     assert_eq!(written.tokens, n);
     let (snapshot, pending, held) = session.into_parts().unwrap();
     let (origin, sampler) = (conversation::origin(source.header()), decoder.sampler().state());
@@ -79,7 +79,7 @@ fn texts_side_by_side_are_what_each_is_alone() {
         let mut session = TextSession::new(backend, &loaded, Some(12), Some(2)).unwrap();
         session.queue(&[97, 99]);
         let mut out = Vec::new();
-        write(&mut session, &mut decoder(sampler(seed), stops.clone()), 40, &mut out, &|| true, |_, _| Ok(())).unwrap();
+        write(&mut session, &mut decoder(sampler(seed), stops.clone()), 40, &mut out, &|| true).unwrap();
         let text = String::from_utf8(out).unwrap();
         alone += &format!("text {seed}: {text}{}", if text.ends_with('\n') { "" } else { "\n" });
     }
@@ -111,6 +111,6 @@ fn a_closed_pipe_ends_the_text_with_its_error() {
     let mut session = TextSession::new(backend, &loaded, Some(12), Some(2)).unwrap();
     session.queue(&[1]);
     let mut decoder = decoder(Sampler::new(SamplerConfig::default(), 256).unwrap(), StopStrings::default());
-    let error = write(&mut session, &mut decoder, 100, &mut Closed, &|| true, |_, _| Ok(())).unwrap_err();
+    let error = write(&mut session, &mut decoder, 100, &mut Closed, &|| true).unwrap_err();
     assert_eq!(error.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::BrokenPipe);
 }
