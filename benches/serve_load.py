@@ -127,7 +127,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--listen", "127.0.0.1:0", "--max-requests", str(args.streams + 24), "--timeout", str(PATIENCE)]
-        flags += ["--cache-bytes", "64", "--sessions", os.path.join(folder, "sessions")]
+        flags += ["--cache", "64", "--sessions", os.path.join(folder, "sessions")]
         server = subprocess.Popen([args.program, "serve", args.model, *flags], stdout=subprocess.PIPE, text=True)
         try:
             port = int(re.search(r":(\d+)/v1", server.stdout.readline())[1])

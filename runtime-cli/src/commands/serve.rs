@@ -64,7 +64,7 @@ pub struct Args {
     max_tokens: usize,
     /// Memory in MiB for the states of prompts that were read and of sessions; 0 keeps none
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    cache_bytes: usize,
+    cache: usize,
     /// Folder that keeps sessions across restarts; it is made if it does not exist
     #[arg(long, value_name = "DIR")]
     sessions: Option<PathBuf>,
@@ -92,8 +92,8 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     if let Some((flag, value)) = limits.into_iter().find(|(_, value)| !(1..=1 << 20).contains(value)) {
         bail!("{flag} is {value}: give 1 to {}", 1 << 20);
     }
-    if args.cache_bytes > 1 << 20 {
-        bail!("--cache-bytes is {}: give 0 to {} MiB", args.cache_bytes, 1 << 20);
+    if args.cache > 1 << 20 {
+        bail!("--cache is {}: give 0 to {} MiB", args.cache, 1 << 20);
     }
     let key = args.api_key.or_else(|| std::env::var(KEY).ok());
     if key.as_ref().is_some_and(|key| key.trim().is_empty()) {
@@ -110,7 +110,7 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
         connections: args.max_connections,
         body: args.max_body << 20,
         tokens: args.max_tokens,
-        cache: args.cache_bytes << 20,
+        cache: args.cache << 20,
         sessions: args.sessions,
         patience: Duration::from_secs(args.timeout),
         log: args.log,

@@ -17,7 +17,7 @@ fn metric(server: &Server, name: &str) -> f64 {
 #[test]
 fn a_prompt_that_was_read_before_is_not_read_again_and_has_the_same_text() {
     let folder = desk_with_run();
-    let (server, plain) = (Server::new(folder.path()), Server::with(folder.path(), "run --cache-bytes 0"));
+    let (server, plain) = (Server::new(folder.path()), Server::with(folder.path(), "run --cache 0"));
     let document = "the quick brown fox jumps over the lazy dog ".repeat(20);
     let ask = |server: &Server, question: &str| {
         server.works("completions", &json!({"prompt": format!("{document}{question}"), "max_tokens": 40, "seed": 3}))
