@@ -58,6 +58,11 @@ fn a_state_that_is_damaged_is_refused_without_a_panic() {
 }
 
 #[test]
+fn a_memory_that_is_damaged_is_refused_without_a_panic() {
+    check(readers::memory, &seeds::memories());
+}
+
+#[test]
 fn a_description_of_a_tokenizer_that_is_damaged_is_refused_without_a_panic() {
     check(readers::tokenizer, &seeds::tokenizers());
 }

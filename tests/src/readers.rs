@@ -1,6 +1,7 @@
 //! What the fuzz targets do with bytes from anywhere: read them, and use what was read. Nothing may panic, and no
 //! header may make the reader ask for more memory than the file's size accounts for.
 
+use hh::Memory;
 use hh_core::{
     checkpoint::Checkpoint,
     model,
@@ -88,6 +89,21 @@ pub fn state(bytes: &[u8]) -> bool {
     read(bytes)
 }
 
+/// Reads a memory file, then the same with its checksum put right; what is read writes itself back as it was. True if it was one.
+pub fn memory(bytes: &[u8]) -> bool {
+    let read = |bytes: &[u8]| {
+        let Ok(memory) = Memory::from_bytes(bytes) else { return false };
+        assert_eq!(memory.to_bytes(), bytes, "a memory that reads is what was written");
+        (0..memory.len()).for_each(|item| drop(memory.passage(item, &tokenizer::Bytes)));
+        memory.search("a", &tokenizer::Bytes);
+        true
+    };
+    if let Some((body, _)) = bytes.split_last_chunk::<8>() {
+        read(&[body, &state::hash(body).to_le_bytes()].concat());
+    }
+    read(bytes)
+}
+
 /// Reads a saved conversation, then the same with its checksums put right. True if it was one.
 pub fn conversation(bytes: &[u8]) -> bool {
     let read = |bytes: &[u8]| {
@@ -98,7 +114,7 @@ pub fn conversation(bytes: &[u8]) -> bool {
     if let Some((body, _)) = bytes.split_last_chunk::<32>() {
         let mut body = body.to_vec();
         // The state lies at the end, with a checksum of its own.
-        if let Some(start) = body.windows(8).position(|window| window == b"HHSTATE1").filter(|start| start + 8 <= body.len() - 8) {
+        if let Some(start) = body.windows(8).position(|window| window[..7] == *b"HHSTATE").filter(|start| start + 8 <= body.len() - 8) {
             let end = body.len() - 8;
             let hash = state::hash(&body[start..end]);
             body[end..].copy_from_slice(&hash.to_le_bytes());

@@ -2,7 +2,7 @@
 
 use crate::model::{config, cpu, disturbed, model};
 use hh_core::{
-    checkpoint::{Dtype, TOKENIZER, write},
+    checkpoint::{Dtype, Metadata, TOKENIZER, write},
     model::shapes,
     sample::SamplerState,
     session::{Options, Session},
@@ -43,12 +43,13 @@ pub fn shards() -> Vec<Vec<u8>> {
     [(13, 50), (70_000, 50), (1, 1)].map(of).to_vec()
 }
 
-/// The state of a session before and after a text, and a conversation with the second.
+/// The state of a session before and after a text, and a conversation with the second; of a model with an episodic memory.
 pub fn states() -> ([Vec<u8>; 2], Vec<u8>) {
-    let c = config("");
+    let c = config(r#""episodic_width": 3"#);
     let mut b = cpu::<f32>(1);
     let model = model(&mut b, &c);
-    let mut session = Session::new(b, &model, Options { context: 4, ..Options::default() }).expect("a session");
+    let mut session =
+        Session::new(b, &model, Options { context: 4, chunk: 4, episodes: Some(5), ..Options::default() }).expect("a session");
     let empty = session.snapshot().expect("no device to lose").to_bytes();
     session.prefill(&[1, 2, 3]).expect("ids of the vocabulary");
     let full = session.snapshot().expect("no device to lose");
@@ -56,6 +57,22 @@ pub fn states() -> ([Vec<u8>; 2], Vec<u8>) {
     let talk =
         Conversation { origin: [7; 32], context: 4, segments: 2, snapshot: full.clone(), sampler, pending: vec![3], held: vec![0xe2] };
     ([empty, full.to_bytes()], talk.to_bytes())
+}
+
+/// Memory files of two documents, with keys in each format.
+pub fn memories() -> Vec<Vec<u8>> {
+    let c = config(r#""vocab_size": 256, "episodic_width": 3"#);
+    let model = model(&mut cpu::<f32>(1), &c);
+    let loaded = hh::LoadedModel::with_tokenizer(&Metadata::default(), model, Box::new(Bytes)).expect("as many ids");
+    let mut session = hh::TextSession::new(cpu::<f32>(1), &loaded, Some(4), None).expect("a session");
+    let mut of = |format| {
+        let mut memory = hh::Memory::new(&mut session, format).expect("a model with a memory");
+        for (name, text) in [("a", "A cat."), ("b", "\u{e9}t\u{e9}")] {
+            memory.learn(&mut session, name, text).expect("bytes");
+        }
+        memory.to_bytes()
+    };
+    [hh::KeyFormat::F32, hh::KeyFormat::F16, hh::KeyFormat::Q8].map(&mut of).to_vec()
 }
 
 /// Descriptions of tokenizers.

@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
         ("shard", seeds::shards()),
         ("state", states.to_vec()),
         ("conversation", vec![conversation]),
+        ("memory", seeds::memories()),
         ("tokenizer", seeds::tokenizers()),
         ("request", seeds::requests()),
         ("npy", seeds::arrays()),
