@@ -17,7 +17,7 @@ use crate::{
     backend::{Backward, Device, Forward, Precision},
     config::Config,
     error::Error,
-    layers::embedding::TABLE,
+    layers::{embedding::TABLE, episodic},
     model::{self, Params},
     ops::{AdamW, AdamWLeaf, Muon, MuonLeaf, Rectangle},
     schedule,
@@ -47,6 +47,15 @@ pub struct Trainer<B: Backward, R = LanguageWorkspace<B>> {
     schedule: B::Tensor,
     recorded: Recorded<B>,
     workspace: R,
+}
+
+/// The tensors of an objective's micro-batch.
+pub trait Workspace<B: Device> {
+    /// The episodic memory that runs on from one micro-batch to the next, where there is one: all that a step leaves to later ones
+    /// beside the [`TrainState`].
+    fn memory_mut(&mut self) -> Option<&mut episodic::State<B::Tensor, B::Indices>> {
+        None
+    }
 }
 
 /// What is kept of the parts of a step, each of which is the same work every time.
@@ -222,6 +231,17 @@ impl<B: Backward, R> Trainer<B, R> {
         // Whoever is handed the trees may put other tensors there.
         self.recorded = Recorded::default();
         (&mut self.backend, &mut self.train_state)
+    }
+
+    /// What a stopped run saves and a resumed one restores: the trees, the memory that [runs on](Workspace::memory_mut), and the
+    /// machine that holds them.
+    #[expect(clippy::type_complexity, reason = "three parts that are borrowed together, and apart from each other")]
+    pub fn resume_state_mut(&mut self) -> (&mut B, &mut TrainState<B::Tensor>, Option<&mut episodic::State<B::Tensor, B::Indices>>)
+    where
+        R: Workspace<B>,
+    {
+        self.recorded = Recorded::default();
+        (&mut self.backend, &mut self.train_state, self.workspace.memory_mut())
     }
 
     /// Applies the gradients that were added up and ends the step.

@@ -9,7 +9,7 @@ mod head;
 
 pub use goal::{Goal, Options};
 
-use super::{HyperParams, Losses, Trainer};
+use super::{HyperParams, Losses, Trainer, Workspace};
 use crate::{
     backend::Backward,
     config::Config,
@@ -27,6 +27,8 @@ pub struct EmbeddingWorkspace<B: Backward> {
     encoder: Encoder<B>,
     head: Head<B>,
 }
+
+impl<B: Backward> Workspace<B> for EmbeddingWorkspace<B> {}
 
 /// The texts of a micro-batch, as token ids.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The language model's objective: the next token.
 
-use super::{HyperParams, Losses, TrainState, Trained, Trainer};
+use super::{HyperParams, Losses, TrainState, Trained, Trainer, Workspace};
 use crate::{
     backend::{Backward, Device},
     config::Config,
@@ -57,6 +57,12 @@ impl<B: Device> LanguageWorkspace<B> {
             flow: if h.flow_weight > 0.0 { Some([flow::Acts::new(b, c, kept)?, flow::Acts::new(b, c, kept)?]) } else { None },
             host: vec![0.0; 3 * batch * time],
         })
+    }
+}
+
+impl<B: Device> Workspace<B> for LanguageWorkspace<B> {
+    fn memory_mut(&mut self) -> Option<&mut State<B::Tensor, B::Indices>> {
+        self.memory[1].as_mut()
     }
 }
 

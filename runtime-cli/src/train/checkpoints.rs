@@ -15,7 +15,7 @@ use hh_core::init;
 use hh_core::model::{self, Model, Params};
 use hh_core::shape::{Shape, Shaped};
 use hh_core::tokenizer::Tokenizer;
-use hh_core::train::Trainer;
+use hh_core::train::{Trainer, Workspace};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
@@ -67,6 +67,9 @@ const BEST: &str = "best";
 fn prefix(tree: &str) -> String {
     if tree == "weights" { String::new() } else { format!("{tree}.") }
 }
+
+/// Names of the items in a resume file, where an episodic memory runs on from batch to batch.
+const ITEMS: [&str; 2] = ["items.keys", "items.tokens"];
 
 /// Whether a checkpoint was trained only on the file with this name, according to its metadata.
 pub fn trained_on(metadata: &Metadata, name: &str) -> bool {
@@ -120,14 +123,14 @@ pub(super) fn save_weights<B: Backward, R>(
     let config = trainer.config().clone();
     let (b, train_state) = trainer.train_state_mut();
     let params = if average { &train_state.ema } else { &train_state.weights };
-    save(path, b, &config, &notes, &[("weights", params)])
+    save(path, b, &config, &notes, &named(&config, "weights", params))
 }
 
-/// Writes the state to resume from: weights, moments, average, step, best validation, recipe, tokenizer.
+/// Writes the state to resume from: weights, moments, average, items of the memory, step, best validation, recipe, tokenizer.
 ///
 /// # Errors
 /// As [`save_weights`].
-pub(super) fn save_resume_point<B: Backward, R>(
+pub(super) fn save_resume_point<B: Backward, R: Workspace<B>>(
     path: &Path,
     trainer: &mut Trainer<B, R>,
     best: Option<Best>,
@@ -138,8 +141,11 @@ pub(super) fn save_resume_point<B: Backward, R>(
     notes.insert(RECIPE.into(), recipe.to_toml());
     notes.insert(BEST.into(), serde_json::to_string(&best)?);
     let config = trainer.config().clone();
-    let (b, train_state) = trainer.train_state_mut();
-    save(path, b, &config, &notes, &train_state.named())
+    let (b, train_state, memory) = trainer.resume_state_mut();
+    let trees = train_state.named();
+    let trees = trees.iter().flat_map(|(tree, params)| named(&config, tree, params));
+    let items = memory.iter().flat_map(|m| ITEMS.into_iter().zip(m.leaves())).map(|(name, leaf)| (name.into(), leaf.shape(), leaf));
+    save(path, b, &config, &notes, &trees.chain(items).collect::<Vec<_>>())
 }
 
 /// The initial weights of a run: those of the checkpoint that it starts from, if any, and initial values for the rest.
@@ -175,21 +181,17 @@ impl From<Error> for Failure {
     }
 }
 
-fn save<'a, B: Device>(
-    path: &Path,
-    b: &mut B,
-    config: &Config,
-    notes: &Metadata,
-    train_state: &[(&str, &'a Params<B::Tensor>)],
-) -> Result<()> {
-    let shapes = model::shapes(config);
-    // A leaf that the optimiser does not need has another shape, and is left out.
-    let of_tree = |(tree, params): &(&str, &'a Params<B::Tensor>)| {
-        let (prefix, shapes) = (prefix(tree), &shapes);
-        let kept = shapes.iter().zip(params.leaves()).filter(|((_, shape), leaf)| leaf.shape() == *shape);
-        kept.map(|((name, shape), leaf)| (prefix.clone() + name, *shape, leaf)).collect::<Vec<_>>()
-    };
-    let tensors: Vec<(String, Shape, &B::Tensor)> = train_state.iter().flat_map(of_tree).collect();
+/// A tensor of a file, and its name and shape there.
+type Named<'a, T> = (String, Shape, &'a T);
+
+/// The tensors of a tree. A leaf that the optimiser does not need has another shape, and is left out.
+fn named<'a, T: Shaped>(config: &Config, tree: &str, params: &'a Params<T>) -> Vec<Named<'a, T>> {
+    let (prefix, shapes) = (prefix(tree), model::shapes(config));
+    let kept = shapes.into_iter().zip(params.leaves()).filter(|((_, shape), leaf)| leaf.shape() == *shape);
+    kept.map(|((name, shape), leaf)| (prefix.clone() + &name, shape, leaf)).collect()
+}
+
+fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tensors: &[Named<'_, B::Tensor>]) -> Result<()> {
     let mut unfit = None;
     let written = files::write_atomically(path, |w| {
         let entries = tensors.iter().map(|(name, shape, _)| (name.as_str(), *shape));
@@ -197,7 +199,7 @@ fn save<'a, B: Device>(
         let mut host = Vec::new();
         let write = || -> Result<(), Failure> {
             let mut writer = Writer::begin(&checkpoint::metadata(config, notes), entries, Dtype::F32, sink)?;
-            for (name, shape, leaf) in &tensors {
+            for (name, shape, leaf) in tensors {
                 host.resize(shape.count(), 0.0);
                 b.download(leaf, &mut host).map_err(Error::device)?;
                 writer.tensor(name, &host)?;
@@ -253,22 +255,33 @@ impl ResumePoint {
         read().with_context(|| cannot_resume(self.file.path()))
     }
 
-    /// Restores the optimiser state and step of a trainer that has [these weights](Self::weights).
+    /// Restores the optimiser state, the items of the memory and the step of a trainer that has [these weights](Self::weights).
     ///
     /// # Errors
     /// As [`weights`](Self::weights).
-    pub(super) fn restore<B: Backward, R>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
+    pub(super) fn restore<B: Backward, R: Workspace<B>>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
         let file = self.file.checkpoint()?;
         let shapes = model::shapes(trainer.config());
-        let (b, train_state) = trainer.train_state_mut();
+        let (b, train_state, memory) = trainer.resume_state_mut();
         let mut host = Vec::new();
+        let mut restore = |b: &mut B, name: &str, leaf: &mut B::Tensor| -> Result<()> {
+            host.resize(leaf.shape().count(), 0.0);
+            file.read(name, leaf.shape(), &mut host).with_context(|| cannot_resume(self.file.path()))?;
+            Ok(b.upload(&host, leaf)?)
+        };
         for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
             for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()).filter(|((_, shape), leaf)| leaf.shape() == *shape) {
-                host.resize(leaf.shape().count(), 0.0);
-                let read = file.read(&(prefix(tree) + name), leaf.shape(), &mut host);
-                read.with_context(|| cannot_resume(self.file.path()))?;
-                b.upload(&host, leaf)?;
+                restore(b, &(prefix(tree) + name), leaf)?;
             }
+        }
+        if let Some(memory) = memory {
+            for (name, leaf) in ITEMS.into_iter().zip(memory.leaves_mut()) {
+                restore(b, name, leaf)?;
+            }
+            let t = &self.recipe.train;
+            // As the device counts, which begins again at 0 after 2³² positions.
+            let seen = self.step * (t.accumulate * t.context) as u64;
+            b.upload_indices(&[seen as u32], &mut memory.clock)?;
         }
         trainer.resume_at(self.step);
         Ok(())

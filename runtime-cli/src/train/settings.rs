@@ -80,7 +80,7 @@ hyper_parameters! { model;
     #[arg(long, value_enum, value_name = "PART")]
     trainer only: Only = Only::All => #[serde(default, skip_serializing_if = "Only::is_all")];
     /// Items of the episodic memory from before each sequence: the rows of a batch then run on through the text; 0: the memory
-    /// begins with each sequence. A resumed run begins with an empty memory [default: 0]
+    /// begins with each sequence. [default: 0]
     #[arg(long, value_name = "N")]
     trainer episodic_items: usize = 0 => #[serde(default, skip_serializing_if = "is_none")];
     /// Micro-batch size in sequences [default: 8]

@@ -102,7 +102,18 @@ fn timeless(folder: &RunFolder) -> Vec<Record> {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
-    let bench = Bench::new(|_| {});
+    resumes_bit_for_bit(&Bench::new(|_| {}));
+}
+
+#[test]
+fn a_memory_that_runs_on_through_the_text_is_resumed() {
+    resumes_bit_for_bit(&Bench::new(|file| {
+        file.model.insert("episodic_width".into(), 4.into());
+        file.train.episodic_items = Some(30);
+    }));
+}
+
+fn resumes_bit_for_bit(bench: &Bench) {
     let (whole, parts) = (bench.out("whole"), bench.out("parts"));
     let outcome = bench.train(&whole, None, u64::MAX, 2).unwrap();
     let TrainingData::Tokens(data) = &bench.source.training_data else { panic!("tokens") };

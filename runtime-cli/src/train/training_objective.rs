@@ -7,12 +7,12 @@ use super::validate::validate;
 use crate::data::{Dataset, MicroBatch};
 use anyhow::Result;
 use hh_core::backend::Backward;
-use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, embedding::Texts};
+use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, Workspace, embedding::Texts};
 
 /// An objective with its trainer and its data.
 pub trait TrainingObjective<B: Backward> {
     /// The workspace of the trainer.
-    type Workspace;
+    type Workspace: Workspace<B>;
 
     /// The trainer.
     fn trainer(&mut self) -> &mut Trainer<B, Self::Workspace>;
