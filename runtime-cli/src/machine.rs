@@ -6,7 +6,7 @@ use crate::train::{Recipe, Settings};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::backend::Backward;
-use hh_cpu::{Cpu, Threads};
+use hh_cpu::{Cpu, Level, Threads};
 use hh_cuda::{Compute, Cuda, Found};
 use std::str::FromStr;
 use std::thread::available_parallelism;
@@ -67,6 +67,9 @@ pub struct Machine {
     /// CPU threads; results of the cpu backend do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Compute on the CPU with the same bits as a browser and a microcontroller do, more slowly
+    #[arg(long)]
+    pub portable: bool,
 }
 
 impl Machine {
@@ -75,10 +78,21 @@ impl Machine {
         self.threads.map_or_else(|| available_parallelism().map_or(1, |n| n.get()), usize::from)
     }
 
+    /// Says whether the options go together.
+    ///
+    /// # Errors
+    /// `--portable` with a backend that is not the CPU's.
+    pub fn check(&self) -> Result<()> {
+        if self.portable && !matches!(self.backend, Backend::Auto | Backend::Cpu) {
+            bail!("--portable is for the cpu backend: leave out one of --portable and --backend");
+        }
+        Ok(())
+    }
+
     /// The flags that select the same backend again, with a leading space; empty for the cpu backend.
     pub fn again(&self) -> String {
         let name = match &self.backend {
-            Backend::Auto | Backend::Cpu => return String::new(),
+            Backend::Auto | Backend::Cpu => return if self.portable { " --portable".to_owned() } else { String::new() },
             Backend::Cuda(n) => format!("cuda:{n}"),
             Backend::Tch(None) => "tch".to_owned(),
             Backend::Tch(Some(device)) => format!("tch:{device}"),
@@ -146,6 +160,7 @@ fn compute(machine: &Machine) -> Compute {
 
 impl Backends for NativeBackends {
     fn place(&self, machine: &Machine) -> Result<String> {
+        machine.check()?;
         if machine.wants_libtorch() {
             bail!("libtorch is in the separate program {}: run that one", crate::libtorch::PROGRAM);
         }
@@ -179,7 +194,8 @@ impl Backends for NativeBackends {
             return work.on(|| Ok(Cuda::new(gpu.ordinal, compute(machine))?));
         }
         let threads = Threads::new(machine.threads());
-        work.on(|| Ok(Cpu::<f32>::new(threads.clone())))
+        let level = if machine.portable { Level::portable() } else { Level::detect() };
+        work.on(|| Ok(Cpu::<f32>::with_level(threads.clone(), level)))
     }
 }
 

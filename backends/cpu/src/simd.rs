@@ -22,6 +22,8 @@ pub struct Level(Set);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Set {
+    /// The baseline without fused multiply-add, whether it has one or not.
+    Portable,
     /// The compilation target's own: SSE2, NEON, simd128 or none.
     Baseline,
     #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -55,9 +57,16 @@ impl Level {
         Self(Set::Baseline)
     }
 
+    /// The set whose results are the same bits on every machine, in a browser and on a microcontroller: products are rounded before
+    /// they are added up.
+    pub const fn portable() -> Self {
+        Self(Set::Portable)
+    }
+
     /// A display name, such as `AVX2+FMA`.
     pub const fn name(self) -> &'static str {
         match self.0 {
+            Set::Portable => "portable",
             Set::Baseline if cfg!(target_arch = "aarch64") => "NEON",
             Set::Baseline if cfg!(target_arch = "x86_64") => "SSE2",
             Set::Baseline if cfg!(target_feature = "simd128") => "simd128",
@@ -73,7 +82,7 @@ impl Level {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Set::Baseline => self.run_baseline(kernel),
+            Set::Portable | Set::Baseline => self.run_baseline(kernel),
             // SAFETY: `detect` returns this value only if the processor has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => unsafe { avx2(kernel) },
@@ -86,13 +95,13 @@ impl Level {
     /// Runs a kernel compiled for the baseline.
     #[inline]
     pub(crate) fn run_baseline<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run::<BASELINE_FMA>()
+        if self.0 == Set::Portable { kernel.run::<false>() } else { kernel.run::<BASELINE_FMA>() }
     }
 
     /// Rows and columns of the [`Tile`] of f32 that [`tile`](Self::tile) computes.
     pub(crate) const fn tile_extents(self) -> [usize; 2] {
         match self.0 {
-            Set::Baseline => [4, 8],
+            Set::Portable | Set::Baseline => [4, 8],
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => [6, 16],
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -104,6 +113,7 @@ impl Level {
     #[inline]
     pub(crate) fn tile<K: Tile>(self, kernel: K) {
         match self.0 {
+            Set::Portable => kernel.run::<false, 4, 8>(),
             Set::Baseline => kernel.run::<BASELINE_FMA, 4, 8>(),
             // SAFETY: `detect` returns this value only if the processor has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -117,7 +127,7 @@ impl Level {
     /// As [`tile`](Self::tile) for f64, compiled for the baseline.
     #[inline]
     pub(crate) fn tile_baseline<K: Tile>(self, kernel: K) {
-        kernel.run::<BASELINE_FMA, 4, 4>();
+        if self.0 == Set::Portable { kernel.run::<false, 4, 4>() } else { kernel.run::<BASELINE_FMA, 4, 4>() }
     }
 }
 

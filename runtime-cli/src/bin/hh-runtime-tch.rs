@@ -56,6 +56,7 @@ fn compute(machine: &Machine) -> Compute {
 
 /// The libtorch backend, if it is selected.
 fn make(machine: &Machine) -> Result<Option<Tch>> {
+    machine.check()?;
     let Backend::Tch(device) = &machine.backend else { return Ok(None) };
     let place = device.as_deref().map_or(DeviceKind::Best, |name| name.parse().unwrap_or_default());
     Tch::set_threads(machine.threads());
