@@ -136,6 +136,11 @@ impl Sampler {
         Ok(token)
     }
 
+    /// How many tokens were drawn.
+    pub fn draws(&self) -> u64 {
+        self.draws
+    }
+
     /// What it remembers.
     pub fn state(&self) -> SamplerState {
         SamplerState { draws: self.draws, recent: self.recent.oldest_first().collect() }

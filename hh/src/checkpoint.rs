@@ -7,6 +7,7 @@ use hh_core::{
     config::{Config, Positions},
     embed::Convention,
     model::Model,
+    state,
     tokenizer::Tokenizer,
 };
 use std::{path::Path, sync::OnceLock};
@@ -30,7 +31,7 @@ pub struct LoadedModel<T> {
     pub convention: Convention,
     /// Training steps taken; 0 where the checkpoint does not say.
     pub step: u64,
-    /// A hash of all of the above that computes, once it was asked for.
+    /// See [`state::identity`], once it was asked for.
     pub(crate) identity: OnceLock<u64>,
 }
 
@@ -69,6 +70,21 @@ impl<T> LoadedModel<T> {
             step,
             identity: OnceLock::new(),
         })
+    }
+
+    /// Hash of configuration, weights and tokenizer, see [`state::identity`]. Computed when it is first asked for, at the speed of
+    /// memory.
+    ///
+    /// # Errors
+    /// [`Error::Core`] where the device fails.
+    pub fn identity<B: Device<Tensor = T>>(&self, b: &mut B) -> Result<u64, Error> {
+        match self.identity.get() {
+            Some(&known) => Ok(known),
+            None => Ok(*self.identity.get_or_init({
+                let found = state::identity(b, &self.model, &*self.tokenizer)?;
+                move || found
+            })),
+        }
     }
 
     /// Context of a session in tokens: `requested`, or else the length that the model was trained on, within the positions

@@ -43,7 +43,6 @@ mod checkpoint;
 mod embedder;
 mod error;
 mod files;
-mod identity;
 mod text;
 pub mod tokenizer;
 
@@ -53,7 +52,7 @@ pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;
 pub use text::{
-    BEFORE, CacheStats, Decoder, Drawn, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, PrefixCache, StopStrings,
+    BEFORE, CacheStats, Decoder, Drawn, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, PrefixCache, RECENT, StopStrings,
     TextBatch, TextModel, TextSession, TextState, Weights,
 };
 
@@ -66,4 +65,6 @@ mod pages {
     struct Embeddings;
     #[doc = include_str!("../../docs/episodic.md")]
     struct Episodic;
+    #[doc = include_str!("../../docs/state.md")]
+    struct State;
 }

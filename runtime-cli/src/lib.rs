@@ -5,7 +5,6 @@ pub mod budget;
 #[cfg(feature = "tables")]
 pub mod bulk;
 pub mod commands;
-pub mod conversation;
 pub mod corpus;
 pub mod costs;
 pub mod data;
@@ -30,6 +29,7 @@ pub mod report;
 pub mod run_folder;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub mod state_file;
 pub mod stats;
 pub mod stderr;
 pub mod stdout;

@@ -52,9 +52,9 @@ fn a_shard_that_is_damaged_is_refused_without_a_panic() {
 
 #[test]
 fn a_state_that_is_damaged_is_refused_without_a_panic() {
-    let (states, conversation) = seeds::states();
+    let (states, text) = seeds::states();
     check(readers::state, &states);
-    check(readers::conversation, &[conversation]);
+    check(readers::text_state, &[text]);
 }
 
 #[test]

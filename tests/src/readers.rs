@@ -1,7 +1,7 @@
 //! What the fuzz targets do with bytes from anywhere: read them, and use what was read. Nothing may panic, and no
 //! header may make the reader ask for more memory than the file's size accounts for.
 
-use hh::Memory;
+use hh::{Memory, TextState};
 use hh_core::{
     checkpoint::Checkpoint,
     model,
@@ -9,9 +9,8 @@ use hh_core::{
     tokenizer,
 };
 use hh_runtime::{
-    conversation::Conversation,
     data::shard::{HEADER_BYTES, parse_header},
-    serve,
+    serve, state_file,
     table::{Format, ReadOptions, Table, Vectors},
 };
 use sha2::{Digest, Sha256};
@@ -104,22 +103,22 @@ pub fn memory(bytes: &[u8]) -> bool {
     read(bytes)
 }
 
-/// Reads a saved conversation, then the same with its checksums put right. True if it was one.
-pub fn conversation(bytes: &[u8]) -> bool {
+/// Reads the saved state of a text, of this and of earlier versions, then the same with its checksums put right. True if it was one
+/// of this version.
+pub fn text_state(bytes: &[u8]) -> bool {
     let read = |bytes: &[u8]| {
-        let Ok(conversation) = Conversation::from_bytes(bytes) else { return false };
-        assert_eq!(conversation.to_bytes(), bytes, "a conversation that reads is what was written");
-        true
+        let Ok(state) = state_file::read(bytes) else { return false };
+        let again = TextState::from_bytes(&state.to_bytes()).expect("what was written");
+        assert_eq!(again, state, "a state that is written is read back");
+        bytes.starts_with(b"HHPAGE04")
     };
-    if let Some((body, _)) = bytes.split_last_chunk::<32>() {
-        let mut body = body.to_vec();
-        // The state lies at the end, with a checksum of its own.
-        if let Some(start) = body.windows(8).position(|window| window[..7] == *b"HHSTATE").filter(|start| start + 8 <= body.len() - 8) {
-            let end = body.len() - 8;
-            let hash = state::hash(&body[start..end]);
-            body[end..].copy_from_slice(&hash.to_le_bytes());
+    if let Some((body, _)) = bytes.split_last_chunk::<8>() {
+        for sum in [state::Hash::of(body), state::hash(body)] {
+            read(&[body, &sum.to_le_bytes()].concat());
         }
-        read(&[&body[..], &Sha256::digest(&body)].concat());
+    }
+    if let Some((body, _)) = bytes.split_last_chunk::<32>() {
+        read(&[body, &Sha256::digest(body)].concat());
     }
     read(bytes)
 }

@@ -4,14 +4,11 @@ use crate::model::{config, cpu, disturbed, model};
 use hh_core::{
     checkpoint::{Dtype, Metadata, TOKENIZER, write},
     model::shapes,
-    sample::SamplerState,
     session::{Options, Session},
+    state::TextState,
     tokenizer::{Bytes, Tokenizer},
 };
-use hh_runtime::{
-    conversation::Conversation,
-    data::shard::{Header, Width},
-};
+use hh_runtime::data::shard::{Header, Width};
 
 /// Checkpoints with each kind of memory.
 pub fn checkpoints() -> Vec<Vec<u8>> {
@@ -43,7 +40,7 @@ pub fn shards() -> Vec<Vec<u8>> {
     [(13, 50), (70_000, 50), (1, 1)].map(of).to_vec()
 }
 
-/// The state of a session before and after a text, and a conversation with the second; of a model with an episodic memory.
+/// The state of a session before and after a text, and that of the text after it; of a model with an episodic memory.
 pub fn states() -> ([Vec<u8>; 2], Vec<u8>) {
     let c = config(r#""episodic_width": 3"#);
     let mut b = cpu::<f32>(1);
@@ -53,10 +50,9 @@ pub fn states() -> ([Vec<u8>; 2], Vec<u8>) {
     let empty = session.snapshot().expect("no device to lose").to_bytes();
     session.prefill(&[1, 2, 3]).expect("ids of the vocabulary");
     let full = session.snapshot().expect("no device to lose");
-    let sampler = SamplerState { draws: 5, recent: vec![1, 2, 3] };
-    let talk =
-        Conversation { origin: [7; 32], context: 4, segments: 2, snapshot: full.clone(), sampler, pending: vec![3], held: vec![0xe2] };
-    ([empty, full.to_bytes()], talk.to_bytes())
+    let mut text = TextState { logits: vec![0.5; 5], recent: vec![1, 2, 3], pending: vec![3], draws: 5, ..TextState::of(full.clone()) };
+    text.stream.push(&[0xe2], &mut String::new());
+    ([empty, full.to_bytes()], text.to_bytes())
 }
 
 /// Memory files of two documents, with keys in each format.

@@ -11,7 +11,7 @@ impl Snapshot {
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     #[wasm_bindgen(constructor)]
     pub fn new(bytes: &[u8]) -> Result<Snapshot, JsError> {
-        TextState::from_bytes(bytes).map(Self).map_err(js)
+        TextState::from_bytes(bytes).map(Self).map_err(|e| js(e.into()))
     }
 
     /// Bytes to keep.

@@ -45,7 +45,7 @@ impl Session {
         self.session.inspect(most);
     }
 
-    /// Sets how the next tokens are drawn, and restarts the random numbers of the seed.
+    /// Sets how the next tokens are drawn; the random numbers of the seed go on after the tokens that were drawn.
     pub fn begin(&mut self, sampling: &Sampling) -> Result<(), JsError> {
         self.decoder = Some(self.session.decoder(&sampling.0).map_err(js)?);
         Ok(())

@@ -22,6 +22,12 @@ pub struct Utf8Stream {
     len: usize,
 }
 
+impl PartialEq for Utf8Stream {
+    fn eq(&self, other: &Self) -> bool {
+        self.held() == other.held()
+    }
+}
+
 impl Utf8Stream {
     /// Appends to `out` what the bytes complete.
     pub fn push(&mut self, bytes: &[u8], out: &mut String) {

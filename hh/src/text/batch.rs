@@ -1,6 +1,6 @@
 //! Continuous batching: texts that are continued together, and that join and leave between any two steps.
 
-use super::{Decoder, Piece, TextModel, TextSession, rows::Rows};
+use super::{Decoder, Piece, TextModel, TextSession, TextState, rows::Rows};
 use crate::Error;
 use hh_core::{
     config::Positions,
@@ -105,6 +105,7 @@ impl TextBatch {
         if config.positions == Positions::Learned && all > config.max_len {
             return Err(Core::from(InputError::PositionOutOfRange { position: all as u64, max_len: config.max_len }).into());
         }
+        session.catch_up()?;
         let state = session.snapshot()?;
         if state.logits.is_empty() {
             return Err(Error::Core(Core::Input("there are no logits to draw from: prefill at least one token first".into())));
@@ -183,12 +184,18 @@ impl TextBatch {
             row = self.active;
         }
         self.exchange(row, self.texts.len() - 1);
-        let Some(text) = self.texts.pop() else { return Ok(None) };
+        let Some(Text { decoder, stream, recent, logits, pending, .. }) = self.texts.pop() else { return Ok(None) };
         if let Some(session) = into {
-            let state = self.rows.take(self.texts.len());
-            session.resume(&state, text.logits, text.recent, text.stream, text.pending)?;
+            session.adopt(TextState {
+                logits,
+                recent: recent.into(),
+                pending: pending.into_iter().collect(),
+                stream,
+                draws: decoder.sampler().draws(),
+                ..TextState::of(self.rows.take(self.texts.len()))
+            })?;
         }
-        Ok(Some(text.decoder))
+        Ok(Some(decoder))
     }
 
     fn row(&self, id: u64) -> Option<usize> {

@@ -1,8 +1,8 @@
 //! States at the ends of chunks of texts that were read before: a prompt continues from the longest one.
 
-use super::{TextSession, packed::Packed};
+use super::{TextSession, TextState};
 use crate::Error;
-use hh_core::state::Snapshot;
+use hh_core::state::Packed;
 use std::{
     collections::{BTreeMap, HashMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
@@ -54,16 +54,8 @@ struct Inner {
 }
 
 struct Entry {
-    state: Arc<Kept>,
+    state: Arc<Packed>,
     used: u64,
-}
-
-/// A state without what the tokens tell.
-struct Kept {
-    layout: [u8; 20],
-    position: u64,
-    values: Packed,
-    seen: Option<u64>,
 }
 
 impl PrefixCache {
@@ -87,9 +79,8 @@ impl PrefixCache {
         let found = self.inner().find(&keys);
         session.reset()?;
         let Some(kept) = found else { return Ok(0) };
-        let done = kept.position as usize;
-        let state = Snapshot::from_parts(kept.layout, kept.position, kept.values.unpack(), kept.seen);
-        session.resume(&state, Vec::new(), ids[..done].iter().copied().collect(), Default::default(), None)?;
+        let done = kept.position() as usize;
+        session.adopt(TextState { recent: ids[..done].to_vec(), ..TextState::of(kept.unpack()) })?;
         Ok(done)
     }
 
@@ -105,9 +96,7 @@ impl PrefixCache {
         if end.is_multiple_of(CHUNK) && self.budget > 0 {
             let Some(&key) = self.keys_of(session, &ids[..end])?.last() else { return Ok(end) };
             if !self.inner().entries.contains_key(&key) {
-                let state = session.recurrent()?;
-                let kept =
-                    Kept { layout: state.layout_bytes(), position: end as u64, values: Packed::new(state.values()), seen: state.seen() };
+                let kept = Packed::new(&session.recurrent()?);
                 self.inner().insert(key, kept, self.budget);
             }
         }
@@ -156,7 +145,7 @@ impl PrefixCache {
 }
 
 impl Inner {
-    fn find(&mut self, keys: &[u128]) -> Option<Arc<Kept>> {
+    fn find(&mut self, keys: &[u128]) -> Option<Arc<Packed>> {
         let key = keys.iter().rev().find(|key| self.entries.contains_key(key));
         let Some(key) = key else {
             self.stats.misses += 1;
@@ -168,19 +157,19 @@ impl Inner {
         entry.used = self.clock;
         self.uses.insert(entry.used, *key);
         self.stats.hits += 1;
-        self.stats.tokens += entry.state.position;
+        self.stats.tokens += entry.state.position();
         Some(entry.state.clone())
     }
 
-    fn insert(&mut self, key: u128, kept: Kept, budget: usize) {
-        let bytes = kept.values.bytes() + ENTRY;
+    fn insert(&mut self, key: u128, kept: Packed, budget: usize) {
+        let bytes = kept.bytes() + ENTRY;
         if bytes > budget || self.entries.contains_key(&key) {
             return;
         }
         while self.stats.bytes + bytes > budget {
             let Some((_, oldest)) = self.uses.pop_first() else { break };
             if let Some(entry) = self.entries.remove(&oldest) {
-                self.stats.bytes -= entry.state.values.bytes() + ENTRY;
+                self.stats.bytes -= entry.state.bytes() + ENTRY;
                 self.stats.dropped += 1;
             }
         }

@@ -3,14 +3,13 @@ use crate::{Error, LoadedModel};
 use hh_core::{
     backend::Forward,
     inspect::Inspector,
+    sample::SamplerState,
     session::{Episode, Options, Session},
+    state::RECENT,
     tokenizer::{Tokenizer, Utf8Stream},
 };
 use hh_cpu::{Cpu, Tensor};
 use std::{collections::VecDeque, ops::Deref, sync::Arc};
-
-/// The most tokens that a session keeps for the repetition penalty of a later generation.
-const RECENT: usize = 4096;
 
 /// Adds tokens to the newest ones.
 pub(super) fn push_recent(recent: &mut VecDeque<u32>, tokens: impl IntoIterator<Item = u32>) {
@@ -31,6 +30,8 @@ pub struct TextSession<B: Forward = Cpu<f32>, P = Arc<LoadedModel<Tensor<f32>>>>
     recent: VecDeque<u32>,
     /// The beginning of a character whose other bytes are not drawn yet.
     stream: Utf8Stream,
+    /// Tokens drawn so far: where the random numbers of [`decoder`](Self::decoder) begin.
+    draws: u64,
     inspector: Option<Inspector>,
     /// Whether the inspector saw the newest position.
     inspected: bool,
@@ -60,7 +61,7 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         let context = model.session_context(context)?;
         let session = Session::new(backend, Weights(model), Options { context, segments, episodes, ..Options::default() })?;
         let (recent, stream, inspector) = (VecDeque::new(), Utf8Stream::default(), None);
-        Ok(Self { session, logits: Vec::new(), pending: Vec::new(), recent, stream, inspector, inspected: false })
+        Ok(Self { session, logits: Vec::new(), pending: Vec::new(), recent, stream, draws: 0, inspector, inspected: false })
     }
 
     /// The loaded model.
@@ -153,17 +154,19 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         let tokenizer = &*self.session.model().0.tokenizer;
         let piece = decoder.next(&self.logits, tokenizer, &mut self.stream)?;
         self.pending.push(piece.token);
+        self.draws = decoder.sampler().draws();
         Ok(piece)
     }
 
-    /// A decoder for [`draw`](Self::draw). Its repetition penalty also applies to the newest tokens of the text so far, of
-    /// which a session and its saved state keep 4096.
+    /// A decoder for [`draw`](Self::draw). Its random numbers go on after the tokens that were drawn so far, and its repetition
+    /// penalty also applies to the newest tokens of the text, of which a session and its saved state keep 4096.
     ///
     /// # Errors
     /// [`Error::Core`] for sampler settings that are out of range.
     pub fn decoder(&self, options: &GenerateOptions) -> Result<Decoder, Error> {
         let mut decoder = options.decoder(self.tokenizer())?;
-        self.recent.iter().chain(&self.pending).for_each(|&token| decoder.sampler_mut().observe(token));
+        let recent = self.recent.iter().chain(&self.pending).copied().collect();
+        decoder.sampler_mut().restore(&SamplerState { draws: self.draws, recent });
         Ok(decoder)
     }
 
@@ -245,18 +248,25 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
         self.logits.clear();
         self.pending.clear();
         self.recent.clear();
-        (self.stream, self.inspected) = (Utf8Stream::default(), false);
+        (self.stream, self.draws, self.inspected) = (Utf8Stream::default(), 0, false);
         Ok(())
     }
 
-    /// A copy of everything that the session remembers.
+    /// A copy of everything that the session remembers. Tokens that are [pending](Self::pending) stay so.
     ///
     /// # Errors
     /// [`Error::Core`] where the device fails.
     pub fn snapshot(&mut self) -> Result<TextState, Error> {
-        self.catch_up()?;
-        let (logits, recent, stream) = (self.logits.clone(), self.recent.iter().copied().collect(), self.stream.clone());
-        Ok(TextState { identity: self.identity()?, state: self.session.snapshot()?, logits, recent, stream })
+        let logits = if self.pending.is_empty() { self.logits.clone() } else { Vec::new() };
+        Ok(TextState {
+            identity: self.identity()?,
+            logits,
+            recent: self.recent.iter().copied().collect(),
+            pending: self.pending.clone(),
+            stream: self.stream.clone(),
+            draws: self.draws,
+            ..TextState::of(self.session.snapshot()?)
+        })
     }
 
     /// Hash of weights and tokenizer, see [`LoadedModel::identity`].
@@ -285,36 +295,16 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
                 "the saved session was made with other weights or another tokenizer: load the model that made it".into(),
             ));
         }
+        self.adopt(state.clone())
+    }
+
+    /// [`restore`](Self::restore) for a state that is known to be of this model.
+    pub(super) fn adopt(&mut self, state: TextState) -> Result<(), Error> {
         self.session.restore(&state.state)?;
-        self.logits.clone_from(&state.logits);
-        self.pending.clear();
-        self.recent = state.recent.iter().copied().collect();
-        (self.stream, self.inspected) = (state.stream.clone(), false);
+        (self.logits, self.pending, self.recent) = (state.logits, state.pending, state.recent.into());
+        push_recent(&mut self.recent, []);
+        (self.stream, self.draws, self.inspected) = (state.stream, state.draws, false);
         Ok(())
-    }
-
-    /// Returns to a state in parts: the recurrent state, the tokens not run yet, and the bytes of an incomplete character.
-    ///
-    /// # Errors
-    /// As [`restore`](Self::restore).
-    pub fn restore_parts(&mut self, state: &hh_core::state::Snapshot, pending: &[u32], held: &[u8]) -> Result<(), Error> {
-        self.session.restore(state)?;
-        self.logits.clear();
-        self.recent.clear();
-        self.pending = pending.to_vec();
-        (self.stream, self.inspected) = (Utf8Stream::default(), false);
-        self.stream.push(held, &mut String::new());
-        Ok(())
-    }
-
-    /// The recurrent state without the pending tokens, these tokens, and the bytes of an incomplete character: what
-    /// [`restore_parts`](Self::restore_parts) takes.
-    ///
-    /// # Errors
-    /// [`Error::Core`] where the device fails.
-    pub fn into_parts(mut self) -> Result<(hh_core::state::Snapshot, Vec<u32>, Vec<u8>), Error> {
-        let state = self.session.snapshot()?;
-        Ok((state, self.pending, self.stream.held().to_vec()))
     }
 }
 
@@ -322,21 +312,6 @@ impl TextSession {
     /// The recurrent state, without the pending tokens.
     pub(super) fn recurrent(&mut self) -> Result<hh_core::state::Snapshot, Error> {
         Ok(self.session.snapshot()?)
-    }
-
-    /// Continues from where a batch has left a text.
-    pub(super) fn resume(
-        &mut self,
-        state: &hh_core::state::Snapshot,
-        logits: Vec<f32>,
-        recent: VecDeque<u32>,
-        stream: Utf8Stream,
-        pending: Option<u32>,
-    ) -> Result<(), Error> {
-        self.session.restore(state)?;
-        (self.logits, self.recent, self.stream, self.inspected) = (logits, recent, stream, false);
-        self.pending = pending.into_iter().collect();
-        Ok(())
     }
 
     /// An independent copy, which continues from the same text.

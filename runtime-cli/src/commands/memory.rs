@@ -1,8 +1,8 @@
 //! `hh-runtime memory`: documents that a model has read and looks up while it generates.
 
-use crate::conversation::{self, Conversation};
 use crate::files;
 use crate::loading::Source;
+use crate::state_file;
 use crate::stderr::say;
 use crate::stdout;
 use anyhow::{Context, Result, bail};
@@ -148,7 +148,6 @@ pub fn run(args: Args) -> Result<()> {
 
 /// A model, on the CPU.
 struct Opened {
-    source: Source,
     loaded: LoadedModel<Tensor<f32>>,
 }
 
@@ -156,9 +155,7 @@ type Session<'a> = TextSession<Cpu<f32>, &'a LoadedModel<Tensor<f32>>>;
 
 impl Opened {
     fn new(path: &Path) -> Result<Self> {
-        let source = Source::open(path)?;
-        let loaded = source.load(&mut Self::cpu(), None)?;
-        Ok(Self { source, loaded })
+        Ok(Self { loaded: Source::open(path)?.load(&mut Self::cpu(), None)? })
     }
 
     fn cpu() -> Cpu<f32> {
@@ -181,17 +178,15 @@ impl Files {
     fn read(&self, opened: &Opened) -> Result<Memory> {
         let in_file = || format!("cannot use {}", self.memory.display());
         let bytes = fs::read(&self.memory).with_context(|| format!("cannot read {}", self.memory.display()))?;
-        if !conversation::is_one(&bytes) {
+        if !state_file::is_one(&bytes) {
             let memory = Memory::from_bytes(&bytes).with_context(in_file)?;
             memory.check(&mut opened.session()?).with_context(in_file)?;
             return Ok(memory);
         }
-        let state = Conversation::from_bytes(&bytes).with_context(in_file)?;
-        if state.origin != conversation::origin(opened.source.header()) {
-            bail!("{} was saved with another checkpoint than {}: use that checkpoint", self.memory.display(), self.checkpoint.display());
-        }
-        let mut session = TextSession::new(Opened::cpu(), &opened.loaded, Some(state.context), Some(state.segments))?;
-        session.restore_parts(&state.snapshot, &state.pending, &state.held).with_context(in_file)?;
+        let state = state_file::read(&bytes).with_context(in_file)?;
+        let (context, segments) = (state.state.context(), state.state.segments());
+        let mut session = TextSession::new(Opened::cpu(), &opened.loaded, Some(context), Some(segments))?;
+        session.restore(&state).with_context(in_file)?;
         Ok(Memory::of_session(&mut session, "state")?)
     }
 
@@ -204,7 +199,7 @@ fn learn(files: &Files, texts: &[PathBuf], keys: KeyFormat) -> Result<()> {
     let opened = files.open()?;
     let mut session = opened.session()?;
     let mut memory = if files.memory.exists() {
-        if conversation::is_one(&fs::read(&files.memory).with_context(|| format!("cannot read {}", files.memory.display()))?) {
+        if state_file::is_one(&fs::read(&files.memory).with_context(|| format!("cannot read {}", files.memory.display()))?) {
             bail!(
                 "{} is a state, to which only `sample --state` adds: give a memory file, or a name that does not exist yet",
                 files.memory.display()
@@ -212,7 +207,7 @@ fn learn(files: &Files, texts: &[PathBuf], keys: KeyFormat) -> Result<()> {
         }
         files.read(&opened)?
     } else {
-        conversation::require_writable(&files.memory)?;
+        state_file::require_writable(&files.memory)?;
         Memory::new(&mut session, keys)?
     };
     for path in texts {
@@ -279,7 +274,7 @@ fn search(files: &Files, text: Option<&str>, like: Option<&str>, most: usize, js
 
 fn forget(files: &Files, document: &str) -> Result<()> {
     let opened = files.open()?;
-    if conversation::is_one(&fs::read(&files.memory).with_context(|| format!("cannot read {}", files.memory.display()))?) {
+    if state_file::is_one(&fs::read(&files.memory).with_context(|| format!("cannot read {}", files.memory.display()))?) {
         bail!("{} is a state: what its layers remember cannot be taken out; only a memory file forgets", files.memory.display());
     }
     let mut memory = files.read(&opened)?;

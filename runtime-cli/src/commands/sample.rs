@@ -1,15 +1,15 @@
 //! `hh-runtime sample`: generates text from a checkpoint, streaming it to the standard output.
 
-use crate::conversation::{self, Conversation};
 use crate::files;
 use crate::generate::{Begun, write_each, write_several};
 use crate::interrupt::Interrupt;
 use crate::loading::Source;
 use crate::machine::{BackendJob, Backends, Machine};
+use crate::state_file;
 use crate::stderr::say;
 use crate::stdout;
 use anyhow::{Context, Result, bail};
-use hh::{Decoder, Memory, StopStrings, TextSession};
+use hh::{Decoder, GenerateOptions, Memory, RECENT, StopStrings, TextSession, TextState};
 use hh_core::backend::{Backward, Forward};
 use hh_core::config::Positions;
 use hh_core::rng;
@@ -66,7 +66,7 @@ pub struct Args {
     /// Stop before this text; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = stop_text)]
     stop: Vec<String>,
-    /// State file: continue the conversation in it if it exists, and save the state at the end or on Ctrl-C
+    /// State file: continue the text in it if it exists, and save the state at the end or on Ctrl-C
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Memory file of `memory learn`: the model looks up its items, and how often each was used is counted in it
@@ -156,6 +156,10 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     if args.batch > 1 && (args.memory.is_some() || args.votes) {
         bail!("--memory and --votes are for one text, but --batch {} generates several: leave out one of the two", args.batch);
     }
+    let penalised = args.sampling.repetition_penalty != 1.0;
+    if args.state.is_some() && penalised && args.sampling.repetition_window > RECENT {
+        bail!("a state keeps the newest {RECENT} tokens: give --repetition-window {RECENT} or less with --state");
+    }
     let source = Source::open(&args.checkpoint)?;
     backends.run(&args.machine, Job { args: &args, source: &source, interrupt, began })
 }
@@ -179,22 +183,23 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     let Job { args, source, interrupt, began } = *job;
     let loaded = source.load(&mut backend, args.tokenizer.as_deref())?;
     let tokenizer = &*loaded.tokenizer;
-    let earlier = earlier(args, source)?;
+    let earlier = earlier(args)?;
     let prompt = prompt(args)?;
     let ids = match &prompt {
         Some(prompt) => tokenizer.encode(prompt).context("the prompt cannot be encoded")?,
         None => Vec::new(),
     };
-    let (saved_context, saved_segments) = earlier.as_ref().map(|earlier| (earlier.context, earlier.segments)).unzip();
+    let (saved_context, saved_segments) = earlier.as_ref().map(|earlier| (earlier.state.context(), earlier.state.segments())).unzip();
     let context = args.context.map(|n| n as usize).or(saved_context);
     let segments = args.segments.map(usize::from).or(saved_segments).unwrap_or(loaded.model.config.segments);
     let context = loaded.session_context(context)?;
     let echo = prompt.filter(|_| args.echo).unwrap_or_default();
-    let begin = |k| begin(args, k, tokenizer, earlier.as_ref(), &ids, &echo);
-    let mut texts = (0..args.batch).map(begin).collect::<Result<Vec<_>>>()?;
+    // A text begins with something to continue.
+    let first = |k| if ids.is_empty() { beginning(tokenizer, args.sampling.config(k).seed) } else { ids.clone() };
+    let new = if earlier.is_some() { ids.clone() } else { first(0) };
     let c = &loaded.model.config;
-    let read = earlier.as_ref().map_or(0, |earlier| earlier.snapshot.position());
-    let end = read.saturating_add(texts[0].tokens.len().saturating_add(args.tokens).saturating_sub(1) as u64);
+    let read = earlier.as_ref().map_or(0, TextState::position);
+    let end = read.saturating_add(new.len().saturating_add(args.tokens).saturating_sub(1) as u64);
     if c.positions == Positions::Learned && end > c.max_len as u64 {
         bail!(
             "the text would have {end} positions, but this model has learned positions for {}: reduce --tokens or shorten the prompt",
@@ -209,6 +214,7 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
     if args.batch > 1 {
         let options = Options { batch: args.batch.into(), context, segments: Some(segments), ..Options::default() };
         let session = Session::new(backend, &loaded.model, options)?;
+        let texts = (0..args.batch).map(|k| begin(args, k, tokenizer, first(k), &echo)).collect::<Result<_>>()?;
         ready = Instant::now();
         (written, rest) = (write_several(session, tokenizer, texts, args.tokens, &mut out, &go_on)?, None);
     } else {
@@ -222,17 +228,14 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         if args.votes && loaded.model.config.episodic_width == 0 {
             bail!("--votes needs a model with an episodic memory; give it one with train --from CHECKPOINT --only episodic");
         }
-        let Begun { mut decoder, tokens, before } = texts.remove(0);
-        let mut new = &tokens[..];
-        if let Some(earlier) = &earlier {
-            let state = args.state.as_deref().unwrap_or(Path::new(""));
-            let restored = session.restore_parts(&earlier.snapshot, &earlier.pending, &earlier.held);
-            restored.with_context(|| format!("cannot use {}", state.display()))?;
-            new = &tokens[earlier.pending.len()..];
+        if let (Some(earlier), Some(path)) = (&earlier, &args.state) {
+            session.restore(earlier).with_context(|| format!("cannot use {} with {}", path.display(), source.path().display()))?;
         }
-        session.queue(new);
+        session.queue(&new);
+        let options = GenerateOptions { sampler: args.sampling.config(0), stop: args.stop.clone(), ..GenerateOptions::default() };
+        let mut decoder = session.decoder(&options)?;
         ready = Instant::now();
-        out.write_all(before.as_bytes())?;
+        out.write_all(echo.as_bytes())?;
         out.flush()?;
         let asks = memory.is_some() || args.votes;
         written = write_each(&mut session, &mut decoder, args.tokens, &mut out, &go_on, |session, piece| {
@@ -250,7 +253,7 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
         if let (Some(memory), Some(path)) = (&memory, &args.memory) {
             files::write_atomically(path, |w| w.write_all(&memory.to_bytes()))?;
         }
-        rest = Some((session, decoder));
+        rest = Some(session);
     }
     let done = Instant::now();
     if io::stdout().is_terminal() && !written.ends_line {
@@ -267,35 +270,25 @@ fn on<B: Forward>(mut backend: B, job: &Job<'_>) -> Result<()> {
             written.tokens
         ));
     }
-    if let (Some(path), Some((session, decoder))) = (&args.state, rest) {
-        let origin = conversation::origin(source.header());
-        let (snapshot, pending, held) = session.into_parts()?;
-        Conversation { origin, context, segments, snapshot, sampler: decoder.sampler().state(), pending, held }.save(path)?;
+    if let (Some(path), Some(mut session)) = (&args.state, rest) {
+        state_file::save(&session.snapshot()?, path)?;
     }
     Ok(())
 }
 
-/// The state of text `k`, counted from 0, before its first token is sampled.
-fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, earlier: Option<&Conversation>, ids: &[u32], echo: &str) -> Result<Begun> {
+/// Text `k` of several, counted from 0, before its first token is sampled.
+fn begin(args: &Args, k: u16, tokenizer: &dyn Tokenizer, tokens: Vec<u32>, echo: &str) -> Result<Begun> {
     let config = args.sampling.config(k);
     let mut sampler = Sampler::new(config, tokenizer.vocab_size())?;
-    let mut tokens = earlier.map_or(Vec::new(), |earlier| earlier.pending.clone());
-    if let Some(earlier) = earlier {
-        sampler.restore(&earlier.sampler);
-    }
-    ids.iter().for_each(|&id| sampler.observe(id));
-    tokens.extend(ids);
-    if tokens.is_empty() {
-        tokens = beginning(tokenizer, config.seed);
-    }
-    let title = if args.batch > 1 { format!("--- {} of {}, seed {} ---\n", k + 1, args.batch, config.seed) } else { String::new() };
+    tokens.iter().for_each(|&id| sampler.observe(id));
     let decoder = Decoder::new(sampler, StopStrings::new(args.stop.iter().cloned()), tokenizer);
-    Ok(Begun { decoder, tokens, before: title + echo })
+    let before = format!("--- {} of {}, seed {} ---\n{echo}", k + 1, args.batch, config.seed);
+    Ok(Begun { decoder, tokens, before })
 }
 
 /// The memory in a file.
 fn memory(path: &Path) -> Result<Memory> {
-    conversation::require_writable(path)?;
+    state_file::require_writable(path)?;
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Memory::from_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))
 }
@@ -314,18 +307,11 @@ fn vote(memory: Option<&Memory>, tokenizer: &dyn Tokenizer, token: u32, best: &E
     say(format_args!("{:?}: {:.2} for {:?} from {source}", text(token), best.weight, text(best.token)));
 }
 
-/// The saved conversation to continue, if there is one.
-fn earlier(args: &Args, source: &Source) -> Result<Option<Conversation>> {
+/// The saved text to continue, if there is one.
+fn earlier(args: &Args) -> Result<Option<TextState>> {
     let Some(path) = &args.state else { return Ok(None) };
-    let earlier = Conversation::open(path)?;
-    if earlier.as_ref().is_some_and(|earlier| earlier.origin != conversation::origin(source.header())) {
-        bail!(
-            "{} was saved with another checkpoint than {}: use that checkpoint, or another file for --state",
-            path.display(),
-            source.path().display()
-        );
-    }
-    conversation::require_writable(path)?;
+    let earlier = state_file::open(path)?;
+    state_file::require_writable(path)?;
     Ok(earlier)
 }
 

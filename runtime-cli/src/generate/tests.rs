@@ -1,7 +1,7 @@
 use super::*;
-use crate::conversation::{self, Conversation};
 use crate::loading::{Source, tests as models};
-use hh::{Decoder, StopStrings, TextSession};
+use crate::state_file;
+use hh::{Decoder, GenerateOptions, StopStrings, TextSession};
 use hh_core::sample::Sampler;
 use hh_core::sample::SamplerConfig;
 use hh_core::session::{Options, Session};
@@ -31,26 +31,21 @@ fn decoder(sampler: Sampler, stops: StopStrings) -> Decoder {
     Decoder::new(sampler, stops, &Bytes)
 }
 
-/// Writes `n` tokens after a prompt, or after what the file of a conversation says, and saves it.
+/// Writes `n` tokens after a prompt, or after what a state file says, and saves it.
 fn stretch(source: &Source, path: &std::path::Path, n: usize) -> String {
     let mut backend = models::cpu();
     let loaded = source.load(&mut backend, None).unwrap();
     let mut session = TextSession::new(backend, &loaded, Some(12), Some(2)).unwrap();
     let config = SamplerConfig { repetition_penalty: 1.3, repetition_window: 5, top_k: 12, seed: 9, ..SamplerConfig::default() };
-    let mut decoder = decoder(Sampler::new(config, 256).unwrap(), StopStrings::default());
-    match Conversation::open(path).unwrap() {
-        Some(earlier) => {
-            session.restore_parts(&earlier.snapshot, &earlier.pending, &earlier.held).unwrap();
-            decoder.sampler_mut().restore(&earlier.sampler);
-        }
+    match state_file::open(path).unwrap() {
+        Some(earlier) => session.restore(&earlier).unwrap(),
         None => session.queue(&loaded.tokenizer.encode("a caf\u{e9}").unwrap()),
     }
+    let mut decoder = session.decoder(&GenerateOptions { sampler: config, ..GenerateOptions::default() }).unwrap();
     let mut out = Vec::new();
     let written = write(&mut session, &mut decoder, n, &mut out, &|| true).unwrap();
     assert_eq!(written.tokens, n);
-    let (snapshot, pending, held) = session.into_parts().unwrap();
-    let (origin, sampler) = (conversation::origin(source.header()), decoder.sampler().state());
-    Conversation { origin, context: 12, segments: 2, snapshot, sampler, pending, held }.save(path).unwrap();
+    state_file::save(&session.snapshot().unwrap(), path).unwrap();
     String::from_utf8(out).expect("valid UTF-8 only")
 }
 
@@ -63,7 +58,7 @@ fn a_text_that_was_interrupted_goes_on_as_if_it_never_was() {
     let cuts = folder.path().join("cuts");
     let parts: String = [1, 0, 7, 13, 2, 37].into_iter().map(|n| stretch(&source, &cuts, n)).collect();
     assert_eq!(parts, whole);
-    assert_eq!(Conversation::open(&cuts).unwrap(), Conversation::open(&folder.path().join("whole")).unwrap());
+    assert_eq!(state_file::open(&cuts).unwrap(), state_file::open(&folder.path().join("whole")).unwrap());
 }
 
 #[test]

@@ -84,11 +84,11 @@ impl Sessions {
             })
         };
         if let Some(bytes) = bytes {
-            return TextState::from_bytes(&bytes).map(Some);
+            return Ok(Some(TextState::from_bytes(&bytes)?));
         }
         let Some(path) = self.path(&claim.name) else { return Ok(None) };
         match fs::read(&path) {
-            Ok(bytes) => TextState::from_bytes(&bytes).map(Some),
+            Ok(bytes) => Ok(Some(TextState::from_bytes(&bytes)?)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::File { path, source }),
         }

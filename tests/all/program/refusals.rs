@@ -223,7 +223,7 @@ fn a_state_that_is_not_of_this_model_is_refused() {
     refused(here, "sample run --tokens 5 --state half", &["cut short"]);
     refused(here, "sample run --tokens 5 --state text.txt", &["text.txt"]);
     works(here, &format!("{TRAIN} --steps 3 --out other"));
-    refused(here, "sample other --tokens 5 --state talk", &["another checkpoint"]);
+    refused(here, "sample other --tokens 5 --state talk", &["cannot use talk with other", "other weights or another tokenizer"]);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::{env, fs, io, path::Path};
 
 fn main() -> io::Result<()> {
     let folder = env::args().nth(1).expect("the folder of seeds is the argument");
-    let (states, conversation) = seeds::states();
+    let (states, text) = seeds::states();
     for (target, files) in [
         ("checkpoint", seeds::checkpoints()),
         ("shard", seeds::shards()),
         ("state", states.to_vec()),
-        ("conversation", vec![conversation]),
+        ("text_state", vec![text]),
         ("memory", seeds::memories()),
         ("tokenizer", seeds::tokenizers()),
         ("request", seeds::requests()),

@@ -4,11 +4,11 @@
 //! each document its name (length u32, then UTF-8), first token (u32) and number of items (u64); the tokens (u32) and uses (u32) of all
 //! items; their keys; and the FNV-1a hash (u64) of all bytes before it. A q8 key is its scale (f32), then a byte for each number.
 
-use super::{super::state::Reader, Document, Memory};
+use super::{Document, Memory};
 use crate::Error;
 use hh_core::{
     half::{f16_to_f32, f32_to_f16},
-    state::hash,
+    state::{Reader, hash},
 };
 
 const MAGIC: &[u8; 8] = b"HHMEMO01";

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    hh_tests::readers::conversation(bytes);
+    hh_tests::readers::text_state(bytes);
 });
