@@ -4,14 +4,22 @@
 //! ```text
 //! cargo run --release      in this folder, with qemu-system-arm installed
 //! ```
+//!
+//! With `-append 'FROM TO TOKENS SEED'` behind it, it continues the text of the state in the file FROM, which `hh-runtime sample
+//! --state` or a page has saved, and saves its state in TO.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
 mod heap;
+mod host;
+mod resume;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::panic::PanicInfo;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
@@ -41,7 +49,12 @@ const INSTRUCTIONS: usize = 40;
 #[entry]
 fn main() -> ! {
     heap::begin();
-    let status = match write() {
+    let words = host::words();
+    let done = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [from, to, tokens, seed] => resume(from, to, tokens, seed),
+        _ => write().map_err(|e| e.to_string()),
+    };
+    let status = match done {
         Ok(()) => debug::EXIT_SUCCESS,
         Err(e) => {
             hprintln!("error: {}", e);
@@ -52,6 +65,14 @@ fn main() -> ! {
     loop {
         cortex_m::asm::wfi();
     }
+}
+
+fn resume(from: &str, to: &str, tokens: &str, seed: &str) -> Result<(), String> {
+    let numbers = tokens.parse().ok().zip(seed.parse().ok());
+    let (tokens, seed) = numbers.ok_or("the command line is FROM TO TOKENS SEED, the last two numbers")?;
+    let text = resume::run(from, to, tokens, SamplerConfig { temperature: TEMPERATURE, seed, ..SamplerConfig::default() })?;
+    hprintln!("{}", text);
+    Ok(())
 }
 
 fn write() -> Result<(), Error> {

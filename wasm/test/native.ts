@@ -10,10 +10,15 @@ export function checkpoint(): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(CHECKPOINT));
 }
 
-/** Text that the native program generates from the demo checkpoint; `HH_RUNTIME` is the path of the program. */
-export function native(prompt: string, options: GenerateOptions): string {
+/** The path of the native program, `HH_RUNTIME`. */
+export function runtime(): string {
   const program = process.env["HH_RUNTIME"];
   if (!program) throw new Error("HH_RUNTIME must be the path of the native program: run `cargo xtask web --test`");
+  return program;
+}
+
+/** Text that the native program generates from the demo checkpoint. */
+export function native(prompt: string, options: GenerateOptions): string {
   const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, repetitionWindow = 64, seed = 0, maxTokens = 256, stop = [] } = options;
   const values = {
     temperature, "top-k": topK, "top-p": topP, "min-p": minP, "repetition-penalty": repetitionPenalty, "repetition-window": repetitionWindow,
@@ -21,5 +26,5 @@ export function native(prompt: string, options: GenerateOptions): string {
   };
   const flags = Object.entries(values).map(([name, value]) => `--${name}=${value}`);
   const stops = [stop].flat().map((text) => `--stop=${text}`);
-  return execFileSync(program, ["sample", CHECKPOINT, `--prompt=${prompt}`, "--threads=1", ...flags, ...stops], { encoding: "utf8" });
+  return execFileSync(runtime(), ["sample", CHECKPOINT, `--prompt=${prompt}`, "--threads=1", ...flags, ...stops], { encoding: "utf8" });
 }

@@ -13,9 +13,7 @@ const RAM: usize = 512 << 10;
 /// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
 pub(crate) fn run() -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    if Command::new("qemu-system-arm").arg("--version").output().is_err() {
-        return Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into());
-    }
+    require_emulator()?;
     let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root().join("firmware")))?;
     print!("{said}");
     let (text, figures) = said.split_once("\n--\n").ok_or("the firmware stopped before its end")?;
@@ -38,6 +36,17 @@ pub(crate) fn run() -> Result<(), String> {
         (Some(0), Some(ram)) => Err(format!("the firmware used {ram} bytes of RAM; {RAM} are allowed")),
         (Some(count), _) => Err(format!("steps of the firmware allocated {count} times")),
         _ => Err("the firmware printed no figures".into()),
+    }
+}
+
+/// Says whether the emulator is there.
+///
+/// # Errors
+/// One sentence where it is not.
+pub(crate) fn require_emulator() -> Result<(), String> {
+    match Command::new("qemu-system-arm").arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into()),
     }
 }
 

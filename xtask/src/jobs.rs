@@ -91,9 +91,10 @@ fn msrv() -> Result<Vec<Step>, String> {
     Ok(vec![cargo([&[&toolchain[..], "check", "--release"], &WORKSPACE[..]].concat())])
 }
 
-/// The package for the web: built, tested in node, its demo page tested in Chromium.
+/// The package for the web: built, tested in node, its demo page tested in Chromium; and a text that goes from the program through
+/// both and the firmware back to the program.
 fn web() -> Result<Vec<Step>, String> {
-    Ok(vec![cargo(["xtask", "web", "--test"])])
+    Ok(vec![cargo(["xtask", "web", "--test", "--machines"])])
 }
 
 /// Every package that is published, packed but not published; after `web`, whose package is one of them.

@@ -26,9 +26,10 @@ cargo xtask package [--verify]     pack every crate and the npm package without 
                                    public interfaces; --verify also compiles the packed crates
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a target of fuzz/; needs cargo-fuzz and a nightly toolchain
-cargo xtask web [--test] [--bundlers] [--serve]
+cargo xtask web [--test] [--bundlers] [--machines] [--serve]
                                    build the package for the web and its demo in wasm/dist, test them, test the package in every
-                                   bundler, serve the demo; needs node, npm, rust-src and, to test, Chromium";
+                                   bundler, take a text from machine to machine, serve the demo; needs node, npm, rust-src and, to
+                                   test, Chromium; --machines also qemu-system-arm";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,5 +1,6 @@
 //! `cargo xtask web`: the npm package and its demo, in `wasm/dist`.
 
+use crate::firmware::require_emulator;
 use crate::run::{Step, cargo, program, root, target};
 use std::{fs, io, path::Path};
 
@@ -13,13 +14,14 @@ const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detai
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds the package and the demo; with `--test` tests them, with `--bundlers` in all bundlers, with `--serve` serves the demo.
+/// Builds the package and the demo; with `--test` tests them, with `--bundlers` in all bundlers, with
+/// `--machines` a text that goes from machine to machine, the microcontroller too; with `--serve` serves the demo.
 ///
 /// # Errors
 /// The first command that fails, or a word that is none of these.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    if let Some(word) = words.iter().find(|word| !["--serve", "--test", "--bundlers"].contains(word)) {
-        return Err(format!("cargo xtask web has no option {word}; the options are --serve, --test and --bundlers"));
+    if let Some(word) = words.iter().find(|word| !["--serve", "--test", "--bundlers", "--machines"].contains(word)) {
+        return Err(format!("cargo xtask web has no option {word}; the options are --serve, --test, --bundlers and --machines"));
     }
     build()?;
     if words.contains(&"--test") {
@@ -29,6 +31,10 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         let install = ["install", "--prefix", "test/bundlers", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts"];
         npm(&install).run()?;
         test("dist/test/bundlers")?;
+    }
+    if words.contains(&"--machines") {
+        require_emulator()?;
+        test("dist/test/machines")?;
     }
     if words.contains(&"--serve") { node(&["dist/serve.js"]).run() } else { Ok(()) }
 }
