@@ -39,7 +39,7 @@ fn a_full_disk_is_named_and_loses_nothing() {
     };
     for line in [
         "export run small/out.safetensors",
-        "sample run --tokens 5 --state small/talk --context 4096",
+        "sample run --tokens 400 --state small/talk --context 4096",
         "tokenize --data text.txt --tokenizer chars --out small/shards",
         &format!("{TRAIN} --steps 4 --out small/run"),
         "data builtin --out small/corpus.txt",
