@@ -1,4 +1,5 @@
-//! What batching, the prefix cache and saved states cost and save: `cargo run --release -p hh --example batching -- char-4.5m f32`.
+//! What batching, the prefix cache and saved states cost and save:
+//! `cargo run --release -p hh --example batching -- char-4.5m f32 [THREADS [STREAMS]]`.
 //!
 //! Weights are random, which changes no time; texts are bytes.
 
@@ -13,15 +14,16 @@ use hh_core::{
 };
 use std::{env, error::Error, fs, time::Instant};
 
-/// Time of this thread where the system tells it, so that other work on the machine counts little; else time of day.
+/// Time of this thread where it is the only one and the system tells it, so that other work on the machine counts little; else
+/// time of day.
 struct Clock {
     begun: Instant,
     thread: Option<f64>,
 }
 
 impl Clock {
-    fn now() -> Self {
-        Self { begun: Instant::now(), thread: Self::thread() }
+    fn now(threads: usize) -> Self {
+        Self { begun: Instant::now(), thread: (threads == 1).then(Self::thread).flatten() }
     }
 
     fn thread() -> Option<f64> {
@@ -30,7 +32,9 @@ impl Clock {
     }
 
     fn seconds(&self) -> f64 {
-        self.thread.zip(Self::thread()).map_or_else(|| self.begun.elapsed().as_secs_f64(), |(begun, now)| now - begun)
+        self.thread
+            .and_then(|begun| Some((begun, Self::thread()?)))
+            .map_or_else(|| self.begun.elapsed().as_secs_f64(), |(begun, now)| now - begun)
     }
 }
 
@@ -51,43 +55,69 @@ fn model(name: &str, stored: Stored) -> Result<TextModel, Box<dyn Error>> {
     Ok(TextModel::from_bytes(&bytes)?)
 }
 
+/// The middle of three.
+fn median(mut seconds: [f64; 3]) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[1]
+}
+
+/// Streams one after the other and in a batch, alternating; tokens per second. A first round, which touches all memory, does not
+/// count.
+fn rates(model: &TextModel, threads: usize, streams: usize, tokens: usize) -> Result<[f64; 2], hh::Error> {
+    let options = |seed| GenerateOptions {
+        max_tokens: tokens,
+        sampler: SamplerConfig { seed: seed as u64, ..Default::default() },
+        ..Default::default()
+    };
+    let (mut session, mut batch) = (model.session()?, TextBatch::new(model, streams)?);
+    session.prefill("a prompt of some length")?;
+    let start = session.snapshot()?;
+    let mut seconds = [[0.0; 2]; 4];
+    for seconds in &mut seconds {
+        let begun = Clock::now(threads);
+        for seed in 0..streams {
+            session.restore(&start)?;
+            let mut decoder = session.decoder(&options(seed))?;
+            for _ in 0..tokens {
+                session.draw(&mut decoder)?;
+            }
+        }
+        seconds[0] = begun.seconds();
+        session.restore(&start)?;
+        let begun = Clock::now(threads);
+        let ids = (0..streams).map(|seed| {
+            let decoder = session.decoder(&options(seed))?;
+            batch.join(&mut session, decoder, tokens)
+        });
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        while batch.active() > 0 {
+            batch.step()?;
+        }
+        for id in ids {
+            batch.leave(id, None)?;
+        }
+        seconds[1] = begun.seconds();
+    }
+    let [_, a, b, c] = seconds;
+    Ok([0, 1].map(|i| streams as f64 * tokens as f64 / median([a[i], b[i], c[i]])))
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
     let [name, format, ..] = &args[..] else { return Err("give a preset and f32 or q8".into()) };
+    let number = |at: usize| args.get(at).map(|n| n.parse::<usize>()).transpose();
+    let (threads, streams) = (number(2)?.unwrap_or(1), number(3)?);
     let dtype = if format == "q8" { Stored::Quantised(Format::Q8) } else { Stored::Numbers(Dtype::F32) };
-    let model = model(name, dtype)?;
-    let tokens = if name == "bpe-97m" { 16 } else { 64 };
-    let options =
-        |seed| GenerateOptions { max_tokens: tokens, sampler: SamplerConfig { seed, ..Default::default() }, ..Default::default() };
+    let model = model(name, dtype)?.with_threads(threads);
+    let tokens = if name == "bpe-97m" { 32 } else { 128 };
 
-    println!("{name} {format}, one thread, context 256; streams: seconds of the thread, all else: time of day");
-    let mut session = model.session()?;
-    session.prefill("a prompt of some length")?;
-    for rows in [1, 2, 4, 8, 16, 32] {
-        let mut best = [f64::INFINITY; 2];
-        for _ in 0..3 {
-            let begun = Clock::now();
-            for seed in 0..rows {
-                let mut fork = session.fork()?;
-                let mut decoder = fork.decoder(&options(seed))?;
-                for _ in 0..tokens {
-                    fork.draw(&mut decoder)?;
-                }
-            }
-            best[0] = best[0].min(begun.seconds());
-            let mut batch = TextBatch::new(&model, rows as usize)?;
-            let begun = Clock::now();
-            for seed in 0..rows {
-                let decoder = session.decoder(&options(seed))?;
-                batch.join(&mut session, decoder, tokens)?;
-            }
-            while batch.active() > 0 {
-                batch.step()?;
-            }
-            best[1] = best[1].min(begun.seconds());
-        }
-        let rate = best.map(|seconds| rows as f64 * tokens as f64 / seconds);
-        println!("{rows:3} streams: {:8.0} tokens/s one after the other, {:8.0} in a batch, {:.2} x", rate[0], rate[1], rate[1] / rate[0]);
+    println!("{name} {format}, {threads} threads, context 256; streams: medians of three");
+    for streams in streams.map_or(vec![1, 2, 4, 8, 16, 32], |n| vec![n]) {
+        let [alone, batched] = rates(&model, threads, streams, tokens)?;
+        println!("{streams:3} streams: {alone:8.0} tokens/s one after the other, {batched:8.0} in a batch, {:.2} x", batched / alone);
+    }
+    if streams.is_some() {
+        return Ok(());
     }
 
     let text = |n: usize| (0..n as u32).map(|i| (i * i / 7 + i) % 251).collect::<Vec<_>>();

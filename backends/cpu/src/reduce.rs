@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::{hint::black_box, ops::Range};
 
 /// Independent partial sums: four AVX2 vectors or two AVX-512 vectors.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 
 /// `Σ a ∘ b`
 #[inline(always)]

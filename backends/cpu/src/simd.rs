@@ -52,6 +52,20 @@ impl Level {
         Self::baseline()
     }
 
+    /// All sets that this processor has, narrowest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let sets = [
+            Set::Portable,
+            Set::Baseline,
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx2,
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            Set::Avx512,
+        ];
+        let widest = Self::detect().0 as usize;
+        sets.into_iter().filter(move |&set| set as usize <= widest).map(Self)
+    }
+
     /// The set that every processor of this target has.
     pub const fn baseline() -> Self {
         Self(Set::Baseline)
@@ -76,6 +90,18 @@ impl Level {
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx512 => "AVX-512",
         }
+    }
+
+    /// Whether the processor has AVX2.
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    pub(crate) fn has_avx2(self) -> bool {
+        matches!(self.0, Set::Avx2 | Set::Avx512)
+    }
+
+    /// Whether the processor has AVX-512 and its dot products of integers.
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    pub(crate) fn has_vnni(self) -> bool {
+        self.0 == Set::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni")
     }
 
     /// Runs a kernel, compiled for this level.

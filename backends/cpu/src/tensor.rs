@@ -3,7 +3,7 @@
 use crate::{
     buffer::{Arena, Buffer, zeroed},
     error::OutOfMemory,
-    quant::{matrix::Matrix, round::Rounded},
+    quant::{matrix::Matrix, panels::Panels, round::Rounded},
     real::Real,
     simd::Level,
     threads::Threads,
@@ -118,6 +118,8 @@ pub struct Cpu<F> {
     pub(crate) gathered: Vec<F>,
     /// Likewise, for the left factor of products with quantised weights.
     pub(crate) rounded: Rounded,
+    /// Likewise, for its rows where there are many.
+    pub(crate) panels: Panels,
     /// Whether each row of a product has the bits that it has alone.
     pub(crate) rows_alone: bool,
     arena: Arena,
@@ -137,6 +139,7 @@ impl<F: Real> Cpu<F> {
             scratch: Vec::new(),
             gathered: Vec::new(),
             rounded: Rounded::default(),
+            panels: Panels::default(),
             rows_alone: false,
             arena: Arena::default(),
         }

@@ -6,6 +6,7 @@
 pub(crate) mod factor;
 pub(crate) mod gemm;
 mod pack;
+mod panels;
 mod tile;
 mod vector;
 pub(crate) mod write;

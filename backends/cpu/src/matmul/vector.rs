@@ -1,6 +1,10 @@
-//! Products of few rows: memory-bound, each weight is read once without packing.
+//! Products whose rows have the bits that they have alone: each is [`dot`] of a row and a row of weights. Without packing of weights,
+//! which are read once for all rows; few rows, as in decoding, are memory-bound.
 
-use super::write::Write;
+use super::{
+    panels::{OUT, Panels},
+    write::Write,
+};
 use crate::{Cpu, Real, reduce::dot, simd::Kernel, threads::Shared};
 use core::ops::Range;
 
@@ -12,12 +16,17 @@ const TASK: usize = 1 << 16;
 
 /// `y = x · wᵀ`; extents are rows, columns of `x`, rows of `w`.
 pub(super) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: &[F], [rows, inp, out]: [usize; 3], write: Write<F>, y: &mut [F]) {
-    let y = Shared::new(y);
-    let level = cpu.level;
-    let run = (TASK / (inp * rows).max(1)).max(1);
-    cpu.threads.each(out.div_ceil(run), |task| {
+    let Cpu { level, threads, scratch, .. } = cpu;
+    let (panels, y) = (Panels::new(*level, threads, x, [rows, inp], scratch), Shared::new(y));
+    let run = (TASK / (inp * rows).max(1)).max(1).next_multiple_of(if panels.rows > 0 { 4 * OUT } else { 1 });
+    threads.each(out.div_ceil(run), |task| {
         let run = task * run..out.min((task + 1) * run);
-        F::run(level, Dots { x, w, extents: [rows, inp, out], write, run, y });
+        if panels.rows > 0 {
+            panels.product(*level, w, [inp, out], run.clone(), write, y);
+        }
+        if panels.rows < rows {
+            F::run(*level, Dots { x, w, extents: [rows, inp, out], first: panels.rows, write, run, y });
+        }
     });
 }
 
@@ -25,6 +34,8 @@ struct Dots<'a, F> {
     x: &'a [F],
     w: &'a [F],
     extents: [usize; 3],
+    /// The first row to compute.
+    first: usize,
     write: Write<'a, F>,
     run: Range<usize>,
     y: Shared<'a, F>,
@@ -38,7 +49,7 @@ impl<F: Real> Kernel for Dots<'_, F> {
         let [rows, inp, out] = self.extents;
         for o in self.run {
             let w = &self.w[o * inp..][..inp];
-            for r in 0..rows {
+            for r in self.first..rows {
                 let sum = dot::<F, FMA>(&self.x[r * inp..][..inp], w);
                 let at = r * out + o;
                 // SAFETY: each column of `y` belongs to one task.

@@ -3,20 +3,21 @@
 //! The left factor is rounded to 16-bit integers with one scale per block, like the weights. Its error is thousands of
 //! times below that of 8-bit weights, and 16-bit multiplies have the throughput of the mixed 8-bit ones that x86 and
 //! WebAssembly offer without saturation. The sums of a block are exact and the order of all others is fixed, without fused
-//! operations: a product has the same bits on every processor.
+//! operations: a product has the same bits on every processor, and a row of it the same among any number of rows.
 
 mod dot;
 pub(crate) mod matrix;
+pub(crate) mod panels;
 pub(crate) mod round;
 
 use crate::{Cpu, Real, matmul::write::Write, simd::Kernel, threads::Shared};
 use core::ops::Range;
-use dot::{SUMS, dot, prefetch, sum_ordered, unpack_q4, unpack_q8};
+use dot::{SUMS, add_blocks, prefetch, sum_ordered, unpack_q4, unpack_q8};
 use hh_core::{
-    half::bf16_to_f32,
     quant::{BLOCK, Format, QuantView},
     shape::Shaped,
 };
+use panels::Panels;
 use round::Rounded;
 
 /// Dequantises one row.
@@ -32,25 +33,33 @@ pub(crate) fn row<F: Real>(w: QuantView<'_>, row: usize, y: &mut [F]) {
 const TASK: usize = 1 << 17;
 /// Bytes to prefetch ahead; the rows of a task are contiguous.
 const PREFETCH: usize = 2048;
-/// Rows of the left factor that share one unpacking of a block of weights.
+/// Rows of the left factor that share an unpacked block of weights where they are not in panels.
 const ROWS: usize = 4;
 
 /// `y = x · wᵀ` for `rows` rows of `x`.
 pub(crate) fn product<F: Real>(cpu: &mut Cpu<F>, x: &[F], w: QuantView<'_>, rows: usize, write: Write<F>, y: &mut [F]) {
     let [_, out, inp] = w.shape().extents();
     assert!(x.len() == rows * inp && y.len() == rows * out, "product of {rows} rows with {}", w.shape());
-    let Cpu { level, threads, rounded, .. } = cpu;
+    let Cpu { level, threads, rounded, panels, .. } = cpu;
     rounded.round(*level, x, inp);
+    panels.fill(*level, rounded, rows, inp.div_ceil(BLOCK));
     let y = Shared::new(y);
-    let run = (TASK / (inp * rows).max(1)).max(1);
+    let run = (TASK / (inp * rows).max(1)).max(1).next_multiple_of(if panels.rows > 0 { panels::OUT } else { 1 });
     threads.each(out.div_ceil(run), |task| {
         let run = task * run..out.min((task + 1) * run);
-        F::run(*level, Dots { x: rounded, w, rows, write, run, y });
+        let dots = Dots { x: rounded, panels, w, rows, write, run, y };
+        if dots.panels.rows > 0 {
+            panels::run(*level, &dots);
+        }
+        if dots.panels.rows < rows {
+            F::run(*level, dots);
+        }
     });
 }
 
 struct Dots<'a, F> {
     x: &'a Rounded,
+    panels: &'a Panels,
     w: QuantView<'a>,
     rows: usize,
     write: Write<'a, F>,
@@ -71,7 +80,7 @@ impl<F: Real> Kernel for Dots<'_, F> {
 }
 
 impl<F: Real> Dots<'_, F> {
-    /// The products of every row of the weights, with blocks of `BYTES` bytes, and every row of the left factor.
+    /// The products of every row of the weights, with blocks of `BYTES` bytes, and the rows of the left factor that are not in panels.
     #[inline(always)]
     fn each<const FMA: bool, const BYTES: usize>(self, unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK] + Copy) {
         let [_, out, inp] = self.w.shape().extents();
@@ -79,18 +88,18 @@ impl<F: Real> Dots<'_, F> {
         let (codes, scales) = (self.w.codes().as_chunks::<BYTES>().0, self.w.scales());
         for o in self.run.clone() {
             let (codes, scales) = (&codes[o * blocks..][..blocks], &scales[o * blocks..][..blocks]);
-            let mut first = 0;
+            let mut first = self.panels.rows;
             while first + ROWS <= self.rows {
                 let x = self.x.rows(first, ROWS, blocks);
-                let sums = dot_rows::<FMA, BYTES>(codes, scales, unpack, x);
+                let sums = dot_rows::<FMA, BYTES, ROWS>(codes, scales, unpack, x);
                 for (r, sum) in (first..).zip(sums) {
                     self.write(r * out + o, o, sum);
                 }
                 first += ROWS;
             }
             for r in first..self.rows {
-                let x = self.x.rows(r, 1, blocks);
-                self.write(r * out + o, o, dot_row::<FMA, BYTES>(codes, scales, unpack, x));
+                let [sum] = dot_rows::<FMA, BYTES, 1>(codes, scales, unpack, self.x.rows(r, 1, blocks));
+                self.write(r * out + o, o, sum);
             }
         }
     }
@@ -106,57 +115,42 @@ impl<F: Real> Dots<'_, F> {
 /// Integers and scales of rows of the left factor.
 type Left<'a> = (&'a [[i16; BLOCK]], &'a [f32]);
 
-/// `Σ over blocks of scale · scale · (integers · integers)`
+/// `Σ over blocks of scale · scale · (integers · integers)` for `R` rows of the left factor. Partial sum `l` is over the blocks
+/// `l, l + 8, l + 16, …`.
 #[inline(always)]
-fn dot_row<const FMA: bool, const BYTES: usize>(
+fn dot_rows<const FMA: bool, const BYTES: usize, const R: usize>(
     codes: &[[u8; BYTES]],
     scales: &[[u8; 2]],
     unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
     (x, x_scales): Left,
-) -> f32 {
-    let mut sums = [0.0; SUMS];
-    for ((codes, scale), (x, x_scale)) in codes.iter().zip(scales).zip(x.iter().zip(x_scales)) {
-        prefetch(codes.as_ptr().wrapping_add(PREFETCH));
-        add(&mut sums, dot::<FMA>(&unpack(codes), x), scale_of(scale) * x_scale);
-    }
-    sum_ordered(sums)
-}
-
-/// As [`dot_row`], for [`ROWS`] rows of the left factor.
-#[inline(always)]
-fn dot_rows<const FMA: bool, const BYTES: usize>(
-    codes: &[[u8; BYTES]],
-    scales: &[[u8; 2]],
-    unpack: impl Fn(&[u8; BYTES]) -> [i16; BLOCK],
-    (x, x_scales): Left,
-) -> [f32; ROWS] {
-    let mut sums = [[0.0; SUMS]; ROWS];
+) -> [f32; R] {
     let n = codes.len();
-    let (scales, mut rows) = (&scales[..n], [(&x[..0], &x_scales[..0]); ROWS]);
-    for r in 0..ROWS {
+    let (scales, mut rows) = (&scales[..n], [(&x[..0], &x_scales[..0]); R]);
+    for r in 0..R {
         rows[r] = (&x[r * n..][..n], &x_scales[r * n..][..n]);
     }
-    for b in 0..n {
-        let (w, scale) = (unpack(&codes[b]), scale_of(&scales[b]));
-        for r in 0..ROWS {
-            add(&mut sums[r], dot::<FMA>(&w, &rows[r].0[b]), scale * rows[r].1[b]);
+    let mut sums = [[0.0; SUMS]; R];
+    let (groups, rest) = codes.as_chunks::<SUMS>();
+    for (group, codes) in groups.iter().enumerate() {
+        let first = group * SUMS;
+        let mut held = [[0; BLOCK]; SUMS];
+        for j in 0..SUMS {
+            prefetch(codes[j].as_ptr().wrapping_add(PREFETCH));
+            if R > 1 {
+                held[j] = unpack(&codes[j]);
+            }
+        }
+        for r in 0..R {
+            let (x, x_scales) = (&rows[r].0[first..][..SUMS], &rows[r].1[first..][..SUMS]);
+            let w = |j: usize| if R > 1 { held[j] } else { unpack(&codes[j]) };
+            sums[r] = add_blocks::<FMA>(sums[r], w, &scales[first..][..SUMS], x, x_scales);
         }
     }
-    let mut totals = [0.0; ROWS];
-    for r in 0..ROWS {
-        totals[r] = sum_ordered(sums[r]);
+    if !rest.is_empty() {
+        let first = n - rest.len();
+        for r in 0..R {
+            sums[r] = add_blocks::<FMA>(sums[r], |j| unpack(&rest[j]), &scales[first..], &rows[r].0[first..], &rows[r].1[first..]);
+        }
     }
-    totals
-}
-
-#[inline(always)]
-fn scale_of(scale: &[u8; 2]) -> f32 {
-    bf16_to_f32(u16::from_le_bytes(*scale))
-}
-
-#[inline(always)]
-fn add(sums: &mut [f32; SUMS], part: [i32; SUMS], scale: f32) {
-    for l in 0..SUMS {
-        sums[l] += part[l] as f32 * scale;
-    }
+    sums.map(sum_ordered)
 }

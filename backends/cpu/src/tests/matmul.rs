@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::matmul;
-use hh_core::ops::{GradOut, Matmul, MatmulGrad};
+use hh_core::{
+    backend::Forward,
+    ops::{GradOut, Matmul, MatmulGrad},
+};
 
 #[test]
 fn the_inputs_gradient_goes_where_grad_out_says() {
@@ -19,4 +22,25 @@ fn the_inputs_gradient_goes_where_grad_out_says() {
     assert_eq!(with_set.data(), gradients(GradOut::Add(&mut add)).data());
     assert_eq!(with_set.data(), gradients(GradOut::Skip).data());
     close("add", add.data(), &set.data().iter().map(|x| x + 3.0).collect::<Vec<_>>(), 1e-14);
+}
+
+#[test]
+fn a_row_has_the_bits_that_it_has_alone() {
+    for (inp, out) in [(1, 1), (31, 5), (32, 6), (256, 40), (333, 7)] {
+        for level in Level::all() {
+            let mut cpu = Cpu::<f32>::with_level(Threads::new(2), level).with_rows_alone();
+            let (x, w) = (numbers(1, Shape::matrix(70, inp)), numbers(2, Shape::matrix(out, inp)));
+            let (w, bias) = (tensor(Shape::matrix(out, inp), &w), tensor(Shape::vector(out), &numbers(3, Shape::vector(out))));
+            let mut run = |x: &[f64], rows: usize| {
+                let (x, mut y) = (tensor(Shape::matrix(rows, inp), x), filled(Shape::matrix(rows, out), f64::NAN));
+                cpu.matmul(Matmul { bias: Some(&bias), ..Matmul::new(&x, &w) }, &mut y);
+                y.data().to_vec()
+            };
+            let alone: Vec<Vec<f32>> = x.chunks_exact(inp).map(|x| run(x, 1)).collect();
+            for rows in (1..=18).chain([31, 32, 33, 70]) {
+                let all = run(&x[..rows * inp], rows);
+                assert!(all == alone[..rows].concat(), "{rows} rows of {inp} to {out}, {}", level.name());
+            }
+        }
+    }
 }

@@ -30,7 +30,7 @@ fn product<F: Float>(cpu: &mut Cpu<F>, x: &[f64], w: &Tensor<F>, rows: usize) ->
 #[test]
 fn a_product_with_blocks_is_that_with_their_numbers_but_for_the_rounding_of_x() {
     for format in [Format::Q8, Format::Q4] {
-        for rows in [1, 2, 3, 4, 5, 9, 65] {
+        for rows in [1, 2, 3, 4, 5, 9, 12, 16, 31, 65] {
             for (inp, out) in [(1, 3), (31, 5), (32, 1), (33, 17), (500, 63), (256, 600)] {
                 let x = numbers(2, Shape::matrix(rows, inp));
                 let exact = {
@@ -46,6 +46,30 @@ fn a_product_with_blocks_is_that_with_their_numbers_but_for_the_rounding_of_x() 
                     close("product", &y, &exact, 1.5e-4);
                     assert!(*first.get_or_insert(y.clone()) == y, "other bits on {} with {threads} threads", level.name());
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_bits_that_it_has_alone() {
+    let (inp, out) = (1000, 37);
+    for format in [Format::Q8, Format::Q4] {
+        let mut first = None;
+        for level in Level::all() {
+            let mut cpu = Cpu::<f32>::with_level(Threads::new(2), level);
+            let [w, _] = weights(&mut cpu, format, [out, inp]);
+            let x = numbers(2, Shape::matrix(70, inp));
+            let mut run = |x: &[f64], rows: usize| {
+                let (x, mut y) = (tensor(Shape::matrix(rows, inp), x), filled(Shape::matrix(rows, out), f64::NAN));
+                cpu.matmul(Matmul::new(&x, &w), &mut y);
+                y.data().to_vec()
+            };
+            let alone: Vec<Vec<f32>> = x.chunks_exact(inp).map(|x| run(x, 1)).collect();
+            assert!(*first.get_or_insert(alone.clone()) == alone, "other bits on {}", level.name());
+            for rows in (1..=18).chain([31, 32, 33, 70]) {
+                let all = run(&x[..rows * inp], rows);
+                assert!(all == alone[..rows].concat(), "{format:?}, {rows} rows, {}", level.name());
             }
         }
     }
