@@ -53,6 +53,9 @@ pub struct Args {
     /// Requests that are answered at a time; others get status 429
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_requests: usize,
+    /// Texts that are continued together, a token of each at a time; others wait for a place
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    max_batch: usize,
     /// Open connections; others wait
     #[arg(long, value_name = "N", default_value_t = 4096)]
     max_connections: usize,
@@ -84,6 +87,7 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
     let limits = [
         ("--threads", args.threads.unwrap_or(1)),
         ("--max-requests", args.max_requests),
+        ("--max-batch", args.max_batch),
         ("--max-connections", args.max_connections),
         ("--max-body", args.max_body),
         ("--max-tokens", args.max_tokens),
@@ -107,6 +111,7 @@ pub fn run(args: Args, interrupt: Interrupt) -> Result<Ending> {
         origins: args.cors,
         threads: args.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
         requests: args.max_requests,
+        batch: args.max_batch,
         connections: args.max_connections,
         body: args.max_body << 20,
         tokens: args.max_tokens,

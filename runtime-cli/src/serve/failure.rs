@@ -36,6 +36,12 @@ impl Failure {
         Self { param: Some("session"), code: Some("session_in_use"), ..Self::new(StatusCode::CONFLICT, message) }
     }
 
+    /// A session whose file is damaged or belongs to other weights.
+    pub(super) fn unusable_session(error: impl std::fmt::Display) -> Self {
+        let message = format!("the session cannot go on: {error}; begin one of another name");
+        Self { param: Some("session"), code: Some("session_unusable"), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message) }
+    }
+
     /// An error of the server, not of the client.
     pub(super) fn ours(error: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

@@ -1,8 +1,8 @@
 //! `hh-runtime serve`: an HTTP server with the interface of OpenAI's.
 //!
-//! One model answers. The computation is divided into turns, short pieces of work for one thread; there are as many turns at a time
-//! as threads, given out in the order in which they were asked for. So a short request waits for a few turns of the long ones before
-//! it, not for their end, and what a client that has left asked for is not begun.
+//! One model answers. The computation is divided into turns, short pieces of work; there are as many turns at a time as threads, given
+//! out in the order in which they were asked for. So a short request waits for a few turns of the long ones before it, not for their
+//! end, and what a client that has left asked for is not begun. Texts of all requests are drawn together, a token of each in a turn.
 
 mod completions;
 mod cross_origin;
@@ -24,8 +24,9 @@ use crate::features::{Absent, Feature};
 use crate::loading::Source;
 use crate::stdout;
 use anyhow::{Context, Result};
+use completions::Batch;
 use failure::Failure;
-use hh::{Embedder, LoadedModel, PrefixCache};
+use hh::{Embedder, LoadedModel, PrefixCache, TextModel};
 use hh_core::embed::CONVENTION;
 use hh_cpu::{Cpu, Tensor, Threads};
 use metrics::Metrics;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use turns::Turns;
 
@@ -56,6 +58,8 @@ pub struct Options {
     pub threads: usize,
     /// Requests that are answered at a time.
     pub requests: usize,
+    /// Texts that are continued together.
+    pub batch: usize,
     /// Open connections.
     pub connections: usize,
     /// Largest body of a request, in bytes.
@@ -80,13 +84,15 @@ struct Server {
     created: u64,
     model: Model,
     embedder: Embedder,
-    turns: Turns,
+    turns: Arc<Turns>,
+    /// Of a language model, unless it has an episodic memory.
+    batch: Option<Batch>,
     /// States of prompts.
     prefixes: PrefixCache,
     sessions: Sessions,
     /// Requests that may begin.
     places: Arc<Semaphore>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 /// What the model is for.
@@ -108,7 +114,7 @@ pub fn run(options: Options, stop: Arc<AtomicBool>) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads of the server")?;
-    let server = Arc::new(Server::load(options)?);
+    let server = Arc::new(Server::load(options, runtime.handle().clone())?);
     runtime.block_on(async {
         let listener = TcpListener::bind(&server.options.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}: give another --listen", server.options.listen))?;
@@ -122,21 +128,30 @@ pub fn run(options: Options, stop: Arc<AtomicBool>) -> Result<()> {
 }
 
 impl Server {
-    fn load(options: Options) -> Result<Self> {
+    fn load(options: Options, runtime: Handle) -> Result<Self> {
         let (name, created, model, embedder) = match &options.model {
             Some(path) => open(path)?,
             None => ("english".to_owned(), 0, Model::Embedding, english()?),
+        };
+        let (turns, metrics) = (Arc::new(Turns::new(options.threads)), Arc::new(Metrics::default()));
+        let batch = match &model {
+            Model::Language(loaded) if loaded.model.config.episodic_width == 0 => {
+                let model = TextModel::from_loaded(loaded.clone());
+                Some(Batch::start(model, options.batch, options.threads, turns.clone(), metrics.clone(), runtime)?)
+            }
+            _ => None,
         };
         Ok(Self {
             names: [name].into_iter().chain(options.aliases.iter().cloned()).collect(),
             created,
             model,
             embedder: embedder.with_threads(1),
-            turns: Turns::new(options.threads),
+            turns,
+            batch,
             prefixes: PrefixCache::new(options.cache),
             sessions: Sessions::open(options.sessions.as_deref(), options.cache)?,
             places: Arc::new(Semaphore::new(options.requests)),
-            metrics: Metrics::default(),
+            metrics,
             options,
         })
     }

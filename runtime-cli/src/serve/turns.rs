@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// Gives turns in the order in which they were asked for.
@@ -27,36 +27,10 @@ impl Turns {
         .await?)
     }
 
-    /// Computes something that takes many turns, on a thread that gives its turn back whenever it is [`LongWork::pass`]ed.
-    pub(super) fn begin(&self, work: impl FnOnce(&mut LongWork) + Send + 'static) {
-        let (turns, handle) = (self.0.clone(), Handle::current());
-        spawn_blocking(move || {
-            let mut long = LongWork { turns, handle, turn: None };
-            long.pass();
-            work(&mut long);
-        });
-    }
-}
-
-/// The turn of a long computation.
-pub(super) struct LongWork {
-    turns: Arc<Semaphore>,
-    handle: Handle,
-    turn: Option<OwnedSemaphorePermit>,
-}
-
-impl LongWork {
-    /// Ends this turn and waits for the next one.
-    pub(super) fn pass(&mut self) {
-        self.pause(|| ());
-    }
-
-    /// Ends this turn, waits for something else, and then for the next turn.
-    pub(super) fn pause<R>(&mut self, wait: impl FnOnce() -> R) -> R {
-        self.turn = None;
-        let done = wait();
+    /// Computes something in one turn, on the calling thread, which must not be one of the runtime's.
+    pub(super) fn run_here<R>(&self, runtime: &Handle, work: impl FnOnce() -> R) -> R {
         // The semaphore is never closed.
-        self.turn = self.handle.block_on(self.turns.clone().acquire_owned()).ok();
-        done
+        let _turn = runtime.block_on(self.0.acquire()).ok();
+        work()
     }
 }

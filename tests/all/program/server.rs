@@ -1,5 +1,6 @@
 //! `hh-runtime serve`, asked by an HTTP client.
 
+mod batch;
 mod clients;
 mod http;
 mod refusals;

@@ -1,14 +1,17 @@
 //! `/v1/completions`.
 
 mod answer;
+mod batch;
 mod generate;
 mod request;
+mod stream;
 
 use super::request::{Body, Place};
 use super::{Failure, Model, Server};
 use answer::Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+pub(super) use batch::Batch;
 pub(super) use request::Asked;
 use std::sync::Arc;
 

@@ -69,7 +69,8 @@ fn a_session_goes_on_where_it_was_also_after_the_server_was_killed() {
 
     fs::write(kept.join("b.hhstate"), &fs::read(kept.join("a-1.hhstate")).expect("kept")[1..]).expect("written");
     let (status, answer) = server.ask("completions", &json!({"prompt": "fox", "session": "b"}));
-    assert!(status == 500 && answer["error"]["message"].as_str().is_some_and(|message| message.contains("no saved session")), "{answer}");
+    assert_eq!((status, &answer["error"]["code"]), (422, &json!("session_unusable")), "{answer}");
+    assert!(answer["error"]["message"].as_str().is_some_and(|message| message.contains("no saved session")), "{answer}");
 }
 
 #[test]
