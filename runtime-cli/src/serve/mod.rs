@@ -26,15 +26,15 @@ use crate::stdout;
 use anyhow::{Context, Result};
 use completions::Batch;
 use failure::Failure;
-use hh::{Embedder, LoadedModel, PrefixCache, TextModel};
+use hh::{Embedder, Error, LoadedModel, PrefixCache, TextModel, TextSession};
 use hh_core::embed::CONVENTION;
 use hh_cpu::{Cpu, Tensor, Threads};
 use metrics::Metrics;
 use sessions::Sessions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -87,6 +87,8 @@ struct Server {
     turns: Arc<Turns>,
     /// Of a language model, unless it has an episodic memory.
     batch: Option<Batch>,
+    /// Sessions of the library that no text needs, to be used again: a new one takes megabytes.
+    idle: Mutex<Vec<TextSession>>,
     /// States of prompts.
     prefixes: PrefixCache,
     sessions: Sessions,
@@ -110,7 +112,8 @@ enum Model {
 pub fn run(options: Options, stop: Arc<AtomicBool>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .max_blocking_threads(options.requests + options.threads)
+        // Each turn is computed on one; the name of an address may be looked up on another.
+        .max_blocking_threads(options.threads + 1)
         .enable_all()
         .build()
         .context("cannot start the threads of the server")?;
@@ -148,12 +151,33 @@ impl Server {
             embedder: embedder.with_threads(1),
             turns,
             batch,
+            idle: Mutex::default(),
             prefixes: PrefixCache::new(options.cache),
             sessions: Sessions::open(options.sessions.as_deref(), options.cache)?,
             places: Arc::new(Semaphore::new(options.requests)),
             metrics,
             options,
         })
+    }
+
+    /// A session, whatever it has read.
+    fn session(&self, model: &Arc<LoadedModel<Tensor<f32>>>) -> Result<TextSession, Error> {
+        match self.idle().pop() {
+            Some(session) => Ok(session),
+            None => TextSession::new(Cpu::new(Threads::one()), model.clone(), None, None),
+        }
+    }
+
+    /// Keeps a session for another text, if not more are kept than texts are drawn at a time.
+    fn give_back(&self, session: TextSession) {
+        let mut idle = self.idle();
+        if idle.len() < self.options.batch {
+            idle.push(session);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<TextSession>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses a request for another model.

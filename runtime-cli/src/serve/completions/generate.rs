@@ -7,7 +7,7 @@ use crate::serve::request;
 use crate::serve::sessions::Claim;
 use crate::serve::{Failure, Server};
 use hh::{Error, GenerateOptions, LoadedModel, SamplerConfig, TextSession};
-use hh_cpu::{Cpu, Tensor, Threads};
+use hh_cpu::Tensor;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -118,6 +118,7 @@ impl Answer {
             }
             self.send(Piece::End { index, reason, tokens }).await?;
         }
+        self.server.give_back(session);
         Ok(())
     }
 
@@ -125,7 +126,7 @@ impl Answer {
     async fn read(&self, prompt: usize) -> Result<TextSession, Stop> {
         let (server, model, work, claim) = (self.server.clone(), self.model.clone(), self.work.clone(), self.claim.clone());
         let begin = move || -> Result<_, Stop> {
-            let mut session = TextSession::new(Cpu::<f32>::new(Threads::one()), model, None, None)?;
+            let mut session = server.session(&model)?;
             let unusable = |e: Error| Stop::Failed(Failure::unusable_session(e));
             let state = claim.map(|claim| server.sessions.state(&claim)).transpose().map_err(unusable)?.flatten();
             let known = match &state {
