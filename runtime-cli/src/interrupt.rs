@@ -2,7 +2,6 @@
 
 use crate::stderr::say;
 use anyhow::{Context, Result};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,11 +18,12 @@ pub enum Ending {
     Stopped,
 }
 
-impl From<Ending> for ExitCode {
+impl From<Ending> for u8 {
+    /// The exit code.
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Done => Self::SUCCESS,
-            Ending::Stopped => STOPPED.into(),
+            Ending::Done => 0,
+            Ending::Stopped => STOPPED,
         }
     }
 }

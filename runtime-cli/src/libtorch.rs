@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,26 +50,26 @@ fn sibling() -> Result<PathBuf> {
     Ok(own.with_file_name(format!("{PROGRAM}{}", env::consts::EXE_SUFFIX)))
 }
 
-/// Runs the program with libtorch with the same arguments, replacing this process on Unix, where it returns only on failure.
+/// Runs the program with libtorch with these arguments, replacing this process on Unix, where it returns only on failure.
 ///
 /// # Errors
 /// As [`look`].
-pub fn hand_over() -> Result<std::process::ExitCode> {
+pub fn hand_over(args: &[OsString]) -> Result<u8> {
     let program = sibling()?;
     look_at(&program)?;
     let mut command = Command::new(&program);
-    command.args(env::args_os().skip(1));
+    command.args(args);
     replace_process(command).with_context(|| format!("cannot start {}", program.display()))
 }
 
 #[cfg(unix)]
-fn replace_process(mut command: Command) -> std::io::Result<std::process::ExitCode> {
+fn replace_process(mut command: Command) -> std::io::Result<u8> {
     use std::os::unix::process::CommandExt;
     Err(command.exec())
 }
 
 #[cfg(not(unix))]
-fn replace_process(mut command: Command) -> std::io::Result<std::process::ExitCode> {
+fn replace_process(mut command: Command) -> std::io::Result<u8> {
     let code = command.status()?.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.unwrap_or(1).into())
+    Ok(code.unwrap_or(1))
 }

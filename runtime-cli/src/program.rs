@@ -1,29 +1,50 @@
 //! The program: runs one command, and reports an error in one sentence.
 
 use crate::commands::Cli;
-use crate::interrupt::{Interrupt, survive_file_limits};
-use crate::machine::Backends;
+use crate::interrupt::{Interrupt, STOPPED, survive_file_limits};
+use crate::libtorch;
+use crate::machine::{Backends, NativeBackends};
 use crate::stderr::say;
 use crate::stdout;
 use anyhow::Result;
+use clap::Parser;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::process::ExitCode;
+use std::process;
 
-/// Runs a command on the backends of this program.
-pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> ExitCode {
+/// The program `hh-runtime` with these arguments, the first of them its name: all backends except libtorch. Returns its exit
+/// code; a second Ctrl-C ends the process.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(help) => {
+            // Its error would be that of a closed standard output or error, on which nothing can be said.
+            let _ = help.print();
+            return u8::try_from(help.exit_code()).unwrap_or(2);
+        }
+    };
+    if cli.command.machine().is_some_and(|machine| machine.wants_libtorch()) {
+        return finish(libtorch::hand_over(&args[1..]));
+    }
+    run(cli, &NativeBackends, Interrupt::new(|| process::exit(STOPPED.into())))
+}
+
+/// Runs a command on these backends; returns the exit code.
+pub fn run(cli: Cli, backends: &impl Backends, interrupt: Interrupt) -> u8 {
     survive_file_limits();
-    finish(cli.command.run(backends, interrupt).map(ExitCode::from))
+    finish(cli.command.run(backends, interrupt).map(u8::from))
 }
 
 /// The exit code of a result; an error is printed to the standard error.
-pub fn finish(done: Result<ExitCode>) -> ExitCode {
+fn finish(done: Result<u8>) -> u8 {
     // What a command left in the buffer of the standard output is lost in silence otherwise.
     match done.and_then(|code| Ok(stdout::lock().flush().map(|()| code)?)) {
         Ok(code) => code,
-        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) if is_broken_pipe(&e) => 0,
         Err(e) => {
             say(format_args!("error: {}", sentence(&e)));
-            ExitCode::from(2)
+            2
         }
     }
 }

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         println!("{}: libtorch {LIBTORCH} sees {}", env!("CARGO_PKG_VERSION"), seen.join(", "));
         return ExitCode::SUCCESS;
     }
-    program::run(Cli::parse(), &WithTch, Interrupt::new(|| process::exit(STOPPED.into())))
+    program::run(Cli::parse(), &WithTch, Interrupt::new(|| process::exit(STOPPED.into()))).into()
 }
 
 /// The libtorch backend, and those of `hh-runtime`.
