@@ -75,7 +75,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, source } => match source.kind() {
-                io::ErrorKind::NotFound => write!(f, "cannot read {}: there is no such file", path.display()),
+                io::ErrorKind::NotFound => write!(f, "cannot read {}: there is no such file; check the name", path.display()),
                 _ => write!(f, "cannot read {}: {source}", path.display()),
             },
             Self::Folder(path) => write!(

@@ -108,6 +108,14 @@ impl Embedder {
         &*self.loaded.tokenizer
     }
 
+    /// A hash of weights and tokenizer, see [`LoadedModel::identity`].
+    ///
+    /// # Errors
+    /// [`Error::Core`] where memory is short.
+    pub fn identity(&self) -> Result<u64, Error> {
+        self.loaded.identity(&mut Cpu::<f32>::new(Threads::one()))
+    }
+
     /// The embeddings of texts, in their order. The same call has the same bits, whatever the threads. Alone, a text has the
     /// same embedding as among others up to rounding, below 1e-5 in each dimension. Nothing is cut off unless [`EmbedOptions::max_tokens`] says so: a
     /// text that is longer than what the model was trained on is read in pieces, each with the memory of those before it.

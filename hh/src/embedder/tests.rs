@@ -63,6 +63,17 @@ fn an_embedder_is_shared_by_reference() {
 }
 
 #[test]
+fn an_identity_is_that_of_the_weights_however_they_are_read() {
+    let bytes = checkpoint();
+    let identity = |bytes: &[u8]| Embedder::from_bytes(bytes).unwrap().identity().unwrap();
+    assert_eq!(identity(&bytes), Embedder::from_static(bytes.clone().leak()).unwrap().identity().unwrap());
+    let mut other = bytes.clone();
+    // A small integer of the last quantised block.
+    *other.last_mut().unwrap() ^= 1;
+    assert_ne!(identity(&bytes), identity(&other));
+}
+
+#[test]
 fn vectors_depend_neither_on_threads_nor_on_company_nor_on_where_the_bytes_lie() {
     let (bytes, texts) = (checkpoint(), texts());
     let embed = |threads| Embedder::from_bytes(&bytes).unwrap().with_threads(threads).embed(&texts, &EmbedOptions::default()).unwrap();
