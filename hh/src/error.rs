@@ -103,11 +103,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
+    /// The cause of what is wrapped, whose own sentence this error says.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
-            Self::Checkpoint { path: Some(_), source } => Some(source),
-            Self::Text { source, .. } | Self::Core(source) => Some(source),
+            Self::File { source, .. } => source.source(),
+            Self::Checkpoint { source, .. } => source.source(),
+            Self::Text { source, .. } | Self::Core(source) => source.source(),
             _ => None,
         }
     }
@@ -116,5 +117,27 @@ impl std::error::Error for Error {
 impl From<Core> for Error {
     fn from(source: Core) -> Self {
         Self::Core(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{error::Error as _, iter};
+
+    #[test]
+    fn no_cause_repeats_what_an_error_says() {
+        let core = || Core::Input("the sentence".into());
+        for error in [
+            Error::File { path: "a".into(), source: io::Error::other("the sentence") },
+            Error::Checkpoint { path: Some("a".into()), source: Box::new(Error::Core(core())) },
+            Error::Text { text: 0, source: core() },
+            Error::Core(core()),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains("the sentence"));
+            let causes: Vec<String> = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
+            assert!(causes.iter().all(|cause| !said.contains(cause.as_str())), "{said}: {causes:?}");
+        }
     }
 }
