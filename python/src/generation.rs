@@ -1,0 +1,57 @@
+//! Text that is being generated.
+
+use crate::session::Shared;
+use hh::{Decoder, GenerateOptions, SamplerConfig};
+use pyo3::{prelude::*, types::PyString};
+
+/// Options of a generation; `stop` is a str or a sequence of them.
+pub(crate) fn options(
+    sampler: SamplerConfig,
+    max_tokens: usize,
+    stop: Option<&Bound<'_, PyAny>>,
+    ignore_end_of_text: bool,
+) -> PyResult<GenerateOptions> {
+    let stop = match stop {
+        None => Vec::new(),
+        Some(one) if one.is_instance_of::<PyString>() => vec![one.extract()?],
+        Some(several) => several.extract()?,
+    };
+    Ok(GenerateOptions { max_tokens, sampler, stop, ignore_end_of_text })
+}
+
+/// An iterator over pieces of a text that is being generated.
+#[pyclass(module = "hh")]
+pub(crate) struct Generation {
+    session: Shared,
+    decoder: Decoder,
+    /// Tokens yet to be drawn.
+    left: usize,
+}
+
+impl Generation {
+    pub(crate) fn new(session: Shared, decoder: Decoder, max_tokens: usize) -> Self {
+        Self { session, decoder, left: max_tokens }
+    }
+}
+
+#[pymethods]
+impl Generation {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// The text of one token or of several, as soon as it is whole.
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<String>> {
+        while self.left > 0 {
+            let (session, decoder) = (&self.session, &mut self.decoder);
+            // After an error there is no more text.
+            let left = std::mem::take(&mut self.left);
+            let piece = session.with(py, |session| session.draw(decoder))?;
+            self.left = if piece.stopped { 0 } else { left - 1 };
+            if !piece.text.is_empty() {
+                return Ok(Some(piece.text));
+            }
+        }
+        Ok(Some(self.decoder.rest()).filter(|rest| !rest.is_empty()))
+    }
+}
