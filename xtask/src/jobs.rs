@@ -17,7 +17,7 @@ use std::{env, path::PathBuf};
 type Job = (&'static str, fn() -> Result<Vec<Step>, String>);
 
 /// The jobs in the order in which they run: what fails fastest is first, the tests are last.
-pub(crate) const JOBS: [Job; 13] = [
+pub(crate) const JOBS: [Job; 14] = [
     ("format", format),
     ("bare", bare),
     ("no-c-compiler", no_c_compiler),
@@ -26,6 +26,7 @@ pub(crate) const JOBS: [Job; 13] = [
     ("docs", docs),
     ("msrv", msrv),
     ("web", web),
+    ("python", python),
     ("package", package),
     ("cuda", cuda),
     ("libtorch", libtorch),
@@ -34,9 +35,9 @@ pub(crate) const JOBS: [Job; 13] = [
 ];
 
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
-/// What is compiled for this host without libtorch; the web package is linted by itself, since its macros need features
-/// of `syn` with which all other procedural macros would be compiled again.
-const WORKSPACE: [&str; 5] = ["--workspace", "--exclude", "hh-tch", "--exclude", "hh-wasm"];
+/// What is compiled for this host without libtorch; the packages for the web and for Python are linted by themselves, since
+/// their macros need features of `syn` with which all other procedural macros would be compiled again.
+const WORKSPACE: [&str; 7] = ["--workspace", "--exclude", "hh-tch", "--exclude", "hh-wasm", "--exclude", "hh-python"];
 
 /// Rustfmt over all workspaces.
 fn format() -> Result<Vec<Step>, String> {
@@ -95,6 +96,12 @@ fn msrv() -> Result<Vec<Step>, String> {
 /// both and the firmware back to the program.
 fn web() -> Result<Vec<Step>, String> {
     Ok(vec![cargo(["xtask", "web", "--test", "--machines"])])
+}
+
+/// The Python wheel: linted, built, installed and tested, in two engines as well. Its documentation is that of its stubs.
+fn python() -> Result<Vec<Step>, String> {
+    let lint = [&["clippy", "--release", "-p", "hh-python"], &DENY[..]].concat();
+    Ok(vec![cargo(lint), cargo(["xtask", "python"])])
 }
 
 /// Every package that is published, packed but not published; after `web`, whose package is one of them.

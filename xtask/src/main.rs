@@ -1,10 +1,11 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `firmware`, `fuzz`, `web`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `firmware`, `fuzz`, `web`, `python`, `engines`.
 
 mod ci;
 mod firmware;
 mod gpu;
 mod jobs;
 mod package;
+mod python;
 mod run;
 mod web;
 
@@ -29,7 +30,10 @@ cargo xtask fuzz TARGET [SECONDS]  run a target of fuzz/; needs cargo-fuzz and a
 cargo xtask web [--test] [--bundlers] [--machines] [--serve]
                                    build the package for the web and its demo in wasm/dist, test them, test the package in every
                                    bundler, take a text from machine to machine, serve the demo; needs node, npm, rust-src and, to
-                                   test, Chromium; --machines also qemu-system-arm";
+                                   test, Chromium; --machines also qemu-system-arm
+cargo xtask python [PYTEST...]     build the Python wheel, install it into an environment of the target folder, test it there
+cargo xtask engines [NAME...]      run 10,000 rows through every engine of python/engines, or those named, and compare each row with
+                                   the program's; Spark needs Java 17";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         ["package", ref words @ ..] => package::run(words),
         ["web", ref words @ ..] => web::run(words),
         ["gpu", ref words @ ..] => gpu::run(words),
+        ["python", ref words @ ..] => python::test(words),
+        ["engines", ref names @ ..] => python::engines(names),
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {
