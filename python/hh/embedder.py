@@ -138,24 +138,28 @@ class Embedder:
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        prompt_type: Any = None,
         precision: Dtype = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = True,
         **ignored: Any,
     ) -> Any:
-        """`embed` with the signature of sentence-transformers, for programs that call it.
+        """`embed` with the signature of sentence-transformers and of mteb, for programs that call it.
 
-        A single str gives one vector. A blank text gives zeros. ``prompt`` stands before each text; ``prompt_name`` is ``"query"``,
-        ``"document"`` or ``"passage"``, and chooses the model's own prompt. ``convert_to_tensor`` needs torch;
+        A single str gives one vector. A text that is blank or missing gives zeros. ``prompt`` stands before each text; ``prompt_name``, or mteb's
+        ``prompt_type``, is ``"query"``, ``"document"`` or ``"passage"``, and chooses the model's own prompt. ``sentences`` may be
+        mteb's loader of batches, each with a list of texts as ``"text"``. ``convert_to_tensor`` needs torch;
         ``convert_to_numpy=False`` gives a list of vectors. Embeddings have length 1 unless ``normalize_embeddings`` is false.
         Arguments about devices and the like have no meaning here and are ignored.
         """
         alone = isinstance(sentences, str)
-        texts = [sentences] if alone else sentences
+        texts = [sentences] if alone else _of_loader(sentences) if hasattr(sentences, "dataset") else sentences
         kind: Kind = "plain"
+        # An enumeration in mteb.
+        prompt_name = prompt_name or getattr(prompt_type, "value", prompt_type)
         if prompt is not None:
-            texts = [prompt + text for text in texts]
+            texts = [prompt + text if isinstance(text, str) else text for text in texts]
         elif prompt_name is not None:
             if prompt_name not in PROMPT_KINDS:
                 raise InputError(f"prompt_name is {prompt_name!r}: give {' or '.join(map(repr, PROMPT_KINDS))}, or a prompt")
@@ -179,6 +183,15 @@ class Embedder:
     def similarity_pairwise(self, a: Any, b: Any) -> np.ndarray:
         """Cosines of each embedding of ``a`` with that of the same row of ``b``, an array ``(n,)``."""
         return np.sum(_unit(a) * _unit(b), axis=1)
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """What mteb, which must be installed, records of a model: name, revision and sizes. With it `mteb.evaluate` takes this object."""
+        from mteb.models import ModelMeta
+
+        name = os.path.basename(self._source or "english")
+        known = {"name": f"hh/{name}", "revision": self.fingerprint, "embed_dim": self.dim, "max_tokens": self.max_tokens}
+        return ModelMeta.create_empty({**known, "similarity_fn_name": "cosine", "framework": []})
 
     def get_sentence_embedding_dimension(self) -> int:
         """`dim`, by sentence-transformers' name."""
@@ -247,6 +260,11 @@ def _like(array: ArrowArray, column: Any) -> Any:
         made = pyarrow.array(array)
         return pyarrow.chunked_array([made]) if isinstance(column, pyarrow.ChunkedArray) else made
     return array
+
+
+def _of_loader(batches: Any) -> list[str]:
+    """The texts of mteb's batches."""
+    return [text for batch in batches for text in batch["text"]]
 
 
 def _unit(vectors: Any) -> np.ndarray:

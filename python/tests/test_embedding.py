@@ -1,5 +1,7 @@
 """Embeddings: the program's numbers, from every kind of column."""
 
+from enum import Enum
+
 import numpy as np
 import pytest
 
@@ -243,6 +245,7 @@ def test_encode_is_called_as_in_sentence_transformers(embedder, texts, wanted, c
     assert [row.shape for row in embedder.encode(some, convert_to_numpy=False)] == [(384,)] * 10
     assert not embedder.encode(["a", ""])[1].any()
     assert np.array_equal(embedder.encode(some, prompt="ask: "), embedder.embed(["ask: " + text for text in some]))
+    assert embedder.encode(["a", None], prompt="ask: ").any(axis=1).tolist() == [True, False]
     assert np.array_equal(embedder.encode(some, prompt_name="query"), embedder.embed(some, kind="query"))
     raw = embedder.encode(some, normalize_embeddings=False)
     lengths = np.linalg.norm(raw, axis=1, keepdims=True)
@@ -258,3 +261,17 @@ def test_similarity_is_the_cosine(embedder):
     assert np.allclose(cosines, a @ b.T, atol=1e-6)
     assert np.allclose(embedder.similarity_pairwise(a, b[:2]), cosines[[0, 1], [0, 1]])
     assert embedder.similarity(np.zeros((1, 384)), a).tolist() == [[0, 0]]
+
+
+def test_encode_takes_the_batches_of_mteb(embedder, texts):
+    class PromptType(Enum):
+        query = "query"
+
+    class Loader:
+        dataset = texts[:10]
+
+        def __iter__(self):
+            return iter([{"text": self.dataset[:7], "title": [""] * 7}, {"text": self.dataset[7:]}])
+
+    found = embedder.encode(Loader(), task_metadata=None, hf_split="test", hf_subset="default", prompt_type=PromptType.query, batch_size=32)
+    assert np.array_equal(found, embedder.embed(texts[:10], kind="query", batch_size=32))
