@@ -64,7 +64,7 @@ impl TextBatch {
         let mut session = model.session()?;
         let template = session.recurrent()?;
         let (context, segments) = (session.session().options().context, model.config().segments);
-        let rows = Rows::new(model.loaded().clone(), model.threads(), most, context, segments, template)?;
+        let rows = Rows::new(model.backend(), model.loaded().clone(), most, [context, segments], template)?;
         Ok(Self { model: model.clone(), rows, texts: Vec::new(), active: 0, most, next: 0 })
     }
 

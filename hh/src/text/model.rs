@@ -1,7 +1,7 @@
 use super::{GenerateOptions, Generation, TextSession};
 use crate::{Error, LoadedModel, checkpoint};
 use hh_core::{checkpoint::Checkpoint, config::Config, model::Model, tokenizer::Tokenizer};
-use hh_cpu::{Cpu, Tensor, Threads};
+use hh_cpu::{Cpu, Level, Tensor, Threads};
 use std::{ops::Deref, path::Path, sync::Arc, thread::available_parallelism};
 
 /// A pointer to a loaded model that dereferences to its weights, as a session needs.
@@ -20,6 +20,7 @@ impl<T, P: Deref<Target = LoadedModel<T>>> Deref for Weights<P> {
 pub struct TextModel {
     loaded: Arc<LoadedModel<Tensor<f32>>>,
     threads: usize,
+    level: Level,
 }
 
 impl TextModel {
@@ -48,7 +49,7 @@ impl TextModel {
 
     /// A model over weights that are loaded already.
     pub fn from_loaded(loaded: Arc<LoadedModel<Tensor<f32>>>) -> Self {
-        Self { loaded, threads: 1 }
+        Self { loaded, threads: 1, level: Level::detect() }
     }
 
     /// Uses `n` threads in each session; 0 uses all cores. One thread is the default, and fastest below some 8 MB of weights.
@@ -56,6 +57,13 @@ impl TextModel {
     #[must_use]
     pub fn with_threads(self, n: usize) -> Self {
         Self { threads: if n == 0 { available_parallelism().map_or(1, usize::from) } else { n }, ..self }
+    }
+
+    /// Computes with the bits of a browser and a microcontroller, more slowly than with all instructions of this processor. A text then
+    /// goes on with the same bits wherever its state is taken.
+    #[must_use]
+    pub fn portable(self) -> Self {
+        Self { level: Level::portable(), ..self }
     }
 
     /// The configuration.
@@ -104,11 +112,7 @@ impl TextModel {
         &self.loaded
     }
 
-    pub(super) fn threads(&self) -> usize {
-        self.threads
-    }
-
-    fn backend(&self) -> Cpu<f32> {
-        Cpu::new(Threads::new(self.threads))
+    pub(super) fn backend(&self) -> Cpu<f32> {
+        Cpu::with_level(Threads::new(self.threads), self.level)
     }
 }

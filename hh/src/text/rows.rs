@@ -10,7 +10,7 @@ use hh_core::{
     shape::{Shape, Shaped},
     state::Snapshot,
 };
-use hh_cpu::{Cpu, Indices, Tensor, Threads};
+use hh_cpu::{Cpu, Indices, Tensor};
 use std::sync::Arc;
 
 type Model = Arc<LoadedModel<Tensor<f32>>>;
@@ -59,14 +59,13 @@ impl Workspace {
 impl Rows {
     /// Up to `most` rows of the layout of `template`, the snapshot of a session with these memories.
     pub(super) fn new(
+        backend: Cpu<f32>,
         model: Model,
-        threads: usize,
         most: usize,
-        context: usize,
-        segments: usize,
+        [context, segments]: [usize; 2],
         template: Snapshot,
     ) -> Result<Self, Error> {
-        let mut backend = Cpu::new(Threads::new(threads)).with_rows_alone();
+        let mut backend = backend.with_rows_alone();
         let state = State::new(&mut backend, &model.model.config, most, context, segments).map_err(Core::device)?;
         let workspaces = (0..=most).map(|_| None).collect();
         Ok(Self { backend, model, state, positions: vec![0; most], most, segments, workspaces, template, logits: Vec::new() })

@@ -321,7 +321,8 @@ impl TextSession {
     pub fn fork(&mut self) -> Result<Self, Error> {
         let state = self.snapshot()?;
         let Options { context, segments, episodes, .. } = *self.session.options();
-        let backend = Cpu::new(self.session.backend_mut().threads().clone());
+        let backend = self.session.backend_mut();
+        let backend = Cpu::with_level(backend.threads().clone(), backend.level());
         let mut fork = Self::with_episodes(backend, self.session.model().0.clone(), Some(context), segments, episodes)?;
         fork.restore(&state)?;
         Ok(fork)

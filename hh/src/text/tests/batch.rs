@@ -2,6 +2,7 @@
 
 use super::{checkpoint, model, options, text};
 use crate::{GenerateOptions, SamplerConfig, TextBatch, TextModel, TextSession};
+use hh_cpu::{Cpu, Level, Threads};
 use std::collections::BTreeMap;
 
 /// Prompts and options that differ in everything: lengths below and beyond the ring of 24 positions, temperature, penalties,
@@ -115,4 +116,27 @@ fn what_cannot_join_is_refused_by_name() {
     join(&mut batch, &mut read(&model, "a"), 1).unwrap();
     assert!(join(&mut batch, &mut read(&model, "b"), 1).unwrap_err().contains("is full"));
     assert!(TextBatch::new(&model, 0).map(drop).unwrap_err().to_string().contains("0 texts"));
+}
+
+#[test]
+fn a_portable_model_stays_portable_in_forks_and_batches() {
+    let (model, options) = (model().portable(), options(1));
+    let cpu = Cpu::with_level(Threads::one(), Level::portable());
+    let mut wanted = TextSession::new(cpu, model.loaded().clone(), None, None).unwrap();
+    wanted.prefill("caf\u{e9} ").unwrap();
+    text(&mut wanted, &options);
+    let wanted = wanted.snapshot().unwrap().to_bytes();
+
+    let mut fork = read(&model, "caf\u{e9} ").fork().unwrap();
+    text(&mut fork, &options);
+    assert!(fork.snapshot().unwrap().to_bytes() == wanted, "of a fork");
+
+    let (mut session, mut batch) = (read(&model, "caf\u{e9} "), TextBatch::new(&model, 3).unwrap());
+    let decoder = session.decoder(&options).unwrap();
+    let id = batch.join(&mut session, decoder, options.max_tokens).unwrap();
+    while batch.active() > 0 {
+        batch.step().unwrap();
+    }
+    batch.leave(id, Some(&mut session)).unwrap();
+    assert!(session.snapshot().unwrap().to_bytes() == wanted, "of a batch");
 }
