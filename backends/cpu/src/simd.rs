@@ -121,7 +121,8 @@ impl Level {
     /// Runs a kernel compiled for the baseline.
     #[inline]
     pub(crate) fn run_baseline<K: Kernel>(self, kernel: K) -> K::Output {
-        if self.0 == Set::Portable { kernel.run::<false>() } else { kernel.run::<BASELINE_FMA>() }
+        // Without fused multiply-add both are the same, and one copy of each kernel is enough.
+        if BASELINE_FMA && self.0 == Set::Portable { kernel.run::<false>() } else { kernel.run::<BASELINE_FMA>() }
     }
 
     /// Rows and columns of the [`Tile`] of f32 that [`tile`](Self::tile) computes.
@@ -139,8 +140,8 @@ impl Level {
     #[inline]
     pub(crate) fn tile<K: Tile>(self, kernel: K) {
         match self.0 {
-            Set::Portable => kernel.run::<false, 4, 8>(),
-            Set::Baseline => kernel.run::<BASELINE_FMA, 4, 8>(),
+            Set::Portable if BASELINE_FMA => kernel.run::<false, 4, 8>(),
+            Set::Portable | Set::Baseline => kernel.run::<BASELINE_FMA, 4, 8>(),
             // SAFETY: `detect` returns this value only if the processor has the instructions.
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Set::Avx2 => unsafe { avx2(Tiled::<K, 6, 16>(kernel)) },
@@ -153,7 +154,7 @@ impl Level {
     /// As [`tile`](Self::tile) for f64, compiled for the baseline.
     #[inline]
     pub(crate) fn tile_baseline<K: Tile>(self, kernel: K) {
-        if self.0 == Set::Portable { kernel.run::<false, 4, 4>() } else { kernel.run::<BASELINE_FMA, 4, 4>() }
+        if BASELINE_FMA && self.0 == Set::Portable { kernel.run::<false, 4, 4>() } else { kernel.run::<BASELINE_FMA, 4, 4>() }
     }
 }
 
