@@ -2,8 +2,11 @@
 
 use alloc::{string::String, vec, vec::Vec};
 use cortex_m_semihosting::{
-    nr::open::{R_BINARY, W_TRUNC_BINARY},
-    syscall,
+    nr::{
+        GET_CMDLINE,
+        open::{R_BINARY, W_TRUNC_BINARY},
+    },
+    syscall, syscall1,
 };
 
 /// Longest command line in bytes.
@@ -16,7 +19,7 @@ pub fn words() -> Vec<String> {
     let mut line = vec![0_u8; LINE];
     let mut block = [line.as_mut_ptr() as usize, LINE];
     // SAFETY: the host writes at most `LINE` bytes to the buffer, and their number to the block.
-    if unsafe { cortex_m_semihosting::syscall(cortex_m_semihosting::nr::GET_CMDLINE, &block) } != 0 {
+    if unsafe { syscall1(GET_CMDLINE, &raw mut block as usize) } != 0 {
         return Vec::new();
     }
     // SAFETY: the block is ours; the host has changed it behind the compiler's back.

@@ -53,7 +53,7 @@ fn advance<M: Deref<Target = Model<Tensor<f32>>>>(
 ) -> Result<(String, TextState), Error> {
     let TextState { identity, state, mut logits, mut recent, mut pending, mut stream, draws } = state;
     session.restore(&state)?;
-    // There is no room for two.
+    // The heap does not hold two.
     drop(state);
     recent.reserve_exact(pending.len() + tokens);
     // Without a repetition penalty the sampler looks at no earlier token.

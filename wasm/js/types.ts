@@ -86,7 +86,7 @@ export interface GenerateOptions extends ReadOptions {
   stop?: string | string[];
   /** Continue past the end-of-text token of the tokenizer. Default: false. */
   ignoreEndOfText?: boolean;
-  /** Seed of the sampler; the same seed gives the same text. Default 0. */
+  /** Seed of the sampler; from the same state the same seed gives the same text. Default 0. */
   seed?: number | bigint;
   /** Number of tokens to generate. Default 256. */
   maxTokens?: number;
