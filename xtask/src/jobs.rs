@@ -17,7 +17,7 @@ use std::{env, path::PathBuf};
 type Job = (&'static str, fn() -> Result<Vec<Step>, String>);
 
 /// The jobs in the order in which they run: what fails fastest is first, the tests are last.
-pub(crate) const JOBS: [Job; 14] = [
+pub(crate) const JOBS: [Job; 15] = [
     ("format", format),
     ("bare", bare),
     ("no-c-compiler", no_c_compiler),
@@ -27,6 +27,7 @@ pub(crate) const JOBS: [Job; 14] = [
     ("msrv", msrv),
     ("web", web),
     ("python", python),
+    ("c", c),
     ("package", package),
     ("cuda", cuda),
     ("libtorch", libtorch),
@@ -102,6 +103,11 @@ fn web() -> Result<Vec<Step>, String> {
 fn python() -> Result<Vec<Step>, String> {
     let lint = [&["clippy", "--release", "-p", "hh-python"], &DENY[..]].concat();
     Ok(vec![cargo(lint), cargo(["xtask", "python"])])
+}
+
+/// The C interface: its header is current, and its programs run under the sanitizers of the C compiler.
+fn c() -> Result<Vec<Step>, String> {
+    Ok(vec![cargo(["xtask", "c"])])
 }
 
 /// Every package that is published, packed but not published; after `web`, whose package is one of them.

@@ -1,5 +1,6 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `firmware`, `fuzz`, `web`, `python`, `engines`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `c`, `firmware`, `fuzz`, `web`, `python`, `engines`.
 
+mod c;
 mod ci;
 mod firmware;
 mod gpu;
@@ -25,6 +26,7 @@ cargo xtask gpu --kit [--no-cubins] [--reference REFERENCE.py]
                                    folder of libnvrtc, which compiles the kernels beforehand
 cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
                                    public interfaces; --verify also compiles the packed crates
+cargo xtask c [--go]               compile the programs of c/ with sanitizers and run them, the one in Go as well; needs a C compiler
 cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a target of fuzz/; needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--bundlers] [--machines] [--serve]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["golden", reference] => golden(reference),
         ["oracle", checkpoint, reference] => oracle(checkpoint, reference),
+        ["c", ref words @ ..] => c::run(words),
         ["firmware"] => firmware::run(),
         ["package", ref words @ ..] => package::run(words),
         ["web", ref words @ ..] => web::run(words),

@@ -1,0 +1,3 @@
+module example.com/hh
+
+go 1.19
