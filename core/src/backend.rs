@@ -89,6 +89,11 @@ pub fn widened<B: Device>(b: &mut B, blocks: QuantView<'_>) -> Result<B::Tensor,
 pub trait ZeroCopy: Device {
     /// As [`upload_quantised`](Device::upload_quantised), of memory that stays.
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Self::Tensor;
+    /// A tensor of f32 values, little-endian in memory that stays, which cannot be written; `None` where they cannot be read in place.
+    ///
+    /// # Panics
+    /// If there are not as many values as the shape says.
+    fn borrow_f32(&mut self, shape: Shape, bytes: &'static [u8]) -> Option<Self::Tensor>;
 }
 
 /// Runs a model.

@@ -133,6 +133,14 @@ impl<'a> Checkpoint<'a> {
         })
     }
 
+    /// The bytes of a tensor that is stored as f32, for [`borrow_f32`](crate::backend::ZeroCopy::borrow_f32); `None` if it is stored otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing, has another shape, or a value that is not finite.
+    pub fn f32_bytes(&self, name: &str, shape: Shape) -> Result<Option<&'a [u8]>, Error> {
+        self.archive.f32_bytes(name, shape)
+    }
+
     /// Copies a tensor, widened to f32, whether numbers ([`Archive::read`]) or blocks.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     hooks::Hooks,
     layers::{
         WithGrad, block, controller, embedding, episodic, flow,
-        tree::{tree, when},
+        tree::{each, tree, when},
     },
     ops::*,
     pass::{BlockId, Pass},
@@ -26,7 +26,7 @@ tree! {
         /// Of tokens and positions, shared by input and output.
         embedding: embedding::Params<T> as tree = embedding::Params::new(c, leaf)?,
         /// The blocks.
-        blocks: Vec<block::Params<T>> as trees = (0..c.layers).map(|l| block::Params::new(c, l, leaf)).collect::<Result<_, E>>()?,
+        blocks: Vec<block::Params<T>> as trees = each(c.layers, |l| block::Params::new(c, l, leaf))?,
         /// `[D]`
         norm: T as leaf = leaf("norm_out.weight", Shape::vector(c.width))?,
         /// Of the output distribution.
@@ -78,7 +78,7 @@ impl<T, I> State<T, I> {
         let segments = (0..segments)
             .map(|s| {
                 Ok(SegmentState {
-                    blocks: (0..c.layers).map(|l| block::State::new(b, c, l, batch, context)).collect::<Result<_, _>>()?,
+                    blocks: each(c.layers, |l| block::State::new(b, c, l, batch, context))?,
                     controller: if c.controller_width > 0 && s + 1 < segments { Some(controller::state(b, c, batch)?) } else { None },
                 })
             })

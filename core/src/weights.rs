@@ -44,7 +44,7 @@ impl<T> Model<T> {
     ///
     /// Matrices in blocks stay so where the backend computes with them; such a model runs, and cannot be trained.
     pub fn from_checkpoint<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, _, blocks| b.upload_quantised(blocks).map(Some).map_err(Error::device))
+        Self::read(b, checkpoint, |b, _, blocks| b.upload_quantised(blocks).map(Some).map_err(Error::device), |_, _, _| Ok(None))
     }
 
     /// As [`from_checkpoint`](Self::from_checkpoint), for text in batches: of the matrices in blocks only the embedding stays so,
@@ -53,7 +53,12 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn for_batches<B: Device<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'_>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| (name == TABLE).then(|| b.upload_quantised(blocks)).transpose().map_err(Error::device))
+        Self::read(
+            b,
+            checkpoint,
+            |b, name, blocks| (name == TABLE).then(|| b.upload_quantised(blocks)).transpose().map_err(Error::device),
+            |_, _, _| Ok(None),
+        )
     }
 
     /// As [`for_batches`](Self::for_batches), of bytes that stay: the embedding is read where it lies.
@@ -61,23 +66,30 @@ impl<T> Model<T> {
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn for_batches_in_place<B: ZeroCopy<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, name, blocks| Ok((name == TABLE).then(|| b.borrow_quantised(blocks))))
+        Self::read(b, checkpoint, |b, name, blocks| Ok((name == TABLE).then(|| b.borrow_quantised(blocks))), |_, _, _| Ok(None))
     }
 
-    /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and only
-    /// what is stored as numbers is copied.
+    /// As [`from_checkpoint`](Self::from_checkpoint), of bytes that stay: matrices in blocks are read where they lie, and so is what is
+    /// stored as f32 if the bytes are aligned to four.
     ///
     /// # Errors
     /// Those of [`from_checkpoint`](Self::from_checkpoint).
     pub fn in_place<B: ZeroCopy<Tensor = T>>(b: &mut B, checkpoint: &Checkpoint<'static>) -> Result<Self, Error> {
-        Self::read(b, checkpoint, |b, _, blocks| Ok(Some(b.borrow_quantised(blocks))))
+        Self::read(
+            b,
+            checkpoint,
+            |b, _, blocks| Ok(Some(b.borrow_quantised(blocks))),
+            |b, name, shape| Ok(checkpoint.f32_bytes(name, shape)?.and_then(|bytes| b.borrow_f32(shape, bytes))),
+        )
     }
 
-    /// `matrix` makes a tensor of a matrix in blocks, or none, and it is widened.
+    /// `matrix` makes a tensor of a matrix in blocks, or none, and it is widened; `numbers` one of what is stored as numbers, or none, and
+    /// it is copied.
     fn read<'a, B: Device<Tensor = T>>(
         b: &mut B,
         checkpoint: &Checkpoint<'a>,
         matrix: impl Fn(&mut B, &str, QuantView<'a>) -> Result<Option<T>, Error>,
+        numbers: impl Fn(&mut B, &str, Shape) -> Result<Option<T>, Error>,
     ) -> Result<Self, Error> {
         let mut config = checkpoint.config().clone();
         if !checkpoint.names().any(|name| name.starts_with("flow.")) {
@@ -89,7 +101,7 @@ impl<T> Model<T> {
         let params = Params::new(&config, &mut |name, shape| {
             let kept = match checkpoint.blocks(name, shape)? {
                 Some(blocks) => matrix(b, name, blocks)?,
-                None => None,
+                None => numbers(b, name, shape)?,
             };
             kept.map_or_else(|| leaf(b, shape, Precision::Compute, &mut host, |out| checkpoint.read(name, shape, out)), Ok)
         })?;

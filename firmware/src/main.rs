@@ -1,8 +1,9 @@
-//! A language model on a Cortex-M4. The checkpoint is part of the program, and its 8-bit block-quantised matrices are read in
+//! A language model on a microcontroller, a Cortex-M4 or an RV32IMAC. The checkpoint is part of the program, and its 8-bit block-quantised matrices are read in
 //! place from flash. Prints a prompt with the model's continuation, then memory and instruction counts.
 //!
 //! ```text
-//! cargo run --release      in this folder, with qemu-system-arm installed
+//! cargo run --release                                            in this folder, with qemu-system-arm installed
+//! cargo run --release --target riscv32imac-unknown-none-elf      with qemu-system-riscv32
 //! ```
 //!
 //! With `-append 'FROM TO TOKENS SEED'` behind it, it continues the text of the state in the file FROM, which `hh-runtime sample
@@ -12,30 +13,35 @@
 
 extern crate alloc;
 
+mod board;
 mod heap;
 mod host;
 mod resume;
 
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     vec::Vec,
 };
+use board::Clock;
 use core::panic::PanicInfo;
-use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m_rt::entry;
-use cortex_m_semihosting::{debug, hprint, hprintln};
 use hh_core::{
     checkpoint::Checkpoint,
     error::Error,
     sample::{Sampler, SamplerConfig},
     session::{Options, Session},
-    tokenizer::{self, Utf8Stream},
+    tokenizer::{self, Tokenizer, Utf8Stream},
     weights::Model,
 };
-use hh_cpu::{Cpu, Threads};
+use hh_cpu::{Cpu, Tensor, Threads};
+use semihosting::{print, println, process};
 
 /// Trained and exported by the commands in README.md.
-static MODEL: &[u8] = include_bytes!("../model.safetensors");
+static MODEL: &[u8] = &Aligned(*include_bytes!("../model.safetensors")).0;
+
+/// Aligned so that f32 values are read in place.
+#[repr(align(8))]
+struct Aligned<T>(T);
 
 const PROMPT: &str = "ROMEO:\n";
 const TOKENS: usize = 96;
@@ -43,27 +49,27 @@ const TEMPERATURE: f32 = 0.8;
 const SEED: u64 = 1;
 /// Positions that the rings of attention and Hopfield memories hold: the model's windows.
 const CONTEXT: usize = 32;
-/// Instructions per tick: the clock of the board runs at 25 MHz, and the emulator executes one instruction per nanosecond.
-const INSTRUCTIONS: usize = 40;
 
-#[entry]
+#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
+    board::paint_stack();
     heap::begin();
-    let words = host::words();
-    let done = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    process::exit(match run() {
+        Ok(()) => 0,
+        Err(e) => {
+            println!("error: {e}");
+            1
+        }
+    })
+}
+
+/// Not inlined: the stack must be painted before its frame is there.
+#[inline(never)]
+fn run() -> Result<(), String> {
+    match host::words().iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [from, to, tokens, seed] => resume(from, to, tokens, seed),
         _ => write().map_err(|e| e.to_string()),
-    };
-    let status = match done {
-        Ok(()) => debug::EXIT_SUCCESS,
-        Err(e) => {
-            hprintln!("error: {}", e);
-            debug::EXIT_FAILURE
-        }
-    };
-    debug::exit(status);
-    loop {
-        cortex_m::asm::wfi();
     }
 }
 
@@ -71,42 +77,34 @@ fn resume(from: &str, to: &str, tokens: &str, seed: &str) -> Result<(), String> 
     let numbers = tokens.parse().ok().zip(seed.parse().ok());
     let (tokens, seed) = numbers.ok_or("the command line is FROM TO TOKENS SEED, the last two numbers")?;
     let text = resume::run(from, to, tokens, SamplerConfig { temperature: TEMPERATURE, seed, ..SamplerConfig::default() })?;
-    hprintln!("{}", text);
+    println!("{text}");
     Ok(())
 }
 
 fn write() -> Result<(), Error> {
-    let mut clock = cortex_m::Peripherals::take().expect("taken once").SYST;
-    clock.set_clock_source(SystClkSource::Core);
-    clock.set_reload(0x00ff_ffff);
-    clock.clear_current();
-    clock.enable_counter();
-
-    let mut cpu = Cpu::<f32>::new(Threads::one());
-    let (model, words) = {
-        let checkpoint = Checkpoint::parse(MODEL)?;
-        let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#))?;
-        (Model::in_place(&mut cpu, &checkpoint)?, words)
-    };
+    let clock = Clock::start();
+    let (cpu, model, words) = load()?;
     let [weights, ..] = heap::count();
     // A chunk of one position: a prompt needs no more memory than a step.
     let options = Options { context: CONTEXT, chunk: 1, ..Options::default() };
-    let mut session = Session::new(cpu, &model, options)?;
+    let mut session = Session::new(cpu, &*model, options)?;
     let mut sampler = Sampler::new(SamplerConfig { temperature: TEMPERATURE, seed: SEED, ..SamplerConfig::default() }, words.vocab_size())?;
     session.prefill(&words.encode(PROMPT)?)?;
-    hprint!("{}", PROMPT);
+    print!("{PROMPT}");
 
     // The text is printed at the end: the console would count as time.
     let mut text = Vec::with_capacity(TOKENS);
     let [used, _, before] = heap::count();
-    let mut ticks = 0;
+    let mut instructions = 0;
     for _ in 0..TOKENS {
-        let start = cortex_m::peripheral::SYST::get_current();
-        let token = sampler.next(session.logits())?;
-        text.push(token);
-        session.step(&[token])?;
-        // The counter counts down in 24 bits.
-        ticks += (start.wrapping_sub(cortex_m::peripheral::SYST::get_current()) & 0x00ff_ffff) as usize;
+        let mut step = || {
+            let token = sampler.next(session.logits())?;
+            text.push(token);
+            session.step(&[token]).map(drop)
+        };
+        let mut done = Ok(());
+        instructions += clock.count(|| done = step());
+        done?;
     }
     let [_, peak, after] = heap::count();
 
@@ -114,53 +112,32 @@ fn write() -> Result<(), Error> {
     for token in text {
         stream.push(words.token_bytes(token).unwrap_or_default(), &mut line);
     }
-    hprintln!("{}", line);
-    hprintln!("--");
-    hprintln!("allocations in {} steps: {}", TOKENS, after - before);
-    hprintln!("flash: {} bytes, {} of them the checkpoint", flash(), MODEL.len());
-    hprintln!(
-        "RAM: {} bytes at peak: {} of stack, {} of heap while loading; {} of heap in a step",
-        peak.max(used) + stack(),
-        stack(),
-        peak,
-        used
+    println!("{line}");
+    println!("--");
+    println!("allocations in {TOKENS} steps: {}", after - before);
+    println!("flash: {} bytes, {} of them the checkpoint", board::flash(), MODEL.len());
+    println!(
+        "RAM: {} bytes at peak: {} of stack, {peak} of heap while loading; {used} of heap in a step",
+        peak.max(used) + board::stack(),
+        board::stack(),
     );
-    hprintln!("heap in a step: {} bytes of weights and vocabulary, {} of state and activations", weights, used - weights);
-    hprintln!("instructions per token: {}", ticks / TOKENS * INSTRUCTIONS);
+    println!("heap in a step: {weights} bytes of weights and vocabulary, {} of state and activations", used - weights);
+    println!("instructions per token: {}", instructions / TOKENS as u64);
     Ok(())
 }
 
-/// Bytes of code and constants.
-fn flash() -> usize {
-    unsafe extern "C" {
-        static __sidata: u32;
-        static __sdata: u32;
-        static __edata: u32;
-    }
-    let at = |symbol: *const u32| symbol as usize;
-    at(&raw const __sidata) + at(&raw const __edata) - at(&raw const __sdata)
-}
-
-/// Peak stack usage in bytes: memory below it still holds the pattern painted at startup.
-fn stack() -> usize {
-    unsafe extern "C" {
-        static _stack_end: u32;
-        static _stack_start: u32;
-    }
-    const PAINT: u32 = 0xcccc_cccc;
-    let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
-    // SAFETY: the addresses are between the linker's symbols.
-    while at < top && unsafe { at.read_volatile() } == PAINT {
-        at = at.wrapping_add(1);
-    }
-    top as usize - at as usize
+/// The checkpoint's weights and tokenizer. Not inlined: the stack that this takes is free again when the text begins.
+#[inline(never)]
+fn load() -> Result<(Cpu<f32>, Box<Model<Tensor<f32>>>, Box<dyn Tokenizer>), Error> {
+    let mut cpu = Cpu::<f32>::new(Threads::one());
+    let checkpoint = Checkpoint::parse(MODEL)?;
+    let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#))?;
+    let model = Box::new(Model::in_place(&mut cpu, &checkpoint)?);
+    Ok((cpu, model, words))
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    hprintln!("{}", info);
-    debug::exit(debug::EXIT_FAILURE);
-    loop {
-        cortex_m::asm::wfi();
-    }
+    println!("{info}");
+    process::exit(1)
 }

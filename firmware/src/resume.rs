@@ -1,18 +1,17 @@
 //! A text that another machine began: read from a file, continued, and saved for the next machine.
 
-use crate::{MODEL, host};
+use crate::{host, load};
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use core::ops::Deref;
 use hh_core::{
-    checkpoint::Checkpoint,
     error::Error,
     sample::{Sampler, SamplerConfig, SamplerState},
     session::{Options, Session},
     state::{RECENT, TextState, identity},
-    tokenizer::{self, Tokenizer},
+    tokenizer::Tokenizer,
     weights::Model,
 };
-use hh_cpu::{Cpu, Tensor, Threads};
+use hh_cpu::{Cpu, Tensor};
 
 /// Continues the text of the state in the file `from` by `tokens` tokens, as `hh-runtime sample --state` does, saves its state in the
 /// file `to` and returns what it wrote.
@@ -21,26 +20,22 @@ use hh_cpu::{Cpu, Tensor, Threads};
 /// A sentence for a file that cannot be read or written, and for a state of another model.
 pub fn run(from: &str, to: &str, tokens: usize, sampling: SamplerConfig) -> Result<String, String> {
     let said = |e: Error| format!("cannot continue {from}: {e}");
-    let mut cpu = Cpu::<f32>::new(Threads::one());
-    let checkpoint = Checkpoint::parse(MODEL).map_err(said)?;
-    let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#)).map_err(said)?;
-    let model = Model::in_place(&mut cpu, &checkpoint).map_err(said)?;
-    drop(checkpoint);
+    let (mut cpu, model, words) = load().map_err(said)?;
     // Before there is a state: the largest tensor and the largest file do not fit at the same time.
     let identity = identity(&mut cpu, &model, &*words).map_err(said)?;
     let state = {
-        let bytes = host::read(from).ok_or_else(|| format!("cannot read {from}"))?;
+        let bytes = host::read(from).map_err(|e| format!("cannot read {from}: {e}"))?;
         TextState::from_bytes(&bytes).map_err(said)?
     };
     if ![0, identity].contains(&state.identity) {
         return Err(format!("cannot continue {from}: it was saved with other weights or another tokenizer"));
     }
     let (context, segments) = (state.state.context(), Some(state.state.segments()));
-    let mut session = Session::new(cpu, &model, Options { context, segments, chunk: 1, ..Options::default() }).map_err(said)?;
+    let mut session = Session::new(cpu, &*model, Options { context, segments, chunk: 1, ..Options::default() }).map_err(said)?;
     let mut sampler = Sampler::new(sampling, words.vocab_size()).map_err(said)?;
     let (text, state) = advance(state, tokens, &mut session, &mut sampler, &*words).map_err(said)?;
     drop(session);
-    host::write(to, &state.to_bytes()).ok_or_else(|| format!("cannot write {to}"))?;
+    host::write(to, &state.to_bytes()).map_err(|e| format!("cannot write {to}: {e}"))?;
     Ok(text)
 }
 

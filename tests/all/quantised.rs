@@ -91,6 +91,19 @@ fn weights_read_where_they_lie_give_the_same_bits() {
         logits(b, &model.expect("a model"), &[4, 9, TIME])
     };
     assert!(run(true) == run(false));
+
+    // What is stored as f32 lies there, too.
+    let model = Model::in_place(&mut Cpu::<f32>::new(Threads::one()), &checkpoint).expect("a model");
+    assert!(bytes.as_ptr_range().contains(&model.params.norm.data().as_ptr().cast()));
+}
+
+#[test]
+#[should_panic(expected = "read in place")]
+fn weights_read_where_they_lie_are_not_written() {
+    let bytes: &'static [u8] = file(&wide(), Format::Q8).leak();
+    let checkpoint = Checkpoint::parse(bytes).expect("a checkpoint");
+    let mut model = Model::in_place(&mut Cpu::<f32>::new(Threads::one()), &checkpoint).expect("a model");
+    model.params.norm.data_mut()[0] = 1.0;
 }
 
 #[test]

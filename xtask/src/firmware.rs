@@ -1,26 +1,40 @@
-//! `cargo xtask firmware`: the firmware on an emulated Cortex-M4, compared with the program on this machine.
+//! `cargo xtask firmware`: the firmware on emulated microcontrollers, compared with the program on this machine.
 
 use crate::run::root;
 use std::process::Command;
 
 /// RAM that the firmware may use, in bytes.
-const RAM: usize = 512 << 10;
+const RAM: usize = 96 << 10;
+/// Targets, with their emulators and the packages of Debian that have them.
+const BOARDS: [(&str, &str, &str); 2] = [
+    ("thumbv7em-none-eabihf", "qemu-system-arm", "qemu-system-arm"),
+    ("riscv32imac-unknown-none-elf", "qemu-system-riscv32", "qemu-system-misc"),
+];
 
-/// Runs the firmware, prints its output, and compares it with the text of `hh-runtime sample` from the same checkpoint,
-/// prompt and seed.
+/// Runs the firmware on each board, prints its output, and compares it with the text of `hh-runtime sample` from the same
+/// checkpoint, prompt and seed.
 ///
 /// # Errors
 /// A text that differs, a step that allocates, more RAM than it may take, or a command that does not succeed.
 pub(crate) fn run() -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    require_emulator()?;
-    let said = output(Command::new(&cargo).args(["run", "--release", "--quiet"]).current_dir(root().join("firmware")))?;
-    print!("{said}");
+    for (target, emulator, package) in BOARDS {
+        require(emulator, package)?;
+        eprintln!("xtask> firmware on {target}");
+        let run = ["run", "--release", "--quiet", "--target", target];
+        let said = output(Command::new(&cargo).args(run).current_dir(root().join("firmware")))?;
+        print!("{said}");
+        compare(&cargo, &said)?;
+    }
+    Ok(())
+}
+
+fn compare(cargo: &str, said: &str) -> Result<(), String> {
     let (text, figures) = said.split_once("\n--\n").ok_or("the firmware stopped before its end")?;
     let (prompt, written) = text.split_once('\n').ok_or("the firmware wrote no text")?;
     let prompt = format!("{prompt}\n");
 
-    let mut host = Command::new(&cargo);
+    let mut host = Command::new(cargo);
     host.args(["run", "--release", "--quiet", "--bin", "hh-runtime", "--", "sample", "firmware/model.safetensors", "--prompt", &prompt]);
     host.args(["--tokens", "96", "--temperature", "0.8", "--seed", "1", "--context", "32"]).current_dir(root());
     let here = output(&mut host)?;
@@ -39,14 +53,19 @@ pub(crate) fn run() -> Result<(), String> {
     }
 }
 
-/// Says whether the emulator is there.
+/// Says whether the emulator of the Cortex-M4 is there.
 ///
 /// # Errors
 /// One sentence where it is not.
 pub(crate) fn require_emulator() -> Result<(), String> {
-    match Command::new("qemu-system-arm").arg("--version").output() {
+    let [(_, emulator, package), _] = BOARDS;
+    require(emulator, package)
+}
+
+fn require(emulator: &str, package: &str) -> Result<(), String> {
+    match Command::new(emulator).arg("--version").output() {
         Ok(_) => Ok(()),
-        Err(_) => Err("there is no qemu-system-arm, which runs the firmware: install it (on Debian the package of that name)".into()),
+        Err(_) => Err(format!("there is no {emulator}, which runs the firmware: install it (on Debian the package {package})")),
     }
 }
 

@@ -27,7 +27,7 @@ cargo xtask gpu --kit [--no-cubins] [--reference REFERENCE.py]
 cargo xtask package [--verify]     pack every crate and the npm package without publishing, check sizes, licences, advisories and
                                    public interfaces; --verify also compiles the packed crates
 cargo xtask c [--go]               compile the programs of c/ with sanitizers and run them, the one in Go as well; needs a C compiler
-cargo xtask firmware               run the firmware on an emulated Cortex-M4 and compare its text with this machine's
+cargo xtask firmware               run the firmware on an emulated Cortex-M4 and RV32IMAC and compare its text with this machine's
 cargo xtask fuzz TARGET [SECONDS]  run a target of fuzz/; needs cargo-fuzz and a nightly toolchain
 cargo xtask web [--test] [--bundlers] [--machines] [--serve]
                                    build the package for the web and its demo in wasm/dist, test them, test the package in every

@@ -6,7 +6,7 @@ pub(crate) use backward::backward;
 
 use crate::{
     Cpu, Float, Indices, Tensor,
-    lookup::{Items, QUERIES, Queries, TILE, View, look_up},
+    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, fits, look_up},
     scratch::scratch,
     scratch::{Bump, PerThread},
     share::share,
@@ -27,10 +27,11 @@ fn scale<F: Float>(head_dim: usize) -> F {
     F::ONE / F::of(head_dim as f64).sqrt()
 }
 
-/// Keys and values of the positions before the chunk.
+/// Keys and values of the positions before the chunk; of a chunk of one position, which is stored first, those of the chunk as well.
 #[derive(Clone, Copy)]
 struct Past<'a, F> {
-    items: Strip<'a, F>,
+    /// `[B, N, keys | values]`
+    items: &'a [F],
     /// Rows of the ring, `N`.
     rows: usize,
 }
@@ -55,12 +56,28 @@ struct Task<'a, F> {
 impl<F: Float> Kernel for Task<'_, F> {
     type Output = ();
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run<const FMA: bool>(mut self) {
+        let mut working = Bump(core::mem::take(&mut self.working));
         let Self { dims, sequence, column, from, to, clock, .. } = self;
-        let (d, pad, width) = (dims.head_dim, padded(dims.head_dim), dims.width);
+        let (d, width) = (dims.head_dim, dims.width);
         let view = View::from(clock + from, 0, 0, dims.window);
-        let (columns, sides) = (view.columns(clock + to - 1), sides(&dims));
-        let mut working = Bump(self.working);
+        let columns = view.columns(clock + to - 1);
+        if let (true, Some(past)) = (reads_in_place(&dims), self.past) {
+            let row = past.rows * 2 * width;
+            return self.look_up::<FMA>(
+                &view,
+                &InPlace {
+                    slots: (Items::new(0, d, 0, &mut [], &mut []), 0),
+                    ring: &past.items[sequence * row..][..row],
+                    stride: 2 * width,
+                    first: view.first,
+                    columns,
+                    sides: [width + column, column],
+                },
+                working,
+            );
+        }
+        let sides = sides(&dims);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
         let mut items = Items::new(columns, d, sides, rows, transposed);
         for c in 0..columns {
@@ -69,13 +86,22 @@ impl<F: Float> Kernel for Task<'_, F> {
                 Some(t) => [1, 2].map(|part| self.qkv.row(sequence * dims.time + t, part * width + column, d)),
                 None => {
                     let past = self.past.expect("positions before the chunk are in the ring");
-                    let row = sequence * past.rows + position % past.rows;
-                    [0, 1].map(|part| past.items.row(row, part * width + column, d))
+                    let row = &past.items[(sequence * past.rows + position % past.rows) * 2 * width..][..2 * width];
+                    [0, 1].map(|part| &row[part * width + column..][..d])
                 }
             };
             items.put(c, value, key, F::ONE);
         }
-        let [scaled, out, scores, log_sum] = [QUERIES * pad, QUERIES * pad, QUERIES * TILE, QUERIES].map(|n| working.take(n));
+        self.look_up::<FMA>(&view, &items, working);
+    }
+}
+
+impl<'a, F: Float> Task<'a, F> {
+    #[inline(always)]
+    fn look_up<const FMA: bool>(&self, view: &View, items: &impl Columns<F>, mut working: Bump<'a, F>) {
+        let Self { dims, sequence, column, from, to, clock, .. } = *self;
+        let (d, pad) = (dims.head_dim, padded(dims.head_dim));
+        let [scaled, out, scores, log_sum] = [pad, pad, TILE, 1].map(|n| working.take(QUERIES.min(dims.time) * n));
         for first in (from..to).step_by(QUERIES) {
             let count = QUERIES.min(to - first);
             let row = |i: usize| sequence * dims.time + first + i;
@@ -83,7 +109,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                 put_scaled(self.qkv.row(row(i), column, d), scale(d), query);
             }
             let queries = Queries { position: clock + first, rows: count, scaled };
-            look_up::<F, FMA>(&view, &queries, &items, pad, scores, out, log_sum);
+            look_up::<F, FMA>(view, &queries, items, pad, scores, out, log_sum);
             for (i, out) in out.chunks_exact(pad).take(count).enumerate() {
                 // SAFETY: each head's positions belong to one task, here and below.
                 unsafe { self.y.row(row(i), column, d) }.copy_from_slice(&out[..d]);
@@ -93,6 +119,11 @@ impl<F: Float> Kernel for Task<'_, F> {
             }
         }
     }
+}
+
+/// Whether a chunk is stored first and its memory then read where the ring holds it.
+fn reads_in_place(dims: &MemoryDims) -> bool {
+    dims.time == 1 && fits(dims.head_dim)
 }
 
 /// How many transposed copies [`Items`] keeps. None for a few queries: transposing would cost more than it saves.
@@ -110,12 +141,18 @@ pub(crate) fn forward<F: Float>(
     let dims = op.dims(ring.as_ref().map(|r| r.items.shape()), saved.as_ref().map(|s| s.shape()));
     let MemoryDims { batch, time, width, heads, head_dim: d, window, .. } = dims;
     assert!(y.layout().0 == batch && y.layout().1 == time && y.width == width, "attend: output of {} columns", y.width);
-    let clock = ring.as_ref().map(|r| r.clock);
     let (level, qkv, y, saved) = (cpu.level, Strip::of(&op.qkv), StripMut::of(y), saved.map(StripMut::all));
-    let past = ring.as_ref().map(|r| Past { items: Strip::all(r.items), rows: r.items.shape().extents()[1] });
+    let first = reads_in_place(&dims);
+    let mut ring = ring;
+    if let (true, Some(ring)) = (first, &mut ring) {
+        store(&dims, qkv, ring);
+    }
+    let clock = ring.as_ref().map(|r| r.clock);
+    let past = ring.as_ref().map(|r| Past { items: r.items.data(), rows: r.items.shape().extents()[1] });
 
     let most = (time + past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
-    let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + QUERIES * (2 * padded(d) + TILE + 1);
+    let gathered = if first && past.is_some() { 0 } else { Items::<F>::need(most, d, sides(&dims)).iter().sum() };
+    let size = gathered + QUERIES.min(time) * (2 * padded(d) + TILE + 1);
     let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
     share(&cpu.threads, batch * heads * runs, batch * time * width * most.min(clock.map_or(0, Indices::most) + time), |task| {
@@ -128,13 +165,18 @@ pub(crate) fn forward<F: Float>(
         F::run(level, Task { dims, sequence, column, from, to, clock, qkv, past, saved, y, working });
     });
 
-    if let Some(Ring { items, clock }) = ring {
-        let rows = items.shape().extents()[1];
-        for sequence in 0..batch {
-            for t in time.saturating_sub(rows)..time {
-                let to = sequence * rows + (clock.of(sequence) + t) % rows;
-                items.data_mut()[to * 2 * width..][..2 * width].copy_from_slice(qkv.row(sequence * time + t, width, 2 * width));
-            }
+    if let (false, Some(ring)) = (first, &mut ring) {
+        store(&dims, qkv, ring);
+    }
+}
+
+/// Writes keys and values of the chunk to the ring.
+fn store<F: Float>(dims: &MemoryDims, qkv: Strip<'_, F>, Ring { items, clock }: &mut Ring<Tensor<F>, Indices>) {
+    let (MemoryDims { batch, time, width, .. }, rows) = (*dims, items.shape().extents()[1]);
+    for sequence in 0..batch {
+        for t in time.saturating_sub(rows)..time {
+            let to = sequence * rows + (clock.of(sequence) + t) % rows;
+            items.data_mut()[to * 2 * width..][..2 * width].copy_from_slice(qkv.row(sequence * time + t, width, 2 * width));
         }
     }
 }

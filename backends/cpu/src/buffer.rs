@@ -13,45 +13,55 @@ impl Zeroable for f64 {}
 impl Zeroable for u8 {}
 impl Zeroable for [u8; 2] {}
 
-/// Elements that one tensor owns, initially zeros.
-pub(crate) struct Buffer<N>(Storage<N>);
+/// Elements of one tensor: its own, initially zeros, or those of memory that stays.
+pub(crate) struct Buffer<N: 'static>(Storage<N>);
 
-enum Storage<N> {
+enum Storage<N: 'static> {
     Owned(Vec<N>),
+    Borrowed(&'static [N]),
     #[cfg(all(feature = "std", target_os = "linux"))]
     Chunk(chunk::Part<N>),
 }
 
-impl<N> core::ops::Deref for Buffer<N> {
+impl<N: 'static> core::ops::Deref for Buffer<N> {
     type Target = [N];
     #[inline(always)]
     fn deref(&self) -> &[N] {
         match &self.0 {
             Storage::Owned(numbers) => numbers,
+            Storage::Borrowed(numbers) => numbers,
             #[cfg(all(feature = "std", target_os = "linux"))]
             Storage::Chunk(part) => part.get(),
         }
     }
 }
 
-impl<N> core::ops::DerefMut for Buffer<N> {
+impl<N: 'static> core::ops::DerefMut for Buffer<N> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [N] {
         match &mut self.0 {
             Storage::Owned(numbers) => numbers,
+            Storage::Borrowed(_) => panic!("a weight that is read in place cannot be written"),
             #[cfg(all(feature = "std", target_os = "linux"))]
             Storage::Chunk(part) => part.get_mut(),
         }
     }
 }
 
-impl<N: Clone> Clone for Buffer<N> {
+impl<N: 'static> Buffer<N> {
+    /// Elements of memory that stays.
+    pub(crate) fn borrowed(numbers: &'static [N]) -> Self {
+        Self(Storage::Borrowed(numbers))
+    }
+}
+
+impl<N: Clone + 'static> Clone for Buffer<N> {
     fn clone(&self) -> Self {
         Self(Storage::Owned(self.to_vec()))
     }
 }
 
-impl<N: core::fmt::Debug> core::fmt::Debug for Buffer<N> {
+impl<N: core::fmt::Debug + 'static> core::fmt::Debug for Buffer<N> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         (**self).fmt(f)
     }

@@ -4,6 +4,10 @@
 //! computed one tile of [`QUERIES`] × [`TILE`] at a time; the softmax is online (Milakov and Gimelshein 2018) and the
 //! gradient recomputes it from the saved logarithm of its denominator (FlashAttention-2, Dao 2023).
 
+mod in_place;
+
+pub(crate) use in_place::{InPlace, fits};
+
 use crate::{
     real::Real,
     reduce::dot,
@@ -72,6 +76,16 @@ impl View {
     }
 }
 
+/// The memory of one head, as the columns of a matrix.
+pub(crate) trait Columns<F> {
+    /// `d`
+    fn head_dim(&self) -> usize;
+    /// `scores = queries · patternsᵀ` for the `n` columns from `column` on. Those that do not exist may get anything finite.
+    fn score<const FMA: bool>(&self, column: usize, n: usize, rows: usize, queries: &[F], scores: &mut [F]);
+    /// `out += scores · items`, the first `width` columns of value and pattern, over the same columns.
+    fn add<const FMA: bool>(&self, column: usize, n: usize, rows: usize, width: usize, scores: &[F], out: &mut [F]);
+}
+
 /// The gathered memory of one head.
 pub(crate) struct Items<'a, F> {
     /// `d`
@@ -87,8 +101,7 @@ pub(crate) struct Items<'a, F> {
 impl<'a, F: Real> Items<'a, F> {
     /// Elements of working memory that the rows and the transposed tiles need.
     pub(crate) fn need(columns: usize, head_dim: usize, sides: usize) -> [usize; 2] {
-        let columns = columns.next_multiple_of(TILE);
-        [columns * 2 * padded(head_dim), columns * sides * padded(head_dim)]
+        [padded(columns) * 2 * padded(head_dim), columns.next_multiple_of(TILE) * sides * padded(head_dim)]
     }
 
     /// An empty memory of `columns` in the given working memory, to be filled by [`put`](Self::put).
@@ -146,8 +159,13 @@ impl<'a, F: Real> Items<'a, F> {
         let pad = padded(self.head_dim);
         Matrix { data: &self.transposed[(column / TILE * self.sides + side) * pad * TILE..][..pad * TILE], stride: TILE }
     }
+}
 
-    /// `scores = queries · patternsᵀ` for the `n` columns from `column` on.
+impl<F: Real> Columns<F> for Items<'_, F> {
+    fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
     #[inline(always)]
     fn score<const FMA: bool>(&self, column: usize, n: usize, rows: usize, queries: &[F], scores: &mut [F]) {
         let (d, pad) = (self.head_dim, padded(self.head_dim));
@@ -160,6 +178,12 @@ impl<'a, F: Real> Items<'a, F> {
                 *score = dot::<F, FMA>(query, &item[pad..]);
             }
         }
+    }
+
+    #[inline(always)]
+    fn add<const FMA: bool>(&self, column: usize, n: usize, rows: usize, width: usize, scores: &[F], out: &mut [F]) {
+        let (a, c) = (Matrix { data: scores, stride: TILE }, MatrixMut { data: out, stride: width });
+        product::<F, FMA, true>(a, self.rows_of(column, 0), c, [rows, width, n]);
     }
 }
 
@@ -176,12 +200,12 @@ pub(crate) struct Queries<'a, F> {
 /// `out = softmax(queries · patternsᵀ) · items`, `[rows, width]`: the first `width` columns of value and pattern.
 /// `log_sum`: the logarithm of each softmax's denominator. A query without visible columns gets zeros and a `log_sum` of 0.
 ///
-/// `scores`: working memory of [`QUERIES`] · [`TILE`].
+/// `scores`: working memory of [`TILE`] for each query.
 #[inline(always)]
 pub(crate) fn look_up<F: Real, const FMA: bool>(
     view: &View,
     queries: &Queries<'_, F>,
-    items: &Items<'_, F>,
+    items: &impl Columns<F>,
     width: usize,
     scores: &mut [F],
     out: &mut [F],
@@ -201,7 +225,7 @@ pub(crate) fn look_up<F: Real, const FMA: bool>(
         // Without a visible column so far, exp(−∞ − shift) is 0 for any finite shift.
         let shift = new.map(|m| if m == F::NEG_INFINITY { F::ZERO } else { m });
         let mut shrink = [F::ZERO; QUERIES];
-        for i in 0..QUERIES {
+        for i in 0..rows {
             shrink[i] = (top[i] - shift[i]).exp();
         }
         top = new;
@@ -211,8 +235,7 @@ pub(crate) fn look_up<F: Real, const FMA: bool>(
                 out[i * width..][..width].iter_mut().for_each(|y| *y *= shrink[i]);
             }
         }
-        let (a, c) = (Matrix { data: scores, stride: TILE }, MatrixMut { data: out, stride: width });
-        product::<F, FMA, true>(a, items.rows_of(column, 0), c, [rows, width, n]);
+        items.add::<FMA>(column, n, rows, width, scores, out);
     }
     for (i, out) in out.chunks_exact_mut(width).take(rows).enumerate() {
         let seen = sum[i] > F::ZERO;

@@ -38,6 +38,8 @@ pub trait Real:
     fn of(x: f64) -> Self;
     /// Widens, or is the identity.
     fn to_f64(self) -> f64;
+    /// Little-endian f32 values where they lie; `None` where they are not aligned, or of another type or byte order here.
+    fn in_place(bytes: &'static [u8]) -> Option<&'static [Self]>;
     /// Widens, or is the identity.
     fn of_f32(x: f32) -> Self;
     /// Rounds, or is the identity.
@@ -109,6 +111,11 @@ impl Real for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self as f64
+    }
+    fn in_place(bytes: &'static [u8]) -> Option<&'static [Self]> {
+        // SAFETY: four bytes of any value are an f32.
+        let (before, values, after) = unsafe { bytes.align_to() };
+        (cfg!(target_endian = "little") && before.is_empty() && after.is_empty()).then_some(values)
     }
     #[inline(always)]
     fn of_f32(x: f32) -> Self {
@@ -182,6 +189,9 @@ impl Real for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+    fn in_place(_: &'static [u8]) -> Option<&'static [Self]> {
+        None
     }
     #[inline(always)]
     fn of_f32(x: f32) -> Self {

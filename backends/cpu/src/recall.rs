@@ -6,7 +6,7 @@ pub(crate) use backward::backward;
 
 use crate::{
     Cpu, Float, Indices, Tensor,
-    lookup::{Items, QUERIES, Queries, TILE, View, look_up},
+    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, fits, look_up},
     scratch::scratch,
     scratch::{Bump, PerThread},
     share::share,
@@ -22,10 +22,11 @@ use hh_core::{
 /// Positions of one task: the memory is gathered once for all of them.
 const RUN: usize = 256;
 
-/// The state from before the chunk.
+/// The state from before the chunk; of a chunk of one position, which is stored first, the state with the chunk.
 #[derive(Clone, Copy)]
 struct Past<'a, F> {
-    items: Strip<'a, F>,
+    /// `[B, N, patterns | values]`
+    items: &'a [F],
     /// `N`
     rows: usize,
     /// Unit pattern of the last position before the chunk.
@@ -59,12 +60,7 @@ impl<'a, F: Float> Source<'a, F> {
     #[inline(always)]
     fn gather<const FMA: bool>(&self, sequence: usize, column: usize, view: &View, items: &mut Items<'_, F>, columns: usize) {
         let MemoryDims { time, width, head_dim: d, slots, .. } = self.dims;
-        if let Some(of) = self.slots {
-            for slot in 0..slots {
-                let [pattern, value] = of.map(|x| &x[(column / d * slots + slot) * d..][..d]);
-                items.put(slot, value, pattern, unit_scale::<F, FMA>(pattern));
-            }
-        }
+        self.gather_slots::<FMA>(column, items);
         for c in slots..columns {
             let position = view.first + c - slots;
             match position.checked_sub(self.clock) {
@@ -74,9 +70,21 @@ impl<'a, F: Float> Source<'a, F> {
                 }
                 None => {
                     let past = self.past.expect("items before the chunk are in the ring");
-                    let row = sequence * past.rows + position % past.rows;
-                    items.put(c, past.items.row(row, width + column, d), past.items.row(row, column, d), F::ONE);
+                    let row = &past.items[(sequence * past.rows + position % past.rows) * 2 * width..][..2 * width];
+                    items.put(c, &row[width + column..][..d], &row[column..][..d], F::ONE);
                 }
+            }
+        }
+    }
+
+    /// Gathers the slots of one head.
+    #[inline(always)]
+    fn gather_slots<const FMA: bool>(&self, column: usize, items: &mut Items<'_, F>) {
+        let MemoryDims { head_dim: d, slots, .. } = self.dims;
+        if let Some(of) = self.slots {
+            for slot in 0..slots {
+                let [pattern, value] = of.map(|x| &x[(column / d * slots + slot) * d..][..d]);
+                items.put(slot, value, pattern, unit_scale::<F, FMA>(pattern));
             }
         }
     }
@@ -119,6 +127,11 @@ struct Task<'a, F> {
     working: &'a mut [F],
 }
 
+/// Whether a chunk is stored first and its memory then read where the ring holds it.
+fn reads_in_place(dims: &MemoryDims) -> bool {
+    dims.time == 1 && fits(dims.head_dim)
+}
+
 /// As in attention: no transposed copies for a few queries.
 fn sides(dims: &MemoryDims) -> usize {
     if dims.time < 4 { 0 } else { 1 }
@@ -126,27 +139,52 @@ fn sides(dims: &MemoryDims) -> usize {
 
 /// Elements of working memory in addition to the items': weights of the reads, scaled queries, ξ, sum of reads, read, scores.
 fn need(dims: &MemoryDims) -> usize {
-    QUERIES * (dims.depth + 5 * padded(dims.head_dim) + TILE)
+    QUERIES.min(dims.time) * (dims.depth + 5 * padded(dims.head_dim) + TILE)
 }
 
 impl<F: Float> Kernel for Task<'_, F> {
     type Output = ();
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run<const FMA: bool>(mut self) {
+        let mut working = Bump(core::mem::take(&mut self.working));
         let Self { source, sequence, column, from, to, .. } = self;
-        let MemoryDims { time, width, heads, head_dim: d, depth, .. } = source.dims;
-        let (pad, head, beta) = (padded(d), column / d, self.log_beta[column / d].exp());
+        let MemoryDims { width, head_dim: d, slots, .. } = source.dims;
         let view = source.view(source.clock + from);
-        let (columns, sides) = (view.columns(source.clock + to - 1), sides(&source.dims));
-        let mut working = Bump(self.working);
+        let columns = view.columns(source.clock + to - 1);
+        if let (true, Some(past)) = (reads_in_place(&source.dims), source.past) {
+            let [rows, transposed] = Items::<F>::need(slots, d, 0).map(|n| working.take(n));
+            let mut items = Items::new(slots, d, 0, rows, transposed);
+            source.gather_slots::<FMA>(column, &mut items);
+            let row = past.rows * 2 * width;
+            return self.refine::<FMA>(
+                &view,
+                &InPlace {
+                    slots: (items, slots),
+                    ring: &past.items[sequence * row..][..row],
+                    stride: 2 * width,
+                    first: view.first,
+                    columns,
+                    sides: [width + column, column],
+                },
+                working,
+            );
+        }
+        let sides = sides(&source.dims);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
         let mut items = Items::new(columns, d, sides, rows, transposed);
         source.gather::<FMA>(sequence, column, &view, &mut items, columns);
+        self.refine::<FMA>(&view, &items, working);
+    }
+}
 
-        let weights = working.take(QUERIES * depth);
-        let [scaled, xi, sum] = [(); 3].map(|()| working.take(QUERIES * pad));
-        let out = working.take(QUERIES * 2 * pad);
-        let scores = working.take(QUERIES * TILE);
+impl<'a, F: Float> Task<'a, F> {
+    /// The refinements of the queries.
+    #[inline(always)]
+    fn refine<const FMA: bool>(&self, view: &View, items: &impl Columns<F>, mut working: Bump<'a, F>) {
+        let Self { source, sequence, column, from, to, .. } = *self;
+        let MemoryDims { time, width, heads, head_dim: d, depth, .. } = source.dims;
+        let (pad, head, beta) = (padded(d), column / d, self.log_beta[column / d].exp());
+        let [weights, scaled, xi, sum, out, scores] = [depth, pad, pad, pad, 2 * pad, TILE].map(|n| working.take(QUERIES.min(time) * n));
         for first in (from..to).step_by(QUERIES) {
             let count = QUERIES.min(to - first);
             let row = |i: usize| sequence * time + first + i;
@@ -162,7 +200,7 @@ impl<F: Float> Kernel for Task<'_, F> {
                 let mut log_sum = [F::ZERO; QUERIES];
                 put_scaled(&xi[..count * pad], beta, &mut scaled[..count * pad]);
                 let queries = Queries { position: source.clock + first, rows: count, scaled };
-                look_up::<F, FMA>(&view, &queries, &items, read, scores, out, &mut log_sum);
+                look_up::<F, FMA>(view, &queries, items, read, scores, out, &mut log_sum);
                 for (i, out) in out.chunks_exact(read).take(count).enumerate() {
                     let (xi, sum) = (&mut xi[i * pad..][..d], &mut sum[i * pad..][..d]);
                     add_scaled::<F, FMA>(sum, weights[i * depth + k], &out[..d]);
@@ -205,14 +243,21 @@ pub(crate) fn forward<F: Float>(
     });
     let y = StripMut::of(y);
     let mut source = Source::new(dims, &op);
+    let (first, mut state) = (reads_in_place(&dims), state);
+    if let Some(state) = &mut state {
+        assert_eq!((state.last.shape().rows(), state.last.shape().width()), (batch, width), "recall: last pattern");
+        if first {
+            F::run(level, Store { dims, qpv: source.qpv, successor: op.successor, state });
+        }
+    }
     if let Some(RecallState { ring, last }) = &state {
-        assert_eq!((last.shape().rows(), last.shape().width()), (batch, width), "recall: last pattern");
-        source.past = Some(Past { items: Strip::all(ring.items), rows: ring.items.shape().extents()[1], last: Strip::all(last) });
+        source.past = Some(Past { items: ring.items.data(), rows: ring.items.shape().extents()[1], last: Strip::all(last) });
     }
 
     let clock = state.as_ref().map(|s| s.ring.clock);
     let most = slots + (time + source.past.map_or(0, |p| p.rows - 1)).min(time.min(RUN).saturating_add(window - 1));
-    let size = Items::<F>::need(most, d, sides(&dims)).iter().sum::<usize>() + need(&dims);
+    let gathered = if first && source.past.is_some() { slots } else { most };
+    let size = Items::<F>::need(gathered, d, sides(&dims)).iter().sum::<usize>() + need(&dims);
     let per_thread = PerThread::new(scratch(&mut cpu.scratch, PerThread::<F>::len(&cpu.threads, size)), size);
     let runs = time.div_ceil(RUN);
     share(
@@ -229,38 +274,43 @@ pub(crate) fn forward<F: Float>(
             F::run(level, Task { source, depth, log_beta, sequence, column, from, to, saved, y, working });
         },
     );
-    if let Some(state) = state {
-        F::vectorise(
-            level,
-            #[inline(always)]
-            || remember(&dims, &op, state),
-        );
+    if let (false, Some(state)) = (first, &mut state) {
+        F::run(level, Store { dims, qpv: Strip::of(&op.qpv), successor: op.successor, state });
     }
 }
 
 /// Writes the chunk's items to the ring, and its last pattern to the state.
-#[inline(always)]
-fn remember<F: Float>(dims: &MemoryDims, op: &Recall<Tensor<F>>, state: RecallState<Tensor<F>, Indices>) {
-    let MemoryDims { batch, time, width, head_dim: d, .. } = *dims;
-    let RecallState { ring, last } = state;
-    let (qpv, rows, clock) = (Strip::of(&op.qpv), ring.items.shape().extents()[1], ring.clock);
-    let unit = |sequence: usize, t: usize, to: &mut [F]| {
-        let patterns = qpv.row(sequence * time + t, width, width);
-        for (pattern, to) in patterns.chunks_exact(d).zip(to.chunks_exact_mut(d)) {
-            put_scaled(pattern, unit_scale::<F, false>(pattern), to);
-        }
-    };
-    for (sequence, last) in last.data_mut().chunks_exact_mut(width).enumerate().take(batch) {
-        for t in time.saturating_sub(rows)..time {
-            let row = sequence * rows + (clock.of(sequence) + t) % rows;
-            let (pattern, value) = ring.items.data_mut()[row * 2 * width..][..2 * width].split_at_mut(width);
-            match t.checked_sub(usize::from(op.successor)) {
-                Some(t) => unit(sequence, t, pattern),
-                None => pattern.copy_from_slice(last),
+struct Store<'a, 's, F: 'static> {
+    dims: MemoryDims,
+    qpv: Strip<'a, F>,
+    successor: bool,
+    state: &'a mut RecallState<'s, Tensor<F>, Indices>,
+}
+
+impl<F: Float> Kernel for Store<'_, '_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { dims: MemoryDims { batch, time, width, head_dim: d, .. }, qpv, successor, state: RecallState { ring, last } } = self;
+        let (rows, clock) = (ring.items.shape().extents()[1], ring.clock);
+        let unit = |sequence: usize, t: usize, to: &mut [F]| {
+            let patterns = qpv.row(sequence * time + t, width, width);
+            for (pattern, to) in patterns.chunks_exact(d).zip(to.chunks_exact_mut(d)) {
+                put_scaled(pattern, unit_scale::<F, FMA>(pattern), to);
             }
-            value.copy_from_slice(qpv.row(sequence * time + t, 2 * width, width));
+        };
+        for (sequence, last) in last.data_mut().chunks_exact_mut(width).enumerate().take(batch) {
+            for t in time.saturating_sub(rows)..time {
+                let row = sequence * rows + (clock.of(sequence) + t) % rows;
+                let (pattern, value) = ring.items.data_mut()[row * 2 * width..][..2 * width].split_at_mut(width);
+                match t.checked_sub(usize::from(successor)) {
+                    Some(t) => unit(sequence, t, pattern),
+                    None => pattern.copy_from_slice(last),
+                }
+                value.copy_from_slice(qpv.row(sequence * time + t, 2 * width, width));
+            }
+            unit(sequence, time - 1, last);
         }
-        unit(sequence, time - 1, last);
     }
 }
 

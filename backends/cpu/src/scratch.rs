@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 /// The first `len` elements of the working memory, with unspecified content.
 pub(crate) fn scratch<F: Real>(memory: &mut Vec<F>, len: usize) -> &mut [F] {
     if memory.len() < len {
+        // Nothing is copied and nothing allocated beyond need: on a microcontroller both would be the peak of its memory.
+        *memory = Vec::new();
+        memory.reserve_exact(len);
         memory.resize(len, F::ZERO);
     }
     &mut memory[..len]

@@ -8,7 +8,7 @@ use crate::{
     simd::Level,
     threads::Threads,
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use hh_core::{
     backend::{Device, Precision, ZeroCopy},
     quant::QuantView,
@@ -17,19 +17,20 @@ use hh_core::{
 
 /// A row-major tensor, or a block-quantised weight, which matrix products and embeddings can read.
 #[derive(Clone, Debug)]
-pub struct Tensor<F> {
+pub struct Tensor<F: 'static> {
     shape: Shape,
     values: Values<F>,
 }
 
 /// The storage of a tensor.
 #[derive(Clone, Debug)]
-pub(crate) enum Values<F> {
+pub(crate) enum Values<F: 'static> {
     Dense(Buffer<F>),
-    Quant(Matrix),
+    /// Boxed, since most tensors are small and not this.
+    Quant(Box<Matrix>),
 }
 
-impl<F> Tensor<F> {
+impl<F: 'static> Tensor<F> {
     /// All elements.
     ///
     /// # Panics
@@ -43,7 +44,7 @@ impl<F> Tensor<F> {
     /// All elements.
     ///
     /// # Panics
-    /// If it is a block-quantised weight.
+    /// If it is a block-quantised weight, or read in place.
     pub fn data_mut(&mut self) -> &mut [F] {
         match &mut self.values {
             Values::Dense(values) => &mut values[..self.shape.count()],
@@ -71,7 +72,7 @@ impl<F> Tensor<F> {
     }
 }
 
-impl<F> Shaped for Tensor<F> {
+impl<F: 'static> Shaped for Tensor<F> {
     fn shape(&self) -> Shape {
         self.shape
     }
@@ -165,7 +166,11 @@ impl<F: Real> Cpu<F> {
 
 impl<F: Real> ZeroCopy for Cpu<F> {
     fn borrow_quantised(&mut self, blocks: QuantView<'static>) -> Tensor<F> {
-        Tensor { shape: blocks.shape(), values: Values::Quant(Matrix::borrowed(blocks)) }
+        Tensor { shape: blocks.shape(), values: Values::Quant(Box::new(Matrix::borrowed(blocks))) }
+    }
+    fn borrow_f32(&mut self, shape: Shape, bytes: &'static [u8]) -> Option<Tensor<F>> {
+        assert_eq!(bytes.len(), shape.count() * 4, "borrow_f32 of {shape}");
+        F::in_place(bytes).map(|values| Tensor { shape, values: Values::Dense(Buffer::borrowed(values)) })
     }
 }
 
@@ -188,7 +193,7 @@ impl<F: Real> Device for Cpu<F> {
         Ok(())
     }
     fn upload_quantised(&mut self, src: QuantView<'_>) -> Result<Tensor<F>, OutOfMemory> {
-        Ok(Tensor { shape: src.shape(), values: Values::Quant(Matrix::copied(src, &mut self.arena)?) })
+        Ok(Tensor { shape: src.shape(), values: Values::Quant(Box::new(Matrix::copied(src, &mut self.arena)?)) })
     }
     fn upload_indices(&mut self, src: &[u32], dst: &mut Indices) -> Result<(), OutOfMemory> {
         dst.data.copy_from_slice(src);

@@ -13,6 +13,8 @@ pub(crate) const LANES: usize = 16;
 /// Rows of a register tile: with two registers of columns each, enough independent sums to hide the latency of fused
 /// multiply-add.
 const ROWS: usize = 6;
+/// Columns of the tile of a single row, for the same reason.
+const WIDE: usize = 4 * LANES;
 
 /// The next multiple of [`LANES`].
 pub(crate) const fn padded(n: usize) -> usize {
@@ -66,13 +68,19 @@ impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F,
     fn run<const FMA: bool>(mut self) {
         let [m, n, k] = self.extents;
         self.b.check(k, n);
-        for j in (0..n).step_by(LANES) {
+        let mut first = 0;
+        // A single row: its columns are the independent sums.
+        while m == 1 && first + WIDE <= n {
+            self.rows::<FMA, 1, WIDE>(0, first, k);
+            first += WIDE;
+        }
+        for j in (first..n).step_by(LANES) {
             let mut i = 0;
             while i < m {
                 i += match m - i {
-                    ROWS.. => self.rows::<FMA, ROWS>(i, j, k),
-                    2.. => self.rows::<FMA, 2>(i, j, k),
-                    _ => self.rows::<FMA, 1>(i, j, k),
+                    ROWS.. => self.rows::<FMA, ROWS, LANES>(i, j, k),
+                    2.. => self.rows::<FMA, 2, LANES>(i, j, k),
+                    _ => self.rows::<FMA, 1, LANES>(i, j, k),
                 };
             }
         }
@@ -80,16 +88,16 @@ impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Kernel for Product<'_, F,
 }
 
 impl<F: Real, const ADD: bool, const TRANSPOSED: bool> Product<'_, F, ADD, TRANSPOSED> {
-    /// Computes R × [`LANES`] elements from row `i` and column `j` on; returns R.
+    /// Computes R × N elements from row `i` and column `j` on; returns R.
     #[inline(always)]
-    fn rows<const FMA: bool, const R: usize>(&mut self, i: usize, j: usize, k: usize) -> usize {
+    fn rows<const FMA: bool, const R: usize, const N: usize>(&mut self, i: usize, j: usize, k: usize) -> usize {
         let (a, b) = (self.a, self.b);
         // SAFETY: `check` verified the rows and columns of both factors.
         let left = |p| core::array::from_fn(|r| unsafe { if TRANSPOSED { a.at(p, i + r) } else { a.at(i + r, p) } });
-        let right = |p| unsafe { b.lanes(p, j) };
-        let sums = products::<F, FMA, R, LANES>((0..k).map(left), (0..k).map(right));
+        let right = |p| unsafe { b.lanes::<N>(p, j) };
+        let sums = products::<F, FMA, R, N>((0..k).map(left), (0..k).map(right));
         for (r, sum) in sums.iter().enumerate() {
-            let c = self.c.data[(i + r) * self.c.stride + j..].first_chunk_mut::<LANES>().expect("whole lanes");
+            let c = self.c.data[(i + r) * self.c.stride + j..].first_chunk_mut::<N>().expect("whole lanes");
             for (c, &s) in c.iter_mut().zip(sum) {
                 *c = if ADD { *c + s } else { s };
             }
@@ -113,12 +121,12 @@ impl<F: Real> Matrix<'_, F> {
         unsafe { *self.data.get_unchecked(row * self.stride + column) }
     }
 
-    /// [`LANES`] columns from `column` on.
+    /// N columns from `column` on.
     ///
     /// # Safety
     /// As [`at`](Self::at).
     #[inline(always)]
-    unsafe fn lanes(&self, row: usize, column: usize) -> [F; LANES] {
+    unsafe fn lanes<const N: usize>(&self, row: usize, column: usize) -> [F; N] {
         // SAFETY: the caller's promise.
         unsafe { *self.data.as_ptr().add(row * self.stride + column).cast() }
     }

@@ -127,10 +127,17 @@ impl<'a> Archive<'a> {
     pub fn read(&self, name: &str, shape: Shape, dst: &mut [f32]) -> Result<(), Error> {
         let tensor = self.shaped(name, shape)?;
         tensor.dtype.decode(tensor.bytes, dst);
-        match dst.iter().position(|x| !x.is_finite()) {
-            None => Ok(()),
-            Some(index) => Err(CheckpointError::NotFinite { name: name.into(), index, value: dst[index] }.into()),
+        finite(name, dst.iter().copied())
+    }
+
+    /// See [`Checkpoint::f32_bytes`](super::Checkpoint::f32_bytes).
+    pub(super) fn f32_bytes(&self, name: &str, shape: Shape) -> Result<Option<&'a [u8]>, Error> {
+        let tensor = self.shaped(name, shape)?;
+        if tensor.dtype != Dtype::F32 {
+            return Ok(None);
         }
+        finite(name, tensor.bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)))?;
+        Ok(Some(tensor.bytes))
     }
 
     /// Whether there is a tensor of this name.
@@ -162,5 +169,12 @@ impl<'a> Archive<'a> {
             return Err(CheckpointError::Shape { name: name.into(), found: found.clone(), expected: shape }.into());
         }
         self.tensor(name)
+    }
+}
+
+fn finite(name: &str, values: impl Iterator<Item = f32>) -> Result<(), Error> {
+    match values.enumerate().find(|(_, x)| !x.is_finite()) {
+        None => Ok(()),
+        Some((index, value)) => Err(CheckpointError::NotFinite { name: name.into(), index, value }.into()),
     }
 }

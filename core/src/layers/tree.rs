@@ -1,5 +1,7 @@
 //! Trees of tensors, whose leaves are listed once.
 
+use alloc::vec::Vec;
+
 /// Declares a struct over its leaves, its constructor and its iterators from one list of fields, in file order.
 ///
 /// A field is `name: Type as kind = value`. `value` makes it, from the arguments of `new` and the closure that makes a leaf from
@@ -23,6 +25,8 @@ macro_rules! tree {
             ///
             /// # Errors
             /// The closure's own.
+            // Each frame holds its tree several times; inlined into one, those of a model are more stack than a microcontroller has.
+            #[inline(never)]
             pub fn new<E>($($arg: $Arg,)* $leaf: $crate::layers::Leaf<'_, T, E>) -> Result<Self, E> {
                 $(let $local = $init;)*
                 Ok(Self { $($field: $value,)* })
@@ -58,4 +62,14 @@ pub(crate) use tree;
 /// Something, or nothing where it is off.
 pub(crate) fn when<X, E>(on: bool, make: impl FnOnce() -> Result<X, E>) -> Result<Option<X>, E> {
     if on { make().map(Some) } else { Ok(None) }
+}
+
+/// One for each layer. Not inlined, as the constructors of trees, and without memory for more than `layers`.
+#[inline(never)]
+pub(crate) fn each<X, E>(layers: usize, mut make: impl FnMut(usize) -> Result<X, E>) -> Result<Vec<X>, E> {
+    let mut all = Vec::with_capacity(layers);
+    for layer in 0..layers {
+        all.push(make(layer)?);
+    }
+    Ok(all)
 }

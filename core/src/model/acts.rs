@@ -3,7 +3,7 @@
 use crate::{
     backend::Device,
     config::Config,
-    layers::{ChunkShape, block, controller, embedding},
+    layers::{ChunkShape, block, controller, embedding, tree::each},
 };
 use alloc::vec::Vec;
 
@@ -57,7 +57,7 @@ impl<T> Acts<T> {
             embedding: embedding::Acts::new(b, c, x)?,
             start: x.alloc(b, c.width)?,
             stream: (0..streams).map(|_| x.alloc(b, c.width)).collect::<Result<_, _>>()?,
-            blocks: first.into_iter().map(|l| block::Acts::new(b, c, l, x)).collect::<Result<_, _>>()?,
+            blocks: each(first.len(), |i| block::Acts::new(b, c, first[i], x))?,
             of,
             hidden: x.alloc(b, c.width)?,
             controller: if c.controller_width > 0 { Some(controller::Acts::new(b, c, x)?) } else { None },

@@ -24,7 +24,17 @@ impl Heads {
 
     /// Further extents for the processor: several tiles of queries, tasks and items, heads that fill no vector.
     pub fn large() -> impl Iterator<Item = Self> + Clone {
-        let extents = [[1, 1, 1, 2], [2, 2, 2, 8], [1, 63, 1, 32], [2, 65, 2, 8], [1, 130, 1, 2], [1, 130, 2, 20], [1, 300, 1, 2]];
+        let extents = [
+            [1, 1, 1, 2],
+            [2, 2, 2, 8],
+            [2, 20, 2, 16],
+            [1, 9, 1, 64],
+            [1, 63, 1, 32],
+            [2, 65, 2, 8],
+            [1, 130, 1, 2],
+            [1, 130, 2, 20],
+            [1, 300, 1, 2],
+        ];
         extents.into_iter().map(|[batch, time, heads, head_dim]| Self { batch, time, heads, head_dim })
     }
 

@@ -1,0 +1,77 @@
+//! The memory of one head for a single query, read where the ring holds it: gathering it first would copy all of it for one use.
+
+use super::{Columns, Items, TILE};
+use crate::{
+    real::Real,
+    reduce::dot,
+    tile::{LANES, Matrix, MatrixMut, product},
+};
+
+/// Slots, gathered, and items in a ring.
+pub(crate) struct InPlace<'a, F> {
+    /// The learned slots, and how many there are.
+    pub(crate) slots: (Items<'a, F>, usize),
+    /// The rows of the sequence.
+    pub(crate) ring: &'a [F],
+    /// Elements of a row.
+    pub(crate) stride: usize,
+    /// Position of the item in the first column after the slots.
+    pub(crate) first: usize,
+    /// All columns.
+    pub(crate) columns: usize,
+    /// Where the head's values and patterns begin in a row.
+    pub(crate) sides: [usize; 2],
+}
+
+/// Whether heads of this width can be read in place: by whole lanes.
+pub(crate) fn fits(head_dim: usize) -> bool {
+    head_dim.is_multiple_of(LANES)
+}
+
+impl<F: Real> InPlace<'_, F> {
+    /// Calls `each` with the columns `column ..` of a tile, in up to three parts whose items lie at equal distances: the first of them as
+    /// a number of the tile's columns, how many there are, and their values (0) or patterns (1).
+    #[inline(always)]
+    fn parts(&self, column: usize, side: usize, mut each: impl FnMut(usize, usize, Matrix<'_, F>)) {
+        let (slots, end) = (self.slots.1, self.columns.min(column + TILE));
+        if column < slots {
+            let offset = if side == 0 { 0 } else { self.slots.0.head_dim };
+            each(0, slots.min(end) - column, self.slots.0.rows_of(column, offset));
+        }
+        let rows = self.ring.len() / self.stride;
+        let mut from = column.max(slots);
+        while from < end {
+            let row = (self.first + from - slots) % rows;
+            let count = (end - from).min(rows - row);
+            each(from - column, count, Matrix { data: &self.ring[row * self.stride + self.sides[side]..], stride: self.stride });
+            from += count;
+        }
+    }
+}
+
+impl<F: Real> Columns<F> for InPlace<'_, F> {
+    fn head_dim(&self) -> usize {
+        self.slots.0.head_dim
+    }
+
+    #[inline(always)]
+    fn score<const FMA: bool>(&self, column: usize, _: usize, _: usize, query: &[F], scores: &mut [F]) {
+        let d = self.head_dim();
+        self.parts(column, 1, |from, count, patterns| {
+            for (score, pattern) in scores[from..from + count].iter_mut().zip(patterns.data.chunks(patterns.stride)) {
+                *score = dot::<F, FMA>(&query[..d], &pattern[..d]);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn add<const FMA: bool>(&self, column: usize, _: usize, _: usize, width: usize, scores: &[F], out: &mut [F]) {
+        let d = self.head_dim();
+        for side in 0..width / d {
+            self.parts(column, side, |from, count, items| {
+                let (a, c) = (Matrix { data: &scores[from..], stride: TILE }, MatrixMut { data: &mut out[side * d..][..d], stride: d });
+                product::<F, FMA, true>(a, items, c, [1, d, count]);
+            });
+        }
+    }
+}
