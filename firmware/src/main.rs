@@ -126,9 +126,12 @@ fn write() -> Result<(), Error> {
     Ok(())
 }
 
+/// The processor, weights and tokenizer.
+type Loaded = (Cpu<f32>, Box<Model<Tensor<f32>>>, Box<dyn Tokenizer>);
+
 /// The checkpoint's weights and tokenizer. Not inlined: the stack that this takes is free again when the text begins.
 #[inline(never)]
-fn load() -> Result<(Cpu<f32>, Box<Model<Tensor<f32>>>, Box<dyn Tokenizer>), Error> {
+fn load() -> Result<Loaded, Error> {
     let mut cpu = Cpu::<f32>::new(Threads::one());
     let checkpoint = Checkpoint::parse(MODEL)?;
     let words = tokenizer::from_json(checkpoint.tokenizer_json().unwrap_or(r#"{"kind":"bytes"}"#))?;
