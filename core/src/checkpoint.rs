@@ -60,21 +60,6 @@ impl<'a> Checkpoint<'a> {
         Self::of(Archive::parse(bytes)?)
     }
 
-    /// As [`parse`](Self::parse), for weights whose configuration and tokenizer are files of their own, as in the Hugging Face
-    /// layout. Metadata of the weights' file has precedence.
-    ///
-    /// # Errors
-    /// Those of [`parse`](Self::parse).
-    pub fn parse_with(bytes: &'a [u8], config: Option<&str>, tokenizer: Option<&str>) -> Result<Self, Error> {
-        let mut archive = Archive::parse(bytes)?;
-        for (key, json) in [(CONFIG, config), (TOKENIZER, tokenizer)] {
-            if let Some(json) = json {
-                archive.supply(key, json);
-            }
-        }
-        Self::of(archive)
-    }
-
     fn of(archive: Archive<'a>) -> Result<Self, Error> {
         let metadata = archive.metadata();
         if let Some(format) = metadata.get(FORMAT).filter(|&format| !FORMATS.contains(&format.as_str())) {

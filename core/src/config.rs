@@ -189,6 +189,38 @@ const MAX_LAYERS: usize = 1 << 10;
 pub const PATHS: [&str; 3] = ["ssm", "hopfield", "attention"];
 
 impl Config {
+    /// Names of all fields.
+    pub const FIELDS: [&str; 28] = [
+        "vocab_size",
+        "width",
+        "layers",
+        "ffn",
+        "head_dim",
+        "embed_dim",
+        "positions",
+        "max_len",
+        "ssm_width",
+        "ssm_conv",
+        "hopfield_width",
+        "hopfield_kind",
+        "hopfield_depths",
+        "hopfield_slots",
+        "hopfield_window",
+        "hopfield_association",
+        "attention_width",
+        "attention_window",
+        "mixer_kind",
+        "mixer_hidden",
+        "segments",
+        "controller_width",
+        "controller_inject",
+        "flow_hidden",
+        "episodic_width",
+        "episodic_window",
+        "pooled_dim",
+        "norm_eps",
+    ];
+
     /// Reads and [validates](Self::validate) a configuration.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let mut config: Self = serde_json::from_str(text).map_err(|e| ConfigError::Unreadable(e.to_string()))?;
@@ -362,6 +394,14 @@ mod tests {
         let c = Config::from_json(SMALL).unwrap();
         assert_eq!((c.embed_dim, &c.ssm_width[..], &c.attention_width[..]), (8, &[4, 4][..], &[0, 0][..]));
         assert_eq!(Config::from_json(&c.to_json()).unwrap(), c);
+    }
+
+    #[test]
+    fn every_field_is_listed() {
+        let error = serde_json::from_str::<Config>(r#"{"?": 0}"#).unwrap_err().to_string();
+        let expected = error.split_once("expected one of ").unwrap().1;
+        let fields: alloc::vec::Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+        assert_eq!(fields, Config::FIELDS);
     }
 
     #[test]

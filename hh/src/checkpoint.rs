@@ -1,6 +1,6 @@
 //! A checkpoint that is ready to run.
 
-use crate::{Error, files, files::Files, tokenizer};
+use crate::{Error, files, hugging_face, tokenizer};
 use hh_core::{
     backend::Device,
     checkpoint::{Checkpoint, Metadata},
@@ -124,18 +124,11 @@ pub fn trained_context(metadata: &Metadata) -> usize {
 
 /// Reads the files of a checkpoint and hands them to `load` as one checkpoint.
 pub(crate) fn open<R>(path: &Path, load: impl FnOnce(&Checkpoint<'_>) -> Result<R, Error>) -> Result<R, Error> {
-    let found = Files::find(path)?;
-    let bytes = files::read(&found.weights)?;
-    let config = found.config.as_deref().map(files::read_to_string).transpose()?;
-    let tokenizer = found.tokenizer.as_deref().map(files::read_to_string).transpose()?;
-    let load = || {
-        let checkpoint = match config {
-            Some(config) => Checkpoint::parse_with(&bytes, Some(&config), tokenizer.map(|json| tokenizer::describe(&json)).as_deref())?,
-            None => Checkpoint::parse(&bytes)?,
-        };
-        load(&checkpoint)
-    };
-    load().map_err(|e| e.in_file(&found.weights))
+    let weights = files::find(path)?;
+    let bytes = files::read(&weights)?;
+    let bytes = hugging_face::supply(&weights, &bytes)?.unwrap_or(bytes);
+    let load = || load(&Checkpoint::parse(&bytes)?);
+    load().map_err(|e| e.in_file(&weights))
 }
 
 #[cfg(test)]

@@ -14,6 +14,13 @@ pub enum Error {
     },
     /// A folder without a checkpoint.
     Folder(PathBuf),
+    /// A file of a folder in the Hugging Face layout that says something which hh does not do.
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A checkpoint that cannot be used.
     Checkpoint {
         /// Its file, if it was read from one.
@@ -65,7 +72,7 @@ impl Error {
     /// The same error with the file that it is about.
     pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
         match self {
-            e @ (Self::File { .. } | Self::Folder(_) | Self::Checkpoint { .. } | Self::Core(Core::Device(_))) => e,
+            e @ (Self::File { .. } | Self::Folder(_) | Self::Layout { .. } | Self::Checkpoint { .. } | Self::Core(Core::Device(_))) => e,
             e => Self::Checkpoint { path: Some(path.to_owned()), source: Box::new(e) },
         }
     }
@@ -83,6 +90,7 @@ impl fmt::Display for Error {
                 "{} is a folder without a checkpoint: it needs best.safetensors (a run) or model.safetensors and config.json",
                 path.display()
             ),
+            Self::Layout { path, problem } => write!(f, "cannot use {}: {problem}", path.display()),
             Self::Checkpoint { path: Some(path), source } => write!(f, "cannot use {}: {source}", path.display()),
             Self::Checkpoint { path: None, source } => source.fmt(f),
             Self::NoTokenizer => {

@@ -1,33 +1,18 @@
 //! Where a checkpoint is: a file, a folder of a run, or a folder in the Hugging Face layout.
 
-use crate::Error;
+use crate::{Error, hugging_face};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// A checkpoint in files.
-pub(crate) struct Files {
-    /// The safetensors file.
-    pub(crate) weights: PathBuf,
-    /// `config.json` beside it, of a folder in the Hugging Face layout.
-    pub(crate) config: Option<PathBuf>,
-    /// `tokenizer.json` beside it, of such a folder.
-    pub(crate) tokenizer: Option<PathBuf>,
-}
-
-impl Files {
-    /// Finds the files of a checkpoint.
-    pub(crate) fn find(path: &Path) -> Result<Self, Error> {
-        if !path.is_dir() {
-            return Ok(Self { weights: path.to_owned(), config: None, tokenizer: None });
-        }
-        let existing = |name: &str| Some(path.join(name)).filter(|file| file.is_file());
-        if let Some(weights) = existing("best.safetensors") {
-            return Ok(Self { weights, config: None, tokenizer: None });
-        }
-        let weights = existing("model.safetensors").ok_or_else(|| Error::Folder(path.to_owned()))?;
-        Ok(Self { weights, config: existing("config.json"), tokenizer: existing("tokenizer.json") })
+/// The file of a checkpoint: itself, or that of a folder.
+pub(crate) fn find(path: &Path) -> Result<PathBuf, Error> {
+    let best = path.join("best.safetensors");
+    match (path.is_dir(), best.is_file()) {
+        (false, _) => Ok(path.to_owned()),
+        (true, true) => Ok(best),
+        (true, false) => hugging_face::weights_in(path),
     }
 }
 

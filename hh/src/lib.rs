@@ -43,6 +43,7 @@ mod checkpoint;
 mod embedder;
 mod error;
 mod files;
+pub mod hugging_face;
 mod text;
 pub mod tokenizer;
 

@@ -3,28 +3,34 @@
 use crate::run_folder::RunFolder;
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, bail};
-use hh::LoadedModel;
+use hh::{LoadedModel, hugging_face};
 use hh_core::backend::Device;
-use hh_core::checkpoint::Checkpoint;
+use hh_core::checkpoint::{Archive, CONFIG, Checkpoint, TOKENIZER};
 use hh_core::model::Model;
 use hh_core::tokenizer::Tokenizer;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// The bytes of a checkpoint's file, mapped into memory.
+/// The bytes of a checkpoint's file, mapped into memory; or, of a folder in the Hugging Face layout, those of one checkpoint made of it.
 pub struct Source {
     path: PathBuf,
-    map: Mmap,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    Made(Vec<u8>),
 }
 
 impl Source {
-    /// Opens a checkpoint, or the best one of a run's folder.
+    /// Opens a checkpoint, the best one of a run's folder, or a folder in the Hugging Face layout.
     ///
     /// # Errors
-    /// One sentence for a missing file, a folder without a checkpoint, and what is no regular file.
+    /// One sentence for a missing file, a folder without a checkpoint, what is no regular file, and what a folder says that hh does
+    /// not do.
     pub fn open(path: &Path) -> Result<Self> {
-        let path = if path.is_dir() { RunFolder::at(path).checkpoint()? } else { path.to_owned() };
+        let path = if path.is_dir() { checkpoint_in(path)? } else { path.to_owned() };
         // Asked before opening: to open a pipe would be to wait for its writer.
         if path.exists() && !path.is_file() {
             bail!("cannot read {}: it is no regular file; copy the checkpoint to a file first", path.display());
@@ -33,7 +39,13 @@ impl Source {
         // SAFETY: the map is only read, as numbers, of which any bits are valid. A program that shortens the file while it is
         // mapped makes this one end with a bus error; no file of ours is written in place, so that takes ill will.
         let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {} into memory", path.display()))?;
-        Ok(Self { path, map })
+        // A damaged file has its sentence where it is read.
+        let bare = Archive::parse(&map).is_ok_and(|file| [CONFIG, TOKENIZER].iter().any(|&key| !file.metadata().contains_key(key)));
+        let bytes = match bare.then(|| hugging_face::supply(&path, &map)).transpose()?.flatten() {
+            Some(made) => Bytes::Made(made),
+            None => Bytes::Mapped(map),
+        };
+        Ok(Self { path, bytes })
     }
 
     /// The file, which for a run's folder is one inside of it.
@@ -43,14 +55,18 @@ impl Source {
 
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.map
+        match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Made(bytes) => bytes,
+        }
     }
 
     /// The bytes before the weights: configuration, tokenizer, training step, names and shapes. They tell checkpoints apart.
     pub fn header(&self) -> &[u8] {
-        let length = self.map.first_chunk().map_or(0, |prefix| u64::from_le_bytes(*prefix));
+        let bytes = self.bytes();
+        let length = bytes.first_chunk().map_or(0, |prefix| u64::from_le_bytes(*prefix));
         let end = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(8);
-        &self.map[..end.min(self.map.len())]
+        &bytes[..end.min(bytes.len())]
     }
 
     /// SHA-256 of all bytes, in hexadecimal digits.
@@ -63,7 +79,7 @@ impl Source {
     /// # Errors
     /// One sentence for a file that is empty, cut short, or no checkpoint.
     pub fn checkpoint(&self) -> Result<Checkpoint<'_>> {
-        Checkpoint::parse(&self.map).with_context(|| self.cannot_use())
+        Checkpoint::parse(self.bytes()).with_context(|| self.cannot_use())
     }
 
     /// What a sentence about this file begins with.
@@ -103,6 +119,18 @@ impl Source {
     }
 }
 
+/// The file of a checkpoint in a folder: the best one of a run, or the weights of the Hugging Face layout.
+fn checkpoint_in(folder: &Path) -> Result<PathBuf> {
+    let run = RunFolder::at(folder);
+    if run.best().is_file() || run.last().is_file() {
+        return run.checkpoint();
+    }
+    match hugging_face::weights_in(folder) {
+        Err(hh::Error::Folder(_)) => run.checkpoint(),
+        found => Ok(found?),
+    }
+}
+
 /// The tokenizer that a user names for a text that is there already: `bytes`, `bpe:FILE`, a `tokenizer.json` (as `hh-runtime
 /// tokenize` writes it, or of the tokenizers library), a checkpoint, or a folder of shards or of a run.
 ///
@@ -110,7 +138,10 @@ impl Source {
 /// One sentence for a tokenizer that would have to learn from a text, and for files that hold none.
 pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
     let path = Path::new(chosen);
-    if RunFolder::at(path).best().is_file() || path.extension().is_some_and(|e| e == "safetensors") {
+    if RunFolder::at(path).best().is_file()
+        || path.join(hugging_face::WEIGHTS).is_file()
+        || path.extension().is_some_and(|e| e == "safetensors")
+    {
         let source = Source::open(path)?;
         return source.tokenizer(&source.checkpoint()?, None);
     }

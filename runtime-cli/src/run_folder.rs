@@ -147,7 +147,10 @@ impl RunFolder {
         if last.is_file() {
             bail!("{folder} has no {BEST} yet; give {} instead", last.display());
         }
-        bail!("{folder} is a folder without a checkpoint: it has no {BEST}; give a checkpoint, or the folder of a run")
+        bail!(
+            "{folder} is a folder without a checkpoint: it has no {BEST} (a run) and no {} with config.json; give a checkpoint, or such a folder",
+            hh::hugging_face::WEIGHTS
+        )
     }
 
     /// Removes the files of a run that failed before its first checkpoint, so that the next run can use the same folder; a run

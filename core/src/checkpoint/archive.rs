@@ -80,11 +80,6 @@ impl<'a> Archive<'a> {
         &self.metadata
     }
 
-    /// Adds an entry of metadata where the file has none under this key.
-    pub(super) fn supply(&mut self, key: &str, value: &str) {
-        self.metadata.entry(key.into()).or_insert_with(|| value.into());
-    }
-
     /// Names of all tensors, in file order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)

@@ -1,9 +1,9 @@
 //! Byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) and unigram language models (Kudo 2018), by the `tokenizers`
 //! crate.
 
-use super::forms::{Spelling, around_texts};
+use super::forms::Spelling;
 use super::train::Trainer;
-use crate::{Error, files};
+use crate::{Error, files, hugging_face::check_template};
 use hh_core::error::Error as Core;
 use hh_core::json::unique_keys;
 use hh_core::tokenizer::{EMBEDDING_NORMALIZER, Tokenizer};
@@ -65,7 +65,7 @@ impl Bpe {
         let json = files::read_to_string(path)?;
         let read = match pair {
             Some((_, vocabulary)) => Self::gpt2(&files::read_to_string(&path.with_file_name(vocabulary))?, &json),
-            None => refuse_template(&json).and_then(|()| Self::from_tokenizer_json(&json)),
+            None => check_template(&json).map_err(bad).and_then(|()| Self::from_tokenizer_json(&json)),
         };
         read.map_err(|e| bad(format!("{}: {e}", path.display())))
     }
@@ -181,19 +181,6 @@ impl Bpe {
         }));
         Ok(Self { encoder, bytes: tokens.concat(), starts, json: format!("{{\"kind\":\"{KIND}\",\"tokenizer\":{inner}}}") })
     }
-}
-
-/// Refuses a `tokenizer.json` that puts special tokens around every text. Here a text may be a piece of a longer one.
-fn refuse_template(json: &str) -> Result<(), Error> {
-    let value: Value = serde_json::from_str(json).map_err(unreadable)?;
-    let tokens = around_texts(&value["post_processor"]);
-    if tokens.is_empty() {
-        return Ok(());
-    }
-    Err(bad(format!(
-        "its post_processor puts {} around every text, which hh does not; to use it without, set \"post_processor\" to null in the file",
-        tokens.join(" and ")
-    )))
 }
 
 /// Checks the vocabulary and the merges of a BPE.

@@ -53,19 +53,6 @@ fn has(step: &Value, is: &dyn Fn(&Value) -> bool) -> bool {
     is(step) || parts.flatten().any(|part| has(part, is))
 }
 
-/// The special tokens that a tokenizer puts around every text.
-pub(super) fn around_texts(post_processor: &Value) -> Vec<&str> {
-    let tokens = match post_processor["type"].as_str() {
-        Some("TemplateProcessing") => {
-            post_processor["single"].as_array().into_iter().flatten().map(|part| &part["SpecialToken"]["id"]).collect()
-        }
-        Some("BertProcessing" | "RobertaProcessing") => vec![&post_processor["cls"][0], &post_processor["sep"][0]],
-        Some("Sequence") => return post_processor["processors"].as_array().into_iter().flatten().flat_map(around_texts).collect(),
-        _ => Vec::new(),
-    };
-    tokens.into_iter().filter_map(Value::as_str).collect()
-}
-
 /// The byte behind each printable character: itself where it is printable in Latin-1, from U+0100 on where it is not
 /// (`bytes_to_unicode` of GPT-2).
 fn alphabet() -> HashMap<char, u8> {

@@ -47,11 +47,6 @@ fn foreign(json: &str, own: hh_core::error::Error) -> Result<Box<dyn Tokenizer>,
     Err(Error::Tokenizer(format!("{own}{hint}")))
 }
 
-/// The `tokenizer` entry of a checkpoint for a `tokenizer.json`, which may be one already.
-pub(crate) fn describe(json: &str) -> String {
-    if kind(json).is_ok() { json.to_owned() } else { format!("{{\"kind\":\"bpe\",\"tokenizer\":{json}}}") }
-}
-
 /// The description of a byte-level BPE with [`EMBEDDING_NORMALIZER`] in place of lower case. Ids of text that is clean already stay
 /// what they are.
 ///
