@@ -4,7 +4,8 @@ use crate::files;
 use crate::loading::Source;
 use anyhow::{Context, Result};
 use hh::tokenizer::with_embedding_normalizer;
-use hh_core::checkpoint::{self, Checkpoint, Stored, TOKENIZER, Writer};
+use hh_core::checkpoint::{self, Checkpoint, Dtype, Metadata, Stored, TOKENIZER, Writer};
+use hh_core::config::Config;
 use hh_core::error::Error;
 use hh_core::model::shapes;
 use hh_core::shape::Shape;
@@ -48,46 +49,98 @@ impl From<io::Error> for Failure {
 /// An invalid or damaged source, a tokenizer that cannot have that normaliser, a value too large for the data type, or a file that
 /// cannot be written.
 pub fn export(source: &Source, out: &Path, stored: Stored, normalize: bool) -> Result<Exported> {
-    let from = source.checkpoint()?;
-    let mut config = from.config().clone();
-    let flow = from.names().filter(|name| name.starts_with("flow.")).filter_map(|name| from.tensor(name).ok());
-    let stripped = flow.map(|tensor| tensor.shape.count()).sum();
-    config.flow_hidden = 0;
-    let all = shapes(&config);
-    let named = || all.iter().map(|(name, shape)| (name.as_str(), *shape));
-    from.expect(named()).with_context(|| source.cannot_use())?;
-    let mut metadata = checkpoint::metadata(&config, from.metadata());
-    if let Some(tokenizer) = metadata.get_mut(TOKENIZER).filter(|_| normalize) {
-        *tokenizer = with_embedding_normalizer(tokenizer).with_context(|| source.cannot_use())?;
+    let outgoing = Outgoing::new(source, normalize)?;
+    let bytes = outgoing.write(out, &outgoing.metadata, stored, |name| Some(name))?;
+    outgoing.compared(&Source::open(out)?, bytes)
+}
+
+/// A checkpoint without what only training needs.
+pub(crate) struct Outgoing<'a> {
+    source: &'a Source,
+    from: Checkpoint<'a>,
+    /// The configuration, without a rectified-flow head.
+    pub(crate) config: Config,
+    /// The metadata of an export.
+    pub(crate) metadata: Metadata,
+    /// Names and shapes of the tensors.
+    all: Vec<(String, Shape)>,
+    stripped: usize,
+}
+
+impl<'a> Outgoing<'a> {
+    /// See [`export`].
+    ///
+    /// # Errors
+    /// An invalid source, and a tokenizer that cannot have the normaliser of embeddings.
+    pub(crate) fn new(source: &'a Source, normalize: bool) -> Result<Self> {
+        let from = source.checkpoint()?;
+        let mut config = from.config().clone();
+        let flow = from.names().filter(|name| name.starts_with("flow.")).filter_map(|name| from.tensor(name).ok());
+        let stripped = flow.map(|tensor| tensor.shape.count()).sum();
+        config.flow_hidden = 0;
+        let all = shapes(&config);
+        from.expect(all.iter().map(|(name, shape)| (name.as_str(), *shape))).with_context(|| source.cannot_use())?;
+        let mut metadata = checkpoint::metadata(&config, from.metadata());
+        if let Some(tokenizer) = metadata.get_mut(TOKENIZER).filter(|_| normalize) {
+            *tokenizer = with_embedding_normalizer(tokenizer).with_context(|| source.cannot_use())?;
+        }
+        Ok(Self { source, from, config, metadata, all, stripped })
     }
-    let mut bytes = 0;
-    files::write_atomically(out, |file| {
-        let mut write = || -> Result<(), Failure> {
-            let sink = |piece: &[u8]| -> Result<(), Failure> {
-                bytes += piece.len() as u64;
-                Ok(file.write_all(piece)?)
-            };
-            let mut writer = Writer::begin(&metadata, named(), stored, sink)?;
-            let mut values = Vec::new();
-            for (name, shape) in named() {
-                if let Some(blocks) = from.blocks(name, shape)?
-                    && writer.blocks(name, &blocks)?
-                {
-                    continue;
+
+    /// The data type of all tensors; f32 where they differ, or some are in blocks.
+    pub(crate) fn dtype(&self) -> Dtype {
+        let mut types = self.all.iter().map(|(name, _)| self.from.tensor(name).map_or(Dtype::F32, |tensor| tensor.dtype));
+        let first = types.next().unwrap_or(Dtype::F32);
+        if types.all(|dtype| dtype == first) { first } else { Dtype::F32 }
+    }
+
+    /// Whether some tensors are block-quantised.
+    pub(crate) fn is_quantised(&self) -> bool {
+        self.all.iter().any(|(name, shape)| matches!(self.from.blocks(name, *shape), Ok(Some(_))))
+    }
+
+    /// Writes the tensors that `renamed` gives a name, and returns the size of the file in bytes.
+    ///
+    /// # Errors
+    /// A damaged source, a value too large for the data type, or a file that cannot be written.
+    pub(crate) fn write(&self, out: &Path, metadata: &Metadata, stored: Stored, renamed: impl Fn(&str) -> Option<&str>) -> Result<u64> {
+        let named: Vec<_> = self.all.iter().filter_map(|(name, shape)| Some((name.as_str(), renamed(name)?, *shape))).collect();
+        let mut bytes = 0;
+        files::write_atomically(out, |file| {
+            let mut write = || -> Result<(), Failure> {
+                let sink = |piece: &[u8]| -> Result<(), Failure> {
+                    bytes += piece.len() as u64;
+                    Ok(file.write_all(piece)?)
+                };
+                let mut writer = Writer::begin(metadata, named.iter().map(|&(_, name, shape)| (name, shape)), stored, sink)?;
+                let mut values = Vec::new();
+                for (own, name, shape) in &named {
+                    if let Some(blocks) = self.from.blocks(own, *shape)?
+                        && writer.blocks(name, &blocks)?
+                    {
+                        continue;
+                    }
+                    values.resize(shape.count(), 0.0);
+                    self.from.read(own, *shape, &mut values)?;
+                    writer.tensor(name, &values)?;
                 }
-                values.resize(shape.count(), 0.0);
-                from.read(name, shape, &mut values)?;
-                writer.tensor(name, &values)?;
-            }
-            writer.finish();
-            Ok(())
-        };
-        write().map_err(|Failure(e)| e)
-    })?;
-    let written = named().map(|(_, shape)| shape.count()).sum();
-    let made = Source::open(out)?;
-    let (largest, relative) = distance(&from, &made.checkpoint()?, &all)?;
-    Ok(Exported { stripped, written, bytes: [source.bytes().len() as u64, bytes], largest, relative })
+                writer.finish();
+                Ok(())
+            };
+            write().map_err(|Failure(e)| e)
+        })?;
+        Ok(bytes)
+    }
+
+    /// What an export came to, which has `bytes` bytes.
+    ///
+    /// # Errors
+    /// An export that cannot be read.
+    pub(crate) fn compared(&self, made: &Source, bytes: u64) -> Result<Exported> {
+        let (largest, relative) = distance(&self.from, &made.checkpoint()?, &self.all)?;
+        let written = self.all.iter().map(|(_, shape)| shape.count()).sum();
+        Ok(Exported { stripped: self.stripped, written, bytes: [self.source.bytes().len() as u64, bytes], largest, relative })
+    }
 }
 
 /// The largest absolute difference of two checkpoints with its tensor, and the relative root-mean-square difference.
@@ -115,8 +168,6 @@ fn distance(from: &Checkpoint<'_>, made: &Checkpoint<'_>, all: &[(String, Shape)
 mod tests {
     use super::*;
     use crate::loading::tests as models;
-    use hh_core::checkpoint::Dtype;
-    use hh_core::config::Config;
     use hh_core::quant::Format;
     use hh_core::tokenizer::Tokenizer;
     use std::fs;

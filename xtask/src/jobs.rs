@@ -140,14 +140,16 @@ fn cuda() -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// The libtorch backend, which everything else does without: with the libtorch that `LIBTORCH` or
+/// The libtorch backend, which everything else does without, and models that are exported for PyTorch: with the libtorch that `LIBTORCH` or
 /// `LIBTORCH_USE_PYTORCH` names, or with one that is installed into the target folder.
 fn libtorch() -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     let mut path = env::var("PATH").unwrap_or_default();
+    let mut own = false;
     if ["LIBTORCH", "LIBTORCH_USE_PYTORCH"].iter().all(|name| env::var_os(name).is_none()) {
         let bin = venv("libtorch", &["torch==2.11.0", "numpy"], &mut steps);
         path = format!("{}:{path}", bin.display());
+        own = true;
     }
     let on = |command: &[&str], rest: &[&str]| {
         let packages = ["--release", "-p", "hh-tch", "-p", "hh-tests", "--features", "hh-tests/tch"];
@@ -159,6 +161,8 @@ fn libtorch() -> Result<Vec<Step>, String> {
     steps.push(on(&["doc", "--no-deps"], &[]).env("RUSTDOCFLAGS", "-D warnings"));
     steps.push(on(&["test"], &["--lib"]));
     steps.push(on(&["test"], &["--test", "all", "--", "tch", "kernels"]));
+    // Exported models, in the same environment.
+    steps.extend(own.then(|| cargo(["xtask", "hugging-face"])));
     Ok(steps)
 }
 

@@ -1,4 +1,5 @@
-//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `c`, `firmware`, `fuzz`, `web`, `python`, `engines`.
+//! Everything that is more than one cargo command: `cargo xtask ci`, `golden`, `oracle`, `gpu`, `package`, `c`, `firmware`, `fuzz`, `web`, `python`,
+//! `engines`, `hugging-face`.
 
 mod c;
 mod ci;
@@ -35,7 +36,9 @@ cargo xtask web [--test] [--bundlers] [--machines] [--serve]
                                    test, Chromium; --machines also qemu-system-arm
 cargo xtask python [PYTEST...]     build the Python wheel, install it into an environment of the target folder, test it there
 cargo xtask engines [NAME...]      run 10,000 rows through every engine of python/engines, or those named, and compare each row with
-                                   the program's; Spark needs Java 17";
+                                   the program's; Spark needs Java 17
+cargo xtask hugging-face [STS.csv] compare exported models in transformers and sentence-transformers with the program; with the test
+                                   part of the STS Benchmark, in mteb as well";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +54,11 @@ fn main() -> ExitCode {
         ["gpu", ref words @ ..] => gpu::run(words),
         ["python", ref words @ ..] => python::test(words),
         ["engines", ref names @ ..] => python::engines(names),
+        ["hugging-face"] => python::hugging_face(None),
+        ["hugging-face", sts] => match std::path::absolute(sts) {
+            Ok(sts) => python::hugging_face(Some(&sts.to_string_lossy())),
+            Err(e) => Err(e.to_string()),
+        },
         ["fuzz", target] => fuzz(target, "60"),
         ["fuzz", target, seconds] => fuzz(target, seconds),
         _ => {

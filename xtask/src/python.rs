@@ -1,4 +1,5 @@
-//! The Python wheel: built, installed into an environment of the target folder, tested; and the engines that it runs in.
+//! The Python wheel: built, installed into an environment of the target folder, tested; the engines that it runs in; and models in the
+//! libraries of Hugging Face.
 
 use crate::run::{Step, cargo, program, root, target};
 use std::{
@@ -12,6 +13,11 @@ const LARGEST: u64 = 15_000_000;
 const TESTED: [&str; 6] = ["pytest", "numpy", "pyarrow", "pandas", "polars", "duckdb"];
 /// The engines of python/engines, with what they need.
 const ENGINES: [&str; 8] = ["ray[data]", "pyspark", "dask[dataframe,distributed]", "daft", "duckdb", "polars", "lancedb", "pandas"];
+
+/// What an exported model is loaded with. Torch is the one that the crate `tch` belongs to.
+const HUB: [&str; 4] = ["torch==2.11.0", "numpy", "transformers", "sentence-transformers"];
+/// Evaluates it, where there is data.
+const HUB_EVALUATION: &str = "mteb";
 
 /// A Python environment in the target folder, made where it is absent; the path of its Python.
 pub(crate) fn environment(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
@@ -86,6 +92,18 @@ pub(crate) fn engines(names: &[&str]) -> Result<(), String> {
     wheel(&python)?;
     let (check, native) = (root().join("python/engines/check.py"), native()?);
     program(&shown(&python), [&*shown(&check), &shown(&native)].into_iter().chain(names.iter().copied())).run()
+}
+
+/// `cargo xtask hugging-face [STS.csv]`: exports models for the Hugging Face libraries and compares them there with the program; in the
+/// environment of the job `libtorch`, which has PyTorch.
+///
+/// # Errors
+/// The first command that fails.
+pub(crate) fn hugging_face(sts: Option<&str>) -> Result<(), String> {
+    let mteb = sts.map(|_| HUB_EVALUATION);
+    let python = environment("libtorch", &[&HUB[..], mteb.as_slice()].concat())?;
+    let (check, native) = (root().join("python/hugging_face/check.py"), native()?);
+    program(&shown(&python), [&*shown(&check), &*shown(&native)].into_iter().chain(sts)).run()
 }
 
 fn shown(path: &Path) -> String {

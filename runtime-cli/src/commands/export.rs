@@ -4,6 +4,7 @@ use super::text::TextArgs;
 use crate::data::{Dataset, Windows};
 use crate::evaluate::Evaluator;
 use crate::export::export;
+use crate::hugging_face::{self, Labels};
 use crate::loading::Source;
 use crate::stdout;
 use crate::train::{BUILTIN, trained_on};
@@ -24,6 +25,8 @@ Examples:
       half the size; every command reads it as it reads any checkpoint
   hh-runtime export runs/char-4.5m-1 model-q8.safetensors --quant q8 --data input.txt
       about a quarter of the size; reports the loss in quality on the held-out end of input.txt
+  hh-runtime export runs/char-4.5m-1 --hf my-model --license mit --language en
+      a folder for transformers and, of an embedding model, sentence-transformers; every command reads it, too
 
 f16 has 11 significant bits and a largest value of 65504; bf16 has 8 significant bits and the range of f32. q8 and q4 quantise \
 matrices in blocks of 32 integers with one scale, 8.5 and 4.5 bits per weight (q4 keeps the embedding and the gates in q8); \
@@ -42,8 +45,14 @@ pub struct Args {
     /// A checkpoint, or a run folder (its best.safetensors is used)
     checkpoint: PathBuf,
     /// Output file
-    out: PathBuf,
-    /// Data type of the stored tensors [default: f32]
+    #[arg(required_unless_present = "hf")]
+    out: Option<PathBuf>,
+    /// Write a folder for the Hugging Face libraries instead, with the model in PyTorch; it must be absent or empty
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "quant"], help_heading = "Hugging Face")]
+    hf: Option<PathBuf>,
+    #[command(flatten)]
+    labels: Labels,
+    /// Data type of the stored tensors [default: f32; with --hf, that of the checkpoint]
     #[arg(long, value_enum, conflicts_with = "quant")]
     dtype: Option<Type>,
     /// Quantise the matrices in blocks; other tensors are f32
@@ -81,14 +90,18 @@ enum QuantFormat {
 }
 
 impl Args {
+    fn dtype(&self) -> Option<Dtype> {
+        self.dtype.map(|dtype| match dtype {
+            Type::F32 => Dtype::F32,
+            Type::F16 => Dtype::F16,
+            Type::Bf16 => Dtype::Bf16,
+        })
+    }
+
     fn stored(&self) -> (Stored, &'static str) {
         let format = match self.quant {
             None => {
-                let dtype = match self.dtype {
-                    None | Some(Type::F32) => Dtype::F32,
-                    Some(Type::F16) => Dtype::F16,
-                    Some(Type::Bf16) => Dtype::Bf16,
-                };
+                let dtype = self.dtype().unwrap_or(Dtype::F32);
                 return (dtype.into(), dtype.name());
             }
             Some(QuantFormat::Q8) => Format::Q8,
@@ -109,10 +122,18 @@ pub fn run(args: Args) -> Result<()> {
     let text = !args.text.is_builtin() || (!exact && trained_on(source.checkpoint()?.metadata(), BUILTIN));
     // Before anything is written, so that an invalid text fails early.
     let before = text.then(|| held_out_nll(&args, &source)).transpose()?;
-    let done = export(&source, &args.out, stored, args.normalize)?;
+    let (path, done, name, notes) = match (&args.hf, &args.out) {
+        (Some(folder), _) => {
+            let made = hugging_face::export(&source, folder, args.dtype(), args.normalize, &args.labels)?;
+            (folder, made.exported, made.dtype.name(), notes(&args.labels, made.widened))
+        }
+        (None, Some(file)) => (file, export(&source, file, stored, args.normalize)?, name, Vec::new()),
+        (None, None) => bail!("give an output file, or a folder with --hf"),
+    };
     let mut out = stdout::lock();
     let [from, to] = done.bytes.map(|bytes| bytes as f64 / 1e6);
-    writeln!(out, "{} {from:.2} MB -> {} {to:.2} MB, {name}", source.path().display(), args.out.display())?;
+    writeln!(out, "{} {from:.2} MB -> {} {to:.2} MB, {name}", source.path().display(), path.display())?;
+    notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
     match done.stripped {
         0 => writeln!(out, "{} parameters", done.written)?,
         n => writeln!(out, "{} parameters; {n} training-only parameters were left out", done.written)?,
@@ -124,7 +145,7 @@ pub fn run(args: Args) -> Result<()> {
     let Some((before, tokens)) = before else {
         return Ok(writeln!(out, "change of nll: not measured; give the text of training, as in --data input.txt")?);
     };
-    let (after, _) = held_out_nll(&args, &Source::open(&args.out)?)?;
+    let (after, _) = held_out_nll(&args, &Source::open(path)?)?;
     writeln!(
         out,
         "nll {before:.4} -> {after:.4} nats per token, {:+.5}, over {tokens} held-out tokens of {}",
@@ -132,6 +153,13 @@ pub fn run(args: Args) -> Result<()> {
         args.text.name()
     )?;
     Ok(())
+}
+
+/// What a user should know about a folder.
+fn notes(labels: &Labels, widened: bool) -> Vec<&'static str> {
+    let widened = widened.then_some("the weights were block-quantised, which PyTorch does not read: they are widened to the same values");
+    let unnamed = labels.license.is_none().then_some("the model card names no licence; give one with --license");
+    widened.into_iter().chain(unnamed).collect()
 }
 
 /// Mean nll over the first [`TOKENS`] tokens of the held-out end, and their number.
