@@ -160,9 +160,10 @@ impl RunFolder {
             return;
         }
         // Errors are ignored, in favour of the original error.
-        for file in [self.config(), self.metrics(), self.curve(), self.path.join(LOCK)] {
+        for file in [self.config(), self.metrics(), self.csv(), self.curve(), self.path.join(LOCK)] {
             let _ = fs::remove_file(file);
         }
+        let _ = fs::remove_dir_all(self.tensorboard());
         for folder in &self.made {
             let _ = fs::remove_dir(folder);
         }
@@ -181,6 +182,16 @@ impl RunFolder {
     /// The metrics: one line of JSON per logged step and validation.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
+    }
+
+    /// The same as a table; see [`Tracker`](crate::train::Tracker).
+    pub fn csv(&self) -> PathBuf {
+        self.path.join("metrics.csv")
+    }
+
+    /// The folder of the same as event files of TensorBoard.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// The loss curve.

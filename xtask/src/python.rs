@@ -9,8 +9,8 @@ use std::{
 
 /// Largest wheel, in bytes.
 const LARGEST: u64 = 15_000_000;
-/// What the tests read columns from.
-const TESTED: [&str; 6] = ["pytest", "numpy", "pyarrow", "pandas", "polars", "duckdb"];
+/// What the tests read columns and event files with.
+const TESTED: [&str; 7] = ["pytest", "numpy", "pyarrow", "pandas", "polars", "duckdb", "tensorboard"];
 /// The engines of python/engines, with what they need.
 const ENGINES: [&str; 8] = ["ray[data]", "pyspark", "dask[dataframe,distributed]", "daft", "duckdb", "polars", "lancedb", "pandas"];
 

@@ -104,7 +104,7 @@ fn run_trial<S: Sync>(
         (run_context.tick)(index, step);
         run_context.stop.load(Ordering::Relaxed)
     };
-    let job = Job { recipe: &trial.recipe, from: &from, folder: &folder, stop: &stop };
+    let job = Job { recipe: &trial.recipe, from: &from, folder: &folder, trackers: &[], stop: &stop };
     let outcome = backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })?;
     let Some(whole) = outcome.whole else { return Ok(None) };
     let nll = whole.validation_ema.unwrap_or(whole.validation);

@@ -64,7 +64,8 @@ pub fn run(args: Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let name = std::path::absolute(&args.folder)?.file_name().map_or("runs".into(), |name| name.to_string_lossy().into_owned());
     let out = args.out.unwrap_or_else(|| args.folder.join("report.html"));
-    let html = page(&name, &found, &samples);
+    let lies_there = std::path::absolute(files::folder_of(&out))? == std::path::absolute(&args.folder)?;
+    let html = page(&name, &found, &samples, lies_there);
     files::write_atomically(&out, |w| w.write_all(html.as_bytes()))?;
     writeln!(stdout::lock(), "{}", out.display())?;
     Ok(())

@@ -10,7 +10,7 @@ use crate::stderr::say;
 use crate::stdout;
 use crate::train::{
     DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder, Source,
-    SourceFile, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
+    SourceFile, Tracker, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
 };
 use anyhow::{Result, bail};
 use hh::{Decoder, StopStrings, TextSession};
@@ -36,6 +36,8 @@ All output is in one folder, runs/NAME-1 or --out:
   resume.safetensors   the state for --resume
   metrics.jsonl        one line of JSON for every tenth step and every validation
   curve.svg            the metrics as a picture
+  metrics.csv          with --log csv: the metrics as a table
+  tensorboard/         with --log tensorboard: the metrics as event files; show them with `tensorboard --logdir runs`
 
 Ctrl-C finishes the current step, saves, and prints the command that resumes the run; a second Ctrl-C quits immediately. \
 SIGTERM and SIGHUP do the same; under nohup the latter is ignored. A resumed run is bit for bit equal to an uninterrupted one, \
@@ -60,7 +62,10 @@ pub struct Args {
     /// Output folder, must be empty or absent [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this folder; can be combined only with --steps, --patience, --backend, --precision and
+    /// Write the metrics in another form, too; repeatable
+    #[arg(long, value_enum, value_name = "FORM")]
+    log: Vec<Tracker>,
+    /// Resume the run in this folder; can be combined only with --steps, --patience, --log, --backend, --precision and
     /// --threads
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
@@ -98,7 +103,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     };
     let folder = &prepared.folder;
     let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
-    let outcome = train_on(backends, &args.machine, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
+    let outcome = train_on(backends, &args, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
@@ -111,7 +116,7 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
     Ok(Ending::Done)
 }
 
-fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
+fn train_on(backends: &impl Backends, args: &Args, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
     let Prepared { recipe, source, folder, resume_point } = prepared;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
@@ -120,11 +125,11 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
         command: command_line(),
     };
     print_start(recipe, source, folder, place);
-    if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
+    if let Some(estimate) = backends.memory_estimate(&args.machine, recipe)? {
         say(format_args!("memory {estimate}"));
     }
-    let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
+    let job = Job { recipe, from: &from, folder, trackers: &args.log, stop: &|_| stop.load(Ordering::Relaxed) };
+    backends.run(&args.machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
 }
 
 struct Training<'a> {
@@ -220,7 +225,7 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
         || !args.set.is_empty();
     if other || args.training != changeable || args.text != DataOptions::default() {
         bail!(
-            "--resume uses the recipe of the run and can be combined only with --steps, --patience, --backend, --precision and --threads; \
+            "--resume uses the recipe of the run and can be combined only with --steps, --patience, --log, --backend, --precision and --threads; \
              for another recipe start a new run, from its weights with --from"
         );
     }

@@ -42,6 +42,8 @@ pub struct Run {
     pub records: Vec<Record>,
     /// The report of its task, if it has one and is complete.
     pub task: Option<task::Report>,
+    /// The names of its files for other programs, those of folders with a slash.
+    pub files: Vec<String>,
 }
 
 impl Kind {
@@ -118,7 +120,12 @@ fn kind(path: &Path) -> Result<Option<Kind>> {
         let text = files::read_to_string(&run.config())?;
         let recipe = Recipe::from_toml(&text).with_context(|| run.config().display().to_string())?;
         let records = read_records(&run.metrics())?;
-        return Ok(Some(Kind::Run(Run { recipe, records, task })));
+        let files = [run.config(), run.metrics(), run.csv(), run.tensorboard()].into_iter().filter(|file| file.exists());
+        let name = |file: PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            if file.is_dir() { format!("{name}/") } else { name.into_owned() }
+        };
+        return Ok(Some(Kind::Run(Run { recipe, records, task, files: files.map(name).collect() })));
     }
     Ok(None)
 }

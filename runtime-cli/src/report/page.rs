@@ -9,8 +9,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page about the results found in the folder `name`; `samples` has one entry for each of them.
-pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
+/// The page about the results found in the folder `name`; `samples` has one entry for each of them. It links to the files of runs if
+/// it lies in that folder.
+pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>], lies_there: bool) -> String {
     let runs = || found.iter().enumerate().filter_map(|(index, one)| Some((index, title(name, one), one.kind.run()?)));
     let tasks: Vec<_> = runs().filter_map(|(_, _, run)| Some((run.task.as_ref()?, run.recipe.train.steps))).collect();
     let markup = html! {
@@ -35,7 +36,7 @@ pub fn page(name: &str, found: &[Found], samples: &[Option<Sample>]) -> String {
                     @if runs().count() > 1 { section { h2 { "All runs" } div.wide { (tables::runs(runs())) } } }
                     @if tasks.len() > 1 { section { h2 { "Memory benchmarks" } (tasks::all(&tasks)) } }
                     @for (index, (one, sample)) in found.iter().zip(samples).enumerate() {
-                        section id={ "f" (index) } { h2 { (title(name, one)) } (body(one, sample.as_ref())) }
+                        section id={ "f" (index) } { h2 { (title(name, one)) } (body(one, sample.as_ref(), lies_there)) }
                     }
                 }
             }
@@ -48,11 +49,11 @@ fn title<'a>(name: &'a str, found: &'a Found) -> &'a str {
     if found.name.is_empty() { name } else { &found.name }
 }
 
-fn body(found: &Found, sample: Option<&Sample>) -> Markup {
+fn body(found: &Found, sample: Option<&Sample>, lies_there: bool) -> Markup {
     html! {
         @match &found.kind {
             Kind::Run(run) => {
-                div.wide { (tables::run(run)) }
+                div.wide { (tables::run(run, lies_there.then_some(&found.name))) }
                 @if let Some(report) = &run.task { div.wide { (tasks::exam(report)) } }
             }
             Kind::Ablation(table) => { div.wide { (tables::ablation(table)) } }

@@ -25,8 +25,8 @@ fn steps(records: &[Record]) -> u64 {
     records.iter().map(of).max().unwrap_or(0)
 }
 
-/// Properties of a run, one per row.
-pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
+/// Properties of a run, one per row; its files are links where the page lies above its folder `below`.
+pub(super) fn run(Run { recipe, records, files: made, .. }: &Run, below: Option<&str>) -> Markup {
     let (t, c, done) = (&recipe.train, &recipe.model, steps(records));
     let paths: Vec<_> = (0..3).filter(|&path| (0..c.layers).any(|layer| c.on(layer)[path])).map(|path| PATHS[path]).collect();
     let (seen, unit) = (done * recipe.seen_per_step(), if recipe.objective.is_some() { "texts" } else { "tokens" });
@@ -51,8 +51,33 @@ pub(super) fn run(Run { recipe, records, .. }: &Run) -> Markup {
                     }
                 }
             }
+            tr {
+                th { "files" }
+                td {
+                    @for (i, file) in made.iter().enumerate() {
+                        @if i > 0 { ", " }
+                        @match below {
+                            Some(folder) => { a href={ (address(folder)) (file) } { (file) } }
+                            None => { (file) }
+                        }
+                    }
+                }
+            }
         }
     }
+}
+
+/// The address of a folder relative to the page.
+fn address(folder: &str) -> String {
+    let mut address = String::from("./");
+    for &byte in folder.as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => address.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => address.push(char::from(byte)),
+            byte => address += &format!("%{byte:02X}"),
+        }
+    }
+    if folder.is_empty() { address } else { address + "/" }
 }
 
 /// All runs, one per row.

@@ -19,6 +19,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod trackers;
 mod training_objective;
 mod validate;
 
@@ -37,5 +38,6 @@ pub use recipe::{Data, Recipe, RecipeFile};
 pub use run::{Job, Outcome, run, train_loop, weights};
 pub use settings::{Optimizer, Settings, TrainOptions};
 pub use source::{BUILTIN, Source, SourceFile, TrainingData, builtin};
+pub use trackers::Tracker;
 pub use training_objective::TrainingObjective;
 pub use validate::validate;

@@ -6,6 +6,7 @@ use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
 use super::objective::Kind;
 use super::progress::Progress;
 use super::source::TrainingData;
+use super::trackers::{Tracker, Trackers};
 use super::training_objective::{EmbeddingObjective, NextToken, TrainingObjective};
 use super::{Recipe, RunFolder};
 use crate::files;
@@ -24,6 +25,8 @@ pub struct Job<'a> {
     pub from: &'a Provenance,
     /// Its output folder.
     pub folder: &'a RunFolder,
+    /// Forms in which the metrics are written, beside `metrics.jsonl` and those that the run has already.
+    pub trackers: &'a [Tracker],
     /// Called before each step and each batch of the final validation, with the number of steps done; returns true to stop the
     /// run.
     pub stop: &'a (dyn Fn(u64) -> bool + Sync),
@@ -117,6 +120,7 @@ struct Run<'a, B, L> {
     objective: L,
     backend: PhantomData<B>,
     metrics: Metrics,
+    trackers: Trackers,
     progress: Progress,
     best: Option<Best>,
     /// Whether the run ends here: the objective is solved, or the validation loss has not improved for too long.
@@ -132,7 +136,9 @@ struct Run<'a, B, L> {
 
 impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     fn begin(mut objective: L, job: &'a Job<'a>, resume_point: Option<&ResumePoint>, progress: Progress) -> Result<Self> {
-        let metrics = Metrics::open(&job.folder.metrics(), objective.trainer().step())?;
+        let steps = objective.trainer().step();
+        let metrics = Metrics::open(&job.folder.metrics(), steps)?;
+        let trackers = Trackers::open(job.folder, job.trackers, metrics.records(), steps)?;
         let last = metrics.records().iter().rev().find_map(|r| if let Record::Evaluation(r) = r { Some(r) } else { None });
         let is_solved = last.is_some_and(|evaluation| objective.is_solved(evaluation));
         let mut run = Self {
@@ -140,6 +146,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
             objective,
             backend: PhantomData,
             metrics,
+            trackers,
             progress,
             best: resume_point.and_then(|s| s.best),
             is_solved,
@@ -222,7 +229,12 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
             tokens_per_second: (tokens as f64 / time.as_secs_f64().max(1e-9)).round(),
         };
         self.progress.step(&record);
-        self.metrics.push(Record::Step(record))
+        self.record(Record::Step(record))
+    }
+
+    fn record(&mut self, record: Record) -> Result<()> {
+        self.metrics.push(record)?;
+        self.trackers.push(&record)
     }
 
     /// What a sentence about a failure needs; the progress display ends.
@@ -254,7 +266,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         }
         let better = self.best.is_none_or(|best| nll < best.nll);
         self.is_solved = self.objective.is_solved(&evaluation);
-        self.metrics.push(Record::Evaluation(evaluation))?;
+        self.record(Record::Evaluation(evaluation))?;
         self.progress.evaluation(&evaluation, better);
         if better {
             let Job { recipe, from, folder, .. } = self.job;
@@ -290,7 +302,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let step = self.at();
         let Some(part) = self.objective.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
         let whole = Evaluation { whole: true, ..part };
-        self.metrics.push(Record::Evaluation(whole))?;
+        self.record(Record::Evaluation(whole))?;
         self.draw()?;
         Ok(Some(whole))
     }

@@ -77,7 +77,7 @@ impl Bench {
             command: "a test".into(),
         };
         let stop = |step| step >= until;
-        let job = Job { recipe: &self.recipe, from: &from, folder, stop: &stop };
+        let job = Job { recipe: &self.recipe, from: &from, folder, trackers: &[Tracker::Csv], stop: &stop };
         let threads = Threads::new(threads);
         run(Cpu::<f32>::new(threads.clone()), &job, &self.source.training_data, resume_point, Progress::hidden())
     }
@@ -130,6 +130,8 @@ fn resumes_bit_for_bit(bench: &Bench) {
     }
     assert_eq!(timeless(&whole), timeless(&parts));
     assert!(timeless(&whole).len() > 10);
+    let rows = |folder: &RunFolder| fs::read_to_string(folder.csv()).unwrap().lines().count() - 1;
+    assert_eq!([rows(&whole), rows(&parts)], [timeless(&whole).len() + 1; 2], "each record once, and the final validation");
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
     let here = folder.path();
     fs::write(here.join("plan.toml"), PLAN).expect("memory");
     works(here, "ablate --config plan.toml --out runs/plan --threads 1");
+    works(here, "train --resume run --log csv --log tensorboard --threads 1");
     fs::rename(here.join("run"), here.join("runs/<b>run & 1")).expect("renamed");
     assert_eq!(works(here, "report runs --sample 20 --threads 1").trim(), "runs/report.html");
     let page = fs::read_to_string(here.join("runs/report.html")).expect("a page");
@@ -18,6 +19,9 @@ fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
     assert_eq!(page.matches("data:image/svg+xml;base64,").count(), 2, "the curve and the picture of the ablation");
     for outside in ["http:", "https:", "src=\"/", "<link", "<script", "@import", "url("] {
         assert!(!page.contains(outside), "the page asks for {outside}");
+    }
+    for file in ["config.toml", "metrics.jsonl", "metrics.csv", "tensorboard/"] {
+        assert!(page.contains(&format!("<a href=\"./%3Cb%3Erun%20%26%201/{file}\">{file}</a>")), "{file}: {page}");
     }
     let metrics = fs::read_to_string(here.join("runs/<b>run & 1/metrics.jsonl")).expect("metrics");
     let whole = metrics.lines().find(|line| line.contains("\"whole\":true")).expect("a last validation");
@@ -30,7 +34,11 @@ fn a_page_shows_runs_and_ablations_and_needs_nothing_beside_it() {
     works(here, "report runs --sample 20 --threads 2");
     assert!(fs::read(here.join("runs/report.html")).expect("a page") == again, "the same runs make the same page");
     works(here, "report runs --sample 0 --out other.html");
-    assert!(!fs::read_to_string(here.join("other.html")).expect("a page").contains("<pre>"));
+    let other = fs::read_to_string(here.join("other.html")).expect("a page");
+    assert!(
+        !other.contains("<pre>") && other.contains("metrics.csv") && !other.contains("href=\"./"),
+        "links lead to files below the page alone"
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn go(
     };
     let train = || {
         print_start(recipe, assignment, folder, place);
-        let job = Job { recipe, from: &from, folder, stop: &|_| stop() };
+        let job = Job { recipe, from: &from, folder, trackers: &[], stop: &|_| stop() };
         backends.run(machine, Solve { job, assignment, resume_point: resume_point.as_ref() })
     };
     let outcome = train().inspect_err(|_| folder.abandon())?;

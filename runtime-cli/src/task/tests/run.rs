@@ -102,7 +102,7 @@ fn scores_equal_those_of_stepping_through_the_examples() {
 fn train(recipe: &Recipe, folder: &RunFolder, until: u64, threads: usize) -> Outcome {
     let resume_point = folder.resume().exists().then(|| load_resume_point(&folder.resume()).unwrap());
     let from = Provenance { tokenizer: None, origins: Vec::new(), split: "others".into(), command: "a test".into() };
-    let job = Job { recipe, from: &from, folder, stop: &|step| step >= until };
+    let job = Job { recipe, from: &from, folder, trackers: &[], stop: &|step| step >= until };
     solve(cpu(threads), &job, recipe.task.as_ref().unwrap(), resume_point.as_ref(), Progress::hidden()).unwrap()
 }
 
