@@ -10,6 +10,7 @@ part, also the correlation through sentence-transformers and mteb's task. No net
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -17,8 +18,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 HOME = tempfile.mkdtemp()
@@ -255,6 +259,69 @@ def sts(file: str, folder: Path) -> None:
     say(f"the same by mteb {mteb.__version__}: {found.task_results[0].scores['test'][0]['cosine_spearman']:.4f}")
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def hub(run: Program, folder: Path) -> None:
+    """The cache of huggingface_hub and that of the program are one; both ask a server on loopback that answers as the Hub does."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/models/owner/name"):
+                model = {"id": "owner/name", "modelId": "owner/name", "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+                return self.give(json.dumps(model).encode(), "none")
+            if self.path.startswith("/lfs/"):
+                return self.give(files[self.path[5:]], "storage-" + hashlib.sha1(files[self.path[5:]]).hexdigest())
+            name = unquote(self.path.removeprefix(f"/owner/name/resolve/{COMMIT}/").removeprefix("/owner/name/resolve/main/"))
+            if name not in files:
+                return self.send_error(404)
+            etag = hashlib.sha256(files[name]).hexdigest()
+            if not name.endswith(".safetensors"):
+                return self.give(files[name], etag[:40])
+            self.send_response(302)
+            for header, value in {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": len(files[name]), "X-Repo-Commit": COMMIT}.items():
+                self.send_header(header, str(value))
+            self.send_header("Location", f"http://127.0.0.1:{server.server_port}/lfs/{name}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def give(self, body: bytes, etag: str) -> None:
+            self.send_response(200)
+            for header, value in {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Content-Length": len(body)}.items():
+                self.send_header(header, str(value))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    theirs = "from huggingface_hub import *; import sys; "
+    find = theirs + "print(snapshot_download('owner/name', local_files_only=True))"
+    fill = theirs + "[hf_hub_download('owner/name', name) for name in sys.argv[1:]]"
+
+    def ask(home: str, *command: object, offline: bool = False) -> str:
+        env = os.environ | {"HF_HOME": home, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": str(int(offline))}
+        done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, cwd=run.folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ours, own = tempfile.mkdtemp(), f"models--owner--name/snapshots/{COMMIT}"
+    assert own in ask(ours, run.path, "info", "hf://owner/name")
+    assert ask(ours, sys.executable, "-c", find, offline=True).strip() == f"{ours}/hub/{own}"
+    filled = tempfile.mkdtemp()
+    ask(filled, sys.executable, "-c", fill, *files)
+    assert f"{filled}/hub/{own}" in ask(filled, run.path, "info", "hf://owner/name@main", offline=True)
+    server.shutdown()
+    say("hf://owner/name: the program and huggingface_hub find what the other downloaded")
+
+
 def main(program: str, file: str | None = None) -> None:
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
@@ -264,6 +331,7 @@ def main(program: str, file: str | None = None) -> None:
     tokenizers(run)
     folder = embeddings(run)
     language_model(run)
+    hub(run, folder)
     if file:
         sts(file, folder)
     say("all alike")

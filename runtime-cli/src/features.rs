@@ -48,7 +48,7 @@ impl Feature {
         match self {
             Self::Tables => words!("tables", "reads CSV, TSV, JSON Lines and Parquet as tables of texts, and embeds them"),
             Self::Tokenizers => words!("tokenizers", "trains byte-level BPE and reads tokenizer.json, vocab.bpe and merges.txt"),
-            Self::Download => words!("download", "downloads public data sets"),
+            Self::Download => words!("download", "downloads public data sets, and models of the Hugging Face Hub"),
             Self::Plots => words!("plots", "draws curve.svg and other pictures, and writes the HTML report"),
             Self::English => words!("english", "contains a small English embedding model"),
             Self::Serve => words!("serve", "answers over HTTP with the interface of OpenAI's"),

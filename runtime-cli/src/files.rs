@@ -72,6 +72,20 @@ pub(crate) fn shown(path: &Path) -> String {
     }
 }
 
+/// A relative path as a part of an address; `/` stays.
+#[cfg(any(feature = "download", feature = "plots"))]
+pub(crate) fn percent_encoded(path: &str) -> String {
+    let mut encoded = String::new();
+    for &byte in path.as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            byte => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
 /// An absolute path that can be part of a recipe, which is text.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ pub mod export;
 pub mod features;
 pub mod files;
 pub mod generate;
+pub mod hub;
 pub mod hugging_face;
 pub mod interrupt;
 pub mod libtorch;

@@ -1,5 +1,6 @@
 //! From a path on the command line to a model that runs.
 
+use crate::hub::{self, Repository};
 use crate::run_folder::RunFolder;
 use crate::{files, tokenizers};
 use anyhow::{Context, Result, bail};
@@ -24,12 +25,15 @@ enum Bytes {
 }
 
 impl Source {
-    /// Opens a checkpoint, the best one of a run's folder, or a folder in the Hugging Face layout.
+    /// Opens a checkpoint, the best one of a run's folder, a folder in the Hugging Face layout, or a model of the
+    /// [Hub](crate::hub).
     ///
     /// # Errors
-    /// One sentence for a missing file, a folder without a checkpoint, what is no regular file, and what a folder says that hh does
-    /// not do.
+    /// One sentence for a missing file, a folder without a checkpoint, what is no regular file, what a folder says that hh does
+    /// not do, and a model that cannot be downloaded.
     pub fn open(path: &Path) -> Result<Self> {
+        let downloaded = if hub::is_address(path) { Some(Repository::parse(&path.to_string_lossy())?.folder()?) } else { None };
+        let path = downloaded.as_deref().unwrap_or(path);
         let path = if path.is_dir() { checkpoint_in(path)? } else { path.to_owned() };
         // Asked before opening: to open a pipe would be to wait for its writer.
         if path.exists() && !path.is_file() {
@@ -138,7 +142,8 @@ fn checkpoint_in(folder: &Path) -> Result<PathBuf> {
 /// One sentence for a tokenizer that would have to learn from a text, and for files that hold none.
 pub fn tokenizer(chosen: &str) -> Result<Box<dyn Tokenizer>> {
     let path = Path::new(chosen);
-    if RunFolder::at(path).best().is_file()
+    if hub::is_address(path)
+        || RunFolder::at(path).best().is_file()
         || path.join(hugging_face::WEIGHTS).is_file()
         || path.extension().is_some_and(|e| e == "safetensors")
     {

@@ -42,7 +42,7 @@ deleted at the end. The output is renamed into place when it is complete.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used) [default: the built-in English model, if built with the
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub [default: the built-in English model, if built with the
     /// feature `english`]
     #[arg(value_name = "MODEL")]
     checkpoint: Option<PathBuf>,

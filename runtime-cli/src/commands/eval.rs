@@ -32,7 +32,7 @@ tokenizers; for a word vocabulary it counts the bytes of the words as spelled in
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used)
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub
     checkpoint: PathBuf,
     #[command(flatten)]
     text: TextArgs,

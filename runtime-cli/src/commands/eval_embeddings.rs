@@ -3,6 +3,7 @@
 use super::embedding::{self, PoolingName};
 use crate::embedding_eval::{Cranfield, Retrieval, Similarity, retrieve, similarity};
 use crate::files;
+use crate::loading::Source;
 use crate::stdout;
 use anyhow::Result;
 use hh::{EmbedOptions, Embedder, Pooling};
@@ -29,7 +30,7 @@ which the collection marks with -1; recall counts all of these.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used) [default: the built-in English model, if built with the
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub [default: the built-in English model, if built with the
     /// feature `english`]
     #[arg(value_name = "MODEL")]
     checkpoint: Option<PathBuf>,
@@ -71,7 +72,7 @@ struct Report {
 /// An invalid checkpoint, data set or option, or a file that cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let mut embedder = match &args.checkpoint {
-        Some(checkpoint) => Embedder::from_file(checkpoint)?,
+        Some(checkpoint) => Embedder::from_file(Source::open(checkpoint)?.path())?,
         None => embedding::english()?,
     };
     if let Some(threads) = args.threads {

@@ -42,7 +42,7 @@ const BATCH: usize = 8;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used)
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub
     checkpoint: PathBuf,
     /// Output file
     #[arg(required_unless_present = "hf")]

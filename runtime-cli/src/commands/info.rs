@@ -2,6 +2,7 @@
 
 use crate::costs::{Flops, Parameters, StateBytes};
 use crate::files;
+use crate::hub;
 use crate::loading::Source;
 use crate::stdout;
 use anyhow::{Result, bail};
@@ -117,7 +118,7 @@ fn subject(args: &Args) -> Result<Subject> {
     if path.extension().is_some_and(|e| e == "json") {
         return Ok(of_config(name, Config::from_json(&files::read_to_string(path)?)?));
     }
-    if !path.exists() {
+    if !path.exists() && !hub::is_address(path) {
         return match preset(name) {
             Some(config) => Ok(of_config(name, config)),
             None => {

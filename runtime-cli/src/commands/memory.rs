@@ -104,7 +104,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Files {
-    /// A checkpoint with an episodic memory, or a run folder (its best.safetensors is used)
+    /// A checkpoint with an episodic memory, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub
     checkpoint: PathBuf,
     /// The memory file, or a state that `sample --state` saved
     memory: PathBuf,

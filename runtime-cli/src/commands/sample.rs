@@ -46,7 +46,7 @@ complete; each stops at --stop on its own. A special token of the vocabulary wor
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used)
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub
     checkpoint: PathBuf,
     /// Prompt to continue
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt_file")]

@@ -33,7 +33,7 @@ const KEY: &str = "HH_API_KEY";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A checkpoint, or a run folder (its best.safetensors is used) [default: the English embedding model]
+    /// A checkpoint, a run folder (its best.safetensors is used), a Hugging Face folder, or hf://owner/name of the Hub [default: the English embedding model]
     model: Option<PathBuf>,
     /// Address and port; port 0 takes a free one, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]

@@ -3,6 +3,7 @@
 use crate::features::Feature;
 use crate::files::{self, shown};
 use crate::generate::write;
+use crate::hub;
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
@@ -193,7 +194,9 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
     // Absolute, so that the stored recipe works from any folder.
     for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
-        *path = files::absolute(path)?;
+        if !hub::is_address(path) {
+            *path = files::absolute(path)?;
+        }
     }
     // Reading the text may take minutes, so the recipe is checked first, with a placeholder vocabulary size.
     let objective = file.complete(256)?.objective;

@@ -4,6 +4,7 @@ use super::find::Run;
 use super::sample::LayerGates;
 use crate::ablate::Table;
 use crate::budget::parameters;
+use crate::files::percent_encoded;
 use crate::probe::Report;
 use crate::train::{Evaluation, Record, thousands};
 use hh_core::config::PATHS;
@@ -69,15 +70,7 @@ pub(super) fn run(Run { recipe, records, files: made, .. }: &Run, below: Option<
 
 /// The address of a folder relative to the page.
 fn address(folder: &str) -> String {
-    let mut address = String::from("./");
-    for &byte in folder.as_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => address.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => address.push(char::from(byte)),
-            byte => address += &format!("%{byte:02X}"),
-        }
-    }
-    if folder.is_empty() { address } else { address + "/" }
+    if folder.is_empty() { "./".to_owned() } else { format!("./{}/", percent_encoded(folder)) }
 }
 
 /// All runs, one per row.

@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::WithoutBody;
 
 /// Progress of a download.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +28,8 @@ pub struct Client {
     attempts: u32,
     /// Delay before the second attempt; doubled for each further one.
     pause: Duration,
+    /// Sent to the server that is asked, and not to another one that it leads to.
+    token: Option<String>,
 }
 
 impl Client {
@@ -47,7 +51,13 @@ impl Client {
     /// A client that gives up after `attempts` consecutive attempts without progress, with exponential backoff from `pause`.
     /// Proxies are read from the environment.
     pub fn new(attempts: u32, pause: Duration) -> Self {
-        Self { agent: agent(RootCerts::WebPki), secure: provider().is_some(), attempts, pause }
+        Self { agent: agent(RootCerts::WebPki), secure: provider().is_some(), attempts, pause, token: None }
+    }
+
+    /// Asks with this token (`Authorization: Bearer`).
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
     }
 
     /// Trusts only the certificates of this PEM file.
@@ -67,12 +77,71 @@ impl Client {
         Ok(Self { agent: agent(roots.into()), ..self })
     }
 
-    /// Downloads a file. It is renamed from `NAME.part` when it is complete and its checksum matches; a later call resumes a
-    /// part.
+    /// The text at an address.
+    ///
+    /// # Errors
+    /// A server that cannot be reached, or answers with another status than 200.
+    pub(crate) fn text(&self, url: &str) -> Result<String, Failure> {
+        let mut response = self.request(self.agent.get(url), url)?;
+        match response.status().as_u16() {
+            200 => response.body_mut().read_to_string().map_err(|e| Failure::Passing(e.to_string())),
+            status => Err(Failure::Status(status)),
+        }
+    }
+
+    /// The entity tag of a file on the Hub; of one that another server holds, that which the Hub knows it by.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub(crate) fn etag(&self, url: &str) -> Result<String, Failure> {
+        let mut url = url.to_owned();
+        for _ in 0..4 {
+            let request = self.agent.head(&url).config().max_redirects(0).build();
+            let response = self.request(request, &url)?;
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let status = response.status().as_u16();
+            match (status, header("X-Linked-Etag").or_else(|| header("ETag"))) {
+                (200 | 300..=399, Some(etag)) => return Ok(etag.to_owned()),
+                (300..=399, None) => match header("Location") {
+                    // Elsewhere on this server: the model has another name.
+                    Some(path) if path.starts_with('/') => {
+                        let origin = url.find("://").map_or(0, |at| at + 3);
+                        let end = url[origin..].find('/').map_or(url.len(), |at| origin + at);
+                        url = [&url[..end], path].concat();
+                    }
+                    _ => break,
+                },
+                (200, None) => break,
+                (status, _) => return Err(Failure::Status(status)),
+            }
+        }
+        Err(Failure::Final(anyhow!("{url} has no entity tag: the server is no Hub, nor a mirror of it")))
+    }
+
+    fn request(&self, mut request: ureq::RequestBuilder<WithoutBody>, url: &str) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+        if url.starts_with("https:") && !self.secure {
+            return Err(Failure::Final(anyhow!("TLS is not supported on this CPU; download {url} by other means")));
+        }
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        request.call().map_err(|e| match e {
+            e if is_untrusted(&e) => Failure::Final(anyhow!(
+                "cannot download {url}: {e}; behind a TLS-intercepting proxy, set SSL_CERT_FILE to the file of its certificate"
+            )),
+            ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
+                Failure::Final(anyhow!("cannot download {url}: {e}"))
+            }
+            e => Failure::Passing(e.to_string()),
+        })
+    }
+
+    /// Downloads a file. It is renamed from `NAME.part` when it is complete and its checksum, if there is one, matches; a later call
+    /// resumes a part.
     ///
     /// # Errors
     /// A server that cannot be reached or refuses, another checksum, or a file that cannot be written.
-    pub fn download(&self, url: &str, to: &Path, sha256: &str, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+    pub fn download(&self, url: &str, to: &Path, sha256: Option<&str>, progress: &mut dyn FnMut(Progress)) -> Result<()> {
         if url.starts_with("https:") && !self.secure {
             bail!("TLS is not supported on this CPU; download {url} by other means to {}", to.display());
         }
@@ -85,6 +154,7 @@ impl Client {
             match self.attempt(url, &part, progress) {
                 Ok(()) => break,
                 Err(Failure::Final(e)) => return Err(e),
+                Err(Failure::Status(status)) => bail!("cannot download {url}: the server answers {status}"),
                 Err(Failure::Passing(e)) => {
                     if length(&part) > before {
                         (failures, pause) = (0, self.pause);
@@ -98,13 +168,14 @@ impl Client {
                 }
             }
         }
-        let got = inspect(&part)?;
-        if got.sha256 != sha256 {
-            fs::remove_file(&part).with_context(|| format!("cannot delete {}", part.display()))?;
-            bail!(
-                "the content of {url} has the SHA-256 {} instead of {sha256}: it was changed at its source or in transit; it was deleted",
-                got.sha256
-            );
+        if let Some(sha256) = sha256 {
+            let found = inspect(&part)?.sha256;
+            if found != sha256 {
+                fs::remove_file(&part).with_context(|| format!("cannot delete {}", part.display()))?;
+                bail!(
+                    "the content of {url} has the SHA-256 {found} instead of {sha256}: it was changed at its source or in transit; it was deleted"
+                );
+            }
         }
         fs::rename(&part, to)
             .and_then(|()| files::sync_folder(&files::folder_of(to)))
@@ -117,15 +188,7 @@ impl Client {
         if done > 0 {
             request = request.header("Range", format!("bytes={done}-"));
         }
-        let response = request.call().map_err(|e| match e {
-            e if is_untrusted(&e) => Failure::Final(anyhow!(
-                "cannot download {url}: {e}; behind a TLS-intercepting proxy, set SSL_CERT_FILE to the file of its certificate"
-            )),
-            ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
-                Failure::Final(anyhow!("cannot download {url}: {e}"))
-            }
-            e => Failure::Passing(e.to_string()),
-        })?;
+        let response = self.request(request, url)?;
         let status = response.status().as_u16();
         let begins = |at: u64| {
             let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
@@ -143,7 +206,7 @@ impl Client {
             404 | 410 => {
                 return Err(Failure::Final(anyhow!("cannot download {url}: not found (the server answers {status})")));
             }
-            _ => return Err(Failure::Final(anyhow!("cannot download {url}: the server answers {status}"))),
+            _ => return Err(Failure::Status(status)),
         }
         let total = response.body().content_length().map(|rest| done + rest);
         let unwritable = |e: std::io::Error| Failure::Final(anyhow!("cannot write {}: {}", part.display(), files::remedy(&e)));
@@ -180,6 +243,7 @@ fn agent(roots: RootCerts) -> ureq::Agent {
         .timeout_connect(patience)
         .timeout_recv_response(patience)
         .timeout_per_read(patience)
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
         .build()
         .new_agent()
 }
@@ -194,9 +258,12 @@ fn is_untrusted(e: &ureq::Error) -> bool {
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-enum Failure {
+/// Why a request failed.
+pub(crate) enum Failure {
     /// Another attempt may succeed.
     Passing(String),
+    /// The server answered with this status.
+    Status(u16),
     /// No attempt can succeed.
     Final(anyhow::Error),
 }

@@ -2,6 +2,7 @@
 
 mod download;
 
+pub(crate) use download::Failure;
 pub use download::{Client, Progress};
 
 use super::sets::{DataFile, Download};
@@ -34,11 +35,11 @@ pub fn get(set: &Download, folder: &Path, client: &Client, progress: &mut dyn Fn
     }
     files::make_folder(&home)?;
     if !set.url.ends_with(".zip") {
-        client.download(set.url, &home.join(set.files[0].name), set.sha256, progress)?;
+        client.download(set.url, &home.join(set.files[0].name), Some(set.sha256), progress)?;
         return set.files.iter().map(|file| inspect(&home.join(file.name))).collect();
     }
     let archive = home.join(set.url.rsplit('/').next().expect("split gives one part at least"));
-    client.download(set.url, &archive, set.sha256, progress)?;
+    client.download(set.url, &archive, Some(set.sha256), progress)?;
     let got = set.files.iter().map(|file| unpack(&archive, set.name, file, &home)).collect::<Result<_>>()?;
     fs::remove_file(&archive).with_context(|| format!("cannot delete {}", archive.display()))?;
     Ok(got)

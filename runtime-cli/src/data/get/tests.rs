@@ -104,7 +104,7 @@ fn run(sha256: &str, part: &[u8], answers: Vec<Answer>) -> (Result<Vec<Progress>
     let server = Server::new(&content(), answers);
     let mut seen = Vec::new();
     let client = Client::new(3, Duration::from_millis(1));
-    let result = client.download(&server.url, &folder.path().join("file.txt"), sha256, &mut |p| seen.push(p));
+    let result = client.download(&server.url, &folder.path().join("file.txt"), Some(sha256), &mut |p| seen.push(p));
     let left = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap());
     let left = left.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect();
     (result.map(|()| seen), left, server.finish())
@@ -186,7 +186,7 @@ fn an_unreachable_server_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://127.0.0.1:{port}/x");
     let client = Client::new(2, Duration::from_millis(1));
-    let error = client.download(&url, &folder.path().join("x"), "", &mut |_| {}).unwrap_err().to_string();
+    let error = client.download(&url, &folder.path().join("x"), Some(""), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains(&url) && error.contains("try again later"), "{error}");
 }
 
@@ -203,7 +203,7 @@ fn a_server_without_tls_is_an_error() {
     });
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(1, Duration::ZERO);
-    let error = client.download(&url, &folder.path().join("x"), "", &mut |_| {}).unwrap_err().to_string();
+    let error = client.download(&url, &folder.path().join("x"), Some(""), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains(&url), "{error}");
     if error.contains("TLS is not supported") {
         eprintln!("skipped: this machine lacks what the cryptography needs");
