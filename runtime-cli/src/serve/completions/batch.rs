@@ -2,9 +2,11 @@
 
 use super::stream::{Pause, Stream};
 use crate::serve::{metrics::Metrics, turns::Turns};
+use crate::stderr::say;
 use anyhow::{Context, Result};
 use hh::{Error, TextBatch, TextModel};
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -52,10 +54,22 @@ impl Batch {
         metrics: Arc<Metrics>,
         handle: Handle,
     ) -> Result<Self> {
-        let batch = TextBatch::new(&model.with_threads(threads), rows)?;
+        let model = model.with_threads(threads);
         let (inbox, joins) = channel();
-        let mut drawing = Drawing { batch, rows: HashMap::new(), waiting: VecDeque::new(), metrics: metrics.clone() };
-        let run = move || drawing.run(&joins, &turns, &handle);
+        let mut next = Some(Drawing::new(&model, rows, metrics.clone())?);
+        let seen = metrics.clone();
+        let run = move || {
+            while let Some(mut drawing) = next.take() {
+                if catch_unwind(AssertUnwindSafe(|| drawing.run(&joins, &turns, &handle))).is_ok() {
+                    return;
+                }
+                // A defect ends the texts that were drawn together, and no others: their requests learn of it as their rows are dropped.
+                say(format_args!("drawing texts failed; {} texts are lost and drawing begins again", drawing.rows.len()));
+                drop(drawing);
+                seen.running(0);
+                next = Drawing::new(&model, rows, seen.clone()).inspect_err(|e| say(format_args!("drawing cannot begin again: {e}"))).ok();
+            }
+        };
         thread::Builder::new().name("decoding".into()).spawn(run).context("cannot start the decoding thread")?;
         Ok(Self { inbox, places: Arc::new(Semaphore::new(rows + threads)), metrics })
     }
@@ -69,12 +83,11 @@ impl Batch {
     /// Draws a text until it pauses.
     ///
     /// # Errors
-    /// A decoding thread that has ended.
+    /// A defect while texts were drawn, which loses this one; a decoding thread that has ended.
     pub(super) async fn draw(&self, stream: Stream) -> Result<(Stream, Result<Pause, Error>)> {
         let (back, drawn) = oneshot::channel();
-        let ended = "the decoding thread has ended: restart the server";
-        self.inbox.send(Join { stream, back }).ok().context(ended)?;
-        drawn.await.context(ended)
+        self.inbox.send(Join { stream, back }).ok().context("the decoding thread has ended: restart the server")?;
+        drawn.await.context("a defect lost the texts that were drawn: ask again, and please report what the server has printed")
     }
 }
 
@@ -88,6 +101,10 @@ struct Drawing {
 }
 
 impl Drawing {
+    fn new(model: &TextModel, rows: usize, metrics: Arc<Metrics>) -> Result<Self> {
+        Ok(Self { batch: TextBatch::new(model, rows)?, rows: HashMap::new(), waiting: VecDeque::new(), metrics })
+    }
+
     /// Runs until the server is gone.
     fn run(&mut self, joins: &Receiver<Join>, turns: &Turns, handle: &Handle) {
         loop {
@@ -163,5 +180,73 @@ impl Join {
     fn give_back(self, pause: Result<Pause, Error>) {
         // Nobody waits for it if the request was dropped.
         let _ = self.back.send((self.stream, pause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hh::{GenerateOptions, LoadedModel, SamplerConfig};
+    use hh_core::checkpoint::Metadata;
+    use hh_core::config::Config;
+    use hh_core::model::Model;
+    use hh_core::presets::preset;
+    use hh_core::tokenizer::{Bytes, Tokenizer};
+    use hh_cpu::{Cpu, Threads};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::time::Duration;
+    use tokio::runtime::Runtime;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    /// Bytes, with a defect while the flag is set.
+    struct Defective(Arc<AtomicBool>);
+
+    impl Tokenizer for Defective {
+        fn vocab_size(&self) -> usize {
+            Bytes.vocab_size()
+        }
+
+        fn encode(&self, text: &str) -> Result<Vec<u32>, hh_core::error::Error> {
+            Bytes.encode(text)
+        }
+
+        fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+            assert!(!self.0.load(Relaxed), "the defect of a test");
+            Bytes.token_bytes(id)
+        }
+
+        fn to_json(&self) -> String {
+            Bytes.to_json()
+        }
+    }
+
+    #[test]
+    fn a_defect_loses_the_texts_that_are_drawn_and_no_later_ones() {
+        let defect = Arc::new(AtomicBool::new(true));
+        let config = Config { vocab_size: Bytes.vocab_size(), ..preset("char-0.8m").unwrap() };
+        let model = Model::init(&mut Cpu::<f32>::new(Threads::one()), config, 1).unwrap();
+        let loaded = LoadedModel::with_tokenizer(&Metadata::new(), model, Box::new(Defective(defect.clone()))).unwrap();
+        let model = TextModel::from_loaded(Arc::new(loaded));
+        let runtime = Runtime::new().unwrap();
+        let (turns, metrics) = (Arc::new(Turns::new(1)), Arc::new(Metrics::default()));
+        let batch = Batch::start(model.clone(), 4, 1, turns, metrics, runtime.handle().clone()).unwrap();
+        let draw = |seed| {
+            let mut session = model.session().unwrap();
+            session.prefill("a").unwrap();
+            let sampler = SamplerConfig { seed, ..SamplerConfig::default() };
+            let decoder = Some(session.decoder(&GenerateOptions { sampler, ..GenerateOptions::default() }).unwrap());
+            let (client, mut pieces) = mpsc::channel(64);
+            let stream = Stream { session, decoder, client, index: 0, asked: None, drawn: 0, left: 20, reason: None };
+            let drawn = runtime.block_on(async { timeout(Duration::from_secs(60), batch.draw(stream)).await }).unwrap();
+            pieces.close();
+            drawn.map(|(stream, pause)| (stream.drawn, pause.is_ok()))
+        };
+        for seed in 0..2 {
+            let error = draw(seed).unwrap_err().to_string();
+            assert!(error.contains("a defect lost the texts"), "{error}");
+        }
+        defect.store(false, Relaxed);
+        assert_eq!(draw(2).unwrap(), (20, true));
     }
 }
