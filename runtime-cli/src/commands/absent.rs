@@ -32,6 +32,7 @@ mod tests {
             (Feature::Plots, "report runs"),
             (Feature::Serve, "serve runs --listen 127.0.0.1:0"),
             (Feature::Download, "data get tinyshakespeare"),
+            (Feature::Download, "info hf://owner/name"),
         ] {
             if feature.is_present() {
                 continue;

@@ -9,10 +9,10 @@ use std::path::Path;
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Labels {
     /// Licence of the weights for the model card, as the Hub spells it: mit, apache-2.0, cc-by-sa-4.0
-    #[arg(long, value_name = "LICENCE", requires = "hf", help_heading = "Hugging Face")]
+    #[arg(long, value_name = "LICENCE", conflicts_with = "out", help_heading = "Hugging Face")]
     pub license: Option<String>,
     /// Language of the texts for the model card, ISO 639-1: en; several with commas
-    #[arg(long, value_name = "CODE", value_delimiter = ',', requires = "hf", help_heading = "Hugging Face")]
+    #[arg(long, value_name = "CODE", value_delimiter = ',', conflicts_with = "out", help_heading = "Hugging Face")]
     pub language: Vec<String>,
 }
 

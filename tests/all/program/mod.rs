@@ -6,6 +6,7 @@ mod disk;
 mod embed;
 mod embeddings;
 mod episodic;
+mod hugging_face;
 mod input;
 mod libtorch;
 mod paths;
