@@ -74,6 +74,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         self.check(&batch)?;
         // Each part of a micro-batch has draws of its own.
         let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
+        self.sums.begin(&mut self.backend, &mut self.train_state.grads);
         let (b, workspace, train_state, recorded) = (&mut self.backend, &mut self.workspace, &mut self.train_state, &mut self.recorded);
         let (weights, grads, h) = (&train_state.weights, &mut train_state.grads, &self.hyper);
         let run = Run {

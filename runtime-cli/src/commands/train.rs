@@ -1,21 +1,25 @@
 //! `hh-runtime train`: trains a language model or an embedding model.
 
+mod together;
+
 use crate::features::Feature;
 use crate::files::{self, shown};
 use crate::generate::write;
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
+use crate::ranks::{Launch, Ranks, threads_of_one};
 use crate::stderr::say;
 use crate::stdout;
 use crate::train::{
     DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder, Source,
     SourceFile, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use hh::{Decoder, StopStrings, TextSession};
 use hh_core::backend::Backward;
 use hh_core::sample::{Sampler, SamplerConfig};
+use hh_cpu::Cpu;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,18 +91,45 @@ Examples:
 /// Trains a model and prints a summary.
 ///
 /// # Errors
-/// Invalid options, files or data, a device that is unavailable or fails, or a file that cannot be written.
+/// Invalid options, files or data, a device that is unavailable or fails, a file that cannot be written, an environment that
+/// contradicts itself, or another rank that cannot be reached.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
+    let launch = Launch::detect()?;
+    let done = run_rank(args, &launch, backends, interrupt);
+    if launch.rank == 0 { done } else { done.with_context(|| format!("rank {}", launch.rank)) }
+}
+
+fn run_rank(mut args: Args, launch: &Launch, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
     // Checked before the text is read and the folder is created.
-    let place = backends.place(&args.machine)?;
+    let mut place = backends.place(&args.machine)?;
+    if launch.size > 1 {
+        together::check(&args)?;
+    } else if let Some(note) = Launch::note() {
+        say(note);
+    }
+    let mut ranks = Ranks::connect(launch)?;
+    if launch.size > 1 && args.machine.threads.is_none() {
+        args.machine.threads = u16::try_from(threads_of_one::<Cpu<f32>>(&mut ranks)?).ok();
+        place = backends.place(&args.machine)?;
+    }
     let prepared = match &args.resume {
-        Some(folder) => resumed(folder, &args)?,
-        None => fresh(&args)?,
+        Some(folder) => resumed(folder, &args, launch)?,
+        None => fresh(&args, launch)?,
     };
+    let prepared = together::agree(prepared, &args.machine, &mut ranks)?;
     let folder = &prepared.folder;
-    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
-    let outcome = train_on(backends, &args.machine, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
+    let abandon = || {
+        if launch.rank == 0 {
+            folder.abandon()
+        }
+    };
+    let stop = interrupt.listen().inspect_err(|_| abandon())?;
+    let outcome = train_on(backends, &args.machine, &prepared, &place, &stop, &mut ranks).inspect_err(|_| abandon())?;
+    ranks.finish();
+    if launch.rank != 0 {
+        return Ok(if outcome.whole.is_none() { Ending::Stopped } else { Ending::Done });
+    }
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
@@ -107,11 +138,19 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         let _ = writeln!(stdout::lock(), "stopped {place}; resume with: hh-runtime train --resume {}{again}", shown(folder.path()));
         return Ok(Ending::Stopped);
     }
-    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
+    let conclusion = Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop, size: launch.size };
+    backends.run(&args.machine, conclusion)?;
     Ok(Ending::Done)
 }
 
-fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
+fn train_on(
+    backends: &impl Backends,
+    machine: &Machine,
+    prepared: &Prepared,
+    place: &str,
+    stop: &AtomicBool,
+    ranks: &mut Ranks,
+) -> Result<Outcome> {
     let Prepared { recipe, source, folder, resume_point } = prepared;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
@@ -119,18 +158,23 @@ fn train_on(backends: &impl Backends, machine: &Machine, prepared: &Prepared, pl
         split: source.split.clone(),
         command: command_line(),
     };
-    print_start(recipe, source, folder, place);
-    if let Some(estimate) = backends.memory_estimate(machine, recipe)? {
-        say(format_args!("memory {estimate}"));
+    let rank = ranks.place();
+    let estimate = backends.memory_estimate(machine, recipe, rank)?;
+    if rank.rank == 0 {
+        print_start(recipe, source, folder, place, rank.size);
+        if let Some(estimate) = estimate {
+            say(format_args!("memory {estimate}{}", if rank.size > 1 { ", of each rank" } else { "" }));
+        }
     }
     let job = Job { recipe, from: &from, folder, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
+    backends.run(machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref(), ranks })
 }
 
 struct Training<'a> {
     job: Job<'a>,
     data: &'a TrainingData,
     resume_point: Option<&'a ResumePoint>,
+    ranks: &'a mut Ranks,
 }
 
 impl BackendJob for Training<'_> {
@@ -139,8 +183,11 @@ impl BackendJob for Training<'_> {
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
         let recipe = self.job.recipe;
         let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
-        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit);
-        train(make()?, &self.job, self.data, self.resume_point, progress)
+        let progress = match self.ranks.place().rank {
+            0 => Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit),
+            _ => Progress::hidden(),
+        };
+        train(make()?, &self.job, self.data, self.resume_point, progress, self.ranks)
     }
 }
 
@@ -150,13 +197,15 @@ struct Conclusion<'a> {
     outcome: &'a Outcome,
     began: Instant,
     stop: &'a AtomicBool,
+    /// Number of ranks.
+    size: usize,
 }
 
 impl BackendJob for Conclusion<'_> {
     type Output = ();
 
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
-        let Self { recipe, folder, outcome, began, stop } = self;
+        let Self { recipe, folder, outcome, began, stop, size } = self;
         let Some(whole) = outcome.whole else { return Ok(()) };
         let mut out = stdout::lock();
         if recipe.objective.is_none() {
@@ -164,7 +213,8 @@ impl BackendJob for Conclusion<'_> {
             sample(make()?, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
             writeln!(out)?;
         }
-        summary(&mut out, recipe, folder, outcome, &whole, began)
+        summary(&mut out, recipe, folder, outcome, &whole, size)?;
+        closing(&mut out, recipe, folder, outcome, began)
     }
 }
 
@@ -176,7 +226,7 @@ struct Prepared {
     resume_point: Option<ResumePoint>,
 }
 
-fn fresh(args: &Args) -> Result<Prepared> {
+fn fresh(args: &Args, launch: &Launch) -> Result<Prepared> {
     let file = args.config.as_deref().map(RecipeFile::read).transpose()?.unwrap_or_default();
     if let Some(assignment) = &file.task {
         bail!("the recipe is that of a memory task: use hh-runtime task {}", assignment.kind.name());
@@ -186,12 +236,16 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let from = args.training.from.clone().or(file.train.from.clone());
     let file = if args.preset.is_none() { file.starting_from(from.as_deref())? } else { file };
     let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
+    // One micro-batch for each rank.
+    file.train.accumulate = file.train.accumulate.or((launch.size > 1).then_some(launch.size));
     // Absolute, so that the stored recipe works from any folder.
     for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
         *path = files::absolute(path)?;
     }
     // Reading the text may take minutes, so the recipe is checked first, with a placeholder vocabulary size.
-    let objective = file.complete(256)?.objective;
+    let checked = file.complete(256)?;
+    checked.for_ranks(launch.size)?;
+    let objective = checked.objective;
     let mut data = file.data();
     data.make_absolute()?;
     let known = match (&file.train.from, &data.tokenizer) {
@@ -201,6 +255,9 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let source = Source::open(&data, objective.as_ref(), known)?;
     let recipe = Recipe { data, ..file.complete(source.tokenizer.vocab_size())? };
     source.require(&recipe)?;
+    if launch.rank != 0 {
+        return Ok(Prepared { recipe, source, folder: RunFolder::at(Path::new("")), resume_point: None });
+    }
     recipe.data.repeated(&source.origins).iter().for_each(say);
     let name = match (file.preset(), &args.config) {
         (Some(preset), _) => preset.to_owned(),
@@ -211,7 +268,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
     Ok(Prepared { recipe, source, folder, resume_point: None })
 }
 
-fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
+fn resumed(path: &Path, args: &Args, launch: &Launch) -> Result<Prepared> {
     let changeable = TrainOptions { steps: args.training.steps, patience: args.training.patience, ..TrainOptions::default() };
     let other = args.objective != ObjectiveOptions::default()
         || args.preset.is_some()
@@ -224,9 +281,10 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
              for another recipe start a new run, from its weights with --from"
         );
     }
-    let folder = RunFolder::open(path)?;
+    let folder = if launch.rank == 0 { RunFolder::open(path)? } else { RunFolder::at(path) };
     let resume_point = load_resume_point(&folder.resume())?;
-    let mut recipe = extended(&resume_point, args.training.steps)?;
+    let mut recipe = extended(&resume_point, args.training.steps, launch.rank == 0)?;
+    recipe.for_ranks(launch.size)?;
     recipe.train.patience = args.training.patience.unwrap_or(recipe.train.patience);
     let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is a memory task; resume it with hh-runtime task --resume {0}", path.display());
@@ -246,8 +304,8 @@ fn names(origins: &[SourceFile]) -> String {
     origins.iter().map(|o| format!("{} of {} bytes", o.name, o.bytes)).collect::<Vec<_>>().join(", ")
 }
 
-/// The recipe with another number of steps, if given; prints the effect on the learning rate.
-fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
+/// The recipe with another number of steps, if given; a rank that speaks prints the effect on the learning rate.
+fn extended(resume_point: &ResumePoint, steps: Option<u64>, speaks: bool) -> Result<Recipe> {
     let mut recipe = resume_point.recipe.clone();
     let Some(steps) = steps.filter(|&steps| steps != recipe.train.steps) else { return Ok(recipe) };
     if steps < resume_point.step {
@@ -257,14 +315,16 @@ fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
     recipe.train.steps = steps;
     recipe.validate()?;
     let after = recipe.train.hyper().schedule.lr(resume_point.step);
-    say(format_args!(
-        "{steps} steps instead of {}: the cosine schedule is rescaled, and the learning rate is now {after:.2e} instead of {before:.2e}",
-        resume_point.recipe.train.steps
-    ));
+    if speaks {
+        say(format_args!(
+            "{steps} steps instead of {}: the cosine schedule is rescaled, and the learning rate is now {after:.2e} instead of {before:.2e}",
+            resume_point.recipe.train.steps
+        ));
+    }
     Ok(recipe)
 }
 
-fn print_start(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
+fn print_start(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str, ranks: usize) {
     let (t, c) = (&recipe.train, &recipe.model);
     let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
     let (amount, of, each) = match &source.training_data {
@@ -277,12 +337,13 @@ fn print_start(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str
         TrainingData::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
         TrainingData::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
     };
-    say(format_args!("{} steps of {batch} on {place}; output: {}", t.steps, shown(folder.path())));
+    let shared = if ranks > 1 { format!(", shared by {ranks} ranks, each") } else { String::new() };
+    say(format_args!("{} steps of {batch}{shared} on {place}; output: {}", t.steps, shown(folder.path())));
 }
 
 /// Prints the results of the run.
-fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, began: Instant) -> Result<()> {
-    let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
+fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, ranks: usize) -> Result<()> {
+    let seen = if recipe.objective.is_some() { "texts" } else { "tokens" };
     let average = whole.validation_ema.map_or(String::new(), |nll| format!(", {nll:.4} with averaged weights"));
     writeln!(out)?;
     writeln!(out, "validation   {:.4} {}{average}, over {} held-out {seen}", whole.validation, recipe.unit(), whole.scored)?;
@@ -290,6 +351,18 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
         let which = if best.average { "averaged weights" } else { "weights" };
         writeln!(out, "best         {which} of step {}, {:.4} in its validation: {}", best.step, best.nll, shown(&folder.best()))?;
     }
+    if ranks > 1 && outcome.bytes_sent > 0.0 {
+        let parameters: usize = hh_core::model::shapes(&recipe.model).iter().map(|(_, shape)| shape.count()).sum();
+        let least = 8.0 * (ranks - 1) as f64 / ranks as f64 * parameters as f64;
+        let (sent, times) = (outcome.bytes_sent / 1e6, outcome.bytes_sent / least);
+        writeln!(out, "ranks        {ranks}, {sent:.2} MB sent by each per step, {times:.3} × the least possible")?;
+    }
+    Ok(())
+}
+
+/// Prints the last lines: files, time, and what to do next.
+fn closing(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, began: Instant) -> Result<()> {
+    let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
     writeln!(out, "curve        {}", Feature::Plots.file(&folder.curve()))?;
     let speed = outcome.tokens_per_second;
     let speed = if speed > 0.0 { format!(", {speed:.0} {seen}/s while training") } else { String::new() };

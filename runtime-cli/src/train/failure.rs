@@ -38,6 +38,18 @@ impl Kept<'_> {
         )
     }
 
+    /// The error of a rank that cannot be reached any more.
+    pub(super) fn lost(&self, e: &Error) -> Error {
+        let Self { job, step, saved, .. } = *self;
+        let Some(saved) = saved else {
+            return anyhow!("{e:#}, so the run ends after step {step}; no checkpoint was saved");
+        };
+        let folder = shown(job.folder.path());
+        anyhow!(
+            "{e:#}, so the run ends after step {step}; the checkpoint of step {saved} is intact, and --resume {folder} continues from it"
+        )
+    }
+
     /// The error of a checkpoint that could not be written.
     pub(super) fn unsaved(&self, e: Error) -> Error {
         if let Some(Core::Checkpoint(CheckpointError::NotFinite { name, value, .. })) = e.downcast_ref() {

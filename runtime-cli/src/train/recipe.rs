@@ -315,6 +315,26 @@ impl Recipe {
         Ok(())
     }
 
+    /// Checks that as many ranks can train it together.
+    ///
+    /// # Errors
+    /// Fewer micro-batches than ranks, and micro-batches that continue each other.
+    pub fn for_ranks(&self, size: usize) -> Result<()> {
+        let t = &self.train;
+        if t.accumulate < size {
+            bail!(
+                "a step has {} micro-batches, too few for {size} ranks: use fewer ranks, or --accumulate {size} in a new run",
+                t.accumulate
+            );
+        }
+        if t.episodic_items > 0 && size > 1 {
+            bail!(
+                "with --episodic-items each micro-batch continues the one before it, so that several ranks cannot share them: start one process"
+            );
+        }
+        Ok(())
+    }
+
     /// Tokens per step, or texts in embedding runs.
     pub fn seen_per_step(&self) -> u64 {
         let t = &self.train;
