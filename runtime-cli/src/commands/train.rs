@@ -101,13 +101,13 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
 
 fn run_rank(mut args: Args, launch: &Launch, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
-    // Checked before the text is read and the folder is created.
-    let mut place = backends.place(&args.machine)?;
     if launch.size > 1 {
         together::check(&args)?;
     } else if let Some(note) = Launch::note() {
         say(note);
     }
+    // Checked before the text is read and the folder is created.
+    let mut place = backends.place(&args.machine)?;
     let mut ranks = Ranks::connect(launch)?;
     if launch.size > 1 && args.machine.threads.is_none() {
         args.machine.threads = u16::try_from(threads_of_one::<Cpu<f32>>(&mut ranks)?).ok();

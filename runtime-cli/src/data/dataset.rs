@@ -1,10 +1,7 @@
-use super::TokenStream;
+use super::order::{place, shuffled};
+use super::{TokenStream, WindowOrder};
 use anyhow::{Result, bail};
 use hh_core::ops::IGNORE;
-use hh_core::rng;
-
-/// The random site of training windows ([`hh_core::rng`]): the last one, since those of the model count from 0.
-const SITE: u32 = u32::MAX;
 
 /// Training text and held-out text.
 #[derive(Clone)]
@@ -52,11 +49,10 @@ impl Dataset {
         Ok(())
     }
 
-    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token. Windows
-    /// that run on begin where those of the micro-batch before ended, and at the start of the text after its end.
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token.
     ///
-    /// The position of row `r` of a step, counted over all of its micro-batches, is a function of `(seed, step, r)` only, so
-    /// resuming needs no saved state, and the division into micro-batches changes nothing. Allocates nothing.
+    /// A window is a function of what [`MicroBatch`] says only, so that resuming needs no saved state. How the windows of a step
+    /// are divided into micro-batches, and these among ranks, changes nothing. Allocates nothing.
     ///
     /// # Errors
     /// As [`require_context`](Self::require_context) and [`TokenStream::read`].
@@ -64,14 +60,17 @@ impl Dataset {
     /// # Panics
     /// If a buffer is not `batch · time` long.
     pub fn batch(&self, which: MicroBatch, tokens: &mut [u32], targets: &mut [u32]) -> Result<()> {
-        let MicroBatch { seed, step, micro, batch, time, run_on } = which;
+        let MicroBatch { seed, step, micro, before, batch, time, order } = which;
         assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
         self.require_context(time)?;
         let starts = self.train.len() - time as u64;
         for (i, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
-            let start = match run_on {
-                None => random([seed, step], micro * batch + i, starts),
-                Some(before) => (random([seed, 0], i, starts) + before % starts * time as u64) % starts,
+            let start = match order {
+                RowOrder::RunOn => (place(seed, 0, i as u32, starts) + before % starts * time as u64) % starts,
+                RowOrder::Windows(WindowOrder::Random) => place(seed, step, (micro * batch + i) as u32, starts),
+                RowOrder::Windows(WindowOrder::Shuffled) => {
+                    shuffled(seed, before.wrapping_mul(batch as u64).wrapping_add(i as u64), self.train.len(), time as u64)
+                }
             };
             self.train.read(start, tokens)?;
             self.train.read(start + 1, targets)?;
@@ -88,14 +87,6 @@ impl Dataset {
     }
 }
 
-/// A random place below `most`: a function of seed, step and row.
-fn random([seed, step]: [u64; 2], row: usize, most: u64) -> u64 {
-    let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
-    let [low, high, ..] = rng::block(key, SITE, row as u32);
-    let word = u64::from(low) | u64::from(high) << 32;
-    ((u128::from(word) * u128::from(most)) >> 64) as u64
-}
-
 /// Identifies the windows of a training micro-batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MicroBatch {
@@ -105,12 +96,23 @@ pub struct MicroBatch {
     pub step: u64,
     /// Index of the micro-batch within the step.
     pub micro: usize,
+    /// Number of micro-batches before this one, of all steps and ranks.
+    pub before: u64,
     /// Number of windows.
     pub batch: usize,
     /// Window length in tokens.
     pub time: usize,
-    /// For rows that run on through the text, the number of micro-batches before this one.
-    pub run_on: Option<u64>,
+    /// Which windows.
+    pub order: RowOrder,
+}
+
+/// What comes in a row of training micro-batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowOrder {
+    /// Windows of the whole text.
+    Windows(WindowOrder),
+    /// The window after that of the same row in the micro-batch before, at the start of the text after its end.
+    RunOn,
 }
 
 /// Consecutive windows of a text: every token except the first is a target exactly once.
@@ -188,7 +190,9 @@ mod tests {
 
     fn batch(data: &Dataset, step: u64, micro: usize, rows: usize, time: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
         let (mut tokens, mut targets) = (vec![u32::MAX; rows * time], vec![u32::MAX; rows * time]);
-        data.batch(MicroBatch { seed, step, micro, batch: rows, time, run_on: None }, &mut tokens, &mut targets).unwrap();
+        let before = 2 * step + micro as u64;
+        let order = RowOrder::Windows(WindowOrder::Random);
+        data.batch(MicroBatch { seed, step, micro, before, batch: rows, time, order }, &mut tokens, &mut targets).unwrap();
         (tokens, targets)
     }
 
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_a_function_of_seed_step_and_row_alone() {
+    fn a_batch_at_random_places_is_a_function_of_seed_step_and_row_alone() {
         let data = Dataset::split(&counting(10_000), 0.1).unwrap();
         let (whole, _) = batch(&data, 7, 0, 12, 16, 3);
         assert_eq!(batch(&data, 7, 0, 12, 16, 3).0, whole);
@@ -227,13 +231,47 @@ mod tests {
         assert_ne!(batch(&data, 7 + (1 << 32), 0, 12, 16, 3).0, whole);
     }
 
+    /// Sixty windows, in steps of eight: as micro-batches of 8, 4 or 2 windows, shared by 1, 2 or 4 ranks.
+    #[test]
+    fn shuffled_windows_are_the_same_for_any_number_of_ranks_and_each_comes_once_in_an_epoch() {
+        let data = Dataset { train: counting(62 * 16), validation: counting(2) };
+        let starts = |batch: usize, accumulate: usize, steps: u64| -> Vec<u32> {
+            let (mut tokens, mut targets) = (vec![0; batch * 16], vec![0; batch * 16]);
+            let mut all = Vec::new();
+            for step in 0..steps {
+                for micro in 0..accumulate {
+                    let before = step * accumulate as u64 + micro as u64;
+                    let order = RowOrder::Windows(WindowOrder::Shuffled);
+                    data.batch(MicroBatch { seed: 4, step, micro, before, batch, time: 16, order }, &mut tokens, &mut targets).unwrap();
+                    assert!(tokens.iter().zip(&targets).all(|(token, target)| token + 1 == *target));
+                    all.extend(tokens.chunks(16).map(|row| row[0]));
+                }
+            }
+            all
+        };
+        let whole = starts(8, 1, 15);
+        assert_eq!(starts(4, 2, 15), whole);
+        assert_eq!(starts(2, 4, 15), whole);
+        let epochs: Vec<Vec<u32>> = whole
+            .chunks(60)
+            .map(|epoch| {
+                let mut sorted = epoch.to_vec();
+                sorted.sort_unstable();
+                assert!(sorted.windows(2).all(|pair| pair[1] == pair[0] + 16), "each once: {sorted:?}");
+                epoch.iter().map(|start| start - sorted[0]).collect()
+            })
+            .collect();
+        assert_ne!(epochs[0], epochs[1]);
+    }
+
     #[test]
     fn rows_that_run_on_continue_where_they_ended() {
         let data = Dataset::split(&counting(1000), 0.1).unwrap();
         let mut last: Vec<Option<u32>> = vec![None; 3];
         let mut wrapped = 0;
         for before in 0..300 {
-            let which = MicroBatch { seed: 1, step: before / 2, micro: (before % 2) as usize, batch: 3, time: 16, run_on: Some(before) };
+            let (step, micro) = (before / 2, (before % 2) as usize);
+            let which = MicroBatch { seed: 1, step, micro, before, batch: 3, time: 16, order: RowOrder::RunOn };
             let (mut tokens, mut targets) = (vec![0; 48], vec![0; 48]);
             data.batch(which, &mut tokens, &mut targets).unwrap();
             for (row, last) in tokens.chunks(16).zip(&mut last) {

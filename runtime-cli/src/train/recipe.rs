@@ -85,10 +85,11 @@ impl RecipeFile {
                 .map_err(|e| anyhow!("{} is not a model configuration: {e}; give a JSON object of its fields", path.display()))?;
             return Ok(Self { model, ..Self::default() });
         }
-        toml::from_str(&text).map_err(|e| {
+        let file: Self = toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
             anyhow!("{} line {line}: {}", path.display(), e.message().replace('\n', " "))
-        })
+        })?;
+        Ok(Self { train: file.train.with_windows_of_old_runs(), ..file })
     }
 
     /// Overrides the values of the file by those of the flags.
@@ -369,7 +370,7 @@ impl Recipe {
         let file: RecipeFile = toml::from_str(text).map_err(|e| anyhow!("the recipe of the run is damaged: {}", e.message()))?;
         let vocab_size =
             file.model.get("vocab_size").and_then(Value::as_u64).ok_or_else(|| anyhow!("the recipe of the run has no vocab_size"))?;
-        file.complete(vocab_size as usize)
+        RecipeFile { train: file.train.with_windows_of_old_runs(), ..file }.complete(vocab_size as usize)
     }
 }
 

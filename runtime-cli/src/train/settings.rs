@@ -1,5 +1,6 @@
 //! The hyper-parameters of training, listed once: flags, fields of a configuration file, defaults, and values for the trainer.
 
+use crate::data::WindowOrder;
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
 use hh_core::train::{self, HyperParams, Trained};
@@ -49,6 +50,16 @@ macro_rules! hyper_parameters {
             pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
                 let all = [$((stringify!($name), self.$name.and_then(Value::real))),*];
                 all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+            }
+        }
+
+        impl TrainOptions {
+            /// Gives a recipe that a run has written, and that names no order of windows, the one that there was.
+            pub(super) fn with_windows_of_old_runs(mut self) -> Self {
+                if self.windows.is_none() && is_written(&self) {
+                    self.windows = Some(at_random());
+                }
+                self
             }
         }
 
@@ -156,6 +167,9 @@ hyper_parameters! { model;
     /// Seed of initial weights, windows, dropout and noise [default: 1]
     #[arg(long, value_name = "S")]
     trainer seed: u64 = 1;
+    /// Order of training windows: each once in an epoch, or at random places [default: shuffled]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    run windows: WindowOrder = WindowOrder::Shuffled => #[serde(default = "at_random")];
     /// Steps between validations [default: a twentieth of --steps]
     #[arg(long, value_name = "N")]
     run eval_every: u64 = (steps / 20).max(1);
@@ -211,6 +225,8 @@ macro_rules! whole {
 }
 whole!(u64, usize, bool);
 
+whole!(WindowOrder);
+
 /// Which weights a run trains, as a flag and in a recipe.
 #[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -265,6 +281,16 @@ impl Value for Optimizer {
     fn real(self) -> Option<f64> {
         None
     }
+}
+
+/// Whether a run has written these options: then it wrote all of them.
+fn is_written(options: &TrainOptions) -> bool {
+    serde_json::to_value(options).is_ok_and(|value| serde_json::from_value::<Settings>(value).is_ok())
+}
+
+/// The order of recipes that name none, which were written before there was a choice.
+fn at_random() -> WindowOrder {
+    WindowOrder::Random
 }
 
 fn one() -> f64 {

@@ -4,7 +4,7 @@ use super::metrics::Evaluation;
 use super::pairs::{Batch, Pairs};
 use super::settings::Settings;
 use super::validate::validate;
-use crate::data::{Dataset, MicroBatch};
+use crate::data::{Dataset, MicroBatch, RowOrder};
 use crate::ranks::shared_out;
 use anyhow::Result;
 use hh_core::backend::Backward;
@@ -68,8 +68,9 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
     fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
         let t = self.settings;
         let step = self.trainer.step();
-        let run_on = (t.episodic_items > 0).then_some(step * t.accumulate as u64 + micro as u64);
-        let which = MicroBatch { seed: t.seed, step, micro, batch: t.batch, time: t.context, run_on };
+        let before = step * t.accumulate as u64 + micro as u64;
+        let order = if t.episodic_items > 0 { RowOrder::RunOn } else { RowOrder::Windows(t.windows) };
+        let which = MicroBatch { seed: t.seed, step, micro, before, batch: t.batch, time: t.context, order };
         self.data.batch(which, &mut self.tokens, &mut self.targets)?;
         self.trainer.accumulate(&self.tokens, &self.targets)?;
         Ok(if measured { Some(self.trainer.losses()?) } else { None })

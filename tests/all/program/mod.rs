@@ -10,6 +10,7 @@ mod input;
 mod libtorch;
 mod paths;
 mod probe;
+mod ranks;
 mod refusals;
 mod report;
 mod server;
