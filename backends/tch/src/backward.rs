@@ -87,7 +87,7 @@ impl Backward for Tch {
     }
     fn add(&mut self, x: &Tensor, y: &mut Tensor) {
         assert_eq!(x.shape, y.shape, "add: tensors of different shapes");
-        self.change(|| y.inner.f_add_(&x.inner));
+        self.change(|| y.inner.f_add_(&x.inner).map(drop));
     }
     fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
         adamw::sum_squares(self, of, total);

@@ -108,7 +108,7 @@ impl<P: Peers> Staged<P> {
 /// The gradients of a step's micro-batches are added in this order as well. So the sum of ranks that have one micro-batch each, or
 /// a power of two of them each, has the bits of the sum that one process makes.
 pub fn sum_in_pairs(pieces: &mut [f32], len: usize) {
-    let count = if len == 0 { 0 } else { pieces.len() / len };
+    let count = pieces.len().checked_div(len).unwrap_or(0);
     let mut width = 1;
     while width < count {
         for left in (0..count - width).step_by(2 * width) {

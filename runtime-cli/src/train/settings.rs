@@ -100,7 +100,7 @@ hyper_parameters! { model;
     /// Context length in tokens [default: 128]
     #[arg(long, value_name = "T")]
     run context: usize = 128;
-    /// Gradient accumulation: micro-batches per step [default: 1]
+    /// Gradient accumulation: micro-batches per step, of all ranks together [default: 1 for each rank]
     #[arg(long, value_name = "N")]
     trainer accumulate: usize = 1;
     /// Activation checkpointing: keep only the inputs of blocks and recompute the rest in the backward pass; same results, less

@@ -141,7 +141,11 @@ fn a_rank_that_is_killed_ends_the_others_and_nothing_is_lost() {
         let outputs = ended(children);
         assert!(began.elapsed() < Duration::from_secs(10), "the other rank ends within seconds");
         let survivor = &outputs[1 - victim];
-        is_refusal("the other rank", survivor, &[&format!("rank {victim} has ended, so the run ends after step"), "is intact", "--resume"]);
+        is_refusal(
+            "the other rank",
+            survivor,
+            &[&format!("rank {victim} has ended, so the run ends after step"), "checkpoint", "--resume"],
+        );
         work(here, &format!("train --resume {run} --threads 1"), 2);
         same(here, "one", &run);
     }

@@ -5,7 +5,7 @@ use crate::ranks::{ThreadRank, threads};
 
 impl Bench {
     /// Trains on as many ranks; the outcomes in their order. `stop` gets the rank and the step.
-    fn together(&self, folder: &RunFolder, resume: bool, size: usize, stop: impl Fn(usize, u64) -> bool + Sync) -> Vec<Result<Outcome>> {
+    pub(super) fn together(&self, folder: &RunFolder, resume: bool, size: usize, stop: impl Fn(usize, u64) -> bool + Sync) -> Vec<Result<Outcome>> {
         let rank = |peers: ThreadRank, rank: usize| {
             let mut ranks = Ranks::over(peers);
             let from = Provenance {
@@ -30,7 +30,7 @@ impl Bench {
 }
 
 /// Checkpoints and metrics of two runs are the same.
-fn same(one: &RunFolder, other: &RunFolder, which: &str) {
+pub(super) fn same(one: &RunFolder, other: &RunFolder, which: &str) {
     for file in ["best.safetensors", "last.safetensors", "resume.safetensors"] {
         let read = |folder: &RunFolder| fs::read(folder.path().join(file)).unwrap();
         assert!(read(one) == read(other), "{which}: {file} differs");
