@@ -7,12 +7,14 @@ mod hyper;
 pub mod language;
 mod losses;
 mod muon;
+mod outer;
 mod sums;
 
 pub use embedding::EmbeddingWorkspace;
 pub use hyper::{HyperParams, Optimizer, Rank, Trained};
 pub use language::LanguageWorkspace;
 pub use losses::Losses;
+pub use outer::Outer;
 use sums::Sums;
 pub use sums::partial_sums;
 
@@ -44,6 +46,8 @@ pub struct Trainer<B: Backward, R = LanguageWorkspace<B>> {
     micro: usize,
     train_state: TrainState<B::Tensor>,
     sums: Sums<B::Tensor>,
+    /// With local steps.
+    outer: Option<Outer>,
     leaves: Vec<LeafPlan>,
     /// `[1]`: Σ g² of the step last applied
     total: B::Tensor,
@@ -184,6 +188,8 @@ impl<B: Backward, R> Trainer<B, R> {
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
             backend.copy(from, to);
         }
+        let local = hyper.local_steps > 0;
+        let outer = if local { Some(Outer::new(&mut backend, &weights).map_err(Error::device)?) } else { None };
         let leaves = model::shapes(&config).iter().map(|(name, shape)| LeafPlan::new(&config, &hyper, name, *shape)).collect();
         let train_state = TrainState { weights, grads, first, second, ema };
         Ok(Self {
@@ -194,6 +200,7 @@ impl<B: Backward, R> Trainer<B, R> {
             step: 0,
             train_state,
             sums,
+            outer,
             leaves,
             total,
             schedule,

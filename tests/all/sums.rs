@@ -92,3 +92,45 @@ fn steps<B: Backward>(c: &Config, trainer: &mut Trainer<B>, mut sum: impl FnMut(
 fn state<B: Backward<Tensor: Numbers>>(c: &Config, trainer: &Trainer<B>) -> Vec<(String, Vec<f64>)> {
     trainer.train_state().named().into_iter().flat_map(|(_, tree)| named(c, tree)).collect()
 }
+
+/// Two rounds of two local steps on two ranks, whose weights after the first round are known: each rank trains by itself.
+#[test]
+fn after_local_steps_ranks_move_together_by_nesterov_momentum() {
+    let c = config("");
+    let h = HyperParams { accumulate: 2, local_steps: 2, outer_lr: 0.7, outer_momentum: 0.9, ..hyper(&c) };
+    let start = flat(&c, &trainer(cpu::<f32>(1), &c, h.clone(), 2, TIME));
+    let rank = |peers: ThreadRank, rank: usize| {
+        let mut ranks = Staged::new(peers);
+        let mut trainer = trainer(cpu::<f32>(1), &c, HyperParams { rank: Rank { rank, size: 2 }, ..h.clone() }, 2, TIME);
+        [0, 1].map(|_| {
+            steps(&c, &mut trainer, |_| ());
+            let apart = flat(&c, &trainer);
+            trainer.outer_step(&mut ranks).expect("no rank to lose");
+            [apart, flat(&c, &trainer)]
+        })
+    };
+    let found: Vec<_> = thread::scope(|scope| {
+        let rank = &rank;
+        let each: Vec<_> = threads(2).into_iter().enumerate().map(|(i, peers)| scope.spawn(move || rank(peers, i))).collect();
+        each.into_iter().map(|thread| thread.join().expect("a rank")).collect()
+    });
+    let (mut before, mut momentum) = (start, vec![0.0; found[0][0][0].len()]);
+    for ([apart, together], [other, same]) in found[0].iter().zip(&found[1]) {
+        assert!(together == same && apart != other);
+        let means = apart.iter().zip(other).map(|(a, b)| (a + b) / 2.0);
+        let wanted: Vec<f64> = means
+            .zip(before.iter().zip(&mut momentum))
+            .map(|(mean, (start, v))| {
+                let delta = start - mean;
+                *v = 0.9 * *v + delta;
+                start - 0.7 * (delta + 0.9 * *v)
+            })
+            .collect();
+        assert!(distance(together, &wanted, 1e-3) < 1e-6);
+        before = together.clone();
+    }
+}
+
+fn flat<B: Backward<Tensor: Numbers>>(c: &Config, trainer: &Trainer<B>) -> Vec<f64> {
+    named(c, &trainer.train_state().weights).into_iter().flat_map(|(_, numbers)| numbers).collect()
+}

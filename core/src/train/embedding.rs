@@ -93,7 +93,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
             workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.gradients, |b| {
-                workspace.head.forward(b, weight, 1.0 / h.accumulate as f32);
+                workspace.head.forward(b, weight, 1.0 / h.terms() as f32);
                 workspace.head.backward(b, weight, grads.pooled.as_mut());
             });
             let d_pooled: Vec<_> = workspace.head.sides.iter().map(|side| &side.pooled[1]).collect();

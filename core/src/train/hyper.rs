@@ -95,6 +95,13 @@ pub struct HyperParams {
     pub accumulate: usize,
     /// Which of these this process computes, see [`share`](Self::share).
     pub rank: Rank,
+    /// Steps that ranks make apart before they move together, see [`outer_step`](super::Trainer::outer_step); 0 sums gradients
+    /// over the ranks in each step.
+    pub local_steps: usize,
+    /// η of the outer step.
+    pub outer_lr: f32,
+    /// μ of the outer step.
+    pub outer_momentum: f32,
     /// Keep only the inputs of blocks and recompute the rest for the gradient: the same numbers with less memory and more time.
     pub recompute: bool,
     /// Seeds dropout and noise.
@@ -126,6 +133,9 @@ impl Default for HyperParams {
             episodic_items: 0,
             accumulate: 1,
             rank: Rank::default(),
+            local_steps: 0,
+            outer_lr: 0.7,
+            outer_momentum: 0.9,
             recompute: false,
             seed: 1,
         }
@@ -133,6 +143,11 @@ impl Default for HyperParams {
 }
 
 impl HyperParams {
+    /// Micro-batches whose mean a step minimises: those of all ranks, or in local steps those of this one.
+    pub(super) fn terms(&self) -> usize {
+        if self.local_steps > 0 { self.share().len() } else { self.accumulate }
+    }
+
     /// Numbers of the micro-batches of a step that this process computes.
     pub fn share(&self) -> Range<usize> {
         share(self.accumulate, self.rank.rank, self.rank.size)
@@ -157,6 +172,8 @@ impl HyperParams {
             ("muon_momentum", self.muon_momentum, 1.0),
             ("muon_weight_decay", self.muon_weight_decay, 1e3),
             ("embed_lr_scale", self.embed_lr_scale, 1e3),
+            ("outer_lr", self.outer_lr, 1e3),
+            ("outer_momentum", self.outer_momentum, 1.0),
             ("clip", self.clip, f32::INFINITY),
             ("z_weight", self.z_weight, 1e3),
             ("flow_weight", self.flow_weight, 1e3),

@@ -74,7 +74,7 @@ impl<B: Backward> LanguageWorkspace<B> {
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut workspace.acts, &workspace.tokens);
 
         let (hidden, d_hidden) = (&workspace.acts.hidden, &mut workspace.d.hidden);
-        let scale = 1.0 / h.accumulate as f32;
+        let scale = 1.0 / h.terms() as f32;
         let loss_weights = LossWeights { smoothing: h.smoothing, z_weight: h.z_weight, scale };
         let of = (Ids { tokens: &workspace.tokens, targets: &workspace.targets }, loss_weights);
         let [fresh, carried] = &mut workspace.memory;

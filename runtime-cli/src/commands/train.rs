@@ -260,6 +260,9 @@ fn resumed(path: &Path, args: &Args, launch: &Launch) -> Result<Prepared> {
     }
     let folder = if launch.rank == 0 { RunFolder::open(path)? } else { RunFolder::at(path) };
     let resume_point = load_resume_point(&folder.resume())?;
+    if let Some(ranks) = resume_point.ranks.filter(|&ranks| ranks != launch.size) {
+        bail!("with local steps each of the {ranks} ranks of the run has moments of its own: resume it with {ranks} ranks");
+    }
     let mut recipe = extended(&resume_point, args.training.steps, launch.rank == 0)?;
     recipe.for_ranks(launch.size)?;
     recipe.train.patience = args.training.patience.unwrap_or(recipe.train.patience);

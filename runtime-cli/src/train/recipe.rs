@@ -293,6 +293,14 @@ impl Recipe {
         if let Some((name, _)) = every.into_iter().find(|(_, value)| *value == 0) {
             bail!("{name} is 0; it must be at least 1");
         }
+        if let local @ 1.. = t.local_steps as u64 {
+            let due = [("eval_every", t.eval_every), ("save_every", t.save_every)];
+            if let Some((name, value)) = due.into_iter().find(|(_, every)| *every < t.steps && every % local != 0) {
+                bail!(
+                    "{name} is {value}; with --local-steps {local}, after which the ranks have the same weights, it must be a multiple of that"
+                );
+            }
+        }
         t.hyper().validate(&self.model)?;
         if t.only == Only::Episodic && t.from.is_none() {
             bail!("--only episodic trains the memory of a model that is there; give the model with --from CHECKPOINT");

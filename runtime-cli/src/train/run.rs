@@ -6,6 +6,7 @@ mod step;
 
 use super::checkpoints::{self, Best, Provenance, ResumePoint};
 use super::failure::Kept;
+use super::local_steps;
 use super::metrics::{Evaluation, Metrics, Record};
 use super::progress::Progress;
 use super::source::TrainingData;
@@ -193,7 +194,12 @@ impl<'a, B: Backward, L: TrainingObjective<B>, C: Collective<B>> Run<'a, B, L, C
 
     /// Whether the run is to be stopped, on any rank.
     fn is_stopped(&mut self) -> Result<bool> {
-        let stop = (self.job.stop)(self.at());
+        // Apart from each other, ranks do not ask whether another one is to stop.
+        let at = self.at();
+        if self.job.recipe.train.local_steps > 0 && !self.objective.trainer().is_outer(at) {
+            return Ok(false);
+        }
+        let stop = (self.job.stop)(at);
         Ok(any(self.ranks, stop)?)
     }
 
@@ -214,7 +220,9 @@ impl<'a, B: Backward, L: TrainingObjective<B>, C: Collective<B>> Run<'a, B, L, C
         if !matches!(e.downcast_ref(), Some(Core::Collective(_))) {
             return e;
         }
+        // After local steps the others have moments of their own, which are lost with them.
         if self.is_between
+            && self.job.recipe.train.local_steps == 0
             && self.ranks.rank() == 0
             && !self.is_saved()
             && let Err(unsaved) = self.save()
@@ -274,9 +282,10 @@ impl<'a, B: Backward, L: TrainingObjective<B>, C: Collective<B>> Run<'a, B, L, C
     /// later.
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
+        let local = local_steps::gather(self.objective.trainer(), self.ranks)?;
         if self.ranks.rank() == 0 {
             checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from)
-                .and_then(|()| checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from))
+                .and_then(|()| checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from, &local))
                 .map_err(|e| self.kept().unsaved(e))?;
         }
         self.saved = Some(self.at());

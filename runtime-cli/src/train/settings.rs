@@ -103,6 +103,16 @@ hyper_parameters! { model;
     /// Gradient accumulation: micro-batches per step, of all ranks together [default: 1 for each rank]
     #[arg(long, value_name = "N")]
     trainer accumulate: usize = 1;
+    /// Local steps (DiLoCo): ranks train apart for N steps, then move together by the mean of their changes; for slow networks. 0
+    /// sums gradients in each step [default: 0]
+    #[arg(long, value_name = "N")]
+    trainer local_steps: usize = 0 => #[serde(default, skip_serializing_if = "is_none")];
+    /// Learning rate of the outer step, with --local-steps [default: 0.7]
+    #[arg(long, value_name = "LR")]
+    trainer outer_lr: f64 = 0.7 => #[serde(default = "outer_lr", skip_serializing_if = "is_outer_lr")];
+    /// Nesterov momentum of the outer step, with --local-steps [default: 0.9]
+    #[arg(long, value_name = "MOMENTUM")]
+    trainer outer_momentum: f64 = 0.9 => #[serde(default = "outer_momentum", skip_serializing_if = "is_outer_momentum")];
     /// Activation checkpointing: keep only the inputs of blocks and recompute the rest in the backward pass; same results, less
     /// memory, more time
     #[arg(long, num_args = 0, default_missing_value = "true")]
@@ -170,9 +180,9 @@ hyper_parameters! { model;
     /// Order of training windows: each once in an epoch, or at random places [default: shuffled]
     #[arg(long, value_enum, value_name = "ORDER")]
     run windows: WindowOrder = WindowOrder::Shuffled => #[serde(default = "at_random")];
-    /// Steps between validations [default: a twentieth of --steps]
+    /// Steps between validations [default: a twentieth of --steps, in whole --local-steps]
     #[arg(long, value_name = "N")]
-    run eval_every: u64 = (steps / 20).max(1);
+    run eval_every: u64 = (steps / 20).max(1).next_multiple_of(local_steps.max(1) as u64);
     /// Held-out tokens per validation; the final one uses all [default: 10000]
     #[arg(long, value_name = "N")]
     run eval_tokens: u64 = 10_000;
@@ -291,6 +301,24 @@ fn is_written(options: &TrainOptions) -> bool {
 /// The order of recipes that name none, which were written before there was a choice.
 fn at_random() -> WindowOrder {
     WindowOrder::Random
+}
+
+fn outer_lr() -> f64 {
+    0.7
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_outer_lr(lr: &f64) -> bool {
+    *lr == outer_lr()
+}
+
+fn outer_momentum() -> f64 {
+    0.9
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_outer_momentum(momentum: &f64) -> bool {
+    *momentum == outer_momentum()
 }
 
 fn one() -> f64 {

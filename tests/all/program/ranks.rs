@@ -105,10 +105,10 @@ fn two_processes_train_as_one_that_accumulates() {
 fn a_signal_to_one_rank_stops_all_and_another_number_of_ranks_goes_on() {
     let folder = desk();
     let here = folder.path();
-    works(here, &format!("{TRAIN} --steps 400 --accumulate 2 --log-every 1 --out one"));
+    works(here, &format!("{TRAIN} --steps 240 --accumulate 2 --log-every 1 --out one"));
     for (name, rank) in [("TERM", 1), ("INT", 0)] {
         let run = name.to_lowercase();
-        let mut children = started(here, &format!("{TRAIN} --steps 400 --log-every 1 --out {run}"), 2);
+        let mut children = started(here, &format!("{TRAIN} --steps 240 --log-every 1 --out {run}"), 2);
         logged(here, &run, 5, &mut children);
         signal(name, children[rank].id());
         let outputs = ended(children);
@@ -131,10 +131,10 @@ fn a_signal_to_one_rank_stops_all_and_another_number_of_ranks_goes_on() {
 fn a_rank_that_is_killed_ends_the_others_and_nothing_is_lost() {
     let folder = desk();
     let here = folder.path();
-    works(here, &format!("{TRAIN} --steps 200 --accumulate 2 --log-every 1 --out one"));
+    works(here, &format!("{TRAIN} --steps 120 --accumulate 2 --log-every 1 --out one"));
     for victim in 0..2 {
         let run = format!("killed-{victim}");
-        let mut children = started(here, &format!("{TRAIN} --steps 200 --log-every 1 --save-every 3 --out {run}"), 2);
+        let mut children = started(here, &format!("{TRAIN} --steps 120 --log-every 1 --save-every 3 --out {run}"), 2);
         logged(here, &run, 8, &mut children);
         signal("KILL", children[victim].id());
         let began = Instant::now();

@@ -21,9 +21,15 @@ impl<B: Backward, L: TrainingObjective<B>, C: Collective<B>> Run<'_, B, L, C> {
         let measured = due(t.log_every) || due(t.eval_every) || due(t.save_every);
         let (began, sent) = (Instant::now(), self.ranks.sent());
         let losses = self.gradients(measured)?;
-        self.objective.trainer().all_reduce(self.ranks)?;
+        let trainer = self.objective.trainer();
+        if t.local_steps == 0 {
+            trainer.all_reduce(self.ranks)?;
+        }
         self.is_between = false;
-        self.objective.trainer().apply()?;
+        trainer.apply()?;
+        if trainer.is_outer(step) {
+            trainer.outer_step(self.ranks)?;
+        }
         self.time += began.elapsed();
         self.sent += self.ranks.sent() - sent;
         self.trained += self.job.recipe.seen_per_step();

@@ -5,7 +5,13 @@ use crate::ranks::{ThreadRank, threads};
 
 impl Bench {
     /// Trains on as many ranks; the outcomes in their order. `stop` gets the rank and the step.
-    pub(super) fn together(&self, folder: &RunFolder, resume: bool, size: usize, stop: impl Fn(usize, u64) -> bool + Sync) -> Vec<Result<Outcome>> {
+    pub(super) fn together(
+        &self,
+        folder: &RunFolder,
+        resume: bool,
+        size: usize,
+        stop: impl Fn(usize, u64) -> bool + Sync,
+    ) -> Vec<Result<Outcome>> {
         let rank = |peers: ThreadRank, rank: usize| {
             let mut ranks = Ranks::over(peers);
             let from = Provenance {
@@ -136,4 +142,53 @@ fn a_step_sends_little_more_than_the_gradients() {
     let records = Metrics::open(&folder.metrics(), u64::MAX).unwrap();
     let logged = records.records().iter().find_map(|r| if let Record::Step(step) = r { step.bytes_sent } else { None });
     assert!(logged.is_some_and(|bytes| bytes as f64 > least), "{logged:?}");
+}
+
+#[test]
+fn ranks_with_local_steps_are_resumed_bit_for_bit() {
+    let bench = Bench::new(|file| {
+        (file.train.accumulate, file.train.local_steps) = (Some(2), Some(5));
+        (file.train.save_every, file.train.log_every) = (Some(10), Some(3));
+    });
+    let (whole, parts) = (bench.out("whole"), bench.out("parts"));
+    let found = bench.together(&whole, false, 2, |_, _| false);
+    let [first, second] = [0, 1].map(|rank| found[rank].as_ref().unwrap());
+    assert!(first.whole == second.whole && first.best == second.best, "all have the same weights after the last step");
+    // The signal comes in the middle of a round, which is finished.
+    for outcome in bench.together(&parts, false, 2, |rank, step| rank == 1 && step >= 7) {
+        assert_eq!(outcome.unwrap().step, 10);
+    }
+    let point = load_resume_point(&parts.resume()).unwrap();
+    assert_eq!(point.ranks, Some(2));
+    bench.together(&parts, true, 2, |_, _| false).into_iter().for_each(|outcome| assert!(outcome.is_ok()));
+    same(&whole, &parts, "local steps");
+    // Apart from each other, ranks learn something else than together.
+    let together = Bench::new(|file| file.train.accumulate = Some(2));
+    let other = together.out("other");
+    together.together(&other, false, 2, |_, _| false).into_iter().for_each(|outcome| assert!(outcome.is_ok()));
+    assert!(fs::read(whole.last()).unwrap() != fs::read(other.last()).unwrap());
+}
+
+#[test]
+fn ranks_with_local_steps_send_little_and_learn() {
+    let bench = Bench::new(|file| {
+        (file.train.accumulate, file.train.local_steps, file.train.steps) = (Some(2), Some(10), Some(100));
+        (file.train.eval_every, file.train.log_every) = (Some(20), Some(100));
+    });
+    let folder = bench.out("run");
+    let outcomes = bench.together(&folder, false, 2, |_, _| false);
+    let outcome = outcomes[0].as_ref().unwrap();
+    let parameters: usize = hh_core::model::shapes(&bench.recipe.model).iter().map(|(_, shape)| shape.count()).sum();
+    // Weights and averages in every tenth step.
+    let expected = 2.0 * 4.0 * parameters as f64 / 10.0;
+    assert!((0.99..1.05).contains(&(outcome.bytes_sent / expected)), "{} bytes for {expected}", outcome.bytes_sent);
+    assert!(outcome.best.unwrap().nll < 2.3, "{outcome:?}");
+}
+
+#[test]
+fn validations_in_the_middle_of_local_steps_are_refused() {
+    let mut recipe = Bench::new(|file| file.train.local_steps = Some(5)).recipe;
+    recipe.train.save_every = 7;
+    let error = recipe.validate().unwrap_err().to_string();
+    assert!(error.contains("save_every is 7") && error.contains("multiple"), "{error}");
 }
