@@ -252,6 +252,8 @@ pub trait Backward: Forward {
     /// See [`SquaredError`]; `losses` `[B, T, 1]` and `dx`, both written.
     fn squared_error(&mut self, op: SquaredError<Self::Tensor>, losses: &mut Self::Tensor, dx: &mut Self::Tensor);
 
+    /// `y += x`, two tensors of one shape in full precision.
+    fn add(&mut self, x: &Self::Tensor, y: &mut Self::Tensor);
     /// `total = Σ x²` over all numbers of these tensors, `total` `[1]`. Of all at once, so that a backend may do so.
     fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Self::Tensor>, total: &mut Self::Tensor)
     where

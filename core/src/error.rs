@@ -34,12 +34,19 @@ pub enum Error {
     Input(InputError),
     /// The machine failed: out of memory, device lost. This is the backend's own error.
     Device(Arc<dyn error::Error + Send + Sync>),
+    /// A process that trains the same model cannot be reached. This is the error of what carries bytes between them.
+    Collective(Arc<dyn error::Error + Send + Sync>),
 }
 
 impl Error {
     /// Wraps a backend's error.
     pub fn device(e: impl error::Error + Send + Sync + 'static) -> Self {
         Self::Device(Arc::new(e))
+    }
+
+    /// Wraps the error of what carries bytes between processes.
+    pub fn collective(e: impl error::Error + Send + Sync + 'static) -> Self {
+        Self::Collective(Arc::new(e))
     }
 
     /// What is wrapped.
@@ -50,13 +57,13 @@ impl Error {
             Self::State(e) => e,
             Self::Tokenizer(e) => e,
             Self::Input(e) => e,
-            Self::Device(e) => &**e,
+            Self::Device(e) | Self::Collective(e) => &**e,
         }
     }
 }
 
 impl PartialEq for Error {
-    /// Of two devices' errors, whether they say the same.
+    /// Of the errors of two devices or collectives, whether they say the same.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Config(a), Self::Config(b)) => a == b,
@@ -64,7 +71,7 @@ impl PartialEq for Error {
             (Self::State(a), Self::State(b)) => a == b,
             (Self::Tokenizer(a), Self::Tokenizer(b)) => a == b,
             (Self::Input(a), Self::Input(b)) => a == b,
-            (Self::Device(a), Self::Device(b)) => a.to_string() == b.to_string(),
+            (Self::Device(a), Self::Device(b)) | (Self::Collective(a), Self::Collective(b)) => a.to_string() == b.to_string(),
             _ => false,
         }
     }

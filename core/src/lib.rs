@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod arrays;
 pub mod backend;
 pub mod checkpoint;
+pub mod collective;
 pub mod config;
 pub mod embed;
 pub mod error;

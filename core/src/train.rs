@@ -7,11 +7,16 @@ mod hyper;
 pub mod language;
 mod losses;
 mod muon;
+mod outer;
+mod sums;
 
 pub use embedding::EmbeddingWorkspace;
-pub use hyper::{HyperParams, Optimizer, Trained};
+pub use hyper::{HyperParams, Optimizer, Rank, Trained};
 pub use language::LanguageWorkspace;
 pub use losses::Losses;
+pub use outer::Outer;
+use sums::Sums;
+pub use sums::partial_sums;
 
 use crate::{
     backend::{Backward, Device, Forward, Precision},
@@ -37,9 +42,12 @@ pub struct Trainer<B: Backward, R = LanguageWorkspace<B>> {
     hyper: HyperParams,
     /// Steps taken.
     step: u64,
-    /// Micro-batches of the step at hand that are done.
+    /// Number of the next micro-batch of the step at hand, counted over all ranks.
     micro: usize,
     train_state: TrainState<B::Tensor>,
+    sums: Sums<B::Tensor>,
+    /// With local steps.
+    outer: Option<Outer>,
     leaves: Vec<LeafPlan>,
     /// `[1]`: Σ g² of the step last applied
     total: B::Tensor,
@@ -173,21 +181,26 @@ impl<B: Backward, R> Trainer<B, R> {
         let mut make = || -> Result<_, B::Error> {
             let train_state =
                 [model::zeros(b, &config)?, model::zeros(b, &config)?, second_moments(b, &config, &hyper)?, model::zeros(b, &config)?];
-            Ok((train_state, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
+            let sums = Sums::new(b, &config, &hyper)?;
+            Ok((train_state, sums, b.alloc(Shape::vector(1), Precision::Full)?, b.alloc(Shape::vector(4), Precision::Full)?))
         };
-        let ([grads, first, second, mut ema], total, schedule) = make().map_err(Error::device)?;
+        let ([grads, first, second, mut ema], sums, total, schedule) = make().map_err(Error::device)?;
         for (from, to) in weights.leaves().zip(ema.leaves_mut()) {
             backend.copy(from, to);
         }
+        let local = hyper.local_steps > 0;
+        let outer = if local { Some(Outer::new(&mut backend, &weights).map_err(Error::device)?) } else { None };
         let leaves = model::shapes(&config).iter().map(|(name, shape)| LeafPlan::new(&config, &hyper, name, *shape)).collect();
         let train_state = TrainState { weights, grads, first, second, ema };
         Ok(Self {
+            micro: hyper.share().start,
             backend,
             config,
             hyper,
             step: 0,
-            micro: 0,
             train_state,
+            sums,
+            outer,
             leaves,
             total,
             schedule,
@@ -244,7 +257,8 @@ impl<B: Backward, R> Trainer<B, R> {
         (&mut self.backend, &mut self.train_state, self.workspace.memory_mut())
     }
 
-    /// Applies the gradients that were added up and ends the step.
+    /// Applies the gradients that were added up and ends the step: those of this process, or after
+    /// [`all_reduce`](Self::all_reduce) those of all ranks.
     ///
     /// # Errors
     /// [`Error::Device`] where the machine fails.
@@ -254,6 +268,7 @@ impl<B: Backward, R> Trainer<B, R> {
         let bias = |beta: f32| (1.0 / (1.0 - libm::pow(beta as f64, t))) as f32;
         let now = [h.schedule.lr(self.step), bias(h.beta1), bias(h.beta2), schedule::ema_rate(h.ema, self.step)];
         b.upload(&now, &mut self.schedule).map_err(Error::device)?;
+        self.sums.close(b, &mut self.train_state.grads);
         let (total, schedule, train_state, leaves) = (&mut self.total, &self.schedule, &mut self.train_state, &self.leaves);
         b.repeat(&mut self.recorded.update, |b| {
             b.sum_squares(train_state.grads.leaves(), total);
@@ -266,7 +281,7 @@ impl<B: Backward, R> Trainer<B, R> {
             }
         });
         self.step += 1;
-        self.micro = 0;
+        self.micro = self.hyper.share().start;
         Ok(())
     }
 

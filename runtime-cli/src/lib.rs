@@ -26,6 +26,7 @@ mod picture;
 pub mod probe;
 pub mod program;
 pub mod progress;
+pub mod ranks;
 #[cfg(feature = "plots")]
 pub mod report;
 pub mod run_folder;

@@ -6,6 +6,7 @@ use crate::train::{Recipe, Settings};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use hh_core::backend::Backward;
+use hh_core::train::Rank;
 use hh_cpu::{Cpu, Level, Threads};
 use hh_cuda::{Compute, Cuda, Found};
 use std::str::FromStr;
@@ -127,11 +128,11 @@ pub trait Backends: Sync {
     /// A device or precision that is unavailable.
     fn place(&self, machine: &Machine) -> Result<String>;
 
-    /// Estimates the memory that training with this recipe takes on the device; `None` if it cannot be estimated.
+    /// Estimates the memory that training with this recipe takes on the device of this rank; `None` if it cannot be estimated.
     ///
     /// # Errors
     /// A device that is unavailable or has less free memory.
-    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>>;
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe, rank: Rank) -> Result<Option<MemoryEstimate>>;
 
     /// Runs a job on the selected backend.
     ///
@@ -174,16 +175,16 @@ impl Backends for NativeBackends {
         Ok(format!("the CPU, threads: {}", machine.threads()))
     }
 
-    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe, rank: Rank) -> Result<Option<MemoryEstimate>> {
         // Embedding objectives allocate by the lengths of the texts, which are not known yet.
         if recipe.objective.is_some() {
             return Ok(None);
         }
         let c = &recipe.model;
-        let Some(gpu) = gpu(machine)? else { return Ok(Some(MemoryEstimate::of(c, &recipe.train, Numbers::SINGLE))) };
+        let Some(gpu) = gpu(machine)? else { return Ok(Some(MemoryEstimate::of(c, &recipe.train, rank, Numbers::SINGLE))) };
         let compute = compute(machine);
         let numbers = if compute == Compute::Bf16 { Numbers::HALF } else { Numbers::SINGLE };
-        let estimate = |t: &Settings| MemoryEstimate::of(c, t, numbers).with_scratch(Cuda::planned(compute), c, t, |b| b.held()[1]);
+        let estimate = |t: &Settings| MemoryEstimate::of(c, t, rank, numbers).with_scratch(Cuda::planned(compute), c, t, |b| b.held()[1]);
         memory_estimate::check(&gpu.name, hh_cuda::free(gpu.ordinal)?, &recipe.train, estimate)?;
         estimate(&recipe.train).map(Some)
     }

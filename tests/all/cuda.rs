@@ -9,7 +9,7 @@ mod work;
 use crate::{
     agreement,
     backends::{self, on_backend},
-    causality, cuts, golden, lengths, optimiser, resume,
+    causality, cuts, golden, lengths, optimiser, resume, sums,
 };
 use hh_core::{
     backend::{Device, Precision},
@@ -145,4 +145,10 @@ fn a_fault_of_a_kernel_surfaces_where_the_device_is_next_asked() {
     let said = b.download(&y, &mut host).expect_err("heads are too wide").to_string();
     assert!(said.contains("160") && said.contains("128"), "{said}");
     b.download(&y, &mut host).expect("it was said once");
+}
+
+#[test]
+fn micro_batches_add_up_and_ranks_have_the_bits_of_one() {
+    sums::check(cuda(Compute::F32), F32.model).unwrap();
+    sums::together(|| cuda(Compute::F32), 2, hh_core::train::Optimizer::AdamW);
 }

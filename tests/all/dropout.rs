@@ -5,7 +5,7 @@ use hh_core::{
     ops::{Draw, Dropout},
     shape::Shape,
 };
-use hh_tests::model::{Numbers, batch, config, cpu, hyper, named, trainer, wide};
+use hh_tests::model::{Numbers, cpu, wide};
 
 const N: usize = 100_000;
 
@@ -45,21 +45,4 @@ pub(crate) fn masks<B: Backward<Tensor: Numbers>>(mut b: B, rate: f32, key: [u32
     b.dropout(op(), &mut y);
     b.dropout_grad(op(), &dy, &mut dx);
     [wide(&y), wide(&dx)]
-}
-
-#[test]
-fn micro_batches_add_up_to_the_batch() {
-    let c = config("");
-    let h = hyper(&c);
-    let h = hh_core::train::HyperParams { flow_weight: 0.0, ..h };
-    let [tokens, targets] = batch(&c, 5, 4, 9);
-    let mut whole = trainer(cpu::<f64>(1), &c, h.clone(), 4, 9);
-    whole.accumulate(&tokens, &targets).expect("no device to lose");
-    let mut parts = trainer(cpu::<f64>(1), &c, hh_core::train::HyperParams { accumulate: 2, ..h }, 2, 9);
-    for (tokens, targets) in tokens.chunks(18).zip(targets.chunks(18)) {
-        parts.accumulate(tokens, targets).expect("no device to lose");
-    }
-    for ((name, whole), (_, parts)) in named(&c, &whole.train_state().grads).into_iter().zip(named(&c, &parts.train_state().grads)) {
-        assert!(hh_tests::compare::distance(&parts, &whole, 1e-3) < 1e-7, "{name}");
-    }
 }

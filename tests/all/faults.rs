@@ -1,6 +1,6 @@
 //! Tests of the tests: each planted fault must turn one of them red.
 
-use crate::{cuts, differences, golden, optimiser, vectors};
+use crate::{cuts, differences, golden, optimiser, sums, vectors};
 use hh_tests::{
     compare::F64,
     fault::Fault,
@@ -40,6 +40,7 @@ fn noticed(fault: Fault) -> bool {
     let faulty = || Instrumented { fault: Some(fault), ..Instrumented::new(cpu::<f64>(1)) };
     names().iter().any(|name| golden::check(faulty(), name, F64.model).is_err())
         || optimiser::check(faulty(), 1e-6).is_err()
+        || sums::check(faulty(), 1e-6).is_err()
         || optimiser::check_muon(faulty(), 1e-6).is_err()
         || differences::dropped_out(Some(fault)).is_err()
         || vectors::gradients_are_slopes(&vectors::contrast(), Some(fault)).is_err()

@@ -26,6 +26,7 @@ mod program;
 mod quantised;
 mod readers;
 mod resume;
+mod sums;
 #[cfg(feature = "tch")]
 mod tch;
 mod vectors;

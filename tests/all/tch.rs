@@ -4,7 +4,7 @@
 use crate::{
     agreement,
     backends::{self, on_backend},
-    causality, cuts, golden, lengths, optimiser, resume,
+    causality, cuts, golden, lengths, optimiser, resume, sums,
 };
 use hh_cpu::{Cpu, Threads};
 use hh_tch::{Compute, DeviceKind, Tch};
@@ -99,4 +99,10 @@ fn a_run_that_resumes_is_the_run_that_never_stopped() {
 #[test]
 fn its_coins_are_the_processors() {
     backends::draws_the_processors_masks(|| tch(Compute::F32));
+}
+
+#[test]
+fn micro_batches_add_up_and_ranks_have_the_bits_of_one() {
+    sums::check(tch(Compute::F32), F32.model).unwrap();
+    sums::together(|| tch(Compute::F32), 2, hh_core::train::Optimizer::AdamW);
 }

@@ -58,6 +58,7 @@ faults! {
     FlowTimeGradientDropped,
     FlowNotAveraged,
     DropoutMaskOfAnotherSite,
+    SumOverwrites,
     ClippingForgotten,
     WeightDecayForgotten,
     MomentsNotCorrected,

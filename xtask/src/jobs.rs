@@ -32,6 +32,7 @@ pub(crate) const JOBS: [Job; 15] = [
     ("cuda", cuda),
     ("libtorch", libtorch),
     ("firmware", firmware),
+    ("mpi", mpi),
     ("test", test),
 ];
 
@@ -169,6 +170,17 @@ fn libtorch() -> Result<Vec<Step>, String> {
 /// A language model on emulated microcontrollers, whose text must be the program's.
 fn firmware() -> Result<Vec<Step>, String> {
     Ok(vec![cargo(["xtask", "firmware"])])
+}
+
+/// Training under mpirun: the feature `mpi` built, and two ranks that must have the bits of one. Without other features,
+/// since the bindings of MPI ask for a feature of `syn` with which all procedural macros are compiled again; in a folder of its
+/// own, so that the program of the other jobs stays.
+fn mpi() -> Result<Vec<Step>, String> {
+    let folder = target().join("mpi").to_string_lossy().into_owned();
+    let of =
+        ["--release", "-p", "hh-runtime", "--no-default-features", "--features", "mpi", "--target-dir", &folder, "--bin", "hh-runtime"];
+    let program_with_mpi = target().join("mpi/release/hh-runtime");
+    Ok(vec![cargo([&["build"], &of[..]].concat()), program("tests/launchers/mpi.sh", [&*program_with_mpi.to_string_lossy()])])
 }
 
 /// The command of the README. It is last, so that its closing lines end the output. Tables are read back by the Python

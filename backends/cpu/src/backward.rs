@@ -1,8 +1,8 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`.
 
 use crate::{
-    Cpu, Indices, Tensor, adamw, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate, hebbian,
-    matmul, mix, muon, norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
+    Cpu, Indices, Tensor, adamw, add, attend, average, conv, cross_entropy, dropout, embed, episodic, flow_hidden, flow_point, gate,
+    hebbian, matmul, mix, muon, norm, pool, positions, random, recall, scan, squared_error, sum_squares, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
 
@@ -98,6 +98,9 @@ macro_rules! rung {
             }
             fn squared_error(&mut self, op: SquaredError<Tensor<$F>>, losses: &mut Tensor<$F>, dx: &mut Tensor<$F>) {
                 squared_error::forward(self, op, losses, dx);
+            }
+            fn add(&mut self, x: &Tensor<$F>, y: &mut Tensor<$F>) {
+                add::forward(self, x, y);
             }
             fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor<$F>>, total: &mut Tensor<$F>) {
                 sum_squares::forward(self, of, total);

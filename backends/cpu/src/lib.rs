@@ -6,6 +6,7 @@
 extern crate alloc;
 
 mod adamw;
+mod add;
 mod attend;
 mod average;
 #[cfg(feature = "train")]

@@ -1,7 +1,7 @@
 //! Implements [`Backward`]: method `x_grad` calls `x::backward` of the file `x.rs`, or a function of a shared file.
 
 use crate::{
-    Cuda, Indices, Tensor, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, muon, norm, optimise, pool,
+    Cuda, Indices, Tensor, add, attend, conv, cross_entropy, embed, episodic, flow, gate, hebbian, matmul, mix, muon, norm, optimise, pool,
     random, recall, scan, swiglu,
 };
 use hh_core::{backend::Backward, ops::*};
@@ -81,6 +81,9 @@ impl Backward for Cuda {
     }
     fn squared_error(&mut self, op: SquaredError<Tensor>, losses: &mut Tensor, dx: &mut Tensor) {
         flow::squared_error(self, op, losses, dx);
+    }
+    fn add(&mut self, x: &Tensor, y: &mut Tensor) {
+        add::forward(self, x, y);
     }
     fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
         optimise::sum_squares(self, of, total);

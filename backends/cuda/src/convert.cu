@@ -1,4 +1,4 @@
-// Fill, copy and convert. Bytes: one read and one write.
+// Fill, copy, convert and add. Bytes: one read and one write; add reads both.
 #include "common.cuh"
 
 KERNEL(fill, 256, Tensor y, size_t count, float value) {
@@ -17,4 +17,16 @@ KERNEL(convert, 256, Tensor x, Tensor y, size_t rows, int width) {
     float v[VEC];
     load(x, row * x.stride + column, v);
     store(y, row * y.stride + column, v);
+}
+
+// y += x, both of `count` numbers.
+KERNEL(add, 256, Tensor x, Tensor y, size_t count) {
+    const size_t i = thread() * VEC;
+    if (i >= count) return;
+    float a[VEC], b[VEC];
+    load(x, i, a);
+    load(y, i, b);
+#pragma unroll
+    for (int n = 0; n < VEC; n++) b[n] += a[n];
+    store(y, i, b);
 }

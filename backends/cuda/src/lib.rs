@@ -4,6 +4,7 @@
 //! and matrix products, on the driver or, with feature `emulate`, on an emulated device in C++ that runs the same sources.
 //! Building this crate needs no NVIDIA software; the driver, NVRTC and cuBLASLt are loaded at run time.
 
+mod add;
 mod attend;
 mod backward;
 mod conv;

@@ -85,6 +85,10 @@ impl Backward for Tch {
     fn squared_error(&mut self, op: SquaredError<Tensor>, losses: &mut Tensor, dx: &mut Tensor) {
         squared_error::forward(self, op, losses, dx);
     }
+    fn add(&mut self, x: &Tensor, y: &mut Tensor) {
+        assert_eq!(x.shape, y.shape, "add: tensors of different shapes");
+        self.change(|| y.inner.f_add_(&x.inner).map(drop));
+    }
     fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor>, total: &mut Tensor) {
         adamw::sum_squares(self, of, total);
     }

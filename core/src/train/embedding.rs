@@ -74,6 +74,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
         self.check(&batch)?;
         // Each part of a micro-batch has draws of its own.
         let key = self.key((self.step * self.hyper.accumulate as u64 + self.micro as u64) << 20);
+        self.sums.begin(&mut self.backend, &mut self.train_state.grads);
         let (b, workspace, train_state, recorded) = (&mut self.backend, &mut self.workspace, &mut self.train_state, &mut self.recorded);
         let (weights, grads, h) = (&train_state.weights, &mut train_state.grads, &self.hyper);
         let run = Run {
@@ -92,7 +93,7 @@ impl<B: Backward> Trainer<B, EmbeddingWorkspace<B>> {
             workspace.encoder.forward(b, &run, &mut recorded.parts, &sides, &mut pooled)?;
             workspace.head.aim(b, [sides[0].order(), sides[1].order()], batch.teacher)?;
             b.repeat(&mut recorded.gradients, |b| {
-                workspace.head.forward(b, weight, 1.0 / h.accumulate as f32);
+                workspace.head.forward(b, weight, 1.0 / h.terms() as f32);
                 workspace.head.backward(b, weight, grads.pooled.as_mut());
             });
             let d_pooled: Vec<_> = workspace.head.sides.iter().map(|side| &side.pooled[1]).collect();

@@ -1,11 +1,13 @@
 //! How a model is trained.
 
 use crate::{
+    collective::share,
     config::Config,
     error::{ConfigError, Error},
     schedule::Schedule,
 };
 use alloc::{format, string::String};
+use core::ops::Range;
 
 /// Which weights training changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,6 +30,22 @@ pub enum Optimizer {
     AdamW,
     /// [`Muon`](crate::ops::Muon) on the matrices of the blocks, AdamW on the others: embeddings, vectors, convolutions, gates.
     Muon,
+}
+
+/// Which of the processes that train a model together this one is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rank {
+    /// Its number, below `size`.
+    pub rank: usize,
+    /// Number of processes.
+    pub size: usize,
+}
+
+impl Default for Rank {
+    /// One process by itself.
+    fn default() -> Self {
+        Self { rank: 0, size: 1 }
+    }
 }
 
 /// What training minimises and how.
@@ -73,8 +91,17 @@ pub struct HyperParams {
     /// Items of the episodic memory from before the sequence, which the rows of a batch must continue; 0 is a memory that begins with
     /// each sequence.
     pub episodic_items: usize,
-    /// Micro-batches that one step adds up.
+    /// Micro-batches that one step adds up, those of all ranks together.
     pub accumulate: usize,
+    /// Which of these this process computes, see [`share`](Self::share).
+    pub rank: Rank,
+    /// Steps that ranks make apart before they move together, see [`outer_step`](super::Trainer::outer_step); 0 sums gradients
+    /// over the ranks in each step.
+    pub local_steps: usize,
+    /// η of the outer step.
+    pub outer_lr: f32,
+    /// μ of the outer step.
+    pub outer_momentum: f32,
     /// Keep only the inputs of blocks and recompute the rest for the gradient: the same numbers with less memory and more time.
     pub recompute: bool,
     /// Seeds dropout and noise.
@@ -105,6 +132,10 @@ impl Default for HyperParams {
             only: Trained::All,
             episodic_items: 0,
             accumulate: 1,
+            rank: Rank::default(),
+            local_steps: 0,
+            outer_lr: 0.7,
+            outer_momentum: 0.9,
             recompute: false,
             seed: 1,
         }
@@ -112,6 +143,16 @@ impl Default for HyperParams {
 }
 
 impl HyperParams {
+    /// Micro-batches whose mean a step minimises: those of all ranks, or in local steps those of this one.
+    pub(super) fn terms(&self) -> usize {
+        if self.local_steps > 0 { self.share().len() } else { self.accumulate }
+    }
+
+    /// Numbers of the micro-batches of a step that this process computes.
+    pub fn share(&self) -> Range<usize> {
+        share(self.accumulate, self.rank.rank, self.rank.size)
+    }
+
     /// Says what is wrong with hyper-parameters, field by field.
     ///
     /// # Errors
@@ -131,6 +172,8 @@ impl HyperParams {
             ("muon_momentum", self.muon_momentum, 1.0),
             ("muon_weight_decay", self.muon_weight_decay, 1e3),
             ("embed_lr_scale", self.embed_lr_scale, 1e3),
+            ("outer_lr", self.outer_lr, 1e3),
+            ("outer_momentum", self.outer_momentum, 1.0),
             ("clip", self.clip, f32::INFINITY),
             ("z_weight", self.z_weight, 1e3),
             ("flow_weight", self.flow_weight, 1e3),
@@ -156,6 +199,21 @@ impl HyperParams {
         }
         if self.accumulate == 0 {
             return Err(ConfigError::field("accumulate", 0, "at least 1").into());
+        }
+        let Rank { rank, size } = self.rank;
+        if rank >= size {
+            return fail(format!("rank is {rank}, but there are {size} ranks, counted from 0"));
+        }
+        if self.accumulate < size {
+            return fail(format!(
+                "a step has {} micro-batches, too few for {size} ranks: increase accumulate, or use fewer ranks",
+                self.accumulate
+            ));
+        }
+        if self.episodic_items > 0 && size > 1 {
+            return fail(format!(
+                "with episodic_items each micro-batch continues the one before it, which {size} ranks cannot: use one, or set it to 0"
+            ));
         }
         Ok(())
     }

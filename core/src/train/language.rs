@@ -74,7 +74,7 @@ impl<B: Backward> LanguageWorkspace<B> {
         let Ok(()) = model::forward(Pass { dropout, ..Pass::new(b, c) }, p, None, &mut workspace.acts, &workspace.tokens);
 
         let (hidden, d_hidden) = (&workspace.acts.hidden, &mut workspace.d.hidden);
-        let scale = 1.0 / h.accumulate as f32;
+        let scale = 1.0 / h.terms() as f32;
         let loss_weights = LossWeights { smoothing: h.smoothing, z_weight: h.z_weight, scale };
         let of = (Ids { tokens: &workspace.tokens, targets: &workspace.targets }, loss_weights);
         let [fresh, carried] = &mut workspace.memory;
@@ -141,6 +141,7 @@ impl<B: Backward> Trainer<B> {
     /// Where the slices are not `batch · time` long.
     pub fn accumulate(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), Error> {
         self.send(tokens, targets)?;
+        self.sums.begin(&mut self.backend, &mut self.train_state.grads);
         let (c, h, train_state, workspace) = (&self.config, &self.hyper, &mut self.train_state, &mut self.workspace);
         self.backend.repeat(&mut self.recorded.gradients, |b| {
             if let Some([acts, _]) = &mut workspace.flow {
@@ -166,6 +167,7 @@ impl<B: Backward> Trainer<B> {
             self.backend.upload(noise, &mut acts.noise).map_err(Error::device)?;
             self.backend.upload(times, &mut acts.time).map_err(Error::device)?;
         }
+        self.sums.begin(&mut self.backend, &mut self.train_state.grads);
         self.workspace.gradients(&mut self.backend, &self.config, &self.hyper, &mut self.train_state);
         self.micro += 1;
         Ok(())

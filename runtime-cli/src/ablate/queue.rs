@@ -8,6 +8,7 @@ use crate::train::{
 };
 use anyhow::{Result as Fallible, bail};
 use hh_core::backend::Backward;
+use hh_core::collective::Alone;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -127,6 +128,6 @@ impl BackendJob for Training<'_> {
     type Output = Outcome;
 
     fn on<B: Backward>(self, make: impl Fn() -> Fallible<B>) -> Fallible<Outcome> {
-        train(make()?, &self.job, self.data, self.resume_point, Progress::hidden())
+        train(make()?, &self.job, self.data, self.resume_point, Progress::hidden(), &mut Alone)
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
+use hh_core::train::Rank;
 use hh_runtime::commands::Cli;
 use hh_runtime::interrupt::{Interrupt, STOPPED};
 use hh_runtime::libtorch::QUESTION;
@@ -34,9 +35,9 @@ impl Backends for WithTch {
         }
     }
 
-    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe) -> Result<Option<MemoryEstimate>> {
+    fn memory_estimate(&self, machine: &Machine, recipe: &Recipe, rank: Rank) -> Result<Option<MemoryEstimate>> {
         // The scratch memory of libtorch is unknown.
-        if machine.wants_libtorch() { Ok(None) } else { NativeBackends.memory_estimate(machine, recipe) }
+        if machine.wants_libtorch() { Ok(None) } else { NativeBackends.memory_estimate(machine, recipe, rank) }
     }
 
     fn run<W: BackendJob>(&self, machine: &Machine, work: W) -> Result<W::Output> {

@@ -51,6 +51,12 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
 
+    let mpi = "trains in processes that mpirun or mpiexec starts";
+    match cfg!(feature = "mpi") {
+        true => writeln!(out, "  mpi        {mpi}")?,
+        false => writeln!(out, "  mpi        absent: {mpi}; build with --features mpi, which needs an MPI library")?,
+    }
+
     writeln!(out, "\nCPU")?;
     let (there, missing): (Vec<_>, Vec<_>) = features().into_iter().partition(|(_, there, _)| *there);
     writeln!(out, "  has        {}", there.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(" "))?;

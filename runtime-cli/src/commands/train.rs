@@ -1,22 +1,24 @@
 //! `hh-runtime train`: trains a language model or an embedding model.
 
-use crate::features::Feature;
+mod report;
+mod together;
+
+use self::report::{Conclusion, print_start};
 use crate::files::{self, shown};
-use crate::generate::write;
 use crate::hub;
 use crate::interrupt::{Ending, Interrupt};
 use crate::loading;
 use crate::machine::{BackendJob, Backends, Machine};
+use crate::ranks::{Launch, Ranks, threads_of_one};
 use crate::stderr::say;
 use crate::stdout;
 use crate::train::{
-    DataOptions, Evaluation, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder, Source,
-    SourceFile, Tracker, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
+    DataOptions, Job, ObjectiveOptions, Outcome, Progress, Provenance, Recipe, RecipeFile, ResumePoint, RunFolder, Source, SourceFile,
+    Tracker, TrainOptions, TrainingData, command_line, load_resume_point, run as train,
 };
-use anyhow::{Result, bail};
-use hh::{Decoder, StopStrings, TextSession};
+use anyhow::{Context, Result, bail};
 use hh_core::backend::Backward;
-use hh_core::sample::{Sampler, SamplerConfig};
+use hh_cpu::Cpu;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +44,10 @@ All output is in one folder, runs/NAME-1 or --out:
 
 Ctrl-C finishes the current step, saves, and prints the command that resumes the run; a second Ctrl-C quits immediately. \
 SIGTERM and SIGHUP do the same; under nohup the latter is ignored. A resumed run is bit for bit equal to an uninterrupted one, \
-with any number of threads. A folder has one run at a time.";
+with any number of threads. A folder has one run at a time.
+
+Started by torchrun, srun or mpirun, the processes train one model together: --accumulate counts the micro-batches of all of \
+them and defaults to their number, rank 0 writes, and a signal to one of them stops all.";
 
 /// Arguments of `train`; see [`ABOUT`].
 #[derive(clap::Args)]
@@ -87,24 +92,54 @@ Examples:
   hh-runtime train --config runs/char-0.8m-1/config.toml --seed 2
   hh-runtime train --preset bpe-97m --data corpus.jsonl.zst --tokenizer bpe:tokenizer.json --batch 4 --accumulate 8
   hh-runtime train --resume runs/char-0.8m-1
+  torchrun --no-python --nproc-per-node 2 hh-runtime train --data corpus.txt
+  srun -n 4 hh-runtime train --data corpus.txt --out run
   hh-runtime train --from runs/bpe-1 --objective contrastive --data pairs.tsv --columns question,answer --batch 256 --context 64
   hh-runtime train --from runs/bpe-1 --objective distill --data texts.txt --teacher vectors.npy --set pooled_dim=384 --batch 256";
 
 /// Trains a model and prints a summary.
 ///
 /// # Errors
-/// Invalid options, files or data, a device that is unavailable or fails, or a file that cannot be written.
+/// Invalid options, files or data, a device that is unavailable or fails, a file that cannot be written, an environment that
+/// contradicts itself, or another rank that cannot be reached.
 pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
+    let launch = Launch::detect()?;
+    let done = run_rank(args, &launch, backends, interrupt);
+    if launch.rank == 0 { done } else { done.with_context(|| format!("rank {}", launch.rank)) }
+}
+
+fn run_rank(mut args: Args, launch: &Launch, backends: &impl Backends, interrupt: Interrupt) -> Result<Ending> {
     let began = Instant::now();
+    if launch.size > 1 {
+        together::check(&args)?;
+    } else if let Some(note) = Launch::note() {
+        say(note);
+    }
     // Checked before the text is read and the folder is created.
-    let place = backends.place(&args.machine)?;
+    let mut place = backends.place(&args.machine)?;
+    let mut ranks = Ranks::connect(launch)?;
+    if launch.size > 1 && args.machine.threads.is_none() {
+        args.machine.threads = u16::try_from(threads_of_one::<Cpu<f32>>(&mut ranks)?).ok();
+        place = backends.place(&args.machine)?;
+    }
     let prepared = match &args.resume {
-        Some(folder) => resumed(folder, &args)?,
-        None => fresh(&args)?,
+        Some(folder) => resumed(folder, &args, launch)?,
+        None => fresh(&args, launch)?,
     };
+    let prepared = together::agree(prepared, &args.machine, &mut ranks)?;
     let folder = &prepared.folder;
-    let stop = interrupt.listen().inspect_err(|_| folder.abandon())?;
-    let outcome = train_on(backends, &args, &prepared, &place, &stop).inspect_err(|_| folder.abandon())?;
+    let abandon = || {
+        if launch.rank == 0 {
+            folder.abandon()
+        }
+    };
+    let stop = if launch.rank == 0 { interrupt.listen() } else { interrupt.listen_quietly() };
+    let stop = stop.inspect_err(|_| abandon())?;
+    let outcome = train_on(backends, &args, &prepared, &place, &stop, &mut ranks).inspect_err(|_| abandon())?;
+    ranks.finish();
+    if launch.rank != 0 {
+        return Ok(if outcome.whole.is_none() { Ending::Stopped } else { Ending::Done });
+    }
     if outcome.whole.is_none() {
         let steps = prepared.recipe.train.steps;
         let place = if outcome.step < steps { format!("after step {} of {steps}", outcome.step) } else { "in the last validation".into() };
@@ -113,11 +148,19 @@ pub fn run(args: Args, backends: &impl Backends, interrupt: Interrupt) -> Result
         let _ = writeln!(stdout::lock(), "stopped {place}; resume with: hh-runtime train --resume {}{again}", shown(folder.path()));
         return Ok(Ending::Stopped);
     }
-    backends.run(&args.machine, Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop })?;
+    let conclusion = Conclusion { recipe: &prepared.recipe, folder, outcome: &outcome, began, stop: &stop, size: launch.size };
+    backends.run(&args.machine, conclusion)?;
     Ok(Ending::Done)
 }
 
-fn train_on(backends: &impl Backends, args: &Args, prepared: &Prepared, place: &str, stop: &AtomicBool) -> Result<Outcome> {
+fn train_on(
+    backends: &impl Backends,
+    args: &Args,
+    prepared: &Prepared,
+    place: &str,
+    stop: &AtomicBool,
+    ranks: &mut Ranks,
+) -> Result<Outcome> {
     let Prepared { recipe, source, folder, resume_point } = prepared;
     let from = Provenance {
         tokenizer: Some(source.tokenizer.to_json()),
@@ -125,18 +168,23 @@ fn train_on(backends: &impl Backends, args: &Args, prepared: &Prepared, place: &
         split: source.split.clone(),
         command: command_line(),
     };
-    print_start(recipe, source, folder, place);
-    if let Some(estimate) = backends.memory_estimate(&args.machine, recipe)? {
-        say(format_args!("memory {estimate}"));
+    let rank = ranks.place();
+    let estimate = backends.memory_estimate(&args.machine, recipe, rank)?;
+    if rank.rank == 0 {
+        print_start(recipe, source, folder, place, rank.size);
+        if let Some(estimate) = estimate {
+            say(format_args!("memory {estimate}{}", if rank.size > 1 { ", of each rank" } else { "" }));
+        }
     }
     let job = Job { recipe, from: &from, folder, trackers: &args.log, stop: &|_| stop.load(Ordering::Relaxed) };
-    backends.run(&args.machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref() })
+    backends.run(&args.machine, Training { job, data: &source.training_data, resume_point: resume_point.as_ref(), ranks })
 }
 
 struct Training<'a> {
     job: Job<'a>,
     data: &'a TrainingData,
     resume_point: Option<&'a ResumePoint>,
+    ranks: &'a mut Ranks,
 }
 
 impl BackendJob for Training<'_> {
@@ -145,32 +193,11 @@ impl BackendJob for Training<'_> {
     fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<Outcome> {
         let recipe = self.job.recipe;
         let unit = if recipe.objective.is_some() { "texts" } else { "tokens" };
-        let progress = Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit);
-        train(make()?, &self.job, self.data, self.resume_point, progress)
-    }
-}
-
-struct Conclusion<'a> {
-    recipe: &'a Recipe,
-    folder: &'a RunFolder,
-    outcome: &'a Outcome,
-    began: Instant,
-    stop: &'a AtomicBool,
-}
-
-impl BackendJob for Conclusion<'_> {
-    type Output = ();
-
-    fn on<B: Backward>(self, make: impl Fn() -> Result<B>) -> Result<()> {
-        let Self { recipe, folder, outcome, began, stop } = self;
-        let Some(whole) = outcome.whole else { return Ok(()) };
-        let mut out = stdout::lock();
-        if recipe.objective.is_none() {
-            writeln!(out)?;
-            sample(make()?, &loading::Source::open(&folder.best())?, &mut out, &|| !stop.load(Ordering::Relaxed))?;
-            writeln!(out)?;
-        }
-        summary(&mut out, recipe, folder, outcome, &whole, began)
+        let progress = match self.ranks.place().rank {
+            0 => Progress::new(self.resume_point.map_or(0, |s| s.step), recipe.train.steps, unit),
+            _ => Progress::hidden(),
+        };
+        train(make()?, &self.job, self.data, self.resume_point, progress, self.ranks)
     }
 }
 
@@ -182,7 +209,7 @@ struct Prepared {
     resume_point: Option<ResumePoint>,
 }
 
-fn fresh(args: &Args) -> Result<Prepared> {
+fn fresh(args: &Args, launch: &Launch) -> Result<Prepared> {
     let file = args.config.as_deref().map(RecipeFile::read).transpose()?.unwrap_or_default();
     if let Some(assignment) = &file.task {
         bail!("the recipe is that of a memory task: use hh-runtime task {}", assignment.kind.name());
@@ -192,6 +219,8 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let from = args.training.from.clone().or(file.train.from.clone());
     let file = if args.preset.is_none() { file.starting_from(from.as_deref())? } else { file };
     let mut file = file.with_flags(args.preset.as_deref(), &set, &args.training, &args.objective, &args.text)?;
+    // One micro-batch for each rank.
+    file.train.accumulate = file.train.accumulate.or((launch.size > 1).then_some(launch.size));
     // Absolute, so that the stored recipe works from any folder.
     for path in [&mut file.train.from, &mut file.objective.teacher].into_iter().flatten() {
         if !hub::is_address(path) {
@@ -199,7 +228,9 @@ fn fresh(args: &Args) -> Result<Prepared> {
         }
     }
     // Reading the text may take minutes, so the recipe is checked first, with a placeholder vocabulary size.
-    let objective = file.complete(256)?.objective;
+    let checked = file.complete(256)?;
+    checked.for_ranks(launch.size)?;
+    let objective = checked.objective;
     let mut data = file.data();
     data.make_absolute()?;
     let known = match (&file.train.from, &data.tokenizer) {
@@ -209,6 +240,9 @@ fn fresh(args: &Args) -> Result<Prepared> {
     let source = Source::open(&data, objective.as_ref(), known)?;
     let recipe = Recipe { data, ..file.complete(source.tokenizer.vocab_size())? };
     source.require(&recipe)?;
+    if launch.rank != 0 {
+        return Ok(Prepared { recipe, source, folder: RunFolder::at(Path::new("")), resume_point: None });
+    }
     recipe.data.repeated(&source.origins).iter().for_each(say);
     let name = match (file.preset(), &args.config) {
         (Some(preset), _) => preset.to_owned(),
@@ -219,7 +253,7 @@ fn fresh(args: &Args) -> Result<Prepared> {
     Ok(Prepared { recipe, source, folder, resume_point: None })
 }
 
-fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
+fn resumed(path: &Path, args: &Args, launch: &Launch) -> Result<Prepared> {
     let changeable = TrainOptions { steps: args.training.steps, patience: args.training.patience, ..TrainOptions::default() };
     let other = args.objective != ObjectiveOptions::default()
         || args.preset.is_some()
@@ -232,9 +266,13 @@ fn resumed(path: &Path, args: &Args) -> Result<Prepared> {
              for another recipe start a new run, from its weights with --from"
         );
     }
-    let folder = RunFolder::open(path)?;
+    let folder = if launch.rank == 0 { RunFolder::open(path)? } else { RunFolder::at(path) };
     let resume_point = load_resume_point(&folder.resume())?;
-    let mut recipe = extended(&resume_point, args.training.steps)?;
+    if let Some(ranks) = resume_point.ranks.filter(|&ranks| ranks != launch.size) {
+        bail!("with local steps each of the {ranks} ranks of the run has moments of its own: resume it with {ranks} ranks");
+    }
+    let mut recipe = extended(&resume_point, args.training.steps, launch.rank == 0)?;
+    recipe.for_ranks(launch.size)?;
     recipe.train.patience = args.training.patience.unwrap_or(recipe.train.patience);
     let Some(tokenizer) = &resume_point.tokenizer else {
         bail!("the run in {0} is a memory task; resume it with hh-runtime task --resume {0}", path.display());
@@ -254,8 +292,8 @@ fn names(origins: &[SourceFile]) -> String {
     origins.iter().map(|o| format!("{} of {} bytes", o.name, o.bytes)).collect::<Vec<_>>().join(", ")
 }
 
-/// The recipe with another number of steps, if given; prints the effect on the learning rate.
-fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
+/// The recipe with another number of steps, if given; a rank that speaks prints the effect on the learning rate.
+fn extended(resume_point: &ResumePoint, steps: Option<u64>, speaks: bool) -> Result<Recipe> {
     let mut recipe = resume_point.recipe.clone();
     let Some(steps) = steps.filter(|&steps| steps != recipe.train.steps) else { return Ok(recipe) };
     if steps < resume_point.step {
@@ -265,58 +303,11 @@ fn extended(resume_point: &ResumePoint, steps: Option<u64>) -> Result<Recipe> {
     recipe.train.steps = steps;
     recipe.validate()?;
     let after = recipe.train.hyper().schedule.lr(resume_point.step);
-    say(format_args!(
-        "{steps} steps instead of {}: the cosine schedule is rescaled, and the learning rate is now {after:.2e} instead of {before:.2e}",
-        resume_point.recipe.train.steps
-    ));
-    Ok(recipe)
-}
-
-fn print_start(recipe: &Recipe, source: &Source, folder: &RunFolder, place: &str) {
-    let (t, c) = (&recipe.train, &recipe.model);
-    let weights: usize = hh_core::model::shapes(c).iter().map(|(_, shape)| shape.count()).sum();
-    let (amount, of, each) = match &source.training_data {
-        TrainingData::Tokens(data) => (data.train.len(), data.validation.len(), "tokens"),
-        TrainingData::Pairs(pairs) => (pairs.rows() as u64, pairs.held_out() as u64, "rows of texts"),
-    };
-    say(format_args!("{:.2}M parameters, vocabulary {}; {amount} {each} for training, {of} held out", weights as f64 / 1e6, c.vocab_size));
-    let accumulated = if t.accumulate > 1 { format!(" × {}", t.accumulate) } else { String::new() };
-    let batch = match &source.training_data {
-        TrainingData::Tokens(_) => format!("{} × {}{accumulated} tokens", t.batch, t.context),
-        TrainingData::Pairs(_) => format!("{}{accumulated} texts of at most {} tokens", t.batch, t.context),
-    };
-    say(format_args!("{} steps of {batch} on {place}; output: {}", t.steps, shown(folder.path())));
-}
-
-/// Prints the results of the run.
-fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &Outcome, whole: &Evaluation, began: Instant) -> Result<()> {
-    let (seen, next) = if recipe.objective.is_some() { ("texts", "eval-embeddings") } else { ("tokens", "sample") };
-    let average = whole.validation_ema.map_or(String::new(), |nll| format!(", {nll:.4} with averaged weights"));
-    writeln!(out)?;
-    writeln!(out, "validation   {:.4} {}{average}, over {} held-out {seen}", whole.validation, recipe.unit(), whole.scored)?;
-    if let Some(best) = outcome.best {
-        let which = if best.average { "averaged weights" } else { "weights" };
-        writeln!(out, "best         {which} of step {}, {:.4} in its validation: {}", best.step, best.nll, shown(&folder.best()))?;
+    if speaks {
+        say(format_args!(
+            "{steps} steps instead of {}: the cosine schedule is rescaled, and the learning rate is now {after:.2e} instead of {before:.2e}",
+            resume_point.recipe.train.steps
+        ));
     }
-    writeln!(out, "curve        {}", Feature::Plots.file(&folder.curve()))?;
-    let speed = outcome.tokens_per_second;
-    let speed = if speed > 0.0 { format!(", {speed:.0} {seen}/s while training") } else { String::new() };
-    writeln!(out, "time         {:.0} s{speed}", began.elapsed().as_secs_f64())?;
-    writeln!(out, "next         hh-runtime {next} {}", shown(&folder.best()))?;
-    Ok(())
-}
-
-fn sample<B: Backward>(mut backend: B, file: &loading::Source, out: &mut impl Write, go_on: &dyn Fn() -> bool) -> Result<()> {
-    let loaded = file.load(&mut backend, None)?;
-    let (c, tokenizer) = (&loaded.model.config, &*loaded.tokenizer);
-    // About four hundred characters.
-    let count = if c.vocab_size < 1000 { 400 } else { 100 };
-    let context = loaded.context.max(count + 1).min(hh::context_limit(c));
-    let sampler = Sampler::new(SamplerConfig { temperature: 0.8, seed: 1, ..SamplerConfig::default() }, tokenizer.vocab_size())?;
-    let mut decoder = Decoder::new(sampler, StopStrings::default(), tokenizer).ignoring_end_of_text();
-    let mut session = TextSession::new(backend, &loaded, Some(context), None)?;
-    // Starts after a line break, or after the first id if the vocabulary has none.
-    session.queue(&tokenizer.encode("\n").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]));
-    write(&mut session, &mut decoder, count.min(context - 1), out, go_on)?;
-    Ok(())
+    Ok(recipe)
 }

@@ -1,10 +1,7 @@
-use super::TokenStream;
+use super::order::{place, shuffled};
+use super::{TokenStream, WindowOrder};
 use anyhow::{Result, bail};
 use hh_core::ops::IGNORE;
-use hh_core::rng;
-
-/// The random site of training windows ([`hh_core::rng`]): the last one, since those of the model count from 0.
-const SITE: u32 = u32::MAX;
 
 /// Training text and held-out text.
 #[derive(Clone)]
@@ -52,11 +49,10 @@ impl Dataset {
         Ok(())
     }
 
-    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token. Windows
-    /// that run on begin where those of the micro-batch before ended, and at the start of the text after its end.
+    /// Fills `tokens` and `targets`, both `[batch, time]`, with training windows and the same windows shifted by one token.
     ///
-    /// The position of row `r` of a step, counted over all of its micro-batches, is a function of `(seed, step, r)` only, so
-    /// resuming needs no saved state, and the division into micro-batches changes nothing. Allocates nothing.
+    /// A window is a function of what [`MicroBatch`] says only, so that resuming needs no saved state. How the windows of a step
+    /// are divided into micro-batches, and these among ranks, changes nothing. Allocates nothing.
     ///
     /// # Errors
     /// As [`require_context`](Self::require_context) and [`TokenStream::read`].
@@ -64,14 +60,17 @@ impl Dataset {
     /// # Panics
     /// If a buffer is not `batch · time` long.
     pub fn batch(&self, which: MicroBatch, tokens: &mut [u32], targets: &mut [u32]) -> Result<()> {
-        let MicroBatch { seed, step, micro, batch, time, run_on } = which;
+        let MicroBatch { seed, step, micro, before, batch, time, order } = which;
         assert!(tokens.len() == batch * time && targets.len() == batch * time, "buffers of {batch}×{time} ids");
         self.require_context(time)?;
         let starts = self.train.len() - time as u64;
         for (i, (tokens, targets)) in tokens.chunks_exact_mut(time).zip(targets.chunks_exact_mut(time)).enumerate() {
-            let start = match run_on {
-                None => random([seed, step], micro * batch + i, starts),
-                Some(before) => (random([seed, 0], i, starts) + before % starts * time as u64) % starts,
+            let start = match order {
+                RowOrder::RunOn => (place(seed, 0, i as u32, starts) + before % starts * time as u64) % starts,
+                RowOrder::Windows(WindowOrder::Random) => place(seed, step, (micro * batch + i) as u32, starts),
+                RowOrder::Windows(WindowOrder::Shuffled) => {
+                    shuffled(seed, before.wrapping_mul(batch as u64).wrapping_add(i as u64), self.train.len(), time as u64)
+                }
             };
             self.train.read(start, tokens)?;
             self.train.read(start + 1, targets)?;
@@ -88,14 +87,6 @@ impl Dataset {
     }
 }
 
-/// A random place below `most`: a function of seed, step and row.
-fn random([seed, step]: [u64; 2], row: usize, most: u64) -> u64 {
-    let key = [seed as u32, (seed >> 32) as u32, step as u32, (step >> 32) as u32];
-    let [low, high, ..] = rng::block(key, SITE, row as u32);
-    let word = u64::from(low) | u64::from(high) << 32;
-    ((u128::from(word) * u128::from(most)) >> 64) as u64
-}
-
 /// Identifies the windows of a training micro-batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MicroBatch {
@@ -105,12 +96,23 @@ pub struct MicroBatch {
     pub step: u64,
     /// Index of the micro-batch within the step.
     pub micro: usize,
+    /// Number of micro-batches before this one, of all steps and ranks.
+    pub before: u64,
     /// Number of windows.
     pub batch: usize,
     /// Window length in tokens.
     pub time: usize,
-    /// For rows that run on through the text, the number of micro-batches before this one.
-    pub run_on: Option<u64>,
+    /// Which windows.
+    pub order: RowOrder,
+}
+
+/// What comes in a row of training micro-batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowOrder {
+    /// Windows of the whole text.
+    Windows(WindowOrder),
+    /// The window after that of the same row in the micro-batch before, at the start of the text after its end.
+    RunOn,
 }
 
 /// Consecutive windows of a text: every token except the first is a target exactly once.
@@ -178,118 +180,4 @@ impl<'a> Windows<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A text in which every id is its position.
-    fn counting(len: u32) -> TokenStream {
-        TokenStream::from_ids(&(0..len).collect::<Vec<_>>(), len as usize)
-    }
-
-    fn batch(data: &Dataset, step: u64, micro: usize, rows: usize, time: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
-        let (mut tokens, mut targets) = (vec![u32::MAX; rows * time], vec![u32::MAX; rows * time]);
-        data.batch(MicroBatch { seed, step, micro, batch: rows, time, run_on: None }, &mut tokens, &mut targets).unwrap();
-        (tokens, targets)
-    }
-
-    #[test]
-    fn the_split_of_tinyshakespeare_is_the_usual_one() {
-        let data = Dataset::split(&counting(1_115_394), 0.1).unwrap();
-        assert_eq!((data.train.len(), data.validation.len()), (1_003_854, 111_540));
-    }
-
-    #[test]
-    fn a_target_is_the_token_after_its_token_and_no_window_leaves_the_training_text() {
-        let data = Dataset::split(&counting(100), 0.2).unwrap();
-        let mut seen = [false; 80];
-        for step in 0..500 {
-            let (tokens, targets) = batch(&data, step, 0, 4, 9, 1);
-            for (row, &token) in tokens.iter().enumerate() {
-                assert_eq!(targets[row], token + 1);
-                assert!(row % 9 == 0 || token == tokens[row - 1] + 1);
-                seen[token as usize] = true;
-                seen[targets[row] as usize] = true;
-            }
-        }
-        assert!(seen.iter().all(|&s| s), "every token of the training text occurs, including the first and the last");
-    }
-
-    #[test]
-    fn a_batch_is_a_function_of_seed_step_and_row_alone() {
-        let data = Dataset::split(&counting(10_000), 0.1).unwrap();
-        let (whole, _) = batch(&data, 7, 0, 12, 16, 3);
-        assert_eq!(batch(&data, 7, 0, 12, 16, 3).0, whole);
-        let halves = [batch(&data, 7, 0, 6, 16, 3).0, batch(&data, 7, 1, 6, 16, 3).0].concat();
-        assert_eq!(halves, whole);
-        for other in [batch(&data, 8, 0, 12, 16, 3), batch(&data, 7, 1, 12, 16, 3), batch(&data, 7, 0, 12, 16, 4)] {
-            assert_ne!(other.0, whole);
-        }
-        assert_ne!(batch(&data, 7 + (1 << 32), 0, 12, 16, 3).0, whole);
-    }
-
-    #[test]
-    fn rows_that_run_on_continue_where_they_ended() {
-        let data = Dataset::split(&counting(1000), 0.1).unwrap();
-        let mut last: Vec<Option<u32>> = vec![None; 3];
-        let mut wrapped = 0;
-        for before in 0..300 {
-            let which = MicroBatch { seed: 1, step: before / 2, micro: (before % 2) as usize, batch: 3, time: 16, run_on: Some(before) };
-            let (mut tokens, mut targets) = (vec![0; 48], vec![0; 48]);
-            data.batch(which, &mut tokens, &mut targets).unwrap();
-            for (row, last) in tokens.chunks(16).zip(&mut last) {
-                assert!(row.windows(2).all(|pair| pair[1] == pair[0] + 1));
-                wrapped += usize::from(last.is_some_and(|last| row[0] != last + 1));
-                *last = Some(row[15]);
-            }
-        }
-        assert_eq!(wrapped, 3 * 300 * 16 / 884, "only at the end of the text does a row begin elsewhere");
-    }
-
-    #[test]
-    fn the_shortest_text_that_fits_is_accepted_and_a_shorter_one_named() {
-        let data = Dataset { train: counting(9), validation: counting(2) };
-        assert_eq!(batch(&data, 0, 0, 1, 8, 0).0, [0, 1, 2, 3, 4, 5, 6, 7]);
-        let error = data.require_context(9).unwrap_err().to_string();
-        assert!(error.contains("9 tokens") && error.contains("context of 9"), "{error}");
-        assert!(Dataset { train: counting(9), validation: counting(1) }.require_context(4).is_err());
-        assert!(Dataset::split(&counting(3), 0.1).is_err());
-        for fraction in [0.0, 1.0, -1.0, f64::NAN] {
-            assert!(Dataset::split(&counting(100), fraction).is_err());
-        }
-    }
-
-    #[test]
-    fn validation_scores_every_target_exactly_once() {
-        for len in [2, 3, 8, 9, 10, 64, 65, 66, 99] {
-            let text = counting(len);
-            for (time, rows) in [(1, 1), (8, 1), (8, 3), (200, 2)] {
-                let windows = Windows::new(&text, time);
-                let mut scored = Vec::new();
-                for index in 0..windows.batches(rows) {
-                    let (mut tokens, mut targets) = (vec![7; rows * time], vec![7; rows * time]);
-                    let counted = windows.batch(index, rows, &mut tokens, &mut targets).unwrap();
-                    let before = scored.len();
-                    for (&token, &target) in tokens.iter().zip(&targets) {
-                        if target == IGNORE {
-                            assert_eq!(token, 0);
-                        } else {
-                            assert_eq!(target, token + 1);
-                            scored.push(target);
-                        }
-                    }
-                    assert_eq!(counted, (scored.len() - before) as u64);
-                }
-                assert_eq!(scored, (1..len).collect::<Vec<_>>(), "{len} ids in windows of {time}, {rows} at a time");
-                assert_eq!(windows.targets(), scored.len() as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn an_id_outside_of_the_vocabulary_is_an_error() {
-        let text = TokenStream::from_ids(&[0, 1, 70_000, 2], 4);
-        text.read(0, &mut [0; 2]).unwrap();
-        let error = text.part(1..4).read(1, &mut [0; 2]).unwrap_err().to_string();
-        assert!(error.contains("token 2 of the data is 70000"), "{error}");
-    }
-}
+mod tests;

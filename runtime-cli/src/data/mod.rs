@@ -6,6 +6,7 @@ mod dataset;
 #[cfg(feature = "download")]
 pub mod get;
 mod gzip;
+mod order;
 pub mod sets;
 pub mod shard;
 pub(crate) mod source;
@@ -15,6 +16,7 @@ pub(crate) mod surrogates;
 mod text;
 pub(crate) mod zstd;
 
-pub use dataset::{Dataset, MicroBatch, Windows};
+pub use dataset::{Dataset, MicroBatch, RowOrder, Windows};
+pub use order::WindowOrder;
 pub use stream::TokenStream;
 pub use text::{Text, ids, texts};

@@ -4,6 +4,7 @@ use super::{Assignment, TaskObjective};
 use crate::train::{Job, Outcome, Progress, Recipe, ResumePoint, train_loop, weights};
 use anyhow::Result;
 use hh_core::backend::Backward;
+use hh_core::collective::Alone;
 use hh_core::train::Trainer;
 
 /// Trains on a task, from the start or from `resume_point`, until it is solved, the last step is done, or the job is stopped.
@@ -20,5 +21,5 @@ pub fn solve<B: Backward>(
     let Recipe { model, train, .. } = job.recipe;
     let weights = weights(&mut backend, job, resume_point)?;
     let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
-    train_loop(TaskObjective::new(trainer, assignment, train)?, job, resume_point, progress)
+    train_loop(TaskObjective::new(trainer, assignment, train)?, job, resume_point, progress, &mut Alone)
 }

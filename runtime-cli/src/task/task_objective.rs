@@ -4,6 +4,7 @@ use super::{Assignment, Examples, Order, Score, Scorer, Stream, Task, batch};
 use crate::train::{Evaluation, Settings, TrainingObjective};
 use anyhow::Result;
 use hh_core::backend::Backward;
+use hh_core::collective::Collective;
 use hh_core::train::{LanguageWorkspace, Losses, Trainer};
 
 /// Trains on the examples of a task, and validates on held-out ones.
@@ -55,7 +56,8 @@ impl<B: Backward> TrainingObjective<B> for TaskObjective<'_, B> {
         Ok(self.trainer.gates()?)
     }
 
-    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+    /// On each rank for itself.
+    fn validate(&mut self, _: &mut impl Collective<B>, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
         let (task, step, averaged) = (self.task(), self.trainer.step(), self.trainer.hyper().ema > 0.0);
         let count = (tokens / task.length() as u64).clamp(1, self.assignment.held_out as u64) as usize;
         let c = self.trainer.config().clone();

@@ -1,5 +1,6 @@
 //! Checkpoints of a run: weights for inference, and the state to resume from.
 
+use super::local_steps::{self, Local};
 use super::recipe::Recipe;
 use super::source::SourceFile;
 use crate::files;
@@ -56,12 +57,16 @@ pub struct ResumePoint {
     pub step: u64,
     /// The best validation so far.
     pub best: Option<Best>,
+    /// With local steps, the number of ranks, each of which has moments of its own.
+    pub ranks: Option<usize>,
     file: File,
 }
 
 const RECIPE: &str = "recipe";
 const ORIGINS: &str = "data";
 const BEST: &str = "best";
+/// The number of ranks of a run with local steps.
+const RANKS: &str = "ranks";
 
 /// Tensor name prefix of a parameter tree in a resume file. The weights have none, so that the file is an ordinary checkpoint.
 fn prefix(tree: &str) -> String {
@@ -123,7 +128,7 @@ pub(super) fn save_weights<B: Backward, R>(
     let config = trainer.config().clone();
     let (b, train_state) = trainer.train_state_mut();
     let params = if average { &train_state.ema } else { &train_state.weights };
-    save(path, b, &config, &notes, &named(&config, "weights", params))
+    save(path, b, &config, &notes, &named(&config, "weights", params), &[])
 }
 
 /// Writes the state to resume from: weights, moments, average, items of the memory, step, best validation, recipe, tokenizer.
@@ -136,8 +141,10 @@ pub(super) fn save_resume_point<B: Backward, R: Workspace<B>>(
     best: Option<Best>,
     recipe: &Recipe,
     from: &Provenance,
+    local: &Local,
 ) -> Result<()> {
     let mut notes = from.notes(recipe, trainer.step());
+    notes.extend(local.ranks.map(|ranks| (RANKS.to_owned(), ranks.to_string())));
     notes.insert(RECIPE.into(), recipe.to_toml());
     notes.insert(BEST.into(), serde_json::to_string(&best)?);
     let config = trainer.config().clone();
@@ -145,7 +152,7 @@ pub(super) fn save_resume_point<B: Backward, R: Workspace<B>>(
     let trees = train_state.named();
     let trees = trees.iter().flat_map(|(tree, params)| named(&config, tree, params));
     let items = memory.iter().flat_map(|m| ITEMS.into_iter().zip(m.leaves())).map(|(name, leaf)| (name.into(), leaf.shape(), leaf));
-    save(path, b, &config, &notes, &trees.chain(items).collect::<Vec<_>>())
+    save(path, b, &config, &notes, &trees.chain(items).collect::<Vec<_>>(), &local.tensors)
 }
 
 /// The initial weights of a run: those of the checkpoint that it starts from, if any, and initial values for the rest.
@@ -191,10 +198,19 @@ fn named<'a, T: Shaped>(config: &Config, tree: &str, params: &'a Params<T>) -> V
     kept.map(|((name, shape), leaf)| (prefix.clone() + &name, shape, leaf)).collect()
 }
 
-fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, tensors: &[Named<'_, B::Tensor>]) -> Result<()> {
+/// Writes tensors of the device, then those of the host.
+fn save<B: Device>(
+    path: &Path,
+    b: &mut B,
+    config: &Config,
+    notes: &Metadata,
+    tensors: &[Named<'_, B::Tensor>],
+    more: &[(String, Shape, Vec<f32>)],
+) -> Result<()> {
     let mut unfit = None;
     let written = files::write_atomically(path, |w| {
         let entries = tensors.iter().map(|(name, shape, _)| (name.as_str(), *shape));
+        let entries = entries.chain(more.iter().map(|(name, shape, _)| (name.as_str(), *shape)));
         let sink = |piece: &[u8]| w.write_all(piece).map_err(Failure::File);
         let mut host = Vec::new();
         let write = || -> Result<(), Failure> {
@@ -204,6 +220,7 @@ fn save<B: Device>(path: &Path, b: &mut B, config: &Config, notes: &Metadata, te
                 b.download(leaf, &mut host).map_err(Error::device)?;
                 writer.tensor(name, &host)?;
             }
+            more.iter().try_for_each(|(name, _, numbers)| writer.tensor(name, numbers))?;
             writer.finish();
             Ok(())
         };
@@ -231,10 +248,11 @@ pub fn load_resume_point(path: &Path) -> Result<ResumePoint> {
         };
         let recipe = Recipe::from_toml(note(RECIPE)?)?;
         let tokenizer = if recipe.task.is_some() { None } else { Some(hh::tokenizer::from_json(note(TOKENIZER)?)?) };
-        Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?))
+        let ranks = file.metadata().get(RANKS).map(|ranks| ranks.parse()).transpose()?;
+        Ok((recipe, tokenizer, serde_json::from_str(note(ORIGINS)?)?, file.step(), serde_json::from_str(note(BEST)?)?, ranks))
     };
-    let (recipe, tokenizer, origins, step, best) = parse().with_context(|| cannot_resume(path))?;
-    Ok(ResumePoint { recipe, tokenizer, origins, step, best, file: source })
+    let (recipe, tokenizer, origins, step, best, ranks) = parse().with_context(|| cannot_resume(path))?;
+    Ok(ResumePoint { recipe, tokenizer, origins, step, best, ranks, file: source })
 }
 
 fn cannot_resume(path: &Path) -> String {
@@ -262,6 +280,7 @@ impl ResumePoint {
     pub(super) fn restore<B: Backward, R: Workspace<B>>(&self, trainer: &mut Trainer<B, R>) -> Result<()> {
         let file = self.file.checkpoint()?;
         let shapes = model::shapes(trainer.config());
+        let rank = trainer.hyper().rank.rank;
         let (b, train_state, memory) = trainer.resume_state_mut();
         let mut host = Vec::new();
         let mut restore = |b: &mut B, name: &str, leaf: &mut B::Tensor| -> Result<()> {
@@ -271,7 +290,8 @@ impl ResumePoint {
         };
         for (tree, params) in train_state.named_mut().into_iter().filter(|(tree, _)| *tree != "weights") {
             for ((name, _), leaf) in shapes.iter().zip(params.leaves_mut()).filter(|((_, shape), leaf)| leaf.shape() == *shape) {
-                restore(b, &(prefix(tree) + name), leaf)?;
+                let of_rank = if self.ranks.is_some() && tree != "ema" { local_steps::prefix(rank) } else { String::new() };
+                restore(b, &(of_rank + &prefix(tree) + name), leaf)?;
             }
         }
         if let Some(memory) = memory {
@@ -282,6 +302,15 @@ impl ResumePoint {
             // As the device counts, which begins again at 0 after 2³² positions.
             let seen = self.step * (t.accumulate * t.context) as u64;
             b.upload_indices(&[seen as u32], &mut memory.clock)?;
+        }
+        trainer.resume_outer()?;
+        if let Some(outer) = trainer.outer_mut() {
+            let mut rest = &mut outer.momentum[..];
+            for (name, shape) in &shapes {
+                let (part, after) = rest.split_at_mut(shape.count());
+                file.read(&local_steps::outer(name), *shape, part).with_context(|| cannot_resume(self.file.path()))?;
+                rest = after;
+            }
         }
         trainer.resume_at(self.step);
         Ok(())

@@ -14,12 +14,14 @@ pub(super) struct Kept<'a> {
     pub(super) saved: Option<u64>,
     /// Whether there are best weights.
     pub(super) has_best: bool,
+    /// Whether it is this process that writes.
+    pub(super) writes: bool,
 }
 
 impl Kept<'_> {
     /// The sentence about a number that is not finite.
     pub(super) fn diverged(&self, what: &str) -> String {
-        let Self { job, step, saved, has_best } = *self;
+        let Self { job, step, saved, has_best, .. } = *self;
         let diverged = format!("training diverged at step {step}: {what}");
         let Some(saved) = saved else {
             return format!("{diverged}; try a lower --lr, a longer --warmup, or --clip 1; no checkpoint was saved");
@@ -36,6 +38,19 @@ impl Kept<'_> {
             "{diverged}; a lower --lr, a longer --warmup or --clip 1 may help; the checkpoints of step {saved} in {} are intact{again}",
             folder.path().display()
         )
+    }
+
+    /// The error of a rank that cannot be reached any more.
+    pub(super) fn lost(&self, e: &Error) -> Error {
+        let Self { job, step, saved, writes, .. } = *self;
+        let folder = shown(job.folder.path());
+        let kept = match saved {
+            // Another rank cannot know what the one that writes has finished.
+            Some(_) if !writes => format!("--resume {folder} continues from the last checkpoint"),
+            Some(saved) => format!("the checkpoint of step {saved} is intact, and --resume {folder} continues from it"),
+            None => "no checkpoint was saved".to_owned(),
+        };
+        anyhow!("{e:#}, so the run ends after step {step}; {kept}")
     }
 
     /// The error of a checkpoint that could not be written.

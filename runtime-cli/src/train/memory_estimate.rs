@@ -7,7 +7,7 @@ use hh_core::backend::Backward;
 use hh_core::backend::Precision;
 use hh_core::config::Config;
 use hh_core::model;
-use hh_core::train::{LanguageWorkspace, Trainer, second_moments};
+use hh_core::train::{HyperParams, LanguageWorkspace, Rank, Trainer, partial_sums, second_moments};
 use hh_core::weights;
 use std::fmt;
 
@@ -25,13 +25,13 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// The estimate for training a language model on a device with these element sizes, without scratch.
-    pub fn of(c: &Config, t: &Settings, numbers: Numbers) -> Self {
+    /// The estimate for training a language model on a device with these element sizes, as this rank, without scratch.
+    pub fn of(c: &Config, t: &Settings, rank: Rank, numbers: Numbers) -> Self {
         let mut meter = MemoryMeter::new(numbers);
         let Ok(_) = model::Params::new(c, &mut |_, shape| meter.take(shape, Precision::Master));
         let weights = meter.settle();
-        let hyper = t.hyper();
-        for _ in 0..3 {
+        let hyper = HyperParams { rank, ..t.hyper() };
+        for _ in 0..3 + partial_sums(hyper.share().len()) {
             let Ok(_) = model::zeros(&mut meter, c);
         }
         let Ok(_) = second_moments(&mut meter, c, &hyper);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_run_that_does_not_fit_is_rejected_with_suggestions() {
         let (c, t) = settings();
-        let estimate = |t: &Settings| Ok(MemoryEstimate::of(&c, t, Numbers::SINGLE));
+        let estimate = |t: &Settings| Ok(MemoryEstimate::of(&c, t, Rank::default(), Numbers::SINGLE));
         let of = |change: fn(&mut Settings)| {
             let mut t = t.clone();
             change(&mut t);
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn muon_needs_no_second_moment_of_the_matrices_of_blocks() {
         let (c, t) = settings();
-        let of = |optimizer| MemoryEstimate::of(&c, &Settings { optimizer, ..t.clone() }, Numbers::SINGLE).optimiser;
+        let of = |optimizer| MemoryEstimate::of(&c, &Settings { optimizer, ..t.clone() }, Rank::default(), Numbers::SINGLE).optimiser;
         let matrices = ["in_proj.weight", "out_proj.weight", "ffn.in.weight", "ffn.out.weight"];
         let of_matrix = |(name, shape): &(String, hh_core::shape::Shape)| {
             if matrices.iter().any(|matrix| name.ends_with(matrix)) { 4 * (shape.count() - 1) } else { 0 }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn bf16_halves_activations_and_adds_copies_of_matrices_only() {
         let (c, t) = settings();
-        let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| MemoryEstimate::of(&c, &t, numbers));
+        let [single, half] = [Numbers::SINGLE, Numbers::HALF].map(|numbers| MemoryEstimate::of(&c, &t, Rank::default(), numbers));
         assert_eq!(half.optimiser, single.optimiser);
         assert!(2 * half.weights < 4 * single.weights && half.weights > single.weights);
         assert!(half.activations < single.activations && 2 * half.activations > single.activations);

@@ -55,6 +55,9 @@ pub struct Step {
     pub gates: Gates,
     /// Tokens (or texts) per second since the previous record; the only value that is not reproducible.
     pub tokens_per_second: f64,
+    /// Bytes that rank 0 sent per step since the previous record; absent where there is one rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_sent: Option<u64>,
 }
 
 impl Step {
@@ -107,7 +110,8 @@ pub enum Record {
 /// The file, to which each record is appended immediately, and all records so far.
 pub struct Metrics {
     path: PathBuf,
-    file: File,
+    /// `None` on a rank that writes nothing.
+    file: Option<File>,
     records: Vec<Record>,
 }
 
@@ -125,7 +129,12 @@ impl Metrics {
         let kept: Vec<(&str, Record)> = records(&text).filter(|(_, r)| is_kept(r)).collect();
         files::write_atomically(path, |w| kept.iter().try_for_each(|(line, _)| writeln!(w, "{line}")))?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| unwritable(path, &e))?;
-        Ok(Self { path: path.to_owned(), file, records: kept.into_iter().map(|(_, record)| record).collect() })
+        Ok(Self { path: path.to_owned(), file: Some(file), records: kept.into_iter().map(|(_, record)| record).collect() })
+    }
+
+    /// Without a file, for a rank that writes nothing.
+    pub fn unwritten() -> Self {
+        Self { path: PathBuf::new(), file: None, records: Vec::new() }
     }
 
     /// Adds a record.
@@ -133,9 +142,11 @@ impl Metrics {
     /// # Errors
     /// A file that cannot be written.
     pub fn push(&mut self, record: Record) -> Result<()> {
-        let mut line = serde_json::to_string(&record)?;
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|e| unwritable(&self.path, &e))?;
+        if let Some(file) = &mut self.file {
+            let mut line = serde_json::to_string(&record)?;
+            line.push('\n');
+            file.write_all(line.as_bytes()).map_err(|e| unwritable(&self.path, &e))?;
+        }
         self.records.push(record);
         Ok(())
     }

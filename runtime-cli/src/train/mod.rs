@@ -7,6 +7,7 @@ mod checkpoints;
 #[cfg(feature = "plots")]
 mod curve;
 mod failure;
+mod local_steps;
 pub(crate) mod memory_estimate;
 mod metrics;
 mod objective;

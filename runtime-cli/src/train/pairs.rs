@@ -216,6 +216,19 @@ impl Pairs {
         self.gather(self.cut + index * size..self.cut + (index + 1) * size)
     }
 
+    /// The number of held-out batches of which the texts, the first of each row, have about `tokens` tokens.
+    pub fn validation_batches(&self, size: usize, tokens: u64) -> u64 {
+        let mut seen = 0;
+        let all = 0..(self.held_out() / size) as u64;
+        let is_wanted = |index: &u64| {
+            let wanted = seen < tokens;
+            let first = self.cut + *index as usize * size;
+            seen += (first..first + size).map(|row| self.columns[0].get(row).len() as u64).sum::<u64>();
+            wanted
+        };
+        all.take_while(is_wanted).count() as u64
+    }
+
     fn gather(&self, rows: impl Iterator<Item = usize> + Clone) -> Batch {
         let of = |column: &Texts| rows.clone().map(|row| column.get(row).to_vec()).collect::<Vec<_>>();
         let texts = of(&self.columns[0]);

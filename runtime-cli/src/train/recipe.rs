@@ -85,10 +85,11 @@ impl RecipeFile {
                 .map_err(|e| anyhow!("{} is not a model configuration: {e}; give a JSON object of its fields", path.display()))?;
             return Ok(Self { model, ..Self::default() });
         }
-        toml::from_str(&text).map_err(|e| {
+        let file: Self = toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
             anyhow!("{} line {line}: {}", path.display(), e.message().replace('\n', " "))
-        })
+        })?;
+        Ok(Self { train: file.train.with_windows_of_old_runs(), ..file })
     }
 
     /// Overrides the values of the file by those of the flags.
@@ -292,6 +293,14 @@ impl Recipe {
         if let Some((name, _)) = every.into_iter().find(|(_, value)| *value == 0) {
             bail!("{name} is 0; it must be at least 1");
         }
+        if let local @ 1.. = t.local_steps as u64 {
+            let due = [("eval_every", t.eval_every), ("save_every", t.save_every)];
+            if let Some((name, value)) = due.into_iter().find(|(_, every)| *every < t.steps && every % local != 0) {
+                bail!(
+                    "{name} is {value}; with --local-steps {local}, after which the ranks have the same weights, it must be a multiple of that"
+                );
+            }
+        }
         t.hyper().validate(&self.model)?;
         if t.only == Only::Episodic && t.from.is_none() {
             bail!("--only episodic trains the memory of a model that is there; give the model with --from CHECKPOINT");
@@ -310,6 +319,26 @@ impl Recipe {
                 "the context is {}, but the model has {} learned positions; reduce --context, or increase --set max_len",
                 t.context,
                 self.model.max_len
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that as many ranks can train it together.
+    ///
+    /// # Errors
+    /// Fewer micro-batches than ranks, and micro-batches that continue each other.
+    pub fn for_ranks(&self, size: usize) -> Result<()> {
+        let t = &self.train;
+        if t.accumulate < size {
+            bail!(
+                "a step has {} micro-batches, too few for {size} ranks: use fewer ranks, or --accumulate {size} in a new run",
+                t.accumulate
+            );
+        }
+        if t.episodic_items > 0 && size > 1 {
+            bail!(
+                "with --episodic-items each micro-batch continues the one before it, so that several ranks cannot share them: start one process"
             );
         }
         Ok(())
@@ -349,7 +378,7 @@ impl Recipe {
         let file: RecipeFile = toml::from_str(text).map_err(|e| anyhow!("the recipe of the run is damaged: {}", e.message()))?;
         let vocab_size =
             file.model.get("vocab_size").and_then(Value::as_u64).ok_or_else(|| anyhow!("the recipe of the run has no vocab_size"))?;
-        file.complete(vocab_size as usize)
+        RecipeFile { train: file.train.with_windows_of_old_runs(), ..file }.complete(vocab_size as usize)
     }
 }
 

@@ -1,21 +1,28 @@
 //! The training loop: steps, metrics, validations and checkpoints; it can be stopped between any two steps.
+//!
+//! All ranks run it and make the same decisions; rank 0 alone writes.
+
+mod step;
 
 use super::checkpoints::{self, Best, Provenance, ResumePoint};
 use super::failure::Kept;
-use super::metrics::{Evaluation, Gates, Metrics, Record, Step};
-use super::objective::Kind;
+use super::local_steps;
+use super::metrics::{Evaluation, Metrics, Record};
 use super::progress::Progress;
 use super::source::TrainingData;
 use super::trackers::{Tracker, Trackers};
 use super::training_objective::{EmbeddingObjective, NextToken, TrainingObjective};
 use super::{Recipe, RunFolder};
 use crate::files;
-use anyhow::{Result, bail};
+use crate::ranks::any;
+use anyhow::{Error, Result, bail};
 use hh_core::backend::Backward;
+use hh_core::collective::Collective;
+use hh_core::error::Error as Core;
 use hh_core::model::Params;
-use hh_core::train::{Losses, Trainer};
+use hh_core::train::{HyperParams, Rank, Trainer};
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A run, independent of the backend.
 pub struct Job<'a> {
@@ -41,33 +48,37 @@ pub struct Outcome {
     pub best: Option<Best>,
     /// The final validation, over the whole held-out text; absent if the run was stopped before its end.
     pub whole: Option<Evaluation>,
-    /// Tokens (or texts) per second over the steps of this call, without validations and checkpoints.
+    /// Tokens (or texts) per second over the steps of this call, of all ranks together, without validations and checkpoints.
     pub tokens_per_second: f64,
+    /// Bytes that this rank sent per step of this call, likewise.
+    pub bytes_sent: f64,
 }
 
-/// Trains on a text, from the start or from `resume_point`, until the last step is done or the job is stopped.
+/// Trains on a text, from the start or from `resume_point`, until the last step is done or the job is stopped on a rank.
 ///
 /// # Errors
-/// A device that fails or is out of memory, a file that cannot be read or written, or a loss that is not finite. Existing
-/// checkpoints are then unchanged.
+/// A device that fails or is out of memory, a file that cannot be read or written, a loss that is not finite, or a rank that
+/// cannot be reached any more. Existing checkpoints are then intact.
 pub fn run<B: Backward>(
     mut backend: B,
     job: &Job<'_>,
     data: &TrainingData,
     resume_point: Option<&ResumePoint>,
     progress: Progress,
+    ranks: &mut impl Collective<B>,
 ) -> Result<Outcome> {
     let Recipe { model, train, objective, .. } = job.recipe;
+    let hyper = HyperParams { rank: Rank { rank: ranks.rank(), size: ranks.size() }, ..train.hyper() };
     let weights = weights(&mut backend, job, resume_point)?;
     match (data, objective) {
         (TrainingData::Tokens(data), _) => {
-            let trainer = Trainer::new(backend, model.clone(), train.hyper(), weights, train.batch, train.context)?;
-            train_loop(NextToken::new(trainer, data, train), job, resume_point, progress)
+            let trainer = Trainer::new(backend, model.clone(), hyper, weights, train.batch, train.context)?;
+            train_loop(NextToken::new(trainer, data, train), job, resume_point, progress, ranks)
         }
         (TrainingData::Pairs(data), Some(objective)) => {
             let options = objective.options(train.batch, train.context, data.candidates());
-            let trainer = Trainer::for_vectors(backend, model.clone(), train.hyper(), weights, options)?;
-            train_loop(EmbeddingObjective::new(trainer, data, train), job, resume_point, progress)
+            let trainer = Trainer::for_vectors(backend, model.clone(), hyper, weights, options)?;
+            train_loop(EmbeddingObjective::new(trainer, data, train), job, resume_point, progress, ranks)
         }
         (TrainingData::Pairs(_), None) => bail!("pairs of texts cannot train a language model"),
     }
@@ -94,30 +105,32 @@ pub fn train_loop<B: Backward, L: TrainingObjective<B>>(
     job: &Job<'_>,
     resume_point: Option<&ResumePoint>,
     progress: Progress,
+    ranks: &mut impl Collective<B>,
 ) -> Result<Outcome> {
     if let Some(resume_point) = resume_point {
         resume_point.restore(objective.trainer())?;
     }
     // Only now, so that a run that cannot be resumed stays as it is.
-    files::write_atomically(&job.folder.config(), |w| w.write_all(job.recipe.to_toml().as_bytes()))?;
-    let mut run = Run::begin(objective, job, resume_point, progress)?;
-    let steps = job.recipe.train.steps;
-    while run.at() < steps && !run.is_solved && !(job.stop)(run.at()) {
-        run.step()?;
+    if ranks.rank() == 0 {
+        files::write_atomically(&job.folder.config(), |w| w.write_all(job.recipe.to_toml().as_bytes()))?;
     }
-    let whole = if run.at() >= steps || run.is_solved { run.conclude()? } else { None };
-    let step = run.at();
-    if whole.is_none() && run.saved != Some(step) {
-        run.save()?;
-    }
+    let mut run = Run::begin(objective, job, resume_point, progress, ranks)?;
+    let whole = run.run_steps().map_err(|e| run.failed(e))?;
     run.progress.finish();
-    let trained = run.trained as f64 / run.time.as_secs_f64().max(1e-9);
-    Ok(Outcome { step, best: run.best, whole, tokens_per_second: trained })
+    let per = |amount: u64, of: f64| amount as f64 / of.max(1e-9);
+    Ok(Outcome {
+        step: run.at(),
+        best: run.best,
+        whole,
+        tokens_per_second: per(run.trained, run.time.as_secs_f64()),
+        bytes_sent: per(run.sent, run.steps as f64),
+    })
 }
 
-struct Run<'a, B, L> {
+struct Run<'a, B, L, C> {
     job: &'a Job<'a>,
     objective: L,
+    ranks: &'a mut C,
     backend: PhantomData<B>,
     metrics: Metrics,
     trackers: Trackers,
@@ -127,23 +140,34 @@ struct Run<'a, B, L> {
     is_solved: bool,
     /// The step of the newest checkpoint, if there is one.
     saved: Option<u64>,
-    /// Tokens (or texts) and time of this call's steps.
+    /// The state is that between two steps, with everything done that follows the one before.
+    is_between: bool,
+    /// Steps of this call; their tokens (or texts), time, and bytes sent.
+    steps: u64,
     trained: u64,
     time: Duration,
-    /// Both at the last logged step.
-    logged: (u64, Duration),
+    sent: u64,
+    /// The same at the last logged step.
+    logged: (u64, u64, Duration, u64),
 }
 
-impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
-    fn begin(mut objective: L, job: &'a Job<'a>, resume_point: Option<&ResumePoint>, progress: Progress) -> Result<Self> {
+impl<'a, B: Backward, L: TrainingObjective<B>, C: Collective<B>> Run<'a, B, L, C> {
+    fn begin(mut objective: L, job: &'a Job<'a>, resume_point: Option<&ResumePoint>, progress: Progress, ranks: &'a mut C) -> Result<Self> {
         let steps = objective.trainer().step();
-        let metrics = Metrics::open(&job.folder.metrics(), steps)?;
-        let trackers = Trackers::open(job.folder, job.trackers, metrics.records(), steps)?;
+        let (metrics, trackers) = match ranks.rank() {
+            0 => {
+                let metrics = Metrics::open(&job.folder.metrics(), steps)?;
+                let trackers = Trackers::open(job.folder, job.trackers, metrics.records(), steps)?;
+                (metrics, trackers)
+            }
+            _ => (Metrics::unwritten(), Trackers::default()),
+        };
         let last = metrics.records().iter().rev().find_map(|r| if let Record::Evaluation(r) = r { Some(r) } else { None });
         let is_solved = last.is_some_and(|evaluation| objective.is_solved(evaluation));
         let mut run = Self {
             job,
             objective,
+            ranks,
             backend: PhantomData,
             metrics,
             trackers,
@@ -151,9 +175,12 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
             best: resume_point.and_then(|s| s.best),
             is_solved,
             saved: resume_point.map(|s| s.step),
+            is_between: true,
+            steps: 0,
             trained: 0,
             time: Duration::ZERO,
-            logged: (0, Duration::ZERO),
+            sent: 0,
+            logged: (0, 0, Duration::ZERO, 0),
         };
         run.stop_early();
         Ok(run)
@@ -164,72 +191,34 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         self.objective.trainer().step()
     }
 
-    fn step(&mut self) -> Result<()> {
-        let t = &self.job.recipe.train;
-        let step = self.at() + 1;
-        let due = |every: u64| step.is_multiple_of(every) || step == t.steps;
-        // Reading a loss synchronises with the device, so only where it is logged or a validation or checkpoint follows.
-        let measured = due(t.log_every) || due(t.eval_every) || due(t.save_every);
-        let began = Instant::now();
-        let losses = self.gradients(measured)?;
-        self.objective.trainer().apply()?;
-        self.time += began.elapsed();
-        self.trained += self.job.recipe.seen_per_step();
-        self.progress.tick(step);
-        if let Some(losses) = losses {
-            self.measure(&losses, due(t.log_every))?;
+    /// Steps until the end or a stop, then the last validation or, stopped, a checkpoint.
+    fn run_steps(&mut self) -> Result<Option<Evaluation>> {
+        let steps = self.job.recipe.train.steps;
+        while self.at() < steps && !self.is_solved && !self.is_stopped()? {
+            self.step()?;
         }
-        if due(t.eval_every) {
-            self.evaluate()?;
-        }
-        if due(t.eval_every) || due(t.save_every) {
+        let whole = if self.at() >= steps || self.is_solved { self.conclude()? } else { None };
+        if whole.is_none() && !self.is_saved() {
             self.save()?;
         }
-        Ok(())
+        Ok(whole)
     }
 
-    /// Accumulates the gradients of a step; returns its mean losses if `measured`.
-    fn gradients(&mut self, measured: bool) -> Result<Option<Losses>> {
-        let t = &self.job.recipe.train;
-        let mut sum = Losses::default();
-        for micro in 0..t.accumulate {
-            if let Some(losses) = self.objective.accumulate(micro, measured)? {
-                sum.add(&losses);
-            }
+    /// Whether the run is to be stopped, on any rank.
+    fn is_stopped(&mut self) -> Result<bool> {
+        // Apart from each other, ranks do not ask whether another one is to stop.
+        let at = self.at();
+        if self.job.recipe.train.local_steps > 0 && !self.objective.trainer().is_outer(at) {
+            return Ok(false);
         }
-        Ok(measured.then_some(sum))
+        let stop = (self.job.stop)(at);
+        Ok(any(self.ranks, stop)?)
     }
 
-    fn measure(&mut self, losses: &Losses, log: bool) -> Result<()> {
-        let t = &self.job.recipe.train;
-        let (step, grad_norm) = (self.at(), self.objective.trainer().grad_norm()?);
-        let total = losses.nll + losses.z + losses.smooth + losses.flow + losses.cosine + losses.pairs;
-        if !total.is_finite() || !grad_norm.is_finite() {
-            let what = format!("the loss is {} and the gradient norm {grad_norm}", losses.nll + losses.cosine);
-            bail!("{}", self.kept().diverged(&what));
-        }
-        if !log {
-            return Ok(());
-        }
-        let kind = self.job.recipe.objective.as_ref().map_or(Kind::Language, |o| o.kind);
-        let (tokens, time) = (self.trained - self.logged.0, self.time - self.logged.1);
-        self.logged = (self.trained, self.time);
-        let record = Step {
-            step,
-            tokens: step * self.job.recipe.seen_per_step(),
-            nll: (kind != Kind::Distill).then_some(losses.nll),
-            z: (kind == Kind::Language).then_some(losses.z),
-            smooth: (kind == Kind::Language).then_some(losses.smooth),
-            flow: (t.flow_weight > 0.0).then_some(losses.flow),
-            cosine: (kind == Kind::Distill).then_some(losses.cosine),
-            pairs: (kind == Kind::Distill).then_some(losses.pairs),
-            lr: t.hyper().schedule.lr(step - 1),
-            grad_norm,
-            gates: mean(&self.objective.gates()?),
-            tokens_per_second: (tokens as f64 / time.as_secs_f64().max(1e-9)).round(),
-        };
-        self.progress.step(&record);
-        self.record(Record::Step(record))
+    /// Whether the newest checkpoint is of the last step.
+    fn is_saved(&mut self) -> bool {
+        let at = self.at();
+        self.saved == Some(at)
     }
 
     fn record(&mut self, record: Record) -> Result<()> {
@@ -240,7 +229,24 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     /// What a sentence about a failure needs; the progress display ends.
     fn kept(&mut self) -> Kept<'a> {
         self.progress.finish();
-        Kept { job: self.job, step: self.at(), saved: self.saved, has_best: self.best.is_some() }
+        Kept { job: self.job, step: self.at(), saved: self.saved, has_best: self.best.is_some(), writes: self.ranks.rank() == 0 }
+    }
+
+    /// The error of a run that ends here. Without another rank, the last step that all have made is saved.
+    fn failed(&mut self, e: Error) -> Error {
+        if !matches!(e.downcast_ref(), Some(Core::Collective(_))) {
+            return e;
+        }
+        // After local steps the others have moments of their own, which are lost with them.
+        if self.is_between
+            && self.job.recipe.train.local_steps == 0
+            && self.ranks.rank() == 0
+            && !self.is_saved()
+            && let Err(unsaved) = self.save()
+        {
+            return unsaved.context(e.to_string());
+        }
+        self.kept().lost(&e)
     }
 
     /// Ends the run if the last validations, as many as the recipe's patience, are no better than one before them. A function of
@@ -258,7 +264,7 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         let t = &self.job.recipe.train;
         // Never stopped: the best weights depend on it, and a resumed run does not repeat it.
         let never = || false;
-        let evaluation = self.objective.validate(t.eval_tokens, &never)?;
+        let evaluation = self.objective.validate(self.ranks, t.eval_tokens, &never)?;
         let evaluation = evaluation.expect("never stopped");
         let (nll, average) = evaluation.better();
         if !nll.is_finite() {
@@ -270,8 +276,10 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
         self.progress.evaluation(&evaluation, better);
         if better {
             let Job { recipe, from, folder, .. } = self.job;
-            let written = checkpoints::save_weights(&folder.best(), self.objective.trainer(), average, Some(nll), recipe, from);
-            written.map_err(|e| self.kept().unsaved(e))?;
+            if self.ranks.rank() == 0 {
+                let written = checkpoints::save_weights(&folder.best(), self.objective.trainer(), average, Some(nll), recipe, from);
+                written.map_err(|e| self.kept().unsaved(e))?;
+            }
             self.best = Some(Best { step: evaluation.step, nll, average });
         }
         self.stop_early();
@@ -281,7 +289,9 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     /// Writes `curve.svg`, in a build with the feature `plots`.
     fn draw(&self) -> Result<()> {
         #[cfg(feature = "plots")]
-        super::draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
+        if self.ranks.rank() == 0 {
+            super::draw(&self.job.folder.curve(), self.metrics.records(), self.job.recipe.unit())?;
+        }
         Ok(())
     }
 
@@ -289,9 +299,12 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     /// later.
     fn save(&mut self) -> Result<()> {
         let Job { recipe, from, folder, .. } = self.job;
-        checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from)
-            .and_then(|()| checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from))
-            .map_err(|e| self.kept().unsaved(e))?;
+        let local = local_steps::gather(self.objective.trainer(), self.ranks)?;
+        if self.ranks.rank() == 0 {
+            checkpoints::save_weights(&folder.last(), self.objective.trainer(), false, None, recipe, from)
+                .and_then(|()| checkpoints::save_resume_point(&folder.resume(), self.objective.trainer(), self.best, recipe, from, &local))
+                .map_err(|e| self.kept().unsaved(e))?;
+        }
         self.saved = Some(self.at());
         Ok(())
     }
@@ -300,19 +313,10 @@ impl<'a, B: Backward, L: TrainingObjective<B>> Run<'a, B, L> {
     fn conclude(&mut self) -> Result<Option<Evaluation>> {
         let stop = self.job.stop;
         let step = self.at();
-        let Some(part) = self.objective.validate(u64::MAX, &|| stop(step))? else { return Ok(None) };
+        let Some(part) = self.objective.validate(self.ranks, u64::MAX, &|| stop(step))? else { return Ok(None) };
         let whole = Evaluation { whole: true, ..part };
         self.record(Record::Evaluation(whole))?;
         self.draw()?;
         Ok(Some(whole))
     }
-}
-
-/// The mean of each path over the layers that have it.
-fn mean(layers: &[[Option<f32>; 3]]) -> Gates {
-    let path = |i: usize| {
-        let on: Vec<f32> = layers.iter().filter_map(|gates| gates[i]).collect();
-        (!on.is_empty()).then(|| on.iter().sum::<f32>() / on.len() as f32)
-    };
-    Gates { ssm: path(0), hopfield: path(1), attention: path(2) }
 }

@@ -1,5 +1,6 @@
 //! The hyper-parameters of training, listed once: flags, fields of a configuration file, defaults, and values for the trainer.
 
+use crate::data::WindowOrder;
 use hh_core::config::Config;
 use hh_core::schedule::Schedule;
 use hh_core::train::{self, HyperParams, Trained};
@@ -52,6 +53,16 @@ macro_rules! hyper_parameters {
             }
         }
 
+        impl TrainOptions {
+            /// Gives a recipe that a run has written, and that names no order of windows, the one that there was.
+            pub(super) fn with_windows_of_old_runs(mut self) -> Self {
+                if self.windows.is_none() && is_written(&self) {
+                    self.windows = Some(at_random());
+                }
+                self
+            }
+        }
+
         impl Settings {
             /// The values of the options, with defaults for a run of this model.
             pub(super) fn new(o: &TrainOptions, $model: &Config) -> Self {
@@ -89,9 +100,19 @@ hyper_parameters! { model;
     /// Context length in tokens [default: 128]
     #[arg(long, value_name = "T")]
     run context: usize = 128;
-    /// Gradient accumulation: micro-batches per step [default: 1]
+    /// Gradient accumulation: micro-batches per step, of all ranks together [default: 1 for each rank]
     #[arg(long, value_name = "N")]
     trainer accumulate: usize = 1;
+    /// Local steps (DiLoCo): ranks train apart for N steps, then move together by the mean of their changes; for slow networks. 0
+    /// sums gradients in each step [default: 0]
+    #[arg(long, value_name = "N")]
+    trainer local_steps: usize = 0 => #[serde(default, skip_serializing_if = "is_none")];
+    /// Learning rate of the outer step, with --local-steps [default: 0.7]
+    #[arg(long, value_name = "LR")]
+    trainer outer_lr: f64 = 0.7 => #[serde(default = "outer_lr", skip_serializing_if = "is_outer_lr")];
+    /// Nesterov momentum of the outer step, with --local-steps [default: 0.9]
+    #[arg(long, value_name = "MOMENTUM")]
+    trainer outer_momentum: f64 = 0.9 => #[serde(default = "outer_momentum", skip_serializing_if = "is_outer_momentum")];
     /// Activation checkpointing: keep only the inputs of blocks and recompute the rest in the backward pass; same results, less
     /// memory, more time
     #[arg(long, num_args = 0, default_missing_value = "true")]
@@ -156,9 +177,12 @@ hyper_parameters! { model;
     /// Seed of initial weights, windows, dropout and noise [default: 1]
     #[arg(long, value_name = "S")]
     trainer seed: u64 = 1;
-    /// Steps between validations [default: a twentieth of --steps]
+    /// Order of training windows: each once in an epoch, or at random places [default: shuffled]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    run windows: WindowOrder = WindowOrder::Shuffled => #[serde(default = "at_random")];
+    /// Steps between validations [default: a twentieth of --steps, in whole --local-steps]
     #[arg(long, value_name = "N")]
-    run eval_every: u64 = (steps / 20).max(1);
+    run eval_every: u64 = (steps / 20).max(1).next_multiple_of(local_steps.max(1) as u64);
     /// Held-out tokens per validation; the final one uses all [default: 10000]
     #[arg(long, value_name = "N")]
     run eval_tokens: u64 = 10_000;
@@ -210,6 +234,8 @@ macro_rules! whole {
     )*};
 }
 whole!(u64, usize, bool);
+
+whole!(WindowOrder);
 
 /// Which weights a run trains, as a flag and in a recipe.
 #[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -265,6 +291,34 @@ impl Value for Optimizer {
     fn real(self) -> Option<f64> {
         None
     }
+}
+
+/// Whether a run has written these options: then it wrote all of them.
+fn is_written(options: &TrainOptions) -> bool {
+    serde_json::to_value(options).is_ok_and(|value| serde_json::from_value::<Settings>(value).is_ok())
+}
+
+/// The order of recipes that name none, which were written before there was a choice.
+fn at_random() -> WindowOrder {
+    WindowOrder::Random
+}
+
+fn outer_lr() -> f64 {
+    0.7
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_outer_lr(lr: &f64) -> bool {
+    *lr == outer_lr()
+}
+
+fn outer_momentum() -> f64 {
+    0.9
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_outer_momentum(momentum: &f64) -> bool {
+    *momentum == outer_momentum()
 }
 
 fn one() -> f64 {

@@ -1,7 +1,9 @@
+mod ranks;
 #[cfg(feature = "tables")]
 mod vectors;
 
 use super::*;
+use crate::ranks::Ranks;
 use anyhow::Result;
 use hh::tokenizer::from_json;
 use hh_core::checkpoint::Checkpoint;
@@ -79,7 +81,7 @@ impl Bench {
         let stop = |step| step >= until;
         let job = Job { recipe: &self.recipe, from: &from, folder, trackers: &[Tracker::Csv], stop: &stop };
         let threads = Threads::new(threads);
-        run(Cpu::<f32>::new(threads.clone()), &job, &self.source.training_data, resume_point, Progress::hidden())
+        run(Cpu::<f32>::new(threads.clone()), &job, &self.source.training_data, resume_point, Progress::hidden(), &mut Ranks::alone())
     }
 
     fn go_on(&self, folder: &RunFolder, until: u64, threads: usize) -> Result<Outcome> {
@@ -87,14 +89,14 @@ impl Bench {
     }
 }
 
-/// The records of `metrics.jsonl` without the throughput.
+/// The records of `metrics.jsonl` without what depends on the machine and the number of ranks.
 fn timeless(folder: &RunFolder) -> Vec<Record> {
     Metrics::open(&folder.metrics(), u64::MAX)
         .unwrap()
         .records()
         .iter()
         .map(|record| match record {
-            Record::Step(step) => Record::Step(Step { tokens_per_second: 0.0, ..*step }),
+            Record::Step(step) => Record::Step(Step { tokens_per_second: 0.0, bytes_sent: None, ..*step }),
             other => *other,
         })
         .collect()

@@ -4,9 +4,11 @@ use super::metrics::Evaluation;
 use super::pairs::{Batch, Pairs};
 use super::settings::Settings;
 use super::validate::validate;
-use crate::data::{Dataset, MicroBatch};
+use crate::data::{Dataset, MicroBatch, RowOrder};
+use crate::ranks::shared_out;
 use anyhow::Result;
 use hh_core::backend::Backward;
+use hh_core::collective::Collective;
 use hh_core::train::{EmbeddingWorkspace, LanguageWorkspace, Losses, Trainer, Workspace, embedding::Texts};
 
 /// An objective with its trainer and its data.
@@ -29,11 +31,12 @@ pub trait TrainingObjective<B: Backward> {
     /// A device error.
     fn gates(&mut self) -> Result<Vec<[Option<f32>; 3]>>;
 
-    /// The loss over about `tokens` held-out tokens. `None` if `stop`, called before each batch, returns true.
+    /// The loss over about `tokens` held-out tokens, the same on all ranks. `None` if `stop`, called before each batch, returns
+    /// true on a rank.
     ///
     /// # Errors
-    /// Data that cannot be read, or a device error.
-    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
+    /// Data that cannot be read, a device error, or a rank that cannot be reached.
+    fn validate(&mut self, ranks: &mut impl Collective<B>, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>>;
 
     /// Whether the objective is solved, given the result of a validation.
     fn is_solved(&self, evaluation: &Evaluation) -> bool;
@@ -65,8 +68,9 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
     fn accumulate(&mut self, micro: usize, measured: bool) -> Result<Option<Losses>> {
         let t = self.settings;
         let step = self.trainer.step();
-        let run_on = (t.episodic_items > 0).then_some(step * t.accumulate as u64 + micro as u64);
-        let which = MicroBatch { seed: t.seed, step, micro, batch: t.batch, time: t.context, run_on };
+        let before = step * t.accumulate as u64 + micro as u64;
+        let order = if t.episodic_items > 0 { RowOrder::RunOn } else { RowOrder::Windows(t.windows) };
+        let which = MicroBatch { seed: t.seed, step, micro, before, batch: t.batch, time: t.context, order };
         self.data.batch(which, &mut self.tokens, &mut self.targets)?;
         self.trainer.accumulate(&self.tokens, &self.targets)?;
         Ok(if measured { Some(self.trainer.losses()?) } else { None })
@@ -76,8 +80,8 @@ impl<B: Backward> TrainingObjective<B> for NextToken<'_, B> {
         Ok(self.trainer.gates()?)
     }
 
-    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
-        validate(&mut self.trainer, self.data, self.settings.batch, self.settings.context, tokens, stop)
+    fn validate(&mut self, ranks: &mut impl Collective<B>, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        validate(ranks, &mut self.trainer, self.data, self.settings.batch, self.settings.context, tokens, stop)
     }
 
     fn is_solved(&self, _: &Evaluation) -> bool {
@@ -122,23 +126,16 @@ impl<B: Backward> TrainingObjective<B> for EmbeddingObjective<'_, B> {
         Ok(self.trainer.gates()?)
     }
 
-    fn validate(&mut self, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
-        let averaged = self.trainer.hyper().ema > 0.0;
-        let (mut plain, mut average, mut seen) = (Losses::default(), Losses::default(), 0);
-        for index in 0..self.data.held_out() / self.settings.batch {
-            if seen >= tokens {
-                break;
-            }
-            if stop() {
-                return Ok(None);
-            }
-            let batch = self.data.validation(index, self.settings.batch);
-            seen += batch.texts.iter().map(|text| text.len() as u64).sum::<u64>();
-            plain.add(&self.trainer.evaluate(false, batch.borrowed())?);
-            if averaged {
-                average.add(&self.trainer.evaluate(true, batch.borrowed())?);
-            }
-        }
+    fn validate(&mut self, ranks: &mut impl Collective<B>, tokens: u64, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        let Self { trainer, data, settings } = self;
+        let averaged = trainer.hyper().ema > 0.0;
+        let batches = data.validation_batches(settings.batch, tokens);
+        let found = shared_out(ranks, batches, stop, |index| {
+            let batch = data.validation(index as usize, settings.batch);
+            let plain = trainer.evaluate(false, batch.borrowed())?;
+            Ok([plain, if averaged { trainer.evaluate(true, batch.borrowed())? } else { Losses::default() }])
+        })?;
+        let Some([plain, average]) = found else { return Ok(None) };
         // One of the two is the loss of the objective, the other is 0.
         let loss = |losses: &Losses| losses.nll + losses.cosine;
         Ok(Some(Evaluation {

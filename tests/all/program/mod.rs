@@ -11,6 +11,7 @@ mod input;
 mod libtorch;
 mod paths;
 mod probe;
+mod ranks;
 mod refusals;
 mod report;
 mod server;

@@ -181,6 +181,12 @@ impl<F: Float> Backward for Instrumented<F> {
             *dx = map(dx, |d| d * elements);
         }
     }
+    fn add(&mut self, x: &Tensor<F>, y: &mut Tensor<F>) {
+        if self.has(Fault::SumOverwrites) {
+            clear(y);
+        }
+        self.cpu.add(x, y);
+    }
     fn sum_squares<'a>(&mut self, of: impl Iterator<Item = &'a Tensor<F>>, total: &mut Tensor<F>) {
         self.cpu.sum_squares(of, total);
     }

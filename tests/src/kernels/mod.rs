@@ -6,6 +6,7 @@
 //! [`for_each_kernel`](crate::for_each_kernel); its tests and its benchmark come from there.
 
 mod adamw;
+mod add;
 mod advance;
 mod attend;
 mod average;
@@ -43,6 +44,7 @@ mod sum_squares;
 mod swiglu;
 
 pub use adamw::AdamW;
+pub use add::Add;
 pub use advance::Advance;
 pub use attend::Attend;
 pub use average::Average;
@@ -80,7 +82,7 @@ pub use swiglu::Swiglu;
 macro_rules! for_each_kernel {
     ($macro:ident $(, $arguments:tt)*) => {
         $macro! { $($arguments)*;
-            adamw AdamW, advance Advance, attend Attend, average Average, conv Conv, cross_entropy CrossEntropy,
+            adamw AdamW, add Add, advance Advance, attend Attend, average Average, conv Conv, cross_entropy CrossEntropy,
             dropout Dropout, embed Embed, episodic Episodic, episodic_log_probs EpisodicLogProbs, flow_hidden FlowHidden,
             flow_point FlowPoint, gate Gate, hebbian Hebbian,
             last Last, matmul Matmul, mix Mix, muon Muon, norm Norm, normal Normal, pool Pool, positions Positions, recall Recall,

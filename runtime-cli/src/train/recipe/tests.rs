@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::WindowOrder;
 use crate::train::ObjectiveOptions;
 
 fn file(toml: &str) -> RecipeFile {
@@ -100,4 +101,24 @@ fn an_invalid_file_is_reported_with_its_line() {
     assert!(error(read("a.json", twice)).contains("the key \"width\" comes twice"));
     let json = preset("gpt-4.5m").unwrap().to_json();
     assert_eq!(read("a.json", &json).unwrap().complete(65).unwrap().model, preset("gpt-4.5m").unwrap());
+}
+
+#[test]
+fn a_run_from_before_windows_were_shuffled_keeps_its_order() {
+    let new = RecipeFile::default().complete(80).unwrap();
+    assert_eq!(new.train.windows, WindowOrder::Shuffled);
+    let text = new.to_toml();
+    let old = text.replace("windows = \"shuffled\"\n", "");
+    assert_ne!(old, text);
+    assert_eq!(Recipe::from_toml(&old).unwrap().train.windows, WindowOrder::Random, "a run that is resumed");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let windows = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        RecipeFile::read(&path).unwrap().complete(80).unwrap().train.windows
+    };
+    assert_eq!(windows(&old), WindowOrder::Random, "a run that is repeated");
+    assert_eq!(windows(&text), WindowOrder::Shuffled);
+    assert_eq!(windows("[train]\nsteps = 7\nbatch = 2\n"), WindowOrder::Shuffled, "a recipe written by hand");
+    assert_eq!(windows("[train]\nwindows = \"random\"\n"), WindowOrder::Random);
 }

@@ -52,6 +52,18 @@ fn taught(file: &mut RecipeFile, folder: &Path) {
 }
 
 #[test]
+fn two_ranks_train_embeddings_with_the_bits_of_one() {
+    for bench in [bench(|_, _| ()).unwrap(), bench(taught).unwrap()] {
+        let (one, two) = (bench.out("one"), bench.out("two"));
+        let alone = bench.train(&one, None, u64::MAX, 1).unwrap();
+        for outcome in bench.together(&two, false, 2, |_, _| false) {
+            assert_eq!(outcome.unwrap().whole, alone.whole);
+        }
+        super::ranks::same(&one, &two, "two ranks");
+    }
+}
+
+#[test]
 fn both_objectives_are_learned_and_resumed_bit_for_bit() {
     let contrastive = bench(|file, _| file.objective.query_prompt = Some("find ".into())).unwrap();
     let distilled = bench(taught).unwrap();

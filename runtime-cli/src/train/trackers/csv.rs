@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The columns, and their names in a record. A step has no value in those of a validation, and the other way round.
-const COLUMNS: [(&str, &str); 19] = [
+const COLUMNS: [(&str, &str); 20] = [
     ("step", "step"),
     ("tokens", "tokens"),
     ("nll", "nll"),
@@ -24,6 +24,7 @@ const COLUMNS: [(&str, &str); 19] = [
     ("gate_hopfield", "gates/hopfield"),
     ("gate_attention", "gates/attention"),
     ("tokens_per_second", "tokens_per_second"),
+    ("bytes_sent", "bytes_sent"),
     ("validation", "validation"),
     ("validation_ema", "validation_ema"),
     ("accuracy", "accuracy"),

@@ -21,6 +21,7 @@ fn step(step: u64) -> Record {
         grad_norm: 0.25,
         gates,
         tokens_per_second: 9.0,
+        bytes_sent: None,
     })
 }
 
