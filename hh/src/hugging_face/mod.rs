@@ -77,7 +77,9 @@ pub fn supply(weights: &Path, bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let archive = Archive::parse(bytes).map_err(|e| Error::Core(e).in_file(weights))?;
     let mut metadata = archive.metadata().clone();
     let folder = weights.parent().unwrap_or(Path::new(""));
-    let beside = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+    // Files beside weights of another name are not about them.
+    let is_layout = weights.file_name().is_some_and(|name| name == WEIGHTS);
+    let beside = |name: &str| Some(folder.join(name)).filter(|path| is_layout && path.is_file());
     let mut pooled = None;
     let mut changed = metadata.get(FORMAT).is_some_and(|format| FRAMEWORKS.contains(&format.as_str()));
     if changed {

@@ -159,6 +159,9 @@ fn nonsense_in_a_folder_is_refused_in_one_sentence() {
         assert!(error.contains(said) && !error.contains('\n') && error.contains(&folder.path().display().to_string()), "{error}");
     }
     let folder = folder();
+    let other = folder.path().join("other.safetensors");
+    fs::copy(folder.path().join(WEIGHTS), &other).unwrap();
+    assert!(Embedder::from_file(&other).err().unwrap().to_string().contains("no \"config\" in its metadata"));
     fs::remove_file(folder.path().join(CONFIG_JSON)).unwrap();
     assert!(Embedder::from_file(folder.path()).err().unwrap().to_string().contains("config"));
     fs::rename(folder.path().join(WEIGHTS), folder.path().join("pytorch_model.bin")).unwrap();
