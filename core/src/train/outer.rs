@@ -37,22 +37,10 @@ impl<B: Backward, R> Trainer<B, R> {
         every > 0 && (step.is_multiple_of(every) || step == self.hyper.schedule.steps)
     }
 
-    /// The momentum of the outer steps, with local steps: what a resumed run restores before it [goes on](Self::resume_outer).
+    /// The momentum of the outer steps, with local steps; a resumed run restores it. The weights before the next one are those
+    /// that the trainer was made with.
     pub fn outer_mut(&mut self) -> Option<&mut Outer> {
         self.outer.as_mut()
-    }
-
-    /// Takes the present weights as those after an outer step.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the machine fails.
-    pub fn resume_outer(&mut self) -> Result<(), Error> {
-        let (b, weights) = (&mut self.backend, &self.train_state.weights);
-        if let Some(outer) = &mut self.outer {
-            let now = Outer::new(b, weights).map_err(Error::device)?;
-            outer.start = now.start;
-        }
-        Ok(())
     }
 
     /// Moves all ranks together, after local steps. With the mean of their weights as θ̄ and the weights θ₀ before the local steps,

@@ -303,7 +303,6 @@ impl ResumePoint {
             let seen = self.step * (t.accumulate * t.context) as u64;
             b.upload_indices(&[seen as u32], &mut memory.clock)?;
         }
-        trainer.resume_outer()?;
         if let Some(outer) = trainer.outer_mut() {
             let mut rest = &mut outer.momentum[..];
             for (name, shape) in &shapes {
