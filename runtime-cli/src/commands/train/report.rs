@@ -47,8 +47,9 @@ fn summary(out: &mut impl Write, recipe: &Recipe, folder: &RunFolder, outcome: &
     if ranks > 1 && outcome.bytes_sent > 0.0 {
         let parameters: usize = hh_core::model::shapes(&recipe.model).iter().map(|(_, shape)| shape.count()).sum();
         let least = 8.0 * (ranks - 1) as f64 / ranks as f64 * parameters as f64;
+        let what = if recipe.train.local_steps > 0 { "the least for a sum in every step" } else { "the least possible" };
         let (sent, times) = (outcome.bytes_sent / 1e6, outcome.bytes_sent / least);
-        writeln!(out, "ranks        {ranks}, {sent:.2} MB sent by each per step, {times:.3} × the least possible")?;
+        writeln!(out, "ranks        {ranks}, {sent:.2} MB sent by each per step, {times:.3} × {what}")?;
     }
     Ok(())
 }
