@@ -43,7 +43,7 @@ const WORKSPACE: [&str; 7] = ["--workspace", "--exclude", "hh-tch", "--exclude",
 
 /// Rustfmt over all workspaces.
 fn format() -> Result<Vec<Step>, String> {
-    let outside = ["firmware/Cargo.toml", "fuzz/Cargo.toml", "wasm/bindgen/Cargo.toml"];
+    let outside = ["firmware/Cargo.toml", "fuzz/Cargo.toml", "hh/datafusion/Cargo.toml", "wasm/bindgen/Cargo.toml"];
     let outside = outside.map(|manifest| cargo(["fmt", "--manifest-path", manifest, "--check"]));
     Ok([cargo(["fmt", "--all", "--check"])].into_iter().chain(outside).collect())
 }
