@@ -86,9 +86,9 @@ fn a_resumed_run_has_each_record_once() {
     assert_eq!(events(&folder), expected(&all));
     let whole = fs::read_to_string(folder.csv()).unwrap();
     let rows: Vec<_> = whole.lines().collect();
-    assert_eq!(rows[0].split(',').count(), 19);
-    assert_eq!(rows[1], "10,80,0.1,2.0,,,,,0.001,0.25,0.5,,1.5,9.0,,,,,");
-    assert_eq!(rows[5], "20,,,,,,,,,,,,,,1.25,1.125,,40,true");
+    assert_eq!(rows[0].split(',').count(), 20);
+    assert_eq!(rows[1], "10,80,0.1,2.0,,,,,0.001,0.25,0.5,,1.5,9.0,,,,,,");
+    assert_eq!(rows[5], "20,,,,,,,,,,,,,,,1.25,1.125,,40,true");
 
     // Killed while it wrote, and resumed from step 10, twice; nothing is asked for: the files are there.
     for _ in 0..2 {
