@@ -220,9 +220,12 @@ impl Memory {
         }
     }
 
-    /// Items whose text, what came before included, contains `text`.
+    /// Items whose text, what came before included, ends with `text`; none for an empty text.
     pub fn search(&self, text: &str, tokenizer: &dyn Tokenizer) -> Vec<Passage> {
         let mut found = Vec::new();
+        if text.is_empty() {
+            return found;
+        }
         let mut start = 0;
         for document in &self.documents {
             let items = start..start + document.items;
@@ -235,13 +238,12 @@ impl Memory {
                 bytes.extend(tokenizer.token_bytes(*id).unwrap_or_default().iter());
                 ends.push(bytes.len());
             }
-            let whole = String::from_utf8_lossy(&bytes);
-            if whole.len() != bytes.len() {
-                continue;
-            }
-            for (at, _) in whole.match_indices(text) {
+            // As bytes: a generated text need not be valid UTF-8, and what is found in it is.
+            let mut from = 0;
+            while let Some(at) = position(&bytes[from..], text.as_bytes()) {
+                from += at + text.len();
                 // The token in which the match ends follows the item before it.
-                let token = ends.partition_point(|&end| end < at + text.len());
+                let token = ends.partition_point(|&end| end < from);
                 let item = token.checked_sub(usize::from(document.first_token.is_some()));
                 found.extend(item.map(|item| self.passage(items.start + item, tokenizer)));
             }
@@ -292,4 +294,9 @@ impl Memory {
     pub(super) fn stored(&self) -> (Vec<f32>, &[u32]) {
         (self.decoded(), &self.tokens)
     }
+}
+
+/// Where `part` first stands in `bytes`.
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
