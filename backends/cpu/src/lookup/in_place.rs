@@ -29,23 +29,26 @@ pub(crate) fn fits(head_dim: usize) -> bool {
 }
 
 impl<F: Real> InPlace<'_, F> {
-    /// Calls `each` with the columns `column ..` of a tile, in up to three parts whose items lie at equal distances: the first of them as
-    /// a number of the tile's columns, how many there are, and their values (0) or patterns (1).
+    /// The columns `column ..` of a tile in parts whose items lie at equal distances, slots and up to two runs of the ring: the first of
+    /// a part as a number of the tile's columns, how many there are, and their values (0) or patterns (1).
+    ///
+    /// A list and no closure that is called for each part: its body would not be inlined, and be compiled for the baseline instructions.
     #[inline(always)]
-    fn parts(&self, column: usize, side: usize, mut each: impl FnMut(usize, usize, Matrix<'_, F>)) {
+    fn parts(&self, column: usize, side: usize) -> [(usize, usize, Matrix<'_, F>); 3] {
         let (slots, end) = (self.slots.1, self.columns.min(column + TILE));
-        if column < slots {
-            let offset = if side == 0 { 0 } else { self.slots.0.head_dim };
-            each(0, slots.min(end) - column, self.slots.0.rows_of(column, offset));
-        }
-        let rows = self.ring.len() / self.stride;
-        let mut from = column.max(slots);
-        while from < end {
-            let row = (self.first + from - slots) % rows;
-            let count = (end - from).min(rows - row);
-            each(from - column, count, Matrix { data: &self.ring[row * self.stride + self.sides[side]..], stride: self.stride });
-            from += count;
-        }
+        let offset = if side == 0 { 0 } else { self.slots.0.head_dim };
+        let gathered = slots.min(end).saturating_sub(column);
+        let from = column.max(slots).min(end);
+        let (rows, count) = (self.ring.len() / self.stride, end - from);
+        let row = (self.first + from - slots.min(from)) % rows;
+        // A tile sees no item twice, so its items wrap once at most.
+        let before = count.min(rows - row);
+        let run = |row: usize| Matrix { data: &self.ring[row * self.stride + self.sides[side]..], stride: self.stride };
+        [
+            (0, gathered, if gathered > 0 { self.slots.0.rows_of(column, offset) } else { run(0) }),
+            (from - column, before, run(row)),
+            (from - column + before, count - before, run(0)),
+        ]
     }
 }
 
@@ -57,21 +60,23 @@ impl<F: Real> Columns<F> for InPlace<'_, F> {
     #[inline(always)]
     fn score<const FMA: bool>(&self, column: usize, _: usize, _: usize, query: &[F], scores: &mut [F]) {
         let d = self.head_dim();
-        self.parts(column, 1, |from, count, patterns| {
+        for (from, count, patterns) in self.parts(column, 1) {
             for (score, pattern) in scores[from..from + count].iter_mut().zip(patterns.data.chunks(patterns.stride)) {
                 *score = dot::<F, FMA>(&query[..d], &pattern[..d]);
             }
-        });
+        }
     }
 
     #[inline(always)]
     fn add<const FMA: bool>(&self, column: usize, _: usize, _: usize, width: usize, scores: &[F], out: &mut [F]) {
         let d = self.head_dim();
         for side in 0..width / d {
-            self.parts(column, side, |from, count, items| {
-                let (a, c) = (Matrix { data: &scores[from..], stride: TILE }, MatrixMut { data: &mut out[side * d..][..d], stride: d });
-                product::<F, FMA, true>(a, items, c, [1, d, count]);
-            });
+            for (from, count, items) in self.parts(column, side) {
+                if count > 0 {
+                    let (a, c) = (Matrix { data: &scores[from..], stride: TILE }, MatrixMut { data: &mut out[side * d..][..d], stride: d });
+                    product::<F, FMA, true>(a, items, c, [1, d, count]);
+                }
+            }
         }
     }
 }
