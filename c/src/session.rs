@@ -5,22 +5,16 @@ use crate::{
     model::HhModel,
     status::{Failure, HhStatus, guard},
 };
-use rust::{Decoder, GenerateOptions, SamplerConfig, TextSession, TextState};
+use rust::{Continuation, GenerateOptions, SamplerConfig, TextSession, TextState};
 use std::{ffi::c_char, ptr};
 
 /// A text that a model reads and continues. One thread at a time may use it.
 pub struct HhSession {
     text: TextSession,
     /// The text that is being generated.
-    generation: Option<Generation>,
+    generation: Option<Continuation>,
     /// The piece that the caller reads.
     piece: String,
-}
-
-struct Generation {
-    decoder: Decoder,
-    left: usize,
-    ended: bool,
 }
 
 /// How a text is continued; `hh_generate_options` has the defaults.
@@ -108,23 +102,15 @@ impl HhSession {
         Self { text, generation: None, piece: String::new() }
     }
 
-    /// Draws until a piece of text is there; `false` at the end.
+    /// Makes the next piece of text; `false` at the end.
     fn advance(&mut self) -> Result<bool, Failure> {
-        self.piece.clear();
         let Some(generation) = &mut self.generation else {
             return Err(Failure::Argument("nothing is being generated: call hh_session_generate first".into()));
         };
-        while self.piece.is_empty() && !generation.ended && generation.left > 0 {
-            generation.left -= 1;
-            let drawn = self.text.draw(&mut generation.decoder);
-            generation.ended = drawn.as_ref().map_or(true, |piece| piece.stopped);
-            self.piece = drawn?.text;
-        }
-        if self.piece.is_empty() {
-            // What might have become a stop text.
-            self.piece = generation.decoder.rest();
-        }
-        Ok(!self.piece.is_empty())
+        let next = generation.next(&mut self.text)?;
+        let more = next.is_some();
+        self.piece = next.unwrap_or_default();
+        Ok(more)
     }
 }
 
@@ -164,8 +150,7 @@ pub unsafe extern "C" fn hh_session_generate(session: *mut HhSession, options: *
         let session = unsafe { exclusive("session", session) }?;
         // SAFETY: the caller's promise.
         let options = unsafe { options.as_ref().copied().unwrap_or_else(|| hh_generate_options()).options() }?;
-        let decoder = session.text.decoder(&options)?;
-        session.generation = Some(Generation { decoder, left: options.max_tokens, ended: false });
+        session.generation = Some(session.text.continuation(&options)?);
         Ok(HhStatus::HH_OK)
     })
 }

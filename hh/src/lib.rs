@@ -53,8 +53,8 @@ pub use error::Error;
 pub use hh_core::embed::{Convention, Pooling};
 pub use hh_core::sample::SamplerConfig;
 pub use text::{
-    BEFORE, CacheStats, Decoder, Drawn, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, PrefixCache, RECENT, StopStrings,
-    TextBatch, TextModel, TextSession, TextState, Weights,
+    BEFORE, CacheStats, Continuation, Decoder, Drawn, GenerateOptions, Generation, KeyFormat, Memory, Passage, Piece, PrefixCache, RECENT,
+    StopStrings, TextBatch, TextModel, TextSession, TextState, Weights,
 };
 
 /// The examples of README.md and docs/embeddings.md compile and run.

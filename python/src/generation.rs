@@ -1,7 +1,7 @@
 //! Text that is being generated.
 
 use crate::session::Shared;
-use hh::{Decoder, GenerateOptions, SamplerConfig};
+use hh::{Continuation, GenerateOptions, SamplerConfig};
 use pyo3::{prelude::*, types::PyString};
 
 /// Options of a generation; `stop` is a str or a sequence of them.
@@ -23,14 +23,12 @@ pub(crate) fn options(
 #[pyclass(module = "hh")]
 pub(crate) struct Generation {
     session: Shared,
-    decoder: Decoder,
-    /// Tokens yet to be drawn.
-    left: usize,
+    continuation: Continuation,
 }
 
 impl Generation {
-    pub(crate) fn new(session: Shared, decoder: Decoder, max_tokens: usize) -> Self {
-        Self { session, decoder, left: max_tokens }
+    pub(crate) fn new(session: Shared, continuation: Continuation) -> Self {
+        Self { session, continuation }
     }
 }
 
@@ -42,16 +40,7 @@ impl Generation {
 
     /// The text of one token or of several, as soon as it is whole.
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<String>> {
-        while self.left > 0 {
-            let (session, decoder) = (&self.session, &mut self.decoder);
-            // After an error there is no more text.
-            let left = std::mem::take(&mut self.left);
-            let piece = session.with(py, |session| session.draw(decoder))?;
-            self.left = if piece.stopped { 0 } else { left - 1 };
-            if !piece.text.is_empty() {
-                return Ok(Some(piece.text));
-            }
-        }
-        Ok(Some(self.decoder.rest()).filter(|rest| !rest.is_empty()))
+        let Self { session, continuation } = self;
+        session.with(py, |session| continuation.next(session))
     }
 }

@@ -33,8 +33,8 @@ impl Session {
     }
 
     pub(crate) fn begin(&self, py: Python<'_>, options: &GenerateOptions) -> PyResult<Generation> {
-        let decoder = self.0.with(py, |session| session.decoder(options))?;
-        Ok(Generation::new(self.0.clone(), decoder, options.max_tokens))
+        let continuation = self.0.with(py, |session| session.continuation(options))?;
+        Ok(Generation::new(self.0.clone(), continuation))
     }
 }
 

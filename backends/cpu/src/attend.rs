@@ -6,7 +6,7 @@ pub(crate) use backward::backward;
 
 use crate::{
     Cpu, Float, Indices, Tensor,
-    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, fits, look_up},
+    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, look_up, reads_in_place},
     scratch::scratch,
     scratch::{Bump, PerThread},
     share::share,
@@ -63,19 +63,8 @@ impl<F: Float> Kernel for Task<'_, F> {
         let view = View::from(clock + from, 0, 0, dims.window);
         let columns = view.columns(clock + to - 1);
         if let (true, Some(past)) = (reads_in_place(&dims), self.past) {
-            let row = past.rows * 2 * width;
-            return self.look_up::<FMA>(
-                &view,
-                &InPlace {
-                    slots: (Items::new(0, d, 0, &mut [], &mut []), 0),
-                    ring: &past.items[sequence * row..][..row],
-                    stride: 2 * width,
-                    first: view.first,
-                    columns,
-                    sides: [width + column, column],
-                },
-                working,
-            );
+            let slots = Items::new(0, d, 0, &mut [], &mut []);
+            return self.look_up::<FMA>(&view, &InPlace::new(&dims, slots, past.items, [sequence, column], view, columns), working);
         }
         let sides = sides(&dims);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));
@@ -119,11 +108,6 @@ impl<'a, F: Float> Task<'a, F> {
             }
         }
     }
-}
-
-/// Whether a chunk is stored first and its memory then read where the ring holds it.
-fn reads_in_place(dims: &MemoryDims) -> bool {
-    dims.time == 1 && fits(dims.head_dim)
 }
 
 /// How many transposed copies [`Items`] keeps. None for a few queries: transposing would cost more than it saves.

@@ -6,7 +6,7 @@
 
 mod in_place;
 
-pub(crate) use in_place::{InPlace, fits};
+pub(crate) use in_place::{InPlace, reads_in_place};
 
 use crate::{
     real::Real,

@@ -6,7 +6,7 @@ pub(crate) use backward::backward;
 
 use crate::{
     Cpu, Float, Indices, Tensor,
-    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, fits, look_up},
+    lookup::{Columns, InPlace, Items, QUERIES, Queries, TILE, View, look_up, reads_in_place},
     scratch::scratch,
     scratch::{Bump, PerThread},
     share::share,
@@ -127,11 +127,6 @@ struct Task<'a, F> {
     working: &'a mut [F],
 }
 
-/// Whether a chunk is stored first and its memory then read where the ring holds it.
-fn reads_in_place(dims: &MemoryDims) -> bool {
-    dims.time == 1 && fits(dims.head_dim)
-}
-
 /// As in attention: no transposed copies for a few queries.
 fn sides(dims: &MemoryDims) -> usize {
     if dims.time < 4 { 0 } else { 1 }
@@ -148,26 +143,15 @@ impl<F: Float> Kernel for Task<'_, F> {
     fn run<const FMA: bool>(mut self) {
         let mut working = Bump(core::mem::take(&mut self.working));
         let Self { source, sequence, column, from, to, .. } = self;
-        let MemoryDims { width, head_dim: d, slots, .. } = source.dims;
+        let MemoryDims { head_dim: d, slots, .. } = source.dims;
         let view = source.view(source.clock + from);
         let columns = view.columns(source.clock + to - 1);
         if let (true, Some(past)) = (reads_in_place(&source.dims), source.past) {
             let [rows, transposed] = Items::<F>::need(slots, d, 0).map(|n| working.take(n));
             let mut items = Items::new(slots, d, 0, rows, transposed);
             source.gather_slots::<FMA>(column, &mut items);
-            let row = past.rows * 2 * width;
-            return self.refine::<FMA>(
-                &view,
-                &InPlace {
-                    slots: (items, slots),
-                    ring: &past.items[sequence * row..][..row],
-                    stride: 2 * width,
-                    first: view.first,
-                    columns,
-                    sides: [width + column, column],
-                },
-                working,
-            );
+            let memory = InPlace::new(&source.dims, items, past.items, [sequence, column], view, columns);
+            return self.refine::<FMA>(&view, &memory, working);
         }
         let sides = sides(&source.dims);
         let [rows, transposed] = Items::<F>::need(columns, d, sides).map(|n| working.take(n));

@@ -34,17 +34,49 @@ impl GenerateOptions {
     }
 }
 
-/// An iterator over the pieces of a text that is being generated. `S` is a session or a mutable reference to one.
-pub struct Generation<S> {
-    session: S,
+/// A text that is being generated, apart from its session: for callers that hold a session behind a lock or a handle.
+/// [`Generation`] holds both.
+pub struct Continuation {
     decoder: Decoder,
     left: usize,
     done: bool,
 }
 
+impl Continuation {
+    pub(super) fn new(decoder: Decoder, max_tokens: usize) -> Self {
+        Self { decoder, left: max_tokens, done: false }
+    }
+
+    /// Draws until a piece of valid UTF-8 is there; `None` at the end. Nothing is drawn after an error.
+    ///
+    /// # Errors
+    /// Those of [`TextSession::draw`].
+    pub fn next<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>>(
+        &mut self,
+        session: &mut TextSession<B, P>,
+    ) -> Result<Option<String>, Error> {
+        while !self.done && self.left > 0 {
+            self.left -= 1;
+            let drawn = session.draw(&mut self.decoder);
+            self.done = drawn.as_ref().map_or(true, |piece| piece.stopped);
+            let text = drawn?.text;
+            if !text.is_empty() {
+                return Ok(Some(text));
+            }
+        }
+        Ok(Some(self.decoder.rest()).filter(|rest| !rest.is_empty()))
+    }
+}
+
+/// An iterator over the pieces of a text that is being generated. `S` is a session or a mutable reference to one.
+pub struct Generation<S> {
+    session: S,
+    continuation: Continuation,
+}
+
 impl<S> Generation<S> {
-    pub(super) fn new(session: S, decoder: Decoder, max_tokens: usize) -> Self {
-        Self { session, decoder, left: max_tokens, done: false }
+    pub(super) fn new(session: S, continuation: Continuation) -> Self {
+        Self { session, continuation }
     }
 
     /// The session, to continue with.
@@ -62,21 +94,6 @@ where
     type Item = Result<String, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.done && self.left > 0 {
-            self.left -= 1;
-            match self.session.draw(&mut self.decoder) {
-                Ok(piece) => {
-                    self.done = piece.stopped;
-                    if !piece.text.is_empty() {
-                        return Some(Ok(piece.text));
-                    }
-                }
-                Err(e) => {
-                    self.done = true;
-                    return Some(Err(e));
-                }
-            }
-        }
-        Some(self.decoder.rest()).filter(|rest| !rest.is_empty()).map(Ok)
+        self.continuation.next(&mut self.session).transpose()
     }
 }

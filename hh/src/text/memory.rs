@@ -2,6 +2,8 @@
 //! generates. It can be listed, searched, saved, and it forgets exactly.
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use super::TextSession;
 use crate::{Error, LoadedModel};

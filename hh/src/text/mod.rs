@@ -14,7 +14,7 @@ mod tests;
 
 pub use batch::{Drawn, TextBatch};
 pub use decoder::{Decoder, Piece};
-pub use generation::{GenerateOptions, Generation};
+pub use generation::{Continuation, GenerateOptions, Generation};
 pub use hh_core::state::{RECENT, TextState};
 pub use memory::{BEFORE, KeyFormat, Memory, Passage};
 pub use model::{TextModel, Weights};

@@ -104,8 +104,8 @@ impl TextModel {
     pub fn generate(&self, prompt: &str, options: &GenerateOptions) -> Result<Generation<Box<TextSession>>, Error> {
         let mut session = Box::new(self.session()?);
         session.prefill(prompt)?;
-        let decoder = session.decoder(options)?;
-        Ok(Generation::new(session, decoder, options.max_tokens))
+        let continuation = session.continuation(options)?;
+        Ok(Generation::new(session, continuation))
     }
 
     pub(super) fn loaded(&self) -> &Arc<LoadedModel<Tensor<f32>>> {

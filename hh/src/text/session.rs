@@ -1,4 +1,4 @@
-use super::{Decoder, GenerateOptions, Generation, Memory, Piece, TextState, Weights};
+use super::{Continuation, Decoder, GenerateOptions, Generation, Memory, Piece, TextState, Weights};
 use crate::{Error, LoadedModel};
 use hh_core::{
     backend::Forward,
@@ -175,8 +175,16 @@ impl<B: Forward, P: Deref<Target = LoadedModel<B::Tensor>>> TextSession<B, P> {
     /// # Errors
     /// Those of [`decoder`](Self::decoder).
     pub fn generate(&mut self, options: &GenerateOptions) -> Result<Generation<&mut Self>, Error> {
-        let decoder = self.decoder(options)?;
-        Ok(Generation::new(self, decoder, options.max_tokens))
+        let continuation = self.continuation(options)?;
+        Ok(Generation::new(self, continuation))
+    }
+
+    /// What [`generate`](Self::generate) does, apart from the session, which each of its steps takes.
+    ///
+    /// # Errors
+    /// Those of [`decoder`](Self::decoder).
+    pub fn continuation(&self, options: &GenerateOptions) -> Result<Continuation, Error> {
+        Ok(Continuation::new(self.decoder(options)?, options.max_tokens))
     }
 
     /// Gives the session the items of a memory, as if it had read its documents before everything else; forgets all that it had read.
