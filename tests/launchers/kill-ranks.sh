@@ -30,7 +30,12 @@ for moment in $(seq 10); do
     sleep "0.$(printf %03d $((RANDOM % 700)))"
     kill -9 "${ids[$victim]}"
     began=$(date +%s%N)
-    for id in "${ids[@]}"; do wait "$id" || true; done 2> /dev/null
+    for rank in $(seq 0 $((size - 1))); do
+        code=0
+        wait "${ids[$rank]}" || code=$?
+        expected=$([ "$rank" = "$victim" ] && echo 137 || echo 2)
+        [ "$code" = "$expected" ] || { echo "rank $rank ended with exit code $code instead of $expected"; exit 1; }
+    done 2> /dev/null
     took=$((($(date +%s%N) - began) / 1000000))
     other=$(((victim + 1) % size))
     echo "$moment: rank $victim killed at step $(steps); the others ended after $took ms: $(tail -n 1 "rank$other.txt" | sed "s#$work/##")"

@@ -73,7 +73,7 @@ first=$!
 logged two 10
 srun -p high -n 2 true
 wait $first || echo "srun: exit code $?"
-grep -E "^stopped|^error" pre-empted.txt
+grep "^stopped" pre-empted.txt
 
 say "srun -n 2 hh-runtime train --resume, cancelled with scancel --signal=TERM"
 logged_before=$(wc -l < two/metrics.jsonl)
@@ -82,13 +82,13 @@ second=$!
 logged two $((logged_before + 10))
 scancel --name=again --signal=TERM
 wait $second || echo "srun: exit code $?"
-grep -E "^stopped|^error" cancelled.txt
+grep "^stopped" cancelled.txt
 
 say "sbatch -n 2 --wrap 'srun hh-runtime train --resume two'"
 sbatch --wait -p low -n 2 -o batch.txt --wrap "srun '$program' train --resume two" > submitted.txt
-grep -E "^validation|^ranks|^error" batch.txt
+grep -E "^validation|^ranks" batch.txt
 same one two
 
 say "sbatch -n 2 --wrap 'hh-runtime train', without srun"
 sbatch --wait -p low -n 2 -o alone.txt --wrap "'$program' ${train/--steps $STEPS/--steps 50} --accumulate 2 --threads 1 --out alone" > submitted.txt || tail -3 alone.txt
-grep -E "^one process|^error" alone.txt
+grep "^one process" alone.txt
