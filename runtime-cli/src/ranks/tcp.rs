@@ -124,7 +124,7 @@ impl Peers for TcpRank {
             self.peer(to).send_numbers(out)?;
             return self.peer(from).receive_numbers(into);
         }
-        // Both at the same time: the buffers of the system do not hold a message that nobody reads.
+        // Both at the same time: the buffers of the system do not hold a message that its receiver does not read yet.
         let sender = self.peer(to);
         let stream = sender.stream.try_clone().map_err(sender.lost())?;
         let mut sender = Peer { rank: to, stream, messages: sender.messages };
